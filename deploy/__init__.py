@@ -1,0 +1,1 @@
+"""Ship Prompt flow flows: one image, built once, run where the configuration says."""

@@ -1,0 +1,197 @@
+"""The base image: an official one from a registry, or one made here from Debian packages."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+import docker.errors
+from docker.models.images import Image as DockerImage
+
+from deploy import console, engine, sandbox, setup
+from deploy.errors import DeployError
+from deploy.model import ImageSettings
+
+OFFICIAL = "python:{python}-slim-bookworm"
+LOCK = "base.lock"
+RECIPE_LABEL = "flow-deploy.base"
+
+# The Debian release that carries each Python (packages.debian.org, python3).
+SUITES = {"3.11": "bookworm", "3.13": "trixie"}
+HOOK = Path(__file__).with_name("debian-base.sh")
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base image that the engine has: `reference` for people and labels, `id` to build on."""
+
+    reference: str
+    id: str
+
+
+def find(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base | None:
+    """Return the base image for `settings` if the engine has it already. Asks no registry."""
+    pinned = _pins(root).get(_key(settings))
+    for reference in (settings.base, pinned):
+        if reference and (found := _local(client, reference, settings.platform)):
+            return Base(_digest(found, reference), str(found.id))
+        if settings.base:
+            return None
+    label = f"{RECIPE_LABEL}={_recipe(settings)}"
+    made = client.images.list(filters={"label": label})
+    if made:
+        newest = max(made, key=lambda image: image.attrs["Created"])
+        return Base(newest.tags[0] if newest.tags else str(newest.id), str(newest.id))
+    return None
+
+
+def ensure(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base:
+    """Return the base image for `settings`; pull it, or make it, where the engine lacks it.
+
+    A base that the configuration names must be had as it is. The official one is replaced by one made from Debian packages
+    where it cannot be pulled. Raises `DeployError`.
+    """
+    with engine.explained("looking for the base image"):
+        found = find(client, settings, root)
+    if found:
+        console.note("base", found.reference)
+        return found
+    pinned = _pins(root).get(_key(settings))
+    wanted = settings.base or pinned or OFFICIAL.format(python=settings.python)
+    try:
+        with console.phase("base", f"pulling {wanted}"):
+            image = client.images.pull(wanted, platform=settings.platform)
+    except docker.errors.APIError as error:
+        if settings.base:
+            what = f"cannot be pulled: {error.explanation}"
+            raise DeployError(f"base image {wanted}", what, "correct image.base, or log in") from None
+        console.note("base", "that image cannot be had here: making one from Debian packages instead")
+        return _make(client, settings)
+    reference = _digest(image, wanted)
+    if not settings.base and not pinned:
+        _pin(root, _key(settings), reference)
+        console.note("base", f"pinned in {LOCK}: commit that file")
+    return Base(reference, str(image.id))
+
+
+def refresh(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base:
+    """Get the base anew, with the security updates since: pull the official image again, or make a new one."""
+    pins = _pins(root)
+    if settings.base is None and pins.pop(_key(settings), None):
+        _write_pins(root, pins)
+    if settings.base is None:
+        for image in client.images.list(filters={"label": f"{RECIPE_LABEL}={_recipe(settings)}"}):
+            for tag in image.tags:
+                client.images.remove(tag, noprune=True)
+    return ensure(client, settings, root)
+
+
+def _make(client: docker.DockerClient, settings: ImageSettings) -> Base:
+    suite = SUITES.get(settings.python)
+    if suite is None:
+        what = f"no Debian release carries Python {settings.python}"
+        hint = f"set image.python to {' or '.join(SUITES)}, or image.base to an image that can be pulled"
+        raise DeployError("base image", what, hint)
+    setup.ensure_bootstrap()
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "root.tar"
+        with console.phase("base", f"Python {settings.python} from the packages of Debian {suite}"):
+            _bootstrap(suite, settings, archive, settings.platform == engine.native_platform(client))
+        content = archive.read_bytes()
+    # The tag is a hash of the content, so the same packages give the same tag on every machine.
+    architecture = settings.platform.partition("/")[2]
+    digest = hashlib.sha256(content).hexdigest()[:12]
+    tag = f"flow-base:python{settings.python}-{suite}-{architecture}-{digest}"
+    recipe = (
+        "FROM scratch\nADD root.tar /\n"
+        "ENV PATH=/usr/local/bin:/usr/bin LANG=C.UTF-8\n"
+        f"LABEL {RECIPE_LABEL}={_recipe(settings)}\n"
+    )
+    context = sandbox.pack({"Dockerfile": recipe.encode(), "root.tar": content})
+    with engine.explained("importing the base image"), console.phase("base", f"importing {tag}"):
+        image, _ = client.images.build(
+            fileobj=_stream(context), custom_context=True, tag=tag, platform=settings.platform, rm=True
+        )
+    return Base(tag, str(image.id))
+
+
+def _bootstrap(suite: str, settings: ImageSettings, archive: Path, native: bool) -> None:
+    python = f"python{settings.python}"
+    packages = f"{python}-minimal,lib{python}-stdlib,libstdc++6,tzdata,ca-certificates"
+    # Compiling runs the new interpreter: on another platform than the machine's it cannot.
+    hook = f'{shlex.quote(str(HOOK))} "$1" {suite} {python} {"yes" if native else "no"}'
+    command = [
+        "mmdebstrap",
+        "--quiet",
+        "--variant=extract",
+        f"--architectures={settings.platform.partition('/')[2]}",
+        '--aptopt=APT::Install-Recommends "false"',
+        f"--include={packages}",
+        f"--extract-hook={hook}",
+        suite,
+        str(archive),
+    ]
+    environment = {**os.environ, "SOURCE_DATE_EPOCH": "0"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = "\n".join(f"    {line}" for line in done.stderr.strip().splitlines()[-5:])
+        raise DeployError("mmdebstrap", f"it failed:\n{last}", "is a mirror of Debian's packages reachable?")
+
+
+def _recipe(settings: ImageSettings) -> str:
+    """Return the hash of how a base is made; a base made in another way is not used again."""
+    text = HOOK.read_text(encoding="utf-8") + Path(__file__).read_text(encoding="utf-8")
+    return hashlib.sha256(f"{text}{_key(settings)}".encode()).hexdigest()[:12]
+
+
+def _key(settings: ImageSettings) -> str:
+    return f"{settings.python} {settings.platform}"
+
+
+def _pins(root: Path) -> dict[str, str]:
+    """Return the pinned references by Python and platform: lines of `3.11 linux/amd64 python@sha256:…`."""
+    path = root / LOCK
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    return {f"{row[0]} {row[1]}": row[2] for row in rows if len(row) == 3}
+
+
+def _pin(root: Path, key: str, reference: str) -> None:
+    _write_pins(root, {**_pins(root), key: reference})
+
+
+def _write_pins(root: Path, pins: dict[str, str]) -> None:
+    lines = [f"{key} {reference}\n" for key, reference in sorted(pins.items())]
+    header = "# The official base images, pinned. `inv base --refresh` moves them on.\n"
+    (root / LOCK).write_text(header + "".join(lines), encoding="utf-8")
+
+
+def _local(client: docker.DockerClient, reference: str, platform: str) -> DockerImage | None:
+    try:
+        image = client.images.get(reference)
+    except docker.errors.ImageNotFound:
+        return None
+    return image if f"{image.attrs['Os']}/{image.attrs['Architecture']}" == platform else None
+
+
+def _digest(image: DockerImage, reference: str) -> str:
+    """Return `reference` by digest where the image came from a registry."""
+    if "@" in reference:
+        return reference
+    repository = reference.rsplit(":", 1)[0] if ":" in reference.rsplit("/", 1)[-1] else reference
+    digests: list[str] = image.attrs.get("RepoDigests") or []
+    found = [digest for digest in digests if digest.split("@")[0].endswith(repository)]
+    return found[0] if found else reference
+
+
+def _stream(content: bytes) -> tempfile.SpooledTemporaryFile[bytes]:
+    stream: tempfile.SpooledTemporaryFile[bytes] = tempfile.SpooledTemporaryFile(max_size=2**27)
+    stream.write(content)
+    stream.seek(0)
+    return stream

@@ -1,0 +1,340 @@
+"""Configuration files and environment variables → `Spec`. Nothing else reads configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dotenv import dotenv_values
+
+from deploy import documents, kinds, secrets, targets
+from deploy.documents import Document, KeyPath, show
+from deploy.errors import DeployError, Problem
+from deploy.model import Flow, ImageSettings, Spec
+from deploy.runtime import connections
+from deploy.schema import CONNECTIONS, DeployFile, TargetSettings
+from deploy.validation import check, nearest
+
+ENVIRONMENTS = "environments.yaml"
+DEPLOY = "deploy.yaml"
+REDACTED = "***"
+NAME = re.compile(r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CONNECTION_STRING)$")
+
+
+@dataclass(frozen=True)
+class Project:
+    """The repository: its folder, and the variables of .env under those of the process."""
+
+    root: Path
+    environ: Mapping[str, str]
+
+    @property
+    def name(self) -> str:
+        """What resources of this checkout are labelled with: two clones on one machine do not meet."""
+        return f"{self.root.name}-{hashlib.sha256(str(self.root).encode()).hexdigest()[:6]}"
+
+
+def open_project(root: Path) -> Project:
+    """Return the project in `root`."""
+    env_file = {k: v for k, v in dotenv_values(root / ".env").items() if v is not None}
+    return Project(root.resolve(), {**env_file, **os.environ})
+
+
+def flow_names(project: Project) -> list[str]:
+    """Return the names of all flows: the folders under flows/ that have a deploy.yaml, or should have."""
+    folders = sorted(path for path in (project.root / "flows").glob("*") if path.is_dir())
+    return [path.name for path in folders if (path / DEPLOY).exists() or _is_flow(path)]
+
+
+def load_flow(project: Project, name: str) -> Flow:
+    """Return the flow `name`. Raises `DeployError` with every problem in its deploy.yaml."""
+    return _flow(project, name)[0]
+
+
+def load_flows(project: Project, only: str | None = None) -> list[Flow]:
+    """Return the flow `only`, or all. Raises `DeployError` with the problems of all."""
+    names = flow_names(project)
+    if only is not None and only not in names:
+        raise DeployError("--flow", f"there is no flow {only!r} under flows/", nearest(only, names))
+    return _collect([lambda n=n: load_flow(project, n) for n in ([only] if only else names)])
+
+
+def load_specs(project: Project, environment: str, only: str | None = None) -> list[Spec]:
+    """Return the specs of the flow `only`, or of every flow that has `environment`.
+
+    Raises `DeployError` with every problem in every file that matters.
+    """
+    known = documents.load(project.root / ENVIRONMENTS).data
+    if environment not in known:
+        where = f"--env {environment}"
+        raise DeployError(where, f"{ENVIRONMENTS} has no such environment", nearest(environment, known))
+    flows = load_flows(project, only)
+    if only and environment not in flows[0].environments:
+        where = show(flows[0].folder / DEPLOY)
+        what = f"the flow {only} has no environment {environment}"
+        raise DeployError(where, what, nearest(environment, flows[0].environments))
+    chosen = [flow.name for flow in flows if environment in flow.environments]
+    return _collect([lambda n=n: load_spec(project, n, environment) for n in chosen])
+
+
+def load_spec(project: Project, name: str, environment: str) -> Spec:
+    """Return the flow `name` in `environment`, complete. Raises `DeployError` with every problem."""
+    flow, document = _flow(project, name)
+    settings: TargetSettings = _settings(document, environment, [])  # type: ignore[assignment]
+    place = _place(project, environment, settings.target)
+    variables = dict(settings.env.clear)
+    hidden: set[str] = set()
+    for declaration in flow.connections.values():
+        for variable, secret in connections.variables(declaration).items():
+            if project.environ.get(variable):
+                variables[variable] = project.environ[variable]
+                hidden |= {variable} if secret else set()
+    for variable in settings.env.secret:
+        if not project.environ.get(variable):
+            where = document.where(("environments", environment, "env", "secret"))
+            raise DeployError(where, f"the variable {variable} is not set", "set it, or put it into .env")
+        variables[variable] = project.environ[variable]
+        hidden.add(variable)
+    return Spec(
+        project=project.name,
+        flow=flow,
+        environment=environment,
+        target=settings.target,
+        settings=settings,
+        place=place,
+        variables=variables,
+        secrets=frozenset(hidden),
+        origins=_origins(project, document, environment, variables),
+    )
+
+
+def describe(spec: Spec) -> dict[str, Any]:
+    """Return the complete spec as data for people and programs, secrets redacted, each value with its origin."""
+    flow = spec.flow
+    values: dict[str, Any] = {
+        "flow": flow.name,
+        "environment": spec.environment,
+        "target": spec.target,
+        "kind": flow.kind,
+        "entry": flow.entry,
+        "sample": show(flow.sample),
+        "expect": flow.expect,
+        "connections": flow.connections,
+        "init": flow.init,
+        "image.python": flow.image.python,
+        "image.platform": flow.image.platform,
+        "image.base": flow.image.base,
+    }
+    values |= {f"place.{k}": v for k, v in spec.place.model_dump().items()}
+    own = spec.settings.model_dump(exclude={"target", "env"})
+    values |= {f"settings.{k}": v for k, v in own.items()}
+    values |= {
+        f"variables.{k}": REDACTED if k in spec.secrets else v for k, v in spec.variables.items()
+    }
+    return {
+        key: {"value": value, "from": spec.origins.get(key, "default")} for key, value in values.items()
+    }
+
+
+def _is_flow(folder: Path) -> bool:
+    return any(kind.entries(folder) for kind in kinds.KINDS)
+
+
+def _collect(loads: list[Any]) -> list[Any]:
+    """Call each of `loads`; raise one error with the problems of all that fail."""
+    results, problems = [], []
+    for load in loads:
+        try:
+            results.append(load())
+        except DeployError as error:
+            problems += [problem for problem in error.problems if problem not in problems]
+    if problems:
+        raise DeployError.of(problems)
+    return results
+
+
+def _flow(project: Project, name: str) -> tuple[Flow, Document]:
+    folder = project.root / "flows" / name
+    document = documents.load(folder / DEPLOY)
+    problems = _secrets_in(document)
+    if not NAME.match(name):
+        hint = "2 to 40 lower-case letters, digits and hyphens, a letter first"
+        problems.append(Problem(show(folder), "this cannot be the name of a flow", hint))
+    file = check(DeployFile, document.data, document, (), problems)
+    declared = document.data.get("connections")
+    for connection, declaration in (declared if isinstance(declared, dict) else {}).items():
+        _check_connection(document, connection, declaration, problems)
+    environments = document.data.get("environments")
+    for environment in environments if isinstance(environments, dict) else {}:
+        _check_environment(project, document, environment, problems)
+    kind = entry = ""
+    try:
+        kind, entry = kinds.detect(folder)
+    except DeployError as error:
+        problems += error.problems
+    sample = folder / (file.sample if file else "sample.json")
+    if file:
+        problems += _problems_of_sample(document, sample)
+    if problems or not file:
+        raise DeployError.of(problems)
+    flow = Flow(
+        name=name,
+        folder=folder,
+        kind=kind,
+        entry=entry,
+        sample=sample,
+        expect=file.expect,
+        connections=file.connections,
+        init=file.init,
+        image=ImageSettings(
+            file.image.python,
+            file.image.platform,
+            file.image.base or project.environ.get("FLOW_BASE_IMAGE") or None,
+        ),
+        environments=tuple(file.environments),
+    )
+    return flow, document
+
+
+def _check_connection(
+    document: Document, name: str, declaration: Any, problems: list[Problem]
+) -> None:
+    at: KeyPath = ("connections", name)
+    kind = declaration.get("type") if isinstance(declaration, dict) else None
+    if isinstance(declaration, dict) and kind not in CONNECTIONS:
+        what = "the key type is missing" if kind is None else f"unknown type {kind!r}"
+        where = document.where(at if kind is None else (*at, "type"))
+        problems.append(Problem(where, what, nearest(str(kind or ""), CONNECTIONS)))
+    elif isinstance(kind, str):
+        check(CONNECTIONS[kind], declaration, document, at, problems)
+
+
+def _check_environment(
+    project: Project, document: Document, environment: str, problems: list[Problem]
+) -> None:
+    where = document.where(("environments", environment))
+    try:
+        known = documents.load(project.root / ENVIRONMENTS).data
+    except DeployError as error:
+        problems += [problem for problem in error.problems if problem not in problems]
+        return
+    if environment not in known:
+        what = f"{ENVIRONMENTS} has no environment {environment}"
+        problems.append(Problem(where, what, nearest(environment, known)))
+    _settings(document, environment, problems)
+
+
+def _settings(
+    document: Document, environment: str, problems: list[Problem]
+) -> TargetSettings | None:
+    at: KeyPath = ("environments", environment)
+    data = document.data["environments"][environment]
+    if not isinstance(data, dict):
+        return None
+    name = data.get("target")
+    if name not in targets.MODULES:
+        what = "the key target is missing" if name is None else f"unknown target {name!r}"
+        where = document.where(at if name is None else (*at, "target"))
+        problems.append(Problem(where, what, nearest(str(name or ""), targets.MODULES)))
+        return None
+    settings = check(targets.get(name).Settings, data, document, at, problems)
+    for variable in settings.env.clear if settings else ():
+        if _SECRET_NAME.search(variable):
+            where = document.where((*at, "env", "clear", variable))
+            hint = "put the value into .env, and the name under env.secret"
+            problems.append(Problem(where, "this is the name of a secret; it may not be written here", hint))
+    return settings
+
+
+def _place(project: Project, environment: str, target: str) -> Any:
+    """Return what environments.yaml says of `environment`, as the target's own type."""
+    document = documents.load(project.root / ENVIRONMENTS)
+    problems = _secrets_in(document)
+    data = document.data[environment] or {}
+    if not isinstance(data, dict):
+        raise DeployError(document.where((environment,)), "a mapping is expected")
+    filled = {key: _fill(project, document, (environment, key), v, problems) for key, v in data.items()}
+    every = {name: found.Place for name, found in targets.every().items()}
+    wanted = set(every[target].model_fields)
+    for key in data:
+        # An environment serves flows with different targets: a key that any of them knows may stand here.
+        if not any(key in place.model_fields for place in every.values()):
+            choices = sorted({name for place in every.values() for name in place.model_fields})
+            problems.append(Problem(document.where((environment, key)), "unknown key", nearest(key, choices)))
+    own = {key: value for key, value in filled.items() if key in wanted}
+    place = check(every[target], own, document, (environment,), problems)
+    if problems:
+        raise DeployError.of(problems)
+    return place
+
+
+def _fill(
+    project: Project, document: Document, at: KeyPath, value: Any, problems: list[Problem]
+) -> Any:
+    """Replace ${VAR} in a text by the variable's value; a variable that is not set is a problem."""
+    if not isinstance(value, str):
+        return value
+    for variable in re.findall(r"\$\{(\w+)\}", value):
+        text = project.environ.get(variable)
+        if not text:
+            what = f"the variable {variable} is not set"
+            problems.append(Problem(document.where(at), what, "set it, or put it into .env"))
+        value = value.replace(f"${{{variable}}}", text or "")
+    return value
+
+
+def _secrets_in(document: Document) -> list[Problem]:
+    hint = "put the value into .env and name its variable here; then make a new secret, this one is known"
+    return [
+        Problem(document.where(keys), f"this looks like {kind}; secrets do not belong into files", hint)
+        for keys, text in document.texts()
+        if (kind := secrets.recognise(text))
+    ]
+
+
+def _problems_of_sample(document: Document, sample: Path) -> list[Problem]:
+    try:
+        content = json.loads(sample.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        where = document.where(("sample",))
+        return [Problem(where, f"{show(sample)} is not there", "write one request for the flow into it")]
+    except ValueError as error:
+        line = getattr(error, "lineno", 1)
+        return [Problem(f"{show(sample)}:{line}", f"this is not JSON: {error}", "mend it")]
+    if not isinstance(content, dict):
+        return [Problem(f"{show(sample)}:1", "a JSON object with the flow's inputs is expected")]
+    return []
+
+
+def _origins(
+    project: Project, document: Document, environment: str, variables: Mapping[str, str]
+) -> dict[str, str]:
+    def place(keys: KeyPath, source: Document = document) -> str:
+        return f"{show(source.path)}:{source.line(keys)}"
+
+    data = document.data
+    chosen = data["environments"][environment]
+    found = {key: place((key,)) for key in ("sample", "expect", "connections", "init") if key in data}
+    found |= {f"image.{key}": place(("image", key)) for key in data.get("image", {})}
+    if not data.get("image", {}).get("base") and project.environ.get("FLOW_BASE_IMAGE"):
+        found["image.base"] = "variable FLOW_BASE_IMAGE"
+    found["target"] = place(("environments", environment, "target"))
+    found |= {f"settings.{key}": place(("environments", environment, key)) for key in chosen}
+    environments = documents.load(project.root / ENVIRONMENTS)
+    for key in environments.data[environment] or {}:
+        found[f"place.{key}"] = place((environment, key), environments)
+    written = chosen.get("env", {}).get("clear", {})
+    for name in variables:
+        keys: KeyPath = ("environments", environment, "env", "clear", name)
+        source = "environment" if name in os.environ else ".env"
+        found[f"variables.{name}"] = place(keys) if name in written else source
+    for key in ("flow", "environment", "kind", "entry"):
+        found[key] = {"environment": "--env"}.get(key, show(document.path.parent))
+    return found

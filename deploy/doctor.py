@@ -1,0 +1,112 @@
+"""Look at what the tasks need on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy import base, config, engine, locks
+from deploy.config import Project
+from deploy.errors import DeployError
+from deploy.model import ImageSettings
+
+ENOUGH_GIB = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One requirement: whether it is met, what was found, and the exact next command where it is not."""
+
+    requirement: str
+    found: bool
+    detail: str
+    next: str = ""
+
+
+def examine(project: Project) -> list[Finding]:
+    """Return a finding for each requirement; looks only."""
+    return [
+        _python(),
+        *_engine(project),
+        _disk(project.root),
+        _git(),
+        _configuration(project),
+        *_flows(project),
+    ]
+
+
+def _python() -> Finding:
+    version = sys.version_info
+    text = f"{version.major}.{version.minor}.{version.micro}"
+    good = (3, 10) <= version[:2] <= (3, 13)
+    return Finding("Python 3.10 to 3.13", good, text, "" if good else "make setup PYTHON=python3.11")
+
+
+def _engine(project: Project) -> list[Finding]:
+    try:
+        client = engine.connect()
+    except DeployError as error:
+        problem = error.problems[0]
+        return [
+            Finding("Docker engine", False, problem.what, "inv setup"),
+            Finding("base image", False, "unknown without an engine", "inv setup"),
+        ]
+    version = client.version()
+    found = base.find(client, ImageSettings(base=project.environ.get("FLOW_BASE_IMAGE")), project.root)
+    ready = found.reference if found else "not there yet: the first build gets it"
+    return [
+        Finding("Docker engine", True, f"{version['Version']} on {engine.native_platform(client)}"),
+        Finding("base image", found is not None, ready, "" if found else "inv base"),
+    ]
+
+
+def _disk(root: Path) -> Finding:
+    free = shutil.disk_usage(root).free / 2**30
+    return Finding(
+        f"{ENOUGH_GIB} GiB of disk", free >= ENOUGH_GIB, f"{free:.0f} GiB free", "" if free >= ENOUGH_GIB else "docker system prune"
+    )
+
+
+def _git() -> Finding:
+    path = shutil.which("git")
+    return Finding("git", path is not None, path or "not found: images carry no commit", "" if path else "apt-get install git")
+
+
+def _configuration(project: Project) -> Finding:
+    try:
+        flows = config.load_flows(project)
+    except DeployError as error:
+        first = error.problems[0]
+        more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
+        return Finding("configuration", False, f"{first.where}: {first.what}{more}", "inv flows")
+    return Finding("configuration", True, f"{len(flows)} flows")
+
+
+def _flows(project: Project) -> list[Finding]:
+    """Locks, and the variables that connections name: only told, since a managed identity may stand for a key."""
+    findings = []
+    try:
+        flows = config.load_flows(project)
+    except DeployError:
+        return []
+    for flow in flows:
+        try:
+            locks.read(flow)
+        except DeployError as error:
+            findings.append(Finding(f"lock of {flow.name}", False, error.problems[0].what, f"inv lock --flow {flow.name}"))
+    named = {
+        variable
+        for flow in flows
+        for declaration in flow.connections.values()
+        for variable in config.connections.variables(declaration)
+    }
+    for variable in sorted(named):
+        given = bool(project.environ.get(variable))
+        source = "environment" if variable in os.environ else ".env"
+        findings.append(
+            Finding(f"variable {variable}", given, f"from {source}" if given else "not set", "" if given else f"echo '{variable}=…' >> .env")
+        )
+    return findings

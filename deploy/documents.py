@@ -1,0 +1,108 @@
+"""YAML files that remember where each key stands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from deploy.errors import DeployError
+
+KeyPath = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    """A YAML mapping: plain values in `data`, and the place of each key by `where`."""
+
+    path: Path
+    data: dict[str, Any]
+    _nodes: CommentedMap
+
+    def where(self, keys: KeyPath = ()) -> str:
+        """Return `file:line: key.path` for messages; the line of the nearest parent where the key is absent."""
+        line = self.line(keys)
+        path = ".".join(str(key) for key in keys)
+        place = f"{show(self.path)}:{line}"
+        return f"{place}: {path}" if path else place
+
+    def line(self, keys: KeyPath) -> int:
+        """Return the line, from 1, on which the key at `keys` stands."""
+        node: Any = self._nodes
+        line = 1
+        for key in keys:
+            if isinstance(node, CommentedMap) and key in node:
+                line = node.lc.key(key)[0] + 1
+            elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
+                line = node.lc.item(key)[0] + 1
+            else:
+                break
+            node = node[key]
+        return line
+
+    def texts(self) -> Iterator[tuple[KeyPath, str]]:
+        """Yield every string value with its key path."""
+        yield from _texts(self.data, ())
+
+
+def load(path: Path) -> Document:
+    """Read `path`. Raises `DeployError` where it is missing, is not YAML, or is not a mapping."""
+    try:
+        nodes = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DeployError(show(path), "there is no such file", "create it") from None
+    except UnicodeDecodeError:
+        raise DeployError(show(path), "this is not UTF-8 text", "save it as UTF-8") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        what = " ".join((error.problem or "this is not YAML").split())
+        raise DeployError(f"{show(path)}:{line}", what, "mend the YAML") from None
+    except YAMLError as error:
+        raise DeployError(show(path), f"this is not YAML: {error}", "mend the YAML") from None
+    if not isinstance(nodes, CommentedMap):
+        kind = "empty" if nodes is None else f"a {_yaml_type(nodes)}"
+        what = f"a mapping of keys and values is expected, this is {kind}"
+        raise DeployError(f"{show(path)}:1", what, "write `key: value` lines")
+    return Document(path, _plain(nodes), nodes)
+
+
+def show(path: Path) -> str:
+    """Return `path` as a user would type it: relative to the current folder where it is below that."""
+    try:
+        return path.resolve().relative_to(Path.cwd().resolve()).as_posix()
+    except ValueError:
+        return str(path)
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, dict):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    if isinstance(node, bool) or node is None:
+        return node
+    for kind in (int, float, str):
+        # ruamel's own number and string classes remember their notation; only the value matters here.
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _yaml_type(node: object) -> str:
+    return "list" if isinstance(node, list) else "single value"
+
+
+def _texts(value: Any, keys: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _texts(inner, (*keys, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, (*keys, index))
+    elif isinstance(value, str):
+        yield keys, value

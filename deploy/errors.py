@@ -1,0 +1,37 @@
+"""The one exception that users see, as sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Where something is wrong (a file with its line, a key, a service), what is wrong, what to do next."""
+
+    where: str
+    what: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}"
+        return f"{text}\n  → {self.hint}" if self.hint else text
+
+
+class DeployError(Exception):
+    """One or more problems that stop a task. Everything that ran before keeps running."""
+
+    def __init__(self, where: str, what: str, hint: str = "") -> None:
+        self.problems: tuple[Problem, ...] = (Problem(where, what, hint),)
+        super().__init__(str(self))
+
+    @classmethod
+    def of(cls, problems: list[Problem]) -> DeployError:
+        """Return one error that lists every one of `problems` (at least one)."""
+        first = problems[0]
+        error = cls(first.where, first.what, first.hint)
+        error.problems = tuple(problems)
+        return error
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)

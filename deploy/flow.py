@@ -1,0 +1,167 @@
+"""A flow's files: which of them count, and packing them with `pf flow build`."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import sys
+from pathlib import Path
+
+import docker
+
+from deploy import console, documents, engine, locks, packages, sandbox
+from deploy.base import Base
+from deploy.config import DEPLOY
+from deploy.documents import show
+from deploy.errors import DeployError, Problem
+from deploy.model import Flow
+
+# What is in a flow's folder and not part of the flow: configuration of environments, what was installed from
+# already, and what tools leave behind.
+_LEFT_OUT_NAMES = {DEPLOY, locks.REQUIREMENTS, locks.LOCK, "__pycache__"}
+_DRIVER = Path(__file__).with_name("pack_flow.py")
+
+
+def files(flow: Flow, root: Path) -> dict[str, Path]:
+    """Return the files of `flow` by their path from `root`: its folder's, and its additional includes.
+
+    Raises `DeployError` where an include is missing, or lies outside of the repository.
+    """
+    found = {path: path for path in flow.folder.rglob("*") if path.is_file() and _counts(path, flow.folder)}
+    for include in _includes(flow):
+        path = (flow.folder / include).resolve()
+        if not path.is_relative_to(root):
+            where = f"{show(flow.folder / flow.entry)}: additional_includes"
+            raise DeployError(where, f"{include} is outside of the repository", "copy it into the repository")
+        if not path.exists():
+            where = f"{show(flow.folder / flow.entry)}: additional_includes"
+            raise DeployError(where, f"{include} is not there", "correct the path: it starts at the flow's folder")
+        inner = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file() and _counts(p, path)]
+        found.update({p: p for p in inner})
+    return {path.relative_to(root).as_posix(): path for path in sorted(found)}
+
+
+def fingerprint(tree: dict[str, Path]) -> str:
+    """Return a hash over the names and the content of `tree`."""
+    digest = hashlib.sha256()
+    for name, path in tree.items():
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest.update(f"{name}\0{content}\n".encode())
+    return digest.hexdigest()
+
+
+def check_syntax(flow: Flow, tree: dict[str, Path]) -> None:
+    """Raise `DeployError` with every Python file of the flow that does not parse: in a second, before the slow steps."""
+    version = (int(flow.image.python.split(".")[0]), int(flow.image.python.split(".")[1]))
+    if sys.version_info < version:
+        # An older Python than the image's does not know all of its syntax; packing will find the error.
+        return
+    problems = []
+    for path in (path for path in tree.values() if path.suffix == ".py"):
+        try:
+            ast.parse(path.read_bytes(), filename=str(path))
+        except SyntaxError as error:
+            where = f"{show(path)}:{error.lineno or 1}"
+            problems.append(Problem(where, f"Python cannot read this: {error.msg}", "mend the syntax"))
+        except ValueError as error:
+            problems.append(Problem(show(path), f"Python cannot read this: {error}"))
+    if problems:
+        raise DeployError.of(problems)
+
+
+def check_connections(flow: Flow) -> None:
+    """Raise `DeployError` where a node or a prompty names a connection that deploy.yaml does not declare."""
+    if flow.kind == "dag":
+        document = documents.load(flow.folder / flow.entry)
+        named = _connections_in(document.data)
+    else:
+        return
+    missing = sorted(named - set(flow.connections))
+    if missing:
+        line = document.line(("nodes",))
+        where = f"{show(document.path)}:{line}: nodes"
+        what = f"connections that {DEPLOY} does not declare: {', '.join(missing)}"
+        hint = f"declare under connections in {show(flow.folder / DEPLOY)} which variables hold their values"
+        raise DeployError(where, what, hint)
+
+
+def pack(
+    client: docker.DockerClient, flow: Flow, tree: dict[str, Path], environment: str, output: Path
+) -> None:
+    """Run `pf flow build` on `tree` in the image `environment`; put the result into `output`.
+
+    `output` gets the folders flow/, runtime/ and shims/, with bytecode. Raises `DeployError`.
+    """
+    runtime = locks.RUNTIME.parent
+    content: dict[str, Path | bytes] = {f"src/{name}": path for name, path in tree.items()}
+    content["pack/pack_flow.py"] = _DRIVER
+    for path in (p for p in runtime.rglob("*.py") if "__pycache__" not in p.parts):
+        relative = path.relative_to(runtime)
+        name = relative if relative.parts[0] == "shims" else Path("runtime") / relative
+        content[f"out/{name.as_posix()}"] = path
+    source = f"/src/{flow.folder.relative_to(flow.folder.parent.parent).as_posix()}"
+    if flow.kind == "prompty":
+        source = f"{source}/{flow.entry}"
+    with console.phase("pack", "pf flow build"):
+        result = sandbox.run(
+            client,
+            environment,
+            ["python3", "/pack/pack_flow.py", source, "/out"],
+            sandbox.pack(content),
+            "/out",
+            {
+                "PYTHONPATH": f"/{packages.FOLDER}:/opt/pack",
+                "HOME": "/pack",
+                "PF_HOME_DIRECTORY": "/pack/home",
+                "PF_LOGGING_LEVEL": "ERROR",
+                "PYTHONWARNINGS": "ignore",
+                "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+                "GIT_PYTHON_REFRESH": "quiet",
+            },
+            f"packing {flow.name}",
+        )
+    sandbox.unpack(result, output)
+
+
+def packing_environment(
+    client: docker.DockerClient, base: Base, lock: str, python: str, platform: str
+) -> str:
+    """Return the id of an image with the flow's own locked packages, and those of `pf flow build` behind them."""
+    devkit = locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8"))
+    with console.about("pf"):
+        tools = packages.ensure(client, base, base, devkit, python, platform, "opt/pack")
+    own = packages.ensure(client, base, base, lock, python, platform)
+    key = hashlib.sha256(f"{tools} {own}".encode()).hexdigest()[:12]
+    tag = f"flow-pack:{key}"
+    with engine.explained("building the packing environment"):
+        existing = client.images.list(tag)
+        if existing:
+            return str(existing[0].id)
+        recipe = f"FROM {tools}\nCOPY --from={own} /{packages.FOLDER} /{packages.FOLDER}\n"
+        with console.phase("pack", f"building the environment {tag}"):
+            return packages.build_context(client, {"Dockerfile": recipe.encode()}, tag, platform)
+
+
+def _counts(path: Path, folder: Path) -> bool:
+    parts = path.relative_to(folder).parts
+    return not any(part in _LEFT_OUT_NAMES or part.startswith(".") or part.endswith(".pyc") for part in parts)
+
+
+def _includes(flow: Flow) -> list[str]:
+    if flow.kind == "prompty":
+        return []
+    data = documents.load(flow.folder / flow.entry).data
+    return [str(include) for include in data.get("additional_includes") or []]
+
+
+def _connections_in(dag: dict[str, object]) -> set[str]:
+    """Return the connections that LLM nodes name, in every variant."""
+    found: set[str] = set()
+    nodes = list(dag.get("nodes") or [])  # type: ignore[call-overload]
+    variants = dag.get("node_variants") or {}
+    for variant in variants.values() if isinstance(variants, dict) else ():
+        nodes += [choice.get("node", {}) for choice in (variant.get("variants") or {}).values()]
+    for node in nodes:
+        if isinstance(node, dict) and isinstance(node.get("connection"), str) and node["connection"]:
+            found.add(node["connection"])
+    return found

@@ -1,0 +1,185 @@
+"""Configuration and files → one image, built once for the same content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import docker
+import docker.errors
+
+from deploy import base, console, engine, flow, locks, packages
+from deploy.base import Base
+from deploy.model import Flow, Image, ImageSettings
+
+# Labels by the OCI image specification, "Pre-Defined Annotation Keys"; and the project's own.
+OCI = "org.opencontainers.image"
+LABEL_FLOW = "flow-deploy.flow"
+LABEL_TAG = "flow-deploy.tag"
+DOCKERFILE = Path(__file__).parent / "runtime" / "Dockerfile"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """All that determines an image. `tag` is a hash of it: the same inputs give the same tag on every machine."""
+
+    flow: Flow
+    tree: dict[str, Path]
+    lock: str
+    base: Base
+    tag: str
+
+
+def inputs(definition: Flow, found: Base, root: Path) -> Inputs:
+    """Return what the image of `definition` on the base `found` is made of. Raises `DeployError` for a stale lock."""
+    tree = flow.files(definition, root)
+    lock = locks.read(definition)
+    runtime = {
+        path.name: path
+        for path in sorted(locks.RUNTIME.parent.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    parts = [
+        flow.fingerprint(tree),
+        lock,
+        flow.fingerprint({str(p.relative_to(locks.RUNTIME.parent)): p for p in runtime.values()}),
+        locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8")),
+        json.dumps(_declared(definition), sort_keys=True),
+        found.id,
+        definition.image.python,
+        definition.image.platform,
+    ]
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()
+    return Inputs(definition, tree, lock, found, digest[:12])
+
+
+def find(client: docker.DockerClient, made_of: Inputs) -> Image | None:
+    """Return the image of these inputs if the engine has it."""
+    repository = made_of.flow.name
+    with engine.explained("looking for the image"):
+        try:
+            found = client.images.get(f"{repository}:{made_of.tag}")
+        except docker.errors.ImageNotFound:
+            return None
+    labels = found.labels or {}
+    if labels.get(LABEL_TAG) != made_of.tag:
+        # Somebody else's image by the same name.
+        return None
+    return Image(
+        repository=repository,
+        tag=made_of.tag,
+        id=str(found.id),
+        platform=made_of.flow.image.platform,
+        base=labels.get(f"{OCI}.base.name", ""),
+        commit=labels.get(f"{OCI}.revision", ""),
+    )
+
+
+def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
+    """Return the image of `definition`, built only where the engine does not have it yet.
+
+    Raises `DeployError`; an image that was there before is left as it is.
+    """
+    # The cheap checks come first: what is wrong shows in a second, not after the downloads.
+    tree = flow.files(definition, root)
+    locks.read(definition)
+    flow.check_syntax(definition, tree)
+    flow.check_connections(definition)
+
+    platform = definition.image.platform
+    python = definition.image.python
+    chosen = base.ensure(client, definition.image, root)
+    made_of = inputs(definition, chosen, root)
+    existing = find(client, made_of)
+    if existing:
+        console.note("build", f"unchanged: {existing.reference}")
+        return existing
+
+    native = _native_base(client, definition.image, chosen, root)
+    native_platform = engine.native_platform(client)
+    environment = flow.packing_environment(client, native, made_of.lock, python, native_platform)
+    layer = packages.ensure(client, chosen, native, made_of.lock, python, platform)
+    with tempfile.TemporaryDirectory(prefix="flow-deploy-") as temporary:
+        context = Path(temporary)
+        flow.pack(client, definition, made_of.tree, environment, context)
+        about = {"flow": definition.name, "tag": made_of.tag, "commit": commit(root), **_declared(definition)}
+        tree_of_context: dict[str, Path | bytes] = {
+            "Dockerfile": DOCKERFILE,
+            "about.json": json.dumps(about, indent=2).encode(),
+            **{name: context / name for name in ("flow", "runtime", "shims")},
+        }
+        reference = f"{definition.name}:{made_of.tag}"
+        with console.phase("build", reference):
+            packages.build_context(
+                client, tree_of_context, reference, platform, {"PACKAGES": layer}, _labels(made_of, root)
+            )
+    built = find(client, made_of)
+    assert built is not None, "the engine lost the image that it has just built"
+    return built
+
+
+def commit(root: Path) -> str:
+    """Return the commit that is checked out, with `-dirty` where files differ from it; empty outside of git."""
+    try:
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _native_base(
+    client: docker.DockerClient, settings: ImageSettings, chosen: Base, root: Path
+) -> Base:
+    """Return the base for the engine's own platform: what packs and compiles must run on it."""
+    native = engine.native_platform(client)
+    if settings.platform == native:
+        return chosen
+    return base.ensure(client, replace(settings, platform=native), root)
+
+
+def _declared(definition: Flow) -> dict[str, object]:
+    """Return what deploy.yaml says that the container must know: no value of an environment, and no secret."""
+    return {
+        "kind": definition.kind,
+        "entry": definition.entry,
+        "connections": {name: dict(value) for name, value in definition.connections.items()},
+        "init": dict(definition.init),
+    }
+
+
+def _labels(made_of: Inputs, root: Path) -> dict[str, str]:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    created = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+    labels = {
+        f"{OCI}.title": made_of.flow.name,
+        f"{OCI}.version": made_of.tag,
+        f"{OCI}.created": created.isoformat(timespec="seconds"),
+        f"{OCI}.revision": commit(root),
+        f"{OCI}.source": _source(root),
+        f"{OCI}.base.name": made_of.base.reference,
+        LABEL_FLOW: made_of.flow.name,
+        LABEL_TAG: made_of.tag,
+    }
+    return {key: value for key, value in labels.items() if value}
+
+
+def _source(root: Path) -> str:
+    """Return the address of the git remote without any credentials in it."""
+    try:
+        command = ["git", "config", "--get", "remote.origin.url"]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    address = done.stdout.strip()
+    scheme, separator, rest = address.partition("://")
+    if not separator:
+        # A path of this machine is nobody's business; `git@host:owner/name` is an address.
+        return address if "@" in address else ""
+    return f"{scheme}://{rest.rpartition('@')[2]}" if scheme != "file" else ""

@@ -1,0 +1,124 @@
+"""The nouns: values that do not change, and neither read nor write anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How an image is made. `base` is a reference, or None for the official slim Python image."""
+
+    python: str = "3.11"
+    platform: str = "linux/amd64"
+    base: str | None = None
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A source folder under flows/, with what its deploy.yaml says that holds in every environment.
+
+    `entry` is the file that makes it a flow, `connections` are declarations that name environment variables, and `expect` is
+    the shape of a good answer.
+    """
+
+    name: str
+    folder: Path
+    kind: str
+    entry: str
+    sample: Path
+    expect: Any
+    connections: Mapping[str, Mapping[str, Any]]
+    init: Mapping[str, Any]
+    image: ImageSettings
+    environments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One flow in one environment, validated and complete.
+
+    `settings` and `place` are the target's own types: how the flow runs there, and where there is. `variables` go to the container;
+    `secrets` names those that may not be shown. `origins` tells for each key path the file and line, or the default, that it came from.
+    """
+
+    project: str
+    flow: Flow
+    environment: str
+    target: str
+    settings: Any
+    place: Any
+    variables: Mapping[str, str]
+    secrets: frozenset[str]
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The spec in words, for messages: `faq in local`."""
+        return f"{self.flow.name} in {self.environment}"
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image: `id` is the digest of its configuration, `tag` the hash of all that went in.
+
+    `digest` is the manifest's digest in a registry, and None until the image is there.
+    """
+
+    repository: str
+    tag: str
+    id: str
+    platform: str
+    base: str
+    commit: str
+    digest: str | None = None
+
+    @property
+    def reference(self) -> str:
+        """Repository and tag, for people: `faq:1f2e…`."""
+        return f"{self.repository}:{self.tag}"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change: `action` is create, replace, remove or keep; `before` and `after` are for people."""
+
+    action: str
+    what: str
+    before: str = ""
+    after: str = ""
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The changes that would bring a spec about, found by looking only."""
+
+    spec: Spec
+    image: Image
+    steps: tuple[Step, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything would change."""
+        return any(step.action != "keep" for step in self.steps)
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What runs: `state` is healthy, starting, unhealthy or stopped; `auth` tells how a caller authenticates."""
+
+    flow: str
+    environment: str
+    target: str
+    state: str
+    url: str
+    auth: str
+    image_id: str
+    tag: str
+    commit: str
+    created: str
+    name: str

@@ -1,0 +1,122 @@
+"""The order of things, written once: configuration → spec → image → plan → apply → verify."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from deploy import base, config, console, engine, image, locks, targets, verify
+from deploy.config import Project
+from deploy.errors import DeployError
+from deploy.model import Deployment, Flow, Image, Plan, Spec, Step
+
+
+def build(project: Project, flow: Flow) -> Image:
+    """Build the flow's image, or find it built."""
+    with console.about(flow.name):
+        return image.build(engine.connect(), flow, project.root)
+
+
+def plan(project: Project, spec: Spec) -> Plan:
+    """Build the image if need be, and return what deploying it would change."""
+    built = build(project, spec.flow)
+    with console.about(spec.flow.name):
+        return targets.get(spec.target).plan(spec, built)
+
+
+def deploy(project: Project, spec: Spec) -> Deployment:
+    """Build, look, act, and prove the result. What ran before keeps running unless the new one is proved."""
+    planned = plan(project, spec)
+    with console.about(spec.flow.name):
+        for step in planned.steps:
+            console.note("plan", f"{step.action} {step.what}: {step.why}")
+        if not planned.changes:
+            prove(spec)
+            return _deployed(spec)
+        with console.phase("deploy", f"{spec.target}: start, wait for health, score the sample"):
+            return targets.get(spec.target).apply(
+                planned, lambda url, headers: _score(spec, url, headers)
+            )
+
+
+def prove(spec: Spec) -> Any:
+    """Score the sample against what runs, and return the answer."""
+    with console.phase("smoke", f"scoring {spec.flow.sample.name}"):
+        return verify.score_sample(spec, _deployed(spec).url)
+
+
+def status(spec: Spec) -> Deployment | None:
+    """Return what runs for `spec`, or None."""
+    return targets.get(spec.target).status(spec)
+
+
+def logs(spec: Spec, tail: int) -> Iterator[str]:
+    """Yield the last lines of what runs for `spec`."""
+    return targets.get(spec.target).logs(spec, tail)
+
+
+def destroy(spec: Spec) -> tuple[Step, ...]:
+    """Remove what was deployed for `spec`."""
+    return targets.get(spec.target).destroy(spec)
+
+
+def overview(project: Project) -> list[dict[str, Any]]:
+    """Return a row for each flow: what it is, where it goes, and whether its image is built."""
+    return [_row(project, flow) for flow in config.load_flows(project)]
+
+
+def lock(flows: list[Flow]) -> list[Path]:
+    """Lock the requirements of `flows` anew; return the files that were written."""
+    written = []
+    for flow in flows:
+        with console.about(flow.name), console.phase("lock", locks.REQUIREMENTS):
+            written.append(locks.lock(flow))
+    return written
+
+
+def as_data(value: Any) -> Any:
+    """Return a noun of `model` as plain data for JSON."""
+    return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+
+
+def _deployed(spec: Spec) -> Deployment:
+    found = status(spec)
+    if found is None or found.state == "stopped":
+        hint = f"`inv deploy --flow {spec.flow.name} --env {spec.environment}`"
+        raise DeployError(spec.name, "nothing is deployed", hint)
+    return found
+
+
+def _score(spec: Spec, url: str, headers: Any) -> None:
+    verify.score_sample(spec, url, headers)
+
+
+def _row(project: Project, flow: Flow) -> dict[str, Any]:
+    tag, built = _built(project, flow)
+    where = []
+    for environment in flow.environments:
+        spec = config.load_spec(project, flow.name, environment)
+        where.append(f"{environment}: {spec.target}")
+    return {
+        "flow": flow.name,
+        "kind": flow.kind,
+        "environments": ", ".join(where),
+        "connections": ", ".join(flow.connections),
+        "tag": tag,
+        "built": built,
+    }
+
+
+def _built(project: Project, flow: Flow) -> tuple[str | None, bool]:
+    """Return the flow's content tag and whether that image is there; no tag where there is no engine, base or lock."""
+    try:
+        client = engine.connect()
+        found = base.find(client, flow.image, project.root)
+        if found is None:
+            return None, False
+        made_of = image.inputs(flow, found, project.root)
+    except DeployError:
+        return None, False
+    return made_of.tag, image.find(client, made_of) is not None

@@ -1,0 +1,29 @@
+"""The JSON Schemas that editors use, made from the models."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from deploy import schema, targets
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return each schema by its path in the repository."""
+    every = targets.every()
+    return {
+        "docs/schema/deploy.json": schema.deploy_schema({n: t.Settings for n, t in every.items()}),
+        "docs/schema/environments.json": schema.environments_schema({n: t.Place for n, t in every.items()}),
+    }
+
+
+def write(root: Path) -> list[Path]:
+    """Write the schemas below `root`; return their paths."""
+    paths = []
+    for name, content in schemas().items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        paths.append(path)
+    return paths

@@ -1,0 +1,104 @@
+"""Read the body of a request as the inputs of a flow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .scorer import BadInput, Field
+
+
+def read(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
+    """Return the inputs in `body`, checked against `fields`.
+
+    Inputs that the flow does not know are left out, as promptflow does. Raises `BadInput`.
+    """
+    if not fields:
+        return {}
+    data = _parse(body, fields)
+    missing = [name for name, spec in fields.items() if spec.required and name not in data]
+    if missing:
+        raise BadInput(f"missing input: {', '.join(missing)}", missing, "MissingInput")
+    wrong = {
+        name: problem
+        for name, spec in fields.items()
+        if name in data and (problem := _problem(spec, data[name]))
+    }
+    if wrong:
+        text = "; ".join(f"input {name}: {problem}" for name, problem in wrong.items())
+        raise BadInput(text, list(wrong), "WrongType")
+    return {name: data[name] for name in fields if name in data}
+
+
+def _parse(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
+    wanted = f"a JSON object with the inputs: {', '.join(fields)}"
+    if not body.strip():
+        raise BadInput(f"the body is empty; send {wanted}", list(fields), "EmptyBody")
+    try:
+        data = json.loads(body)
+    except UnicodeDecodeError:
+        raise BadInput(f"the body is not UTF-8; send {wanted}", list(fields), "NotUtf8") from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        message = f"the body is not JSON ({error.msg}: {place}); send {wanted}"
+        raise BadInput(message, list(fields), "NotJson") from None
+    except (RecursionError, ValueError):
+        # ValueError: a number with more digits than Python turns into an integer.
+        message = f"the body nests too deeply or holds too long a number; send {wanted}"
+        raise BadInput(message, list(fields), "NotJson") from None
+    if not isinstance(data, dict):
+        message = f"the body is a JSON {_json_type(data)}; send {wanted}"
+        raise BadInput(message, list(fields), "NotAnObject")
+    return data
+
+
+def _json_type(value: object) -> str:
+    for types, name in (
+        (bool, "boolean"),
+        (str, "string"),
+        ((int, float), "number"),
+        (list, "array"),
+        (dict, "object"),
+    ):
+        if isinstance(value, types):  # type: ignore[arg-type]
+            return name
+    return "null"
+
+
+def _parses(parse: Callable[[str], object], text: str, wanted: type = object) -> bool:
+    try:
+        return isinstance(parse(text), wanted)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+# What promptflow converts without loss is let through: a number written as a string, JSON inside of a string.
+_ACCEPTS: Mapping[str, Callable[[Any], bool]] = {
+    "string": lambda v: isinstance(v, (str, int, float)),
+    "integer": lambda v: (
+        (_is_number(v) and float(v).is_integer()) or (isinstance(v, str) and _parses(int, v))
+    ),
+    "number": lambda v: _is_number(v) or (isinstance(v, str) and _parses(float, v)),
+    "boolean": lambda v: (
+        isinstance(v, bool) or (isinstance(v, str) and v.lower() in {"true", "false"})
+    ),
+    "array": lambda v: isinstance(v, list) or (isinstance(v, str) and _parses(json.loads, v, list)),
+    "object": lambda v: v is not None,
+    "any": lambda v: True,
+}
+
+
+def _problem(spec: Field, value: Any) -> str | None:
+    """Return what is wrong with `value`, or None. A null stands for the default where there is one."""
+    if value is None and not spec.required:
+        return None
+    try:
+        accepted = _ACCEPTS[spec.type](value)
+    except OverflowError:
+        accepted = False
+    return None if accepted else f"{spec.type} expected, not {_json_type(value)}"

@@ -1,0 +1,95 @@
+"""Serve one flow: read the configuration, load the flow, listen on port 8080.
+
+Run as `python -m runtime.serve` in the image, where /app/about.json says what the flow is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import anyio.to_thread
+import uvicorn
+
+from . import app, connections, redaction, settings
+from .scorer import CannotStart, Scorer
+
+HOME = Path(__file__).resolve().parent.parent
+# BSD's sysexits: a configuration error. A container that ends with it needs another variable, not another try.
+EX_CONFIG = 78
+
+# The module that scores each kind of flow. A further kind is one line here and one in deploy/kinds.py.
+SCORERS = {
+    "dag": "promptflow_scorer",
+    "flex": "promptflow_scorer",
+    "prompty": "promptflow_scorer",
+}
+
+
+def main() -> int:
+    """Serve until SIGTERM; return the exit status."""
+    try:
+        config = settings.read(os.environ)
+        about = json.loads((HOME / "about.json").read_text(encoding="utf-8"))
+        resolved = connections.resolve(about["connections"], os.environ)
+        redaction.redact_output(resolved.secrets)
+        _log_to_stderr(config.log_level)
+        if resolved.problems:
+            raise CannotStart("\n".join(resolved.problems))
+        scorer = _load(about, resolved.connections)
+    except CannotStart as error:
+        for line in str(error).splitlines():
+            print(f"cannot start: {line}", file=sys.stderr, flush=True)
+        return EX_CONFIG
+    _serve(scorer, about, config)
+    return 0
+
+
+def _load(about: dict[str, object], found: dict[str, dict[str, object]]) -> Scorer:
+    module = importlib.import_module(f".{SCORERS[str(about['kind'])]}", __package__)
+    scorer: Scorer = module.load(about, HOME / "flow", found)
+    return scorer
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    # promptflow and the OpenAI client write lines of every request, promptflow's with its inputs.
+    for noisy in ("promptflow", "execution", "serve.promptflow", "httpx", "openai"):
+        logging.getLogger(noisy).setLevel(max(logging.getLogger().level, logging.WARNING))
+
+
+def _serve(scorer: Scorer, about: dict[str, object], config: settings.Settings) -> None:
+    application = app.create(scorer, about, config.body_limit)
+    # uvicorn drains on SIGTERM and then sends the signal to itself again, which would end this process as killed.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+            # The limiter belongs to the event loop, so it can be set only once that runs.
+            anyio.to_thread.current_default_thread_limiter().total_tokens = config.threads
+            await super().startup(sockets)  # type: ignore[arg-type]
+            print(f"serving {about['flow']} {about['tag']} on port {settings.PORT}", flush=True)
+
+    Server(
+        uvicorn.Config(
+            application,
+            host="0.0.0.0",
+            port=settings.PORT,
+            lifespan="off",
+            access_log=False,
+            log_level="warning",
+            timeout_graceful_shutdown=config.grace,
+            server_header=False,
+        )
+    ).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

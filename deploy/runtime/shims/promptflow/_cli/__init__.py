@@ -1,0 +1,1 @@
+"""See `promptflow._internal` beside this folder."""

@@ -1,0 +1,92 @@
+"""Run a program in a container of its own: files in, files out, no network, no rights."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import docker
+import docker.errors
+
+from deploy import engine
+from deploy.errors import DeployError
+
+LABEL = "flow-deploy.sandbox"
+
+
+def run(
+    client: docker.DockerClient,
+    image: str,
+    command: Sequence[str],
+    files: bytes,
+    output: str,
+    environment: Mapping[str, str],
+    doing: str,
+) -> bytes:
+    """Run `command` in `image` and return the folder `output` of the container as a tar archive.
+
+    `files` is a tar archive that is unpacked at / before. Archives, not mounts: the engine may be on another machine.
+    Raises `DeployError` with the end of what the program printed where it fails.
+    """
+    with engine.explained(doing):
+        container = client.containers.create(
+            image,
+            list(command),
+            user="0:0",
+            network_disabled=True,
+            cap_drop=["ALL"],
+            # The program writes below folders that the archive brings, whoever owns them there.
+            cap_add=["DAC_OVERRIDE"],
+            security_opt=["no-new-privileges"],
+            environment=dict(environment),
+            labels={LABEL: "yes"},
+        )
+        try:
+            container.put_archive("/", files)
+            container.start()
+            status = container.wait()["StatusCode"]
+            if status:
+                raise DeployError(doing, f"it ended with status {status}:\n{engine.log_tail(container)}")
+            chunks, _ = container.get_archive(output)
+            return b"".join(chunks)
+        finally:
+            with contextlib.suppress(docker.errors.APIError):
+                container.remove(force=True)
+
+
+def pack(tree: Mapping[str, Path | bytes]) -> bytes:
+    """Return a tar archive of `tree`: paths in the archive, and the file, folder or bytes behind each.
+
+    Owners and times are left out, so equal content gives equal bytes.
+    """
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, source in sorted(tree.items()):
+            if isinstance(source, bytes):
+                archive.addfile(_plain(tarfile.TarInfo(name), len(source)), io.BytesIO(source))
+            else:
+                archive.add(source, name, filter=lambda info: _plain(info, info.size))
+    return buffer.getvalue()
+
+
+def unpack(archive: bytes, folder: Path) -> None:
+    """Unpack what `run` returned into `folder`, without the folder that the archive wraps it in."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        members = []
+        for member in tar.getmembers():
+            _, _, member.name = member.name.partition("/")
+            if member.name:
+                members.append(member)
+        tar.extractall(folder, members, filter="data")
+
+
+def _plain(info: tarfile.TarInfo, size: int) -> tarfile.TarInfo:
+    info.size = size
+    info.mtime = 0
+    info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
+    return info

@@ -1,0 +1,142 @@
+"""The shape of the two kinds of configuration file, as models; the published JSON Schema is made from them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+
+from deploy.runtime.connections import KEY, MANAGED_IDENTITY, TYPES, ConnectionType, is_variable
+
+
+class Strict(BaseModel):
+    """A mapping without unknown keys, whose values are not converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+def _variable(value: str) -> str:
+    # The message must not quote the value: what stands here by mistake is often the secret itself.
+    if not is_variable(value):
+        raise ValueError("the name of an environment variable is expected, such as AZURE_OPENAI_API_KEY")
+    return value
+
+
+Variable = Annotated[str, AfterValidator(_variable), Field(json_schema_extra={"pattern": "^[A-Z][A-Z0-9_]*$"})]
+"""The name of an environment variable, never its value."""
+
+Type = Literal["string", "integer", "number", "boolean", "list", "object"]
+Expect = Union[Type, dict[str, Type]]  # noqa: UP007 (pydantic reads it when Python 3.10 runs too)
+"""What a good answer looks like: the type of each output, or of the answer itself."""
+
+
+class ImageModel(Strict):
+    """How the flow's image is made."""
+
+    python: Literal["3.10", "3.11", "3.12", "3.13"] = "3.11"
+    platform: Literal["linux/amd64", "linux/arm64"] = "linux/amd64"
+    base: str | None = Field(None, description="A base image with Python; the official slim image without it.")
+
+
+class EnvModel(Strict):
+    """Variables of the container: written out, or taken from the environment of whoever deploys."""
+
+    clear: dict[str, str] = {}
+    secret: list[Variable] = []
+
+
+class TargetSettings(Strict):
+    """What every target's settings have; each target adds its own."""
+
+    target: str
+    env: EnvModel = EnvModel()
+
+
+class CustomConnection(Strict):
+    """A connection with fields of the team's own; `custom_type` is `module:Class` of a custom strong type."""
+
+    type: Literal["custom"]
+    configs: dict[str, Variable] = {}
+    secrets: dict[str, Variable] = {}
+    custom_type: Annotated[str, Field(pattern=r"^[\w.]+:\w+$")] | None = None
+
+
+def _connection(name: str, kind: ConnectionType) -> type[Strict]:
+    fields: dict[str, Any] = {"type": (Literal[name], ...)}
+    for field in kind.endpoint:
+        optional = field in kind.optional
+        fields[field] = (Variable | None, None) if optional else (Variable, ...)
+    for field in kind.plain:
+        fields[field] = (str | None, None)
+    if kind.identity:
+        fields["auth"] = (Literal[KEY, MANAGED_IDENTITY] | None, None)
+    if kind.secret:
+        fields[kind.secret] = (Variable | None, None) if kind.identity else (Variable, ...)
+    return create_model(name, __base__=Strict, **fields)
+
+
+CONNECTIONS: dict[str, type[Strict]] = {
+    "custom": CustomConnection,
+    **{name: _connection(name, kind) for name, kind in TYPES.items() if name != "custom"},
+}
+
+
+class DeployFile(Strict):
+    """flows/<flow>/deploy.yaml: what the flow is, and which target where."""
+
+    sample: str = "sample.json"
+    expect: Expect = "object"
+    connections: dict[str, dict[str, Any]] = {}
+    init: dict[str, Any] = {}
+    image: ImageModel = ImageModel()
+    environments: dict[str, dict[str, Any]] = Field(min_length=1)
+
+
+def deploy_schema(settings: dict[str, type[TargetSettings]]) -> dict[str, Any]:
+    """Return the JSON Schema of deploy.yaml, with the settings of each target."""
+    schema = DeployFile.model_json_schema()
+    connections = [model.model_json_schema() for model in CONNECTIONS.values()]
+    schema["properties"]["connections"]["additionalProperties"] = {"oneOf": connections}
+    schema["properties"]["environments"]["additionalProperties"] = {
+        "oneOf": [_with_target(name, model) for name, model in settings.items()]
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_hoist(schema)}
+
+
+def environments_schema(places: dict[str, type[Strict]]) -> dict[str, Any]:
+    """Return the JSON Schema of environments.yaml: each environment has keys that some target knows."""
+    properties: dict[str, Any] = {}
+    for model in places.values():
+        properties.update(model.model_json_schema()["properties"])
+    environment = {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "environments.yaml",
+        "type": "object",
+        "additionalProperties": environment,
+    }
+
+
+def _with_target(name: str, model: type[TargetSettings]) -> dict[str, Any]:
+    schema = model.model_json_schema()
+    schema["properties"]["target"] = {"const": name}
+    return schema
+
+
+def _hoist(schema: dict[str, Any]) -> dict[str, Any]:
+    """Move the definitions of embedded schemas to the top, where their references point."""
+    definitions: dict[str, Any] = {}
+
+    def collect(node: Any) -> None:
+        if isinstance(node, dict):
+            definitions.update(node.pop("$defs", {}))
+            for value in node.values():
+                collect(value)
+        elif isinstance(node, list):
+            for value in node:
+                collect(value)
+
+    collect(schema)
+    for definition in list(definitions.values()):
+        collect(definition)
+    return {**schema, "$defs": definitions}

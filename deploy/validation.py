@@ -1,0 +1,128 @@
+"""Turn what pydantic finds into problems with file, line, key and the nearest right thing."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from deploy.documents import Document, KeyPath
+from deploy.errors import Problem
+
+Model = TypeVar("Model", bound=BaseModel)
+
+_WANTED = {
+    "string_type": "a text",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+
+
+def check(
+    model: type[Model], data: Any, document: Document, at: KeyPath, problems: list[Problem]
+) -> Model | None:
+    """Return `data` as `model`; or None, with every problem in it added to `problems`.
+
+    `at` is the key path of `data` in `document`.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        found: dict[KeyPath, Problem] = {}
+        for detail in error.errors(include_url=False):
+            keys = (*at, *_keys(detail["loc"], data))
+            # A union reports each of its branches: the first says enough.
+            found.setdefault(keys, _problem(model, data, dict(detail), document, keys, at))
+        problems.extend(found.values())
+        return None
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint: the nearest of `known`, or all of them."""
+    choices = list(known)
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"known: {', '.join(choices)}" if choices else ""
+
+
+def _keys(location: tuple[str | int, ...], data: Any) -> KeyPath:
+    """Return the part of pydantic's location that exists in `data`; the rest names branches of unions."""
+    keys: list[str | int] = []
+    for part in location:
+        if isinstance(data, dict) and part in data:
+            data = data[part]
+        elif isinstance(data, list) and isinstance(part, int) and part < len(data):
+            data = data[part]
+        elif part != location[-1] or not isinstance(data, dict):
+            continue
+        keys.append(part)
+    return tuple(keys)
+
+
+def _problem(
+    model: type[BaseModel],
+    data: Any,
+    detail: dict[str, Any],
+    document: Document,
+    keys: KeyPath,
+    at: KeyPath,
+) -> Problem:
+    where = document.where(keys)
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        return Problem(where, "unknown key", nearest(str(keys[-1]), _known(model, keys[len(at) : -1])))
+    if kind == "missing":
+        return Problem(document.where(keys[:-1]), f"the key {keys[-1]} is missing", "add it")
+    if kind in _WANTED:
+        value = detail["input"]
+        hint = f'quote it: "{value}"' if kind == "string_type" and _is_scalar(value) else ""
+        return Problem(where, f"{_WANTED[kind]} is expected, not {_name(value)}", hint)
+    if kind == "literal_error":
+        choices = _known_literals(detail["ctx"]["expected"])
+        value = detail["input"]
+        if isinstance(value, str):
+            return Problem(where, f"{value!r} is not one of the known values", nearest(value, choices))
+        hint = f'quote it: "{value}"' if str(value) in choices else f"known: {', '.join(choices)}"
+        return Problem(where, f"a text is expected, not {_name(value)}", hint)
+    if kind == "value_error":
+        return Problem(where, str(detail["ctx"]["error"]))
+    return Problem(where, detail["msg"][:1].lower() + detail["msg"][1:])
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _name(value: object) -> str:
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, (int, float)):
+        return f"the number {value}"
+    return {str: "a text", list: "a list", dict: "a mapping"}.get(type(value), "this")
+
+
+def _known(model: type[BaseModel], keys: KeyPath) -> list[str]:
+    """Return the keys that the model inside `model` at `keys` knows."""
+    for key in keys:
+        field = model.model_fields.get(str(key))
+        inner = field.annotation if field else None
+        models = [t for t in (inner, *get_args(inner)) if isinstance(t, type) and issubclass(t, BaseModel)]
+        if not models:
+            return []
+        model = models[0]
+    return list(model.model_fields)
+
+
+def _known_literals(expected: str) -> list[str]:
+    """Read pydantic's list of choices: `'a', 'b' or 'c'`."""
+    return [part for part in expected.replace(" or ", ", ").replace("'", "").split(", ") if part]

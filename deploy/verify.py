@@ -1,0 +1,129 @@
+"""Prove that what runs is what was meant, and that it answers well."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from deploy.documents import show
+from deploy.errors import DeployError
+from deploy.model import Image, Spec
+
+POLL_SECONDS = 0.05
+SCORE_SECONDS = 120
+
+Alive = Callable[[], str]
+"""Returns an empty text while what was started still runs, and the reason once it does not."""
+
+
+def ready(url: str, image: Image, seconds: float, alive: Alive, headers: Mapping[str, str] | None = None) -> None:
+    """Wait until `url` is healthy and runs `image`. Raises `DeployError` after `seconds`, or once it is not alive."""
+    deadline = time.monotonic() + seconds
+    last = "nothing answered"
+    while time.monotonic() < deadline:
+        reason = alive()
+        if reason:
+            raise DeployError(image.reference, reason, "correct what its last lines say, then deploy again")
+        try:
+            if _get(url, "/health", headers).status_code == 200:
+                tag = _get(url, "/version", headers).json().get("tag")
+                if tag == image.tag:
+                    return
+                last = f"the tag {tag} answered, {image.tag} was expected"
+        except (requests.RequestException, ValueError) as error:
+            last = type(error).__name__
+        time.sleep(POLL_SECONDS)
+    what = f"not healthy after {seconds:.0f} s ({last})"
+    raise DeployError(image.reference, what, "look at `inv logs`; a slow flow may need a higher start_timeout")
+
+
+def healthy(url: str, headers: Mapping[str, str] | None = None) -> bool:
+    """Tell whether `url` says that it can score."""
+    try:
+        return _get(url, "/health", headers).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def score_sample(spec: Spec, url: str, headers: Mapping[str, str] | None = None) -> Any:
+    """Score the flow's sample and return the answer. Raises `DeployError` where it is rejected, or not as expected."""
+    sample = json.loads(spec.flow.sample.read_text(encoding="utf-8"))
+    answer = score(url, sample, show(spec.flow.sample), headers)
+    problems = judge(answer, spec.flow.expect)
+    if problems:
+        what = f"the answer to {show(spec.flow.sample)} is not as deploy.yaml expects: {'; '.join(problems)}"
+        raise DeployError(spec.name, what, "correct the flow, or `expect` in its deploy.yaml")
+    return answer
+
+
+def score(url: str, body: Any, source: str, headers: Mapping[str, str] | None = None) -> Any:
+    """POST `body` to `url`/score and return the answer. `source` says in messages where the body is from."""
+    try:
+        response = _session(url).post(
+            f"{url}/score", json=body, headers={"Accept": "application/json", **(headers or {})}, timeout=SCORE_SECONDS
+        )
+    except requests.RequestException as error:
+        what = f"no answer to {source} ({type(error).__name__})"
+        raise DeployError(f"{url}/score", what, "look at `inv logs`") from None
+    if response.status_code != 200:
+        text = _message(response)
+        if response.status_code < 500:
+            raise DeployError(source, f"the flow rejects it: {text}", "correct the sample, or the flow's inputs")
+        raise DeployError(f"{url}/score", f"status {response.status_code}: {text}", "look at `inv logs`")
+    return response.json()
+
+
+def judge(answer: Any, expect: Any) -> list[str]:
+    """Return how `answer` differs from the shape `expect`: nothing for a good answer."""
+    if isinstance(expect, str):
+        return [] if _is(answer, expect) else [f"{expect} expected, not {_type(answer)}"]
+    if not isinstance(answer, dict):
+        return [f"an object with {', '.join(expect)} expected, not {_type(answer)}"]
+    problems = []
+    for name, wanted in expect.items():
+        if name not in answer:
+            problems.append(f"{name} is missing")
+        elif not _is(answer[name], wanted):
+            problems.append(f"{name}: {wanted} expected, not {_type(answer[name])}")
+    return problems
+
+
+def curl(url: str, spec: Spec) -> str:
+    """Return a command line that scores the sample by hand."""
+    sample = show(spec.flow.sample)
+    return f"curl -s {url}/score -H 'Content-Type: application/json' -d @{sample}"
+
+
+def _is(value: Any, wanted: str) -> bool:
+    # An empty text is no answer.
+    return _type(value) == wanted and value != "" or (wanted == "number" and _type(value) == "integer")
+
+
+def _type(value: Any) -> str:
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list", dict: "object"}
+    if value == "":
+        return "an empty string"
+    return names.get(type(value), "null")
+
+
+def _message(response: requests.Response) -> str:
+    try:
+        return str(response.json()["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return response.text[:200]
+
+
+def _get(url: str, path: str, headers: Mapping[str, str] | None) -> requests.Response:
+    return _session(url).get(url + path, headers=dict(headers or {}), timeout=5)
+
+
+def _session(url: str) -> requests.Session:
+    session = requests.Session()
+    # A proxy for the internet does not lead to this machine.
+    session.trust_env = urlsplit(url).hostname not in ("127.0.0.1", "localhost")
+    return session

@@ -1,0 +1,236 @@
+"""Every task. Bodies are a few lines; what is heavy to import is imported inside."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from invoke import Context, Exit, task
+
+ROOT = Path(__file__).parent
+Result = TypeVar("Result")
+
+
+def sentences(body: Callable[..., Result]) -> Callable[..., Result]:
+    """Let a task end with sentences and status 1 where it fails, never with a traceback (FLOW_DEBUG=1 shows it)."""
+
+    @functools.wraps(body)
+    def wrapped(*args: Any, **kwargs: Any) -> Result:
+        try:
+            return body(*args, **kwargs)
+        except Exit:
+            raise
+        except Exception as error:
+            from deploy.errors import DeployError
+
+            if os.environ.get("FLOW_DEBUG"):
+                raise
+            if isinstance(error, DeployError):
+                raise Exit(str(error), 1) from None
+            if isinstance(error, OSError):
+                raise Exit(f"{error.filename or 'system'}: {error.strerror or error}", 1) from None
+            hint = "this is a fault of the tool; FLOW_DEBUG=1 shows where"
+            raise Exit(f"{type(error).__name__}: {error}\n  → {hint}", 1) from None
+
+    return wrapped
+
+
+def _project() -> Any:
+    from deploy import config
+
+    return config.open_project(ROOT)
+
+
+def _specs(flow: str | None, env: str) -> Any:
+    from deploy import config
+
+    return config.load_specs(_project(), env, flow)
+
+
+def _each(flow: str | None, env: str, action: Callable[[Any], Result]) -> list[Result]:
+    """Do `action` for every spec; where some fail, do the others all the same and tell all failures at the end."""
+    from deploy.errors import DeployError
+
+    results, problems = [], []
+    for spec in _specs(flow, env):
+        try:
+            results.append(action(spec))
+        except DeployError as error:
+            problems += error.problems
+    if problems:
+        raise DeployError.of(problems)
+    return results
+
+
+@task
+@sentences
+def setup(c: Context) -> None:
+    """Bring up what is missing on this machine: a Docker engine and the base image."""
+    from deploy import base, engine, setup
+    from deploy.model import ImageSettings
+
+    setup.ensure_engine()
+    settings = ImageSettings(base=_project().environ.get("FLOW_BASE_IMAGE") or None)
+    base.ensure(engine.connect(), settings, ROOT)
+
+
+@task(help={"json": "print JSON"})
+@sentences
+def doctor(c: Context, json: bool = False) -> None:
+    """Check each requirement on this machine, and name the next command for what is missing."""
+    from deploy import console, doctor
+
+    findings = [vars(finding) for finding in doctor.examine(_project())]
+    console.as_json(findings) if json else console.table(findings)
+
+
+@task(help={"json": "print JSON"})
+@sentences
+def flows(c: Context, json: bool = False) -> None:
+    """List the flows: kind, environments with their targets, connections, image tag, built or not."""
+    from deploy import console, pipeline
+
+    rows = pipeline.overview(_project())
+    console.as_json(rows) if json else console.table(rows)
+
+
+@task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
+@sentences
+def config(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
+    """Show the complete configuration, secrets redacted, and where each value came from."""
+    from deploy import config, console
+
+    specs = {spec.flow.name: config.describe(spec) for spec in _specs(flow, env)}
+    if json:
+        console.as_json(specs)
+        return
+    for name, values in specs.items():
+        print(f"{name} in {env}")
+        console.table([{"key": key, "value": v["value"], "from": v["from"]} for key, v in values.items()])
+
+
+@task(help={"flow": "one flow; all without it"})
+@sentences
+def lock(c: Context, flow: str | None = None) -> None:
+    """Write requirements.lock (with hashes) from requirements.txt."""
+    from deploy import config, pipeline
+
+    pipeline.lock(config.load_flows(_project(), flow))
+
+
+@task(help={"refresh": "get it anew, with the security updates since"})
+@sentences
+def base(c: Context, refresh: bool = False) -> None:
+    """Get the base image: pull the official one, or make one from Debian packages."""
+    from deploy import base, engine
+    from deploy.model import ImageSettings
+
+    settings = ImageSettings(base=_project().environ.get("FLOW_BASE_IMAGE") or None)
+    get = base.refresh if refresh else base.ensure
+    print(get(engine.connect(), settings, ROOT).reference)
+
+
+@task(help={"flow": "one flow", "env": "only flows of this environment", "json": "print JSON"})
+@sentences
+def build(c: Context, flow: str | None = None, env: str | None = None, json: bool = False) -> None:
+    """Build the image of each flow; what is unchanged is not built again."""
+    from deploy import config, console, pipeline
+
+    project = _project()
+    chosen = [s.flow for s in _specs(flow, env)] if env else config.load_flows(project, flow)
+    images = [pipeline.as_data(pipeline.build(project, one)) for one in chosen]
+    if json:
+        console.as_json(images)
+    else:
+        console.table([{"image": f"{i['repository']}:{i['tag']}", "id": i["id"]} for i in images])
+
+
+@task(help={"flow": "one flow", "env": "the environment", "plan": "only show what would change", "json": "print JSON"})
+@sentences
+def deploy(
+    c: Context, flow: str | None = None, env: str = "local", plan: bool = False, json: bool = False
+) -> None:
+    """Build, then deploy the image where the configuration says, and prove it with the sample."""
+    from deploy import console, pipeline
+
+    project = _project()
+    if plan:
+        plans = _each(flow, env, lambda spec: pipeline.plan(project, spec))
+        steps = [{"flow": p.spec.flow.name, **pipeline.as_data(step)} for p in plans for step in p.steps]
+        console.as_json(steps) if json else console.table(steps)
+        return
+    rows = [pipeline.as_data(d) for d in _each(flow, env, lambda spec: pipeline.deploy(project, spec))]
+    if json:
+        console.as_json(rows)
+    else:
+        console.table([{k: row[k] for k in ("flow", "environment", "target", "state", "tag", "url")} for row in rows])
+
+
+@task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
+@sentences
+def smoke(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
+    """Score each flow's sample against what is deployed, and judge the answer."""
+    from deploy import console, pipeline, verify
+
+    for spec in _specs(flow, env):
+        answer = pipeline.prove(spec)
+        url = pipeline.status(spec).url
+        if json:
+            console.as_json({"flow": spec.flow.name, "url": url, "answer": answer})
+            continue
+        console.as_json(answer)
+        print(f"\nIt runs at {url}\nTry it:  {verify.curl(url, spec)}")
+
+
+@task(help={"flow": "one flow", "env": "the environment", "tail": "how many lines"})
+@sentences
+def logs(c: Context, flow: str | None = None, env: str = "local", tail: int = 100) -> None:
+    """Print the last lines of what is deployed."""
+    from deploy import pipeline
+
+    for spec in _specs(flow, env):
+        for line in pipeline.logs(spec, tail):
+            print(line)
+
+
+@task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
+@sentences
+def status(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
+    """Show what runs: state, URL, image tag, commit, since when."""
+    from deploy import console, pipeline
+
+    found = [(spec, pipeline.status(spec)) for spec in _specs(flow, env)]
+    rows = [pipeline.as_data(d) or {"flow": s.flow.name, "state": "not deployed"} for s, d in found]
+    if json:
+        console.as_json(rows)
+    else:
+        keys = ("flow", "environment", "target", "state", "tag", "commit", "created", "url")
+        console.table([{key: row.get(key) for key in keys} for row in rows])
+
+
+@task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
+@sentences
+def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
+    """Remove what was deployed, and nothing else."""
+    from deploy import console, pipeline
+
+    steps = [pipeline.as_data(step) for spec in _specs(flow, env) for step in pipeline.destroy(spec)]
+    if json:
+        console.as_json(steps)
+    elif steps:
+        console.table([{"action": s["action"], "what": s["what"]} for s in steps])
+    else:
+        print("nothing was deployed")
+
+
+@task
+@sentences
+def schema(c: Context) -> None:
+    """Write the JSON Schemas of the configuration files, for editors."""
+    from deploy import published
+
+    for path in published.write(ROOT):
+        print(path)
