@@ -20,6 +20,7 @@ from deploy.model import ImageSettings
 
 OFFICIAL = "python:{python}-slim-bookworm"
 LOCK = "base.lock"
+MADE = "flow-base"
 RECIPE_LABEL = "flow-deploy.base"
 
 # The Debian release that carries each Python (packages.debian.org, python3).
@@ -34,20 +35,25 @@ class Base:
     reference: str
     id: str
 
+    @property
+    def content(self) -> str:
+        """What stands for the content: the same on every machine, unless the base is known by a local name only."""
+        by_content = "@" in self.reference or self.reference.startswith(f"{MADE}:")
+        return self.reference if by_content else self.id
+
 
 def find(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base | None:
     """Return the base image for `settings` if the engine has it already. Asks no registry."""
     pinned = _pins(root).get(_key(settings))
-    for reference in (settings.base, pinned):
-        if reference and (found := _local(client, reference, settings.platform)):
-            return Base(_digest(found, reference), str(found.id))
-        if settings.base:
-            return None
-    label = f"{RECIPE_LABEL}={_recipe(settings)}"
-    made = client.images.list(filters={"label": label})
+    wanted = settings.base or pinned
+    if wanted and (present := _local(client, wanted, settings.platform)):
+        return Base(_digest(present, wanted), str(present.id))
+    if settings.base:
+        return None
+    made = _made(client, settings)
     if made:
-        newest = max(made, key=lambda image: image.attrs["Created"])
-        return Base(newest.tags[0] if newest.tags else str(newest.id), str(newest.id))
+        newest = max(made, key=lambda image: str(image.attrs["Created"]))
+        return Base(_made_tags(newest)[0], str(newest.id))
     return None
 
 
@@ -86,8 +92,8 @@ def refresh(client: docker.DockerClient, settings: ImageSettings, root: Path) ->
     if settings.base is None and pins.pop(_key(settings), None):
         _write_pins(root, pins)
     if settings.base is None:
-        for image in client.images.list(filters={"label": f"{RECIPE_LABEL}={_recipe(settings)}"}):
-            for tag in image.tags:
+        for image in _made(client, settings):
+            for tag in _made_tags(image):
                 client.images.remove(tag, noprune=True)
     return ensure(client, settings, root)
 
@@ -107,7 +113,7 @@ def _make(client: docker.DockerClient, settings: ImageSettings) -> Base:
     # The tag is a hash of the content, so the same packages give the same tag on every machine.
     architecture = settings.platform.partition("/")[2]
     digest = hashlib.sha256(content).hexdigest()[:12]
-    tag = f"flow-base:python{settings.python}-{suite}-{architecture}-{digest}"
+    tag = f"{MADE}:python{settings.python}-{suite}-{architecture}-{digest}"
     recipe = (
         "FROM scratch\nADD root.tar /\n"
         "ENV PATH=/usr/local/bin:/usr/bin LANG=C.UTF-8\n"
@@ -119,6 +125,16 @@ def _make(client: docker.DockerClient, settings: ImageSettings) -> Base:
             fileobj=_stream(context), custom_context=True, tag=tag, platform=settings.platform, rm=True
         )
     return Base(tag, str(image.id))
+
+
+def _made(client: docker.DockerClient, settings: ImageSettings) -> list[DockerImage]:
+    """Return the bases that were made here. Images built on them inherit the label, so the name counts too."""
+    label = f"{RECIPE_LABEL}={_recipe(settings)}"
+    return [image for image in client.images.list(MADE, filters={"label": label}) if _made_tags(image)]
+
+
+def _made_tags(image: DockerImage) -> list[str]:
+    return [str(tag) for tag in image.tags if str(tag).startswith(f"{MADE}:")]
 
 
 def _bootstrap(suite: str, settings: ImageSettings, archive: Path, native: bool) -> None:

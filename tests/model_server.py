@@ -1,0 +1,164 @@
+"""A model server for tests: the chat-completions wire of OpenAI, in OpenAI's and in Azure's path style.
+
+The requests are checked as the real service would (key, model, messages); the answers follow from the prompt, so that a test knows
+them. Run `python -m tests.model_server --port 9000 --latency 0.3` for one to measure against.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+KEY = "test-key-0123456789abcdef"
+
+
+@dataclass
+class ModelServer:
+    """What the server was asked, and how it is to behave.
+
+    `latency` is in seconds, before an answer or the first chunk; `fail` is a status to answer with instead of an answer.
+    """
+
+    latency: float = 0.0
+    fail: int = 0
+    requests: list[dict[str, Any]] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def endpoint(self) -> str:
+        """The address as a container on this machine's engine sees it."""
+        return f"http://host.docker.internal:{self.port}"
+
+    def app(self) -> Starlette:
+        """Return the application."""
+        return Starlette(
+            routes=[
+                Route("/openai/deployments/{model}/chat/completions", self._azure, methods=["POST"]),
+                Route("/v1/chat/completions", self._openai, methods=["POST"]),
+            ]
+        )
+
+    async def _azure(self, request: Request) -> Response:
+        if "api-version" not in request.query_params:
+            return _error(404, "Resource not found")
+        return await self._complete(request, request.headers.get("api-key"), request.path_params["model"])
+
+    async def _openai(self, request: Request) -> Response:
+        key = request.headers.get("authorization", "").removeprefix("Bearer ")
+        return await self._complete(request, key, None)
+
+    async def _complete(self, request: Request, key: str | None, model: str | None) -> Response:
+        body = await request.json()
+        self.requests.append(body)
+        if key != KEY:
+            # As the real service does, the error quotes a part of what was sent.
+            return _error(401, f"Access denied due to invalid subscription key: {key}")
+        if self.fail:
+            return _error(self.fail, "the model server was told to fail")
+        if not body.get("messages"):
+            return _error(400, "'messages' is required")
+        await asyncio.sleep(self.latency)
+        model = model or body["model"]
+        text = answer(body["messages"])
+        if body.get("stream"):
+            return StreamingResponse(_chunks(text, model), media_type="text/event-stream")
+        return JSONResponse(_completion(text, model))
+
+
+def answer(messages: list[dict[str, Any]]) -> str:
+    """Return what the model says: it follows the system prompt as far as the template's flows need it."""
+    system = " ".join(_text(m) for m in messages if m["role"] == "system")
+    user = [_text(m) for m in messages if m["role"] == "user"]
+    last = user[-1] if user else ""
+    if "Answer with one word" in system:
+        if "?" in last:
+            return "Question."
+        return "incident" if any(word in last.lower() for word in ("broken", "down", "crash")) else "other"
+    if "You read invoices" in system:
+        return json.dumps({"supplier": "Fabrikam Ltd", "amount": 1250.5, "currency": "EUR", "due": "2027-01-31"})
+    return f"[{len(messages)} messages] You said: {last}"
+
+
+@contextlib.contextmanager
+def serve(latency: float = 0.0) -> Iterator[ModelServer]:
+    """Run a server in a thread, on a free port of every interface."""
+    model = ModelServer(latency=latency)
+    listener = socket.socket()
+    # Containers reach this machine through the bridge, not through the loopback.
+    listener.bind(("0.0.0.0", 0))  # noqa: S104
+    model.port = listener.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(model.app(), log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    try:
+        yield model
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        listener.close()
+
+
+def _text(message: dict[str, Any]) -> str:
+    content = message["content"]
+    if isinstance(content, str):
+        return content
+    return " ".join(part.get("text", "") for part in content)
+
+
+async def _chunks(text: str, model: str) -> AsyncIterator[str]:
+    for piece in text.split(" "):
+        yield f"data: {json.dumps(_chunk({'content': piece + ' '}, model, None))}\n\n"
+        await asyncio.sleep(0)
+    yield f"data: {json.dumps(_chunk({}, model, 'stop'))}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def _chunk(delta: dict[str, str], model: str, reason: str | None) -> dict[str, Any]:
+    choice = {"index": 0, "delta": delta, "finish_reason": reason}
+    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice]}
+
+
+def _completion(text: str, model: str) -> dict[str, Any]:
+    message = {"role": "assistant", "content": text}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+    }
+
+
+def _error(status: int, message: str) -> Response:
+    return JSONResponse({"error": {"message": message, "code": str(status)}}, status_code=status)
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--latency", type=float, default=0.3, help="seconds before an answer")
+    arguments = parser.parse_args()
+    app = ModelServer(latency=arguments.latency).app()
+    uvicorn.run(app, host="0.0.0.0", port=arguments.port, log_level="error")  # noqa: S104
+
+
+if __name__ == "__main__":
+    main()
