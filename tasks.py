@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from invoke import Context, Exit, task
+from invoke.context import Context
+from invoke.exceptions import Exit
+from invoke.tasks import task
 
 ROOT = Path(__file__).parent
 Result = TypeVar("Result")
 
 
 def sentences(body: Callable[..., Result]) -> Callable[..., Result]:
-    """Let a task end with sentences and status 1 where it fails, never with a traceback (FLOW_DEBUG=1 shows it)."""
+    """Let a task end with sentences and status 1 where it fails, never with a traceback
+    (FLOW_DEBUG=1 shows it).
+    """
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> Result:
@@ -51,10 +56,14 @@ def _specs(flow: str | None, env: str) -> Any:
 
 
 def _each(flow: str | None, env: str, action: Callable[[Any], Result]) -> list[Result]:
-    """Do `action` for every spec; where some fail, do the others all the same and tell all failures at the end."""
+    """Do `action` for every spec.
+
+    Where some fail, do the others all the same and tell all failures at the end.
+    """
     from deploy.errors import DeployError
 
-    results, problems = [], []
+    results: list[Result] = []
+    problems: list[Any] = []
     for spec in _specs(flow, env):
         try:
             results.append(action(spec))
@@ -90,7 +99,9 @@ def doctor(c: Context, json: bool = False) -> None:
 @task(help={"json": "print JSON"})
 @sentences
 def flows(c: Context, json: bool = False) -> None:
-    """List the flows: kind, environments with their targets, connections, image tag, built or not."""
+    """List the flows: kind, environments with their targets, connections, image tag, built or
+    not.
+    """
     from deploy import console, pipeline
 
     rows = pipeline.overview(_project())
@@ -101,15 +112,17 @@ def flows(c: Context, json: bool = False) -> None:
 @sentences
 def config(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Show the complete configuration, secrets redacted, and where each value came from."""
-    from deploy import config, console
+    from deploy import console, explain
 
-    specs = {spec.flow.name: config.describe(spec) for spec in _specs(flow, env)}
+    specs = {spec.flow.name: explain.describe(spec) for spec in _specs(flow, env)}
     if json:
         console.as_json(specs)
         return
     for name, values in specs.items():
         print(f"{name} in {env}")
-        console.table([{"key": key, "value": v["value"], "from": v["from"]} for key, v in values.items()])
+        console.table(
+            [{"key": key, "value": v["value"], "from": v["from"]} for key, v in values.items()]
+        )
 
 
 @task(help={"flow": "one flow; all without it"})
@@ -148,7 +161,14 @@ def build(c: Context, flow: str | None = None, env: str | None = None, json: boo
         console.table([{"image": f"{i['repository']}:{i['tag']}", "id": i["id"]} for i in images])
 
 
-@task(help={"flow": "one flow", "env": "the environment", "plan": "only show what would change", "json": "print JSON"})
+@task(
+    help={
+        "flow": "one flow",
+        "env": "the environment",
+        "plan": "only show what would change",
+        "json": "print JSON",
+    }
+)
 @sentences
 def deploy(
     c: Context, flow: str | None = None, env: str = "local", plan: bool = False, json: bool = False
@@ -159,14 +179,23 @@ def deploy(
     project = _project()
     if plan:
         plans = _each(flow, env, lambda spec: pipeline.plan(project, spec))
-        steps = [{"flow": p.spec.flow.name, **pipeline.as_data(step)} for p in plans for step in p.steps]
+        steps = [
+            {"flow": p.spec.flow.name, **pipeline.as_data(step)} for p in plans for step in p.steps
+        ]
         console.as_json(steps) if json else console.table(steps)
         return
-    rows = [pipeline.as_data(d) for d in _each(flow, env, lambda spec: pipeline.deploy(project, spec))]
+    rows = [
+        pipeline.as_data(d) for d in _each(flow, env, lambda spec: pipeline.deploy(project, spec))
+    ]
     if json:
         console.as_json(rows)
     else:
-        console.table([{k: row[k] for k in ("flow", "environment", "target", "state", "tag", "url")} for row in rows])
+        console.table(
+            [
+                {k: row[k] for k in ("flow", "environment", "target", "state", "tag", "url")}
+                for row in rows
+            ]
+        )
 
 
 @task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
@@ -176,8 +205,7 @@ def smoke(c: Context, flow: str | None = None, env: str = "local", json: bool = 
     from deploy import console, pipeline, verify
 
     for spec in _specs(flow, env):
-        answer = pipeline.prove(spec)
-        url = pipeline.status(spec).url
+        url, answer = pipeline.prove(spec)
         if json:
             console.as_json({"flow": spec.flow.name, "url": url, "answer": answer})
             continue
@@ -217,7 +245,9 @@ def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool 
     """Remove what was deployed, and nothing else."""
     from deploy import console, pipeline
 
-    steps = [pipeline.as_data(step) for spec in _specs(flow, env) for step in pipeline.destroy(spec)]
+    steps = [
+        pipeline.as_data(step) for spec in _specs(flow, env) for step in pipeline.destroy(spec)
+    ]
     if json:
         console.as_json(steps)
     elif steps:
@@ -234,3 +264,40 @@ def schema(c: Context) -> None:
 
     for path in published.write(ROOT):
         print(path)
+
+
+@task
+def check(c: Context) -> None:
+    """Lint and types: ruff and mypy --strict."""
+    _run(c, "ruff check", "ruff format --check", "mypy")
+
+
+@task(help={"unit": "only the unit tests: no Docker, seconds", "k": "only tests that match"})
+def test(c: Context, unit: bool = False, k: str = "") -> None:
+    """Lint, types and tests; the integration tests build and run real images."""
+    check(c)
+    marks = "not integration and not benchmark" if unit else "not benchmark"
+    _run(c, f"pytest -m '{marks}'" + (f" -k '{k}'" if k else ""))
+
+
+@task(
+    help={"flow": "one flow; faq and triage without it", "repeat": "how often to start each image"}
+)
+def bench(c: Context, flow: str = "", repeat: int = 5) -> None:
+    """Measure our images beside pf's own images of the same flows."""
+    chosen = f" --flow {flow}" if flow else ""
+    _run(c, f"python -m tests.benchmarks.compare --repeat {repeat}{chosen}")
+
+
+def _run(c: Context, *commands: str) -> None:
+    """Run `commands` with the environment's own programs.
+
+    Stop at the first that fails, with its status.
+    """
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command in commands:
+        done = c.run(
+            command, env={"PATH": programs}, pty=sys.stdout.isatty(), warn=True, hide=False
+        )
+        if done is None or done.exited:
+            raise Exit(f"failed: {command}", 1)

@@ -14,7 +14,7 @@ import docker
 import docker.errors
 from docker.models.images import Image as DockerImage
 
-from deploy import console, engine, sandbox, setup
+from deploy import console, docker_build, engine, setup
 from deploy.errors import DeployError
 from deploy.model import ImageSettings
 
@@ -37,7 +37,9 @@ class Base:
 
     @property
     def content(self) -> str:
-        """What stands for the content: the same on every machine, unless the base is known by a local name only."""
+        """What stands for the content: the same on every machine, unless the base is known by a
+        local name only.
+        """
         by_content = "@" in self.reference or self.reference.startswith(f"{MADE}:")
         return self.reference if by_content else self.id
 
@@ -60,8 +62,8 @@ def find(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Ba
 def ensure(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base:
     """Return the base image for `settings`; pull it, or make it, where the engine lacks it.
 
-    A base that the configuration names must be had as it is. The official one is replaced by one made from Debian packages
-    where it cannot be pulled. Raises `DeployError`.
+    A base that the configuration names must be had as it is. The official one is replaced by one
+    made from Debian packages where it cannot be pulled. Raises `DeployError`.
     """
     with engine.explained("looking for the base image"):
         found = find(client, settings, root)
@@ -76,8 +78,12 @@ def ensure(client: docker.DockerClient, settings: ImageSettings, root: Path) -> 
     except docker.errors.APIError as error:
         if settings.base:
             what = f"cannot be pulled: {error.explanation}"
-            raise DeployError(f"base image {wanted}", what, "correct image.base, or log in") from None
-        console.note("base", "that image cannot be had here: making one from Debian packages instead")
+            raise DeployError(
+                f"base image {wanted}", what, "correct image.base, or log in"
+            ) from None
+        console.note(
+            "base", "that image cannot be had here: making one from Debian packages instead"
+        )
         return _make(client, settings)
     reference = _digest(image, wanted)
     if not settings.base and not pinned:
@@ -87,9 +93,12 @@ def ensure(client: docker.DockerClient, settings: ImageSettings, root: Path) -> 
 
 
 def refresh(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base:
-    """Get the base anew, with the security updates since: pull the official image again, or make a new one."""
+    """Get the base anew, with the security updates since: pull the official image again, or make
+    a new one.
+    """
     pins = _pins(root)
-    if settings.base is None and pins.pop(_key(settings), None):
+    if settings.base is None and _key(settings) in pins:
+        del pins[_key(settings)]
         _write_pins(root, pins)
     if settings.base is None:
         for image in _made(client, settings):
@@ -102,13 +111,16 @@ def _make(client: docker.DockerClient, settings: ImageSettings) -> Base:
     suite = SUITES.get(settings.python)
     if suite is None:
         what = f"no Debian release carries Python {settings.python}"
-        hint = f"set image.python to {' or '.join(SUITES)}, or image.base to an image that can be pulled"
+        carried = " or ".join(SUITES)
+        hint = f"set image.python to {carried}, or image.base to an image that can be pulled"
         raise DeployError("base image", what, hint)
     setup.ensure_bootstrap()
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "root.tar"
         with console.phase("base", f"Python {settings.python} from the packages of Debian {suite}"):
-            _bootstrap(suite, settings, archive, settings.platform == engine.native_platform(client))
+            _bootstrap(
+                suite, settings, archive, settings.platform == engine.native_platform(client)
+            )
         content = archive.read_bytes()
     # The tag is a hash of the content, so the same packages give the same tag on every machine.
     architecture = settings.platform.partition("/")[2]
@@ -119,18 +131,20 @@ def _make(client: docker.DockerClient, settings: ImageSettings) -> Base:
         "ENV PATH=/usr/local/bin:/usr/bin LANG=C.UTF-8\n"
         f"LABEL {RECIPE_LABEL}={_recipe(settings)}\n"
     )
-    context = sandbox.pack({"Dockerfile": recipe.encode(), "root.tar": content})
-    with engine.explained("importing the base image"), console.phase("base", f"importing {tag}"):
-        image, _ = client.images.build(
-            fileobj=_stream(context), custom_context=True, tag=tag, platform=settings.platform, rm=True
-        )
-    return Base(tag, str(image.id))
+    context = {"Dockerfile": recipe.encode(), "root.tar": content}
+    with console.phase("base", f"importing {tag}"):
+        return Base(tag, docker_build.build(client, context, tag, settings.platform))
 
 
 def _made(client: docker.DockerClient, settings: ImageSettings) -> list[DockerImage]:
-    """Return the bases that were made here. Images built on them inherit the label, so the name counts too."""
+    """Return the bases that were made here.
+
+    Images built on them inherit the label, so the name counts too.
+    """
     label = f"{RECIPE_LABEL}={_recipe(settings)}"
-    return [image for image in client.images.list(MADE, filters={"label": label}) if _made_tags(image)]
+    return [
+        image for image in client.images.list(MADE, filters={"label": label}) if _made_tags(image)
+    ]
 
 
 def _made_tags(image: DockerImage) -> list[str]:
@@ -157,7 +171,9 @@ def _bootstrap(suite: str, settings: ImageSettings, archive: Path, native: bool)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         last = "\n".join(f"    {line}" for line in done.stderr.strip().splitlines()[-5:])
-        raise DeployError("mmdebstrap", f"it failed:\n{last}", "is a mirror of Debian's packages reachable?")
+        raise DeployError(
+            "mmdebstrap", f"it failed:\n{last}", "is a mirror of Debian's packages reachable?"
+        )
 
 
 def _recipe(settings: ImageSettings) -> str:
@@ -171,7 +187,9 @@ def _key(settings: ImageSettings) -> str:
 
 
 def _pins(root: Path) -> dict[str, str]:
-    """Return the pinned references by Python and platform: lines of `3.11 linux/amd64 python@sha256:…`."""
+    """Return the pinned references by Python and platform: lines of `3.11 linux/amd64
+    python@sha256:…`.
+    """
     path = root / LOCK
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
@@ -204,10 +222,3 @@ def _digest(image: DockerImage, reference: str) -> str:
     digests: list[str] = image.attrs.get("RepoDigests") or []
     found = [digest for digest in digests if digest.split("@")[0].endswith(repository)]
     return found[0] if found else reference
-
-
-def _stream(content: bytes) -> tempfile.SpooledTemporaryFile[bytes]:
-    stream: tempfile.SpooledTemporaryFile[bytes] = tempfile.SpooledTemporaryFile(max_size=2**27)
-    stream.write(content)
-    stream.seek(0)
-    return stream

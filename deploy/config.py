@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from deploy import documents, kinds, secrets, targets
 from deploy.documents import Document, KeyPath, show
 from deploy.errors import DeployError, Problem
+from deploy.explain import origins
 from deploy.model import Flow, ImageSettings, Spec
 from deploy.runtime import connections
 from deploy.schema import CONNECTIONS, DeployFile, TargetSettings
@@ -23,7 +24,6 @@ from deploy.validation import check, nearest
 
 ENVIRONMENTS = "environments.yaml"
 DEPLOY = "deploy.yaml"
-REDACTED = "***"
 NAME = re.compile(r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CONNECTION_STRING)$")
 
@@ -37,7 +37,9 @@ class Project:
 
     @property
     def name(self) -> str:
-        """What resources of this checkout are labelled with: two clones on one machine do not meet."""
+        """What resources of this checkout are labelled with: two clones on one machine do not
+        meet.
+        """
         return f"{self.root.name}-{hashlib.sha256(str(self.root).encode()).hexdigest()[:6]}"
 
 
@@ -48,7 +50,9 @@ def open_project(root: Path) -> Project:
 
 
 def flow_names(project: Project) -> list[str]:
-    """Return the names of all flows: the folders under flows/ that have a deploy.yaml, or should have."""
+    """Return the names of all flows: the folders under flows/ that have a deploy.yaml, or should
+    have.
+    """
     folders = sorted(path for path in (project.root / "flows").glob("*") if path.is_dir())
     return [path.name for path in folders if (path / DEPLOY).exists() or _is_flow(path)]
 
@@ -74,7 +78,9 @@ def load_specs(project: Project, environment: str, only: str | None = None) -> l
     known = documents.load(project.root / ENVIRONMENTS).data
     if environment not in known:
         where = f"--env {environment}"
-        raise DeployError(where, f"{ENVIRONMENTS} has no such environment", nearest(environment, known))
+        raise DeployError(
+            where, f"{ENVIRONMENTS} has no such environment", nearest(environment, known)
+        )
     flows = load_flows(project, only)
     if only and environment not in flows[0].environments:
         where = show(flows[0].folder / DEPLOY)
@@ -85,7 +91,10 @@ def load_specs(project: Project, environment: str, only: str | None = None) -> l
 
 
 def load_spec(project: Project, name: str, environment: str) -> Spec:
-    """Return the flow `name` in `environment`, complete. Raises `DeployError` with every problem."""
+    """Return the flow `name` in `environment`, complete.
+
+    Raises `DeployError` with every problem.
+    """
     flow, document = _flow(project, name)
     settings: TargetSettings = _settings(document, environment, [])  # type: ignore[assignment]
     place = _place(project, environment, settings.target)
@@ -99,7 +108,9 @@ def load_spec(project: Project, name: str, environment: str) -> Spec:
     for variable in settings.env.secret:
         if not project.environ.get(variable):
             where = document.where(("environments", environment, "env", "secret"))
-            raise DeployError(where, f"the variable {variable} is not set", "set it, or put it into .env")
+            raise DeployError(
+                where, f"the variable {variable} is not set", "set it, or put it into .env"
+            )
         variables[variable] = project.environ[variable]
         hidden.add(variable)
     return Spec(
@@ -111,36 +122,14 @@ def load_spec(project: Project, name: str, environment: str) -> Spec:
         place=place,
         variables=variables,
         secrets=frozenset(hidden),
-        origins=_origins(project, document, environment, variables),
+        origins=origins(
+            document,
+            documents.load(project.root / ENVIRONMENTS),
+            environment,
+            variables,
+            bool(project.environ.get("FLOW_BASE_IMAGE")),
+        ),
     )
-
-
-def describe(spec: Spec) -> dict[str, Any]:
-    """Return the complete spec as data for people and programs, secrets redacted, each value with its origin."""
-    flow = spec.flow
-    values: dict[str, Any] = {
-        "flow": flow.name,
-        "environment": spec.environment,
-        "target": spec.target,
-        "kind": flow.kind,
-        "entry": flow.entry,
-        "sample": show(flow.sample),
-        "expect": flow.expect,
-        "connections": flow.connections,
-        "init": flow.init,
-        "image.python": flow.image.python,
-        "image.platform": flow.image.platform,
-        "image.base": flow.image.base,
-    }
-    values |= {f"place.{k}": v for k, v in spec.place.model_dump().items()}
-    own = spec.settings.model_dump(exclude={"target", "env"})
-    values |= {f"settings.{k}": v for k, v in own.items()}
-    values |= {
-        f"variables.{k}": REDACTED if k in spec.secrets else v for k, v in spec.variables.items()
-    }
-    return {
-        key: {"value": value, "from": spec.origins.get(key, "default")} for key, value in values.items()
-    }
 
 
 def _is_flow(folder: Path) -> bool:
@@ -249,7 +238,9 @@ def _settings(
         if _SECRET_NAME.search(variable):
             where = document.where((*at, "env", "clear", variable))
             hint = "put the value into .env, and the name under env.secret"
-            problems.append(Problem(where, "this is the name of a secret; it may not be written here", hint))
+            problems.append(
+                Problem(where, "this is the name of a secret; it may not be written here", hint)
+            )
     return settings
 
 
@@ -260,14 +251,19 @@ def _place(project: Project, environment: str, target: str) -> Any:
     data = document.data[environment] or {}
     if not isinstance(data, dict):
         raise DeployError(document.where((environment,)), "a mapping is expected")
-    filled = {key: _fill(project, document, (environment, key), v, problems) for key, v in data.items()}
+    filled = {
+        key: _fill(project, document, (environment, key), v, problems) for key, v in data.items()
+    }
     every = {name: found.Place for name, found in targets.every().items()}
     wanted = set(every[target].model_fields)
     for key in data:
-        # An environment serves flows with different targets: a key that any of them knows may stand here.
+        # An environment serves flows with different targets: a key that any of them knows may stand
+        # here.
         if not any(key in place.model_fields for place in every.values()):
             choices = sorted({name for place in every.values() for name in place.model_fields})
-            problems.append(Problem(document.where((environment, key)), "unknown key", nearest(key, choices)))
+            problems.append(
+                Problem(document.where((environment, key)), "unknown key", nearest(key, choices))
+            )
     own = {key: value for key, value in filled.items() if key in wanted}
     place = check(every[target], own, document, (environment,), problems)
     if problems:
@@ -291,9 +287,11 @@ def _fill(
 
 
 def _secrets_in(document: Document) -> list[Problem]:
-    hint = "put the value into .env and name its variable here; then make a new secret, this one is known"
+    hint = "put the value into .env, name its variable here, and replace it: it is known now"
     return [
-        Problem(document.where(keys), f"this looks like {kind}; secrets do not belong into files", hint)
+        Problem(
+            document.where(keys), f"this looks like {kind}; secrets do not belong into files", hint
+        )
         for keys, text in document.texts()
         if (kind := secrets.recognise(text))
     ]
@@ -304,37 +302,12 @@ def _problems_of_sample(document: Document, sample: Path) -> list[Problem]:
         content = json.loads(sample.read_text(encoding="utf-8"))
     except FileNotFoundError:
         where = document.where(("sample",))
-        return [Problem(where, f"{show(sample)} is not there", "write one request for the flow into it")]
+        return [
+            Problem(where, f"{show(sample)} is not there", "write one request for the flow into it")
+        ]
     except ValueError as error:
         line = getattr(error, "lineno", 1)
         return [Problem(f"{show(sample)}:{line}", f"this is not JSON: {error}", "mend it")]
     if not isinstance(content, dict):
         return [Problem(f"{show(sample)}:1", "a JSON object with the flow's inputs is expected")]
     return []
-
-
-def _origins(
-    project: Project, document: Document, environment: str, variables: Mapping[str, str]
-) -> dict[str, str]:
-    def place(keys: KeyPath, source: Document = document) -> str:
-        return f"{show(source.path)}:{source.line(keys)}"
-
-    data = document.data
-    chosen = data["environments"][environment]
-    found = {key: place((key,)) for key in ("sample", "expect", "connections", "init") if key in data}
-    found |= {f"image.{key}": place(("image", key)) for key in data.get("image", {})}
-    if not data.get("image", {}).get("base") and project.environ.get("FLOW_BASE_IMAGE"):
-        found["image.base"] = "variable FLOW_BASE_IMAGE"
-    found["target"] = place(("environments", environment, "target"))
-    found |= {f"settings.{key}": place(("environments", environment, key)) for key in chosen}
-    environments = documents.load(project.root / ENVIRONMENTS)
-    for key in environments.data[environment] or {}:
-        found[f"place.{key}"] = place((environment, key), environments)
-    written = chosen.get("env", {}).get("clear", {})
-    for name in variables:
-        keys: KeyPath = ("environments", environment, "env", "clear", name)
-        source = "environment" if name in os.environ else ".env"
-        found[f"variables.{name}"] = place(keys) if name in written else source
-    for key in ("flow", "environment", "kind", "entry"):
-        found[key] = {"environment": "--env"}.get(key, show(document.path.parent))
-    return found

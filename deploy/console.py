@@ -27,8 +27,8 @@ def about(name: str) -> Iterator[None]:
 def phase(name: str, what: str) -> Iterator[None]:
     """Say that a phase began, and when it ended how long it took.
 
-    On a terminal the line is shown while the work goes on and then completed; on a pipe, and in CI, there is one plain
-    line at the end, so that a log has one line a phase.
+    On a terminal the line is shown while the work goes on and then completed; on a pipe, and in CI,
+    there is one plain line at the end, so that a log has one line a phase.
     """
     live = sys.stderr.isatty()
     if live:
@@ -39,7 +39,9 @@ def phase(name: str, what: str) -> Iterator[None]:
     except BaseException:
         print(f"{_prefix}{name:<9} {what} … failed", file=sys.stderr, flush=True)
         raise
-    print(f"{_prefix}{name:<9} {what}  {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True)
+    print(
+        f"{_prefix}{name:<9} {what}  {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True
+    )
 
 
 def note(name: str, what: str) -> None:
@@ -55,7 +57,9 @@ def table(rows: Sequence[Mapping[str, Any]]) -> None:
     cells = [heads, *[[_cell(row[head]) for head in heads] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
     for row in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 def as_json(value: Any) -> None:

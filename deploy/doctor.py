@@ -12,13 +12,16 @@ from deploy import base, config, engine, locks
 from deploy.config import Project
 from deploy.errors import DeployError
 from deploy.model import ImageSettings
+from deploy.runtime import connections
 
 ENOUGH_GIB = 5
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One requirement: whether it is met, what was found, and the exact next command where it is not."""
+    """One requirement: whether it is met, what was found, and the exact next command where it is
+    not.
+    """
 
     requirement: str
     found: bool
@@ -42,7 +45,9 @@ def _python() -> Finding:
     version = sys.version_info
     text = f"{version.major}.{version.minor}.{version.micro}"
     good = (3, 10) <= version[:2] <= (3, 13)
-    return Finding("Python 3.10 to 3.13", good, text, "" if good else "make setup PYTHON=python3.11")
+    return Finding(
+        "Python 3.10 to 3.13", good, text, "" if good else "make setup PYTHON=python3.11"
+    )
 
 
 def _engine(project: Project) -> list[Finding]:
@@ -55,7 +60,9 @@ def _engine(project: Project) -> list[Finding]:
             Finding("base image", False, "unknown without an engine", "inv setup"),
         ]
     version = client.version()
-    found = base.find(client, ImageSettings(base=project.environ.get("FLOW_BASE_IMAGE")), project.root)
+    found = base.find(
+        client, ImageSettings(base=project.environ.get("FLOW_BASE_IMAGE")), project.root
+    )
     ready = found.reference if found else "not there yet: the first build gets it"
     return [
         Finding("Docker engine", True, f"{version['Version']} on {engine.native_platform(client)}"),
@@ -66,13 +73,21 @@ def _engine(project: Project) -> list[Finding]:
 def _disk(root: Path) -> Finding:
     free = shutil.disk_usage(root).free / 2**30
     return Finding(
-        f"{ENOUGH_GIB} GiB of disk", free >= ENOUGH_GIB, f"{free:.0f} GiB free", "" if free >= ENOUGH_GIB else "docker system prune"
+        f"{ENOUGH_GIB} GiB of disk",
+        free >= ENOUGH_GIB,
+        f"{free:.0f} GiB free",
+        "" if free >= ENOUGH_GIB else "docker system prune",
     )
 
 
 def _git() -> Finding:
     path = shutil.which("git")
-    return Finding("git", path is not None, path or "not found: images carry no commit", "" if path else "apt-get install git")
+    return Finding(
+        "git",
+        path is not None,
+        path or "not found: images carry no commit",
+        "" if path else "apt-get install git",
+    )
 
 
 def _configuration(project: Project) -> Finding:
@@ -86,7 +101,9 @@ def _configuration(project: Project) -> Finding:
 
 
 def _flows(project: Project) -> list[Finding]:
-    """Locks, and the variables that connections name: only told, since a managed identity may stand for a key."""
+    """Locks, and the variables that connections name: only told, since a managed identity may
+    stand for a key.
+    """
     findings = []
     try:
         flows = config.load_flows(project)
@@ -96,17 +113,29 @@ def _flows(project: Project) -> list[Finding]:
         try:
             locks.read(flow)
         except DeployError as error:
-            findings.append(Finding(f"lock of {flow.name}", False, error.problems[0].what, f"inv lock --flow {flow.name}"))
+            findings.append(
+                Finding(
+                    f"lock of {flow.name}",
+                    False,
+                    error.problems[0].what,
+                    f"inv lock --flow {flow.name}",
+                )
+            )
     named = {
         variable
         for flow in flows
         for declaration in flow.connections.values()
-        for variable in config.connections.variables(declaration)
+        for variable in connections.variables(declaration)
     }
     for variable in sorted(named):
         given = bool(project.environ.get(variable))
         source = "environment" if variable in os.environ else ".env"
         findings.append(
-            Finding(f"variable {variable}", given, f"from {source}" if given else "not set", "" if given else f"echo '{variable}=…' >> .env")
+            Finding(
+                f"variable {variable}",
+                given,
+                f"from {source}" if given else "not set",
+                "" if given else f"echo '{variable}=…' >> .env",
+            )
         )
     return findings

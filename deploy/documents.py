@@ -25,7 +25,10 @@ class Document:
     _nodes: CommentedMap
 
     def where(self, keys: KeyPath = ()) -> str:
-        """Return `file:line: key.path` for messages; the line of the nearest parent where the key is absent."""
+        """Return `file:line: key.path` for messages.
+
+        The line of the nearest parent where the key is absent.
+        """
         line = self.line(keys)
         path = ".".join(str(key) for key in keys)
         place = f"{show(self.path)}:{line}"
@@ -72,7 +75,9 @@ def load(path: Path) -> Document:
 
 
 def show(path: Path) -> str:
-    """Return `path` as a user would type it: relative to the current folder where it is below that."""
+    """Return `path` as a user would type it: relative to the current folder where it is below
+    that.
+    """
     try:
         return path.resolve().relative_to(Path.cwd().resolve()).as_posix()
     except ValueError:
@@ -87,7 +92,8 @@ def _plain(node: Any) -> Any:
     if isinstance(node, bool) or node is None:
         return node
     for kind in (int, float, str):
-        # ruamel's own number and string classes remember their notation; only the value matters here.
+        # ruamel's own number and string classes remember their notation; only the value matters
+        # here.
         if isinstance(node, kind):
             return kind(node)
     return node

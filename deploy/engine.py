@@ -27,10 +27,16 @@ def connect(address: str | None = None) -> docker.DockerClient:
     address = address or os.environ.get("DOCKER_HOST") or _context_address()
     where = address or "the default socket"
     try:
-        client = docker.DockerClient(base_url=address, timeout=600) if address else docker.from_env(timeout=600)
+        client = (
+            docker.DockerClient(base_url=address, timeout=600)
+            if address
+            else docker.from_env(timeout=600)
+        )
         client.ping()
     except docker.errors.DockerException as error:
-        raise DeployError("Docker", f"no engine answers at {where}{_reason(error)}", START) from None
+        raise DeployError(
+            "Docker", f"no engine answers at {where}{_reason(error)}", START
+        ) from None
     except (requests.RequestException, OSError) as error:
         raise DeployError("Docker", f"no engine answers at {where} ({error})", START) from None
     return client
@@ -44,7 +50,9 @@ def native_platform(client: docker.DockerClient) -> str:
 
 @contextlib.contextmanager
 def explained(doing: str) -> Iterator[None]:
-    """Turn the engine's errors inside of the block into a `DeployError` that says what was being done."""
+    """Turn the engine's errors inside of the block into a `DeployError` that says what was being
+    done.
+    """
     try:
         yield
     except docker.errors.APIError as error:
@@ -65,7 +73,9 @@ def log_tail(container: Container, lines: int = 20) -> str:
 
 
 def _context_address() -> str | None:
-    """Return the address in the docker command's current context (Docker Desktop, Colima, rootless)."""
+    """Return the address in the docker command's current context (Docker Desktop, Colima,
+    rootless).
+    """
     with contextlib.suppress(Exception):
         context: Any = ContextAPI.get_current_context()
         if context and context.name != "default":
@@ -84,9 +94,11 @@ def _reason(error: Exception) -> str:
 
 def _hint(text: str) -> str:
     if "no space left on device" in text:
-        return f"the disk of the engine is full: `docker system df`, `docker system prune`; {_free()}"
+        return (
+            f"the disk of the engine is full: `docker system df`, `docker system prune`; {_free()}"
+        )
     if "port is already allocated" in text or "address already in use" in text:
-        return "another program has the port: stop it, or set another `port` for this environment in deploy.yaml"
+        return "another program has the port: stop it, or set another `port` in deploy.yaml"
     if "No such image" in text:
         return "`inv build` makes it again"
     return ""

@@ -9,34 +9,46 @@ from pathlib import Path
 
 import docker
 
-from deploy import console, documents, engine, locks, packages, sandbox
+from deploy import console, docker_build, documents, engine, locks, packages, sandbox
 from deploy.base import Base
 from deploy.config import DEPLOY
 from deploy.documents import show
 from deploy.errors import DeployError, Problem
 from deploy.model import Flow
 
-# What is in a flow's folder and not part of the flow: configuration of environments, what was installed from
-# already, and what tools leave behind.
+# What is in a flow's folder and not part of the flow: configuration of environments, what was
+# installed from already, and what tools leave behind.
 _LEFT_OUT_NAMES = {DEPLOY, locks.REQUIREMENTS, locks.LOCK, "__pycache__"}
 _DRIVER = Path(__file__).with_name("pack_flow.py")
 
 
 def files(flow: Flow, root: Path) -> dict[str, Path]:
-    """Return the files of `flow` by their path from `root`: its folder's, and its additional includes.
+    """Return the files of `flow` by their path from `root`, its additional includes among them.
 
     Raises `DeployError` where an include is missing, or lies outside of the repository.
     """
-    found = {path: path for path in flow.folder.rglob("*") if path.is_file() and _counts(path, flow.folder)}
+    found = {
+        path: path
+        for path in flow.folder.rglob("*")
+        if path.is_file() and _counts(path, flow.folder)
+    }
     for include in _includes(flow):
         path = (flow.folder / include).resolve()
         if not path.is_relative_to(root):
             where = f"{show(flow.folder / flow.entry)}: additional_includes"
-            raise DeployError(where, f"{include} is outside of the repository", "copy it into the repository")
+            raise DeployError(
+                where, f"{include} is outside of the repository", "copy it into the repository"
+            )
         if not path.exists():
             where = f"{show(flow.folder / flow.entry)}: additional_includes"
-            raise DeployError(where, f"{include} is not there", "correct the path: it starts at the flow's folder")
-        inner = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file() and _counts(p, path)]
+            raise DeployError(
+                where, f"{include} is not there", "correct the path: it starts at the flow's folder"
+            )
+        inner = (
+            [path]
+            if path.is_file()
+            else [p for p in path.rglob("*") if p.is_file() and _counts(p, path)]
+        )
         found.update({p: p for p in inner})
     return {path.relative_to(root).as_posix(): path for path in sorted(found)}
 
@@ -51,10 +63,13 @@ def fingerprint(tree: dict[str, Path]) -> str:
 
 
 def check_syntax(flow: Flow, tree: dict[str, Path]) -> None:
-    """Raise `DeployError` with every Python file of the flow that does not parse: in a second, before the slow steps."""
+    """Raise `DeployError` with every Python file of the flow that does not parse: in a second,
+    before the slow steps.
+    """
     version = (int(flow.image.python.split(".")[0]), int(flow.image.python.split(".")[1]))
     if sys.version_info < version:
-        # An older Python than the image's does not know all of its syntax; packing will find the error.
+        # An older Python than the image's does not know all of its syntax; packing will find the
+        # error.
         return
     problems = []
     for path in (path for path in tree.values() if path.suffix == ".py"):
@@ -62,7 +77,9 @@ def check_syntax(flow: Flow, tree: dict[str, Path]) -> None:
             ast.parse(path.read_bytes(), filename=str(path))
         except SyntaxError as error:
             where = f"{show(path)}:{error.lineno or 1}"
-            problems.append(Problem(where, f"Python cannot read this: {error.msg}", "mend the syntax"))
+            problems.append(
+                Problem(where, f"Python cannot read this: {error.msg}", "mend the syntax")
+            )
         except ValueError as error:
             problems.append(Problem(show(path), f"Python cannot read this: {error}"))
     if problems:
@@ -70,7 +87,9 @@ def check_syntax(flow: Flow, tree: dict[str, Path]) -> None:
 
 
 def check_connections(flow: Flow) -> None:
-    """Raise `DeployError` where a node or a prompty names a connection that deploy.yaml does not declare."""
+    """Raise `DeployError` where a node or a prompty names a connection that deploy.yaml does not
+    declare.
+    """
     if flow.kind == "dag":
         document = documents.load(flow.folder / flow.entry)
         named = _connections_in(document.data)
@@ -81,7 +100,7 @@ def check_connections(flow: Flow) -> None:
         line = document.line(("nodes",))
         where = f"{show(document.path)}:{line}: nodes"
         what = f"connections that {DEPLOY} does not declare: {', '.join(missing)}"
-        hint = f"declare under connections in {show(flow.folder / DEPLOY)} which variables hold their values"
+        hint = f"declare in {show(flow.folder / DEPLOY)} which variables hold their values"
         raise DeployError(where, what, hint)
 
 
@@ -126,7 +145,9 @@ def pack(
 def packing_environment(
     client: docker.DockerClient, base: Base, lock: str, python: str, platform: str
 ) -> str:
-    """Return the id of an image with the flow's own locked packages, and those of `pf flow build` behind them."""
+    """Return the id of an image with the flow's own locked packages, and those of `pf flow
+    build` behind them.
+    """
     devkit = locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8"))
     with console.about("pf"):
         tools = packages.ensure(client, base, base, devkit, python, platform, "opt/pack")
@@ -139,12 +160,14 @@ def packing_environment(
             return str(existing[0].id)
         recipe = f"FROM {tools}\nCOPY --from={own} /{packages.FOLDER} /{packages.FOLDER}\n"
         with console.phase("pack", f"building the environment {tag}"):
-            return packages.build_context(client, {"Dockerfile": recipe.encode()}, tag, platform)
+            return docker_build.build(client, {"Dockerfile": recipe.encode()}, tag, platform)
 
 
 def _counts(path: Path, folder: Path) -> bool:
     parts = path.relative_to(folder).parts
-    return not any(part in _LEFT_OUT_NAMES or part.startswith(".") or part.endswith(".pyc") for part in parts)
+    return not any(
+        part in _LEFT_OUT_NAMES or part.startswith(".") or part.endswith(".pyc") for part in parts
+    )
 
 
 def _includes(flow: Flow) -> list[str]:
@@ -162,6 +185,10 @@ def _connections_in(dag: dict[str, object]) -> set[str]:
     for variant in variants.values() if isinstance(variants, dict) else ():
         nodes += [choice.get("node", {}) for choice in (variant.get("variants") or {}).values()]
     for node in nodes:
-        if isinstance(node, dict) and isinstance(node.get("connection"), str) and node["connection"]:
+        if (
+            isinstance(node, dict)
+            and isinstance(node.get("connection"), str)
+            and node["connection"]
+        ):
             found.add(node["connection"])
     return found

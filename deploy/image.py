@@ -14,8 +14,9 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from deploy import base, console, engine, flow, locks, packages
+from deploy import base, console, docker_build, engine, flow, locks, packages
 from deploy.base import Base
+from deploy.errors import DeployError
 from deploy.model import Flow, Image, ImageSettings
 
 # Labels by the OCI image specification, "Pre-Defined Annotation Keys"; and the project's own.
@@ -27,7 +28,10 @@ DOCKERFILE = Path(__file__).parent / "runtime" / "Dockerfile"
 
 @dataclass(frozen=True)
 class Inputs:
-    """All that determines an image. `tag` is a hash of it: the same inputs give the same tag on every machine."""
+    """All that determines an image.
+
+    `tag` is a hash of it: the same inputs give the same tag on every machine.
+    """
 
     flow: Flow
     tree: dict[str, Path]
@@ -37,7 +41,10 @@ class Inputs:
 
 
 def inputs(definition: Flow, found: Base, root: Path) -> Inputs:
-    """Return what the image of `definition` on the base `found` is made of. Raises `DeployError` for a stale lock."""
+    """Return what the image of `definition` on the base `found` is made of.
+
+    Raises `DeployError` for a stale lock.
+    """
     tree = flow.files(definition, root)
     lock = locks.read(definition)
     runtime = {
@@ -108,7 +115,12 @@ def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
     with tempfile.TemporaryDirectory(prefix="flow-deploy-") as temporary:
         context = Path(temporary)
         flow.pack(client, definition, made_of.tree, environment, context)
-        about = {"flow": definition.name, "tag": made_of.tag, "commit": commit(root), **_declared(definition)}
+        about = {
+            "flow": definition.name,
+            "tag": made_of.tag,
+            "commit": commit(root),
+            **_declared(definition),
+        }
         tree_of_context: dict[str, Path | bytes] = {
             "Dockerfile": DOCKERFILE,
             "about.json": json.dumps(about, indent=2).encode(),
@@ -116,16 +128,27 @@ def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
         }
         reference = f"{definition.name}:{made_of.tag}"
         with console.phase("build", reference):
-            packages.build_context(
-                client, tree_of_context, reference, platform, {"PACKAGES": layer}, _labels(made_of, root)
+            docker_build.build(
+                client,
+                tree_of_context,
+                reference,
+                platform,
+                {"PACKAGES": layer},
+                _labels(made_of, root),
             )
     built = find(client, made_of)
-    assert built is not None, "the engine lost the image that it has just built"
+    if built is None:
+        raise DeployError(
+            reference, "the engine lost the image that it has just built", "try again"
+        )
     return built
 
 
 def commit(root: Path) -> str:
-    """Return the commit that is checked out, with `-dirty` where files differ from it; empty outside of git."""
+    """Return the commit that is checked out, with `-dirty` where files differ from it.
+
+    Empty outside of git.
+    """
     try:
         command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
@@ -145,7 +168,9 @@ def _native_base(
 
 
 def _declared(definition: Flow) -> dict[str, object]:
-    """Return what deploy.yaml says that the container must know: no value of an environment, and no secret."""
+    """Return what deploy.yaml says that the container must know: no value of an environment, and
+    no secret.
+    """
     return {
         "kind": definition.kind,
         "entry": definition.entry,
@@ -156,7 +181,9 @@ def _declared(definition: Flow) -> dict[str, object]:
 
 def _labels(made_of: Inputs, root: Path) -> dict[str, str]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
-    created = datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+    created = (
+        datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+    )
     labels = {
         f"{OCI}.title": made_of.flow.name,
         f"{OCI}.version": made_of.tag,

@@ -36,15 +36,19 @@ KINDS = (
 def detect(folder: Path) -> tuple[str, str]:
     """Return the kind of flow in `folder` and the name of its entry file.
 
-    A prompty beside a flow.dag.yaml or flow.flex.yaml belongs to that flow. Raises `DeployError` where there is no flow, or
-    no telling which.
+    A prompty beside a flow.dag.yaml or flow.flex.yaml belongs to that flow. Raises `DeployError`
+    where there is no flow, or no telling which.
     """
     for kind in KINDS:
         entries = kind.entries(folder)
         if len(entries) > 1:
             names = ", ".join(entry.name for entry in entries)
-            raise DeployError(show(folder), f"more than one flow: {names}", "keep one of them in this folder")
+            raise DeployError(
+                show(folder), f"more than one flow: {names}", "keep one of them in this folder"
+            )
         if entries:
             return kind.name, entries[0].name
     wanted = ", ".join(kind.description for kind in KINDS)
-    raise DeployError(show(folder), "there is no flow in this folder", f"a flow has one of: {wanted}")
+    raise DeployError(
+        show(folder), "there is no flow in this folder", f"a flow has one of: {wanted}"
+    )

@@ -18,15 +18,18 @@ RUNTIME = Path(__file__).parent / "runtime" / REQUIREMENTS
 PACK_REQUIREMENTS = Path(__file__).with_name("pack.txt")
 PACK_LOCK = Path(__file__).with_name("pack.lock")
 
-# promptflow-tools asks for the whole of promptflow, of which serving uses a few names (deploy/runtime/shims).
-# A flow that wants the whole says so in its requirements.txt.
+# promptflow-tools asks for the whole of promptflow, of which serving uses a few names
+# (deploy/runtime/shims). A flow that wants the whole says so in its requirements.txt.
 WITHOUT_DEVKIT = 'promptflow ; python_version < "0"\n'
 _WHOLE = re.compile(r"^promptflow(-devkit)?\s*(\[.*\])?\s*([=<>!~;@]|$)", re.MULTILINE)
 _INPUTS = re.compile(r"^# inputs: sha256:([0-9a-f]{64})$", re.MULTILINE)
 
 
 def lock(flow: Flow) -> Path:
-    """Write the flow's requirements.lock anew and return its path. Asks the package index. Raises `DeployError`."""
+    """Write the flow's requirements.lock anew and return its path.
+
+    Asks the package index. Raises `DeployError`.
+    """
     text = _requirements(flow)
     overrides = "" if _WHOLE.search(text) else WITHOUT_DEVKIT
     path = flow.folder / LOCK
@@ -37,7 +40,10 @@ def lock(flow: Flow) -> Path:
 
 
 def lock_pack() -> Path:
-    """Write the lock of the environment that `pf flow build` runs in. For the template's maintainers."""
+    """Write the lock of the environment that `pf flow build` runs in.
+
+    For the template's maintainers.
+    """
     text = PACK_REQUIREMENTS.read_text(encoding="utf-8")
     body = _compile(text, "", "3.10", PACK_LOCK, "locking deploy/pack.txt")
     PACK_LOCK.write_text(_header(text, PACK_REQUIREMENTS.name) + body, encoding="utf-8")
@@ -65,18 +71,24 @@ def read(flow: Flow) -> str:
 
 def body_of(locked: str) -> str:
     """Return the lines of a lock that matter: comments and empty lines left out."""
-    lines = [line for line in locked.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    lines = [
+        line for line in locked.splitlines() if line.strip() and not line.lstrip().startswith("#")
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _requirements(flow: Flow) -> str:
-    """Return all that the image needs: the flow's requirements, the server's, and what its connections take."""
+    """Return all that the image needs: the flow's requirements, the server's, and what its
+    connections take.
+    """
     path = flow.folder / REQUIREMENTS
     try:
         parts = [_with_included(path), RUNTIME.read_text(encoding="utf-8")]
     except FileNotFoundError as error:
         missing = show(Path(error.filename))
-        raise DeployError(missing, "there is no such file", "list the flow's packages in it") from None
+        raise DeployError(
+            missing, "there is no such file", "list the flow's packages in it"
+        ) from None
     if any(
         TYPES[declaration["type"]].identity and declaration.get("auth") != KEY
         for declaration in flow.connections.values()
@@ -97,7 +109,16 @@ def _with_included(path: Path) -> str:
 
 def _compile(text: str, overrides: str, python: str, old: Path, doing: str) -> str:
     override_file = old.with_suffix(".overrides")
-    arguments = ["pip", "compile", "-", "--universal", "--python-version", python, "--generate-hashes", "--quiet"]
+    arguments = [
+        "pip",
+        "compile",
+        "-",
+        "--universal",
+        "--python-version",
+        python,
+        "--generate-hashes",
+        "--quiet",
+    ]
     arguments += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
     try:
         if overrides:
@@ -109,14 +130,18 @@ def _compile(text: str, overrides: str, python: str, old: Path, doing: str) -> s
 
 
 def _same_promptflow(flow: Flow, body: str) -> None:
-    """The flow is packed and served by one version of promptflow, or what one writes the other may not read."""
+    """The flow is packed and served by one version of promptflow, or what one writes the other
+    may not read.
+    """
     pattern = re.compile(r"^promptflow-core==([\w.]+)", re.MULTILINE)
     own = pattern.search(body)
     ours = pattern.search(PACK_LOCK.read_text(encoding="utf-8"))
     if own and ours and own[1] != ours[1]:
         where = show(flow.folder / REQUIREMENTS)
         what = f"it gives promptflow-core {own[1]}, and flows are packed with {ours[1]}"
-        raise DeployError(where, what, f"write promptflow-core=={ours[1]}, or change deploy/pack.txt")
+        raise DeployError(
+            where, what, f"write promptflow-core=={ours[1]}, or change deploy/pack.txt"
+        )
 
 
 def _header(text: str, source: str) -> str:
@@ -124,5 +149,7 @@ def _header(text: str, source: str) -> str:
 
 
 def _hash(text: str) -> str:
-    lines = [line.split("#")[0].strip() if "python " not in line else line for line in text.splitlines()]
+    lines = [
+        line.split("#")[0].strip() if "python " not in line else line for line in text.splitlines()
+    ]
     return hashlib.sha256("\n".join(line for line in lines if line).encode()).hexdigest()

@@ -21,8 +21,8 @@ class ImageSettings:
 class Flow:
     """A source folder under flows/, with what its deploy.yaml says that holds in every environment.
 
-    `entry` is the file that makes it a flow, `connections` are declarations that name environment variables, and `expect` is
-    the shape of a good answer.
+    `entry` is the file that makes it a flow, `connections` are declarations that name environment
+    variables, and `expect` is the shape of a good answer.
     """
 
     name: str
@@ -41,8 +41,9 @@ class Flow:
 class Spec:
     """One flow in one environment, validated and complete.
 
-    `settings` and `place` are the target's own types: how the flow runs there, and where there is. `variables` go to the container;
-    `secrets` names those that may not be shown. `origins` tells for each key path the file and line, or the default, that it came from.
+    `settings` and `place` are the target's own types: how the flow runs there, and where there is.
+    `variables` go to the container; `secrets` names those that may not be shown. `origins` tells
+    for each key path the file and line, or the default, that it came from.
     """
 
     project: str
@@ -84,7 +85,10 @@ class Image:
 
 @dataclass(frozen=True)
 class Step:
-    """One change: `action` is create, replace, remove or keep; `before` and `after` are for people."""
+    """One change:
+
+    `action` is create, replace, remove or keep; `before` and `after` are for people.
+    """
 
     action: str
     what: str
@@ -109,7 +113,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Deployment:
-    """What runs: `state` is healthy, starting, unhealthy or stopped; `auth` tells how a caller authenticates."""
+    """What runs:
+
+    `state` is healthy, starting, unhealthy or stopped; `auth` tells how a caller authenticates.
+    """
 
     flow: str
     environment: str

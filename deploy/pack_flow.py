@@ -1,7 +1,7 @@
 """Runs in the sandbox: `pf flow build` of one flow, then bytecode for it and for the server.
 
-Not imported by the rest of `deploy`. Arguments: the flow's source, the folder for the result. Prints one line and ends with status 1
-where the flow cannot be packed.
+Not imported by the rest of `deploy`. Arguments: the flow's source, the folder for the result.
+Prints one line and ends with status 1 where the flow cannot be packed.
 """
 
 import compileall
@@ -13,15 +13,28 @@ from pathlib import Path
 
 
 def main(source: str, output: str) -> int:
-    # A home of the sandbox's own: no connection store, no key ring and no settings of a user; telemetry off.
+    # A home of the sandbox's own: no connection store, no key ring and no settings of a user;
+    # telemetry off.
     home = Path(os.environ["PF_HOME_DIRECTORY"])
     home.mkdir(parents=True)
     (home / "pf.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
     from promptflow._cli.pf import main as pf
 
     flow = f"{output}/flow"
-    # --flow-only: the rest of pf's output is a Dockerfile and the user's connections with their endpoints.
-    sys.argv = ["pf", "flow", "build", "--source", source, "--output", flow, "--format", "docker", "--flow-only"]
+    # --flow-only: the rest of pf's output is a Dockerfile and the user's connections with their
+    # endpoints.
+    sys.argv = [
+        "pf",
+        "flow",
+        "build",
+        "--source",
+        source,
+        "--output",
+        flow,
+        "--format",
+        "docker",
+        "--flow-only",
+    ]
     try:
         pf()
     except SystemExit as stop:
@@ -33,7 +46,9 @@ def main(source: str, output: str) -> int:
     # What tools look like in an editor; serving does not read it.
     shutil.rmtree(f"{flow}/.promptflow", ignore_errors=True)
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    compileall.compile_dir(output, quiet=1, invalidation_mode=mode, stripdir=output, prependdir="/app")
+    compileall.compile_dir(
+        output, quiet=1, invalidation_mode=mode, stripdir=output, prependdir="/app"
+    )
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Install a flow's locked packages for the image's platform and Python, compiled, as an image of their own.
+"""A flow's locked packages for the image's platform and Python, as an image of their own.
 
 That image is the base with one more layer; a flow's image adds its small layers to it.
 """
@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
 from email.parser import HeaderParser
 from pathlib import Path
 
 import docker
 import docker.errors
 
-from deploy import console, engine, sandbox, uv_command
+from deploy import console, docker_build, engine, sandbox, uv_command
 from deploy.base import Base
 from deploy.errors import DeployError
 
 FOLDER = "app/packages"
-# The oldest C library that wheels may ask for: that of Debian 10 and RHEL 8, so that most base images will do (PEP 600).
+# The oldest C library that wheels may ask for: that of Debian 10 and RHEL 8, so that most base
+# images will do (PEP 600).
 WHEELS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 COMPILE = ("python3", "-m", "compileall", "-q", "-j", "0", "--invalidation-mode", "unchecked-hash")
 
@@ -33,9 +33,10 @@ def ensure(
     platform: str,
     folder: str = FOLDER,
 ) -> str:
-    """Return the id of the image `base` + the packages of `lock` in `folder`; built once for the same inputs.
+    """Return the id of `base` with the packages of `lock` in `folder`; built once.
 
-    `native` is the base for the engine's own platform, in which bytecode is compiled. Raises `DeployError`.
+    `native` is the base for the engine's own platform, in which bytecode is compiled. Raises
+    `DeployError`.
     """
     tag = f"flow-packages:{_key(base, lock, python, platform, folder)}"
     with engine.explained("looking for the packages image"):
@@ -46,16 +47,20 @@ def ensure(
     with tempfile.TemporaryDirectory(prefix="flow-deploy-") as temporary:
         target = Path(temporary) / "packages"
         count = lock.count("==")
-        with console.phase("packages", f"installing {count} locked packages for Python {python}, {platform}"):
+        with console.phase(
+            "packages", f"installing {count} locked packages for Python {python}, {platform}"
+        ):
             _install(lock, python, platform, target)
         with console.phase("packages", "compiling them"):
             files = sandbox.pack({folder: target})
             command = [*COMPILE, f"/{folder}"]
-            compiled = sandbox.run(client, native.id, command, files, f"/{folder}", {}, "compiling packages")
+            compiled = sandbox.run(
+                client, native.id, command, files, f"/{folder}", {}, "compiling packages"
+            )
         recipe = f"FROM {base.id}\nADD packages.tar /{folder.rpartition('/')[0]}/\n".encode()
         with console.phase("packages", f"building {tag}"):
             context = {"Dockerfile": recipe, "packages.tar": compiled}
-            return build_context(client, context, tag, platform)
+            return docker_build.build(client, context, tag, platform)
 
 
 def _key(base: Base, lock: str, python: str, platform: str, folder: str) -> str:
@@ -67,8 +72,23 @@ def _install(lock: str, python: str, platform: str, target: Path) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as requirements:
         requirements.write(lock)
         requirements.flush()
-        arguments = ["pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", str(target)]
-        arguments += ["--python-version", python, "--python-platform", WHEELS[platform], "--link-mode", "copy"]
+        arguments = [
+            "pip",
+            "install",
+            "--quiet",
+            "--no-deps",
+            "--require-hashes",
+            "--target",
+            str(target),
+        ]
+        arguments += [
+            "--python-version",
+            python,
+            "--python-platform",
+            WHEELS[platform],
+            "--link-mode",
+            "copy",
+        ]
         uv_command.run([*arguments, "-r", requirements.name], "installing the locked packages")
     _refuse_foreign(target, platform)
     for leftover in ("bin", ".lock"):
@@ -81,54 +101,20 @@ def _install(lock: str, python: str, platform: str, target: Path) -> None:
 
 
 def _refuse_foreign(target: Path, platform: str) -> None:
-    """Raise where a package was built here into a wheel for this machine, instead of one for every platform.
+    """Raise where a package was built here into a wheel for machines like this one only.
 
-    uv builds what is published as source only. A wheel of pure Python is as good as a published one, and uv keeps it; any
-    other runs at best on a machine like this one.
+    uv builds what is published as source only. A wheel of pure Python is as good as a published
+    one, and uv keeps it; any other runs at best on a machine like this one.
     """
     foreign = []
     for path in sorted(target.glob("*.dist-info/WHEEL")):
         tags = HeaderParser().parsestr(path.read_text(encoding="utf-8")).get_all("Tag") or []
-        # Published wheels for Linux are manylinux or musllinux; `linux_…` alone means: built on the spot.
+        # Published wheels for Linux are manylinux or musllinux; `linux_…` alone means: built on the
+        # spot.
         if any(tag.rpartition("-")[2].startswith(("linux_", "macosx_", "win")) for tag in tags):
             foreign.append(path.parent.name.removesuffix(".dist-info"))
     if foreign:
-        what = f"published as source only, with parts that must be compiled for {platform}: {', '.join(foreign)}"
+        names = ", ".join(foreign)
+        what = f"published as source only, with parts to compile for {platform}: {names}"
         hint = "use a version that has a wheel, or publish one to your package index"
         raise DeployError("packages", what, hint)
-
-
-def build_context(
-    client: docker.DockerClient,
-    tree: Mapping[str, Path | bytes],
-    tag: str,
-    platform: str,
-    arguments: Mapping[str, str] | None = None,
-    labels: Mapping[str, str] | None = None,
-) -> str:
-    """Build an image of the context `tree` with the network off; return its id.
-
-    Raises `DeployError` with the failing step and the last lines of the build's output. An image that had `tag` keeps it then.
-    """
-    with tempfile.TemporaryFile() as stream, engine.explained(f"building {tag}"):
-        stream.write(sandbox.pack(tree))
-        stream.seek(0)
-        try:
-            image, _ = client.images.build(
-                fileobj=stream,
-                custom_context=True,
-                tag=tag,
-                platform=platform,
-                buildargs=dict(arguments or {}),
-                labels=dict(labels or {}),
-                network_mode="none",
-                rm=True,
-                forcerm=True,
-            )
-        except docker.errors.BuildError as error:
-            lines = [str(line.get("stream", "")).strip() for line in error.build_log]
-            steps = [line for line in lines if line.startswith("Step ")]
-            last = "\n".join(f"    {line}" for line in [line for line in lines if line][-8:])
-            where = f"{tag}, {steps[-1]}" if steps else tag
-            raise DeployError(where, f"{error.msg}\n{last}") from None
-    return str(image.id)

@@ -27,7 +27,10 @@ def plan(project: Project, spec: Spec) -> Plan:
 
 
 def deploy(project: Project, spec: Spec) -> Deployment:
-    """Build, look, act, and prove the result. What ran before keeps running unless the new one is proved."""
+    """Build, look, act, and prove the result.
+
+    What ran before keeps running unless the new one is proved.
+    """
     planned = plan(project, spec)
     with console.about(spec.flow.name):
         for step in planned.steps:
@@ -41,10 +44,11 @@ def deploy(project: Project, spec: Spec) -> Deployment:
             )
 
 
-def prove(spec: Spec) -> Any:
-    """Score the sample against what runs, and return the answer."""
+def prove(spec: Spec) -> tuple[str, Any]:
+    """Score the sample against what runs; return where that was, and the answer."""
+    url = _deployed(spec).url
     with console.phase("smoke", f"scoring {spec.flow.sample.name}"):
-        return verify.score_sample(spec, _deployed(spec).url)
+        return url, verify.score_sample(spec, url)
 
 
 def status(spec: Spec) -> Deployment | None:
@@ -110,7 +114,10 @@ def _row(project: Project, flow: Flow) -> dict[str, Any]:
 
 
 def _built(project: Project, flow: Flow) -> tuple[str | None, bool]:
-    """Return the flow's content tag and whether that image is there; no tag where there is no engine, base or lock."""
+    """Return the flow's content tag and whether that image is there.
+
+    No tag where there is no engine, base or lock.
+    """
     try:
         client = engine.connect()
         found = base.find(client, flow.image, project.root)

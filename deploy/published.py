@@ -14,7 +14,9 @@ def schemas() -> dict[str, dict[str, Any]]:
     every = targets.every()
     return {
         "docs/schema/deploy.json": schema.deploy_schema({n: t.Settings for n, t in every.items()}),
-        "docs/schema/environments.json": schema.environments_schema({n: t.Place for n, t in every.items()}),
+        "docs/schema/environments.json": schema.environments_schema(
+            {n: t.Place for n, t in every.items()}
+        ),
     }
 
 

@@ -28,8 +28,9 @@ def run(
 ) -> bytes:
     """Run `command` in `image` and return the folder `output` of the container as a tar archive.
 
-    `files` is a tar archive that is unpacked at / before. Archives, not mounts: the engine may be on another machine.
-    Raises `DeployError` with the end of what the program printed where it fails.
+    `files` is a tar archive that is unpacked at / before. Archives, not mounts: the engine may be
+    on another machine. Raises `DeployError` with the end of what the program printed where it
+    fails.
     """
     with engine.explained(doing):
         container = client.containers.create(
@@ -49,7 +50,9 @@ def run(
             container.start()
             status = container.wait()["StatusCode"]
             if status:
-                raise DeployError(doing, f"it ended with status {status}:\n{engine.log_tail(container)}")
+                raise DeployError(
+                    doing, f"it ended with status {status}:\n{engine.log_tail(container)}"
+                )
             chunks, _ = container.get_archive(output)
             return b"".join(chunks)
         finally:
@@ -58,7 +61,7 @@ def run(
 
 
 def pack(tree: Mapping[str, Path | bytes]) -> bytes:
-    """Return a tar archive of `tree`: paths in the archive, and the file, folder or bytes behind each.
+    """Return a tar archive of `tree`: paths in it, and the file, folder or bytes behind each.
 
     Owners and times are left out, so equal content gives equal bytes.
     """

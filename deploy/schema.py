@@ -1,4 +1,7 @@
-"""The shape of the two kinds of configuration file, as models; the published JSON Schema is made from them."""
+"""The shape of the two kinds of configuration file, as models.
+
+The published JSON Schema is made from them.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,15 @@ class Strict(BaseModel):
 def _variable(value: str) -> str:
     # The message must not quote the value: what stands here by mistake is often the secret itself.
     if not is_variable(value):
-        raise ValueError("the name of an environment variable is expected, such as AZURE_OPENAI_API_KEY")
+        raise ValueError(
+            "the name of an environment variable is expected, such as AZURE_OPENAI_API_KEY"
+        )
     return value
 
 
-Variable = Annotated[str, AfterValidator(_variable), Field(json_schema_extra={"pattern": "^[A-Z][A-Z0-9_]*$"})]
+Variable = Annotated[
+    str, AfterValidator(_variable), Field(json_schema_extra={"pattern": "^[A-Z][A-Z0-9_]*$"})
+]
 """The name of an environment variable, never its value."""
 
 Type = Literal["string", "integer", "number", "boolean", "list", "object"]
@@ -35,7 +42,9 @@ class ImageModel(Strict):
 
     python: Literal["3.10", "3.11", "3.12", "3.13"] = "3.11"
     platform: Literal["linux/amd64", "linux/arm64"] = "linux/amd64"
-    base: str | None = Field(None, description="A base image with Python; the official slim image without it.")
+    base: str | None = Field(
+        None, description="A base image with Python; the official slim image without it."
+    )
 
 
 class EnvModel(Strict):
@@ -53,7 +62,10 @@ class TargetSettings(Strict):
 
 
 class CustomConnection(Strict):
-    """A connection with fields of the team's own; `custom_type` is `module:Class` of a custom strong type."""
+    """A connection with fields of the team's own.
+
+    `custom_type` is `module:Class` of a custom strong type.
+    """
 
     type: Literal["custom"]
     configs: dict[str, Variable] = {}
@@ -104,11 +116,17 @@ def deploy_schema(settings: dict[str, type[TargetSettings]]) -> dict[str, Any]:
 
 
 def environments_schema(places: dict[str, type[Strict]]) -> dict[str, Any]:
-    """Return the JSON Schema of environments.yaml: each environment has keys that some target knows."""
+    """Return the JSON Schema of environments.yaml: each environment has keys that some target
+    knows.
+    """
     properties: dict[str, Any] = {}
     for model in places.values():
         properties.update(model.model_json_schema()["properties"])
-    environment = {"type": ["object", "null"], "properties": properties, "additionalProperties": False}
+    environment = {
+        "type": ["object", "null"],
+        "properties": properties,
+        "additionalProperties": False,
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "environments.yaml",

@@ -16,7 +16,7 @@ START_SECONDS = 60
 
 
 def ensure_engine() -> None:
-    """Return once an engine answers; on Debian or Ubuntu as root, install and start one where there is none.
+    """Return once an engine answers; on Debian or Ubuntu as root, bring one up if need be.
 
     Raises `DeployError` with the next command elsewhere.
     """
@@ -34,21 +34,27 @@ def ensure_engine() -> None:
 
 
 def ensure_bootstrap() -> None:
-    """Install mmdebstrap where it is missing and can be installed. Raises `DeployError` elsewhere."""
+    """Install mmdebstrap where it is missing and can be installed.
+
+    Raises `DeployError` elsewhere.
+    """
     if shutil.which("mmdebstrap"):
         return
     if not _can_install():
         raise DeployError(
             "base image",
-            "the Python image cannot be pulled, and mmdebstrap is not there to make one from Debian packages",
-            "connect to a registry, set FLOW_BASE_IMAGE to an image that can be pulled, or install mmdebstrap",
+            "the Python image cannot be pulled, and there is no mmdebstrap to make one",
+            "set FLOW_BASE_IMAGE to an image that can be pulled, or install mmdebstrap",
         )
     with console.phase("base", "installing mmdebstrap"):
         install("mmdebstrap")
 
 
 def install(*packages: str) -> None:
-    """Install Debian packages. Raises `DeployError` with the end of apt's output where that fails."""
+    """Install Debian packages.
+
+    Raises `DeployError` with the end of apt's output where that fails.
+    """
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (
         ["apt-get", "update", "-qq"],
@@ -68,13 +74,20 @@ def _start() -> None:
     if Path("/run/systemd/system").exists():
         subprocess.run(["systemctl", "start", "docker"], check=False, capture_output=True)
     else:
-        for package, program in (("iptables", "iptables"), ("ca-certificates", "update-ca-certificates")):
+        for package, program in (
+            ("iptables", "iptables"),
+            ("ca-certificates", "update-ca-certificates"),
+        ):
             if shutil.which(program) is None:
                 install(package)
         with LOG.open("ab") as log:
             # A session of its own: the engine outlives this task, and the terminal's Ctrl-C.
             subprocess.Popen(
-                ["dockerd"], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                ["dockerd"],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
@@ -84,4 +97,6 @@ def _start() -> None:
         except DeployError:
             time.sleep(0.2)
     tail = "\n".join(LOG.read_text(errors="replace").splitlines()[-5:]) if LOG.exists() else ""
-    raise DeployError("dockerd", f"it did not answer within {START_SECONDS} s\n{tail}", f"see {LOG}")
+    raise DeployError(
+        "dockerd", f"it did not answer within {START_SECONDS} s\n{tail}", f"see {LOG}"
+    )

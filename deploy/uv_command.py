@@ -13,7 +13,10 @@ from deploy.errors import DeployError
 
 
 def run(arguments: Sequence[str], doing: str, *, stdin: str = "", cwd: Path | None = None) -> str:
-    """Run uv and return what it printed. Raises `DeployError` with the end of its complaint where it fails."""
+    """Run uv and return what it printed.
+
+    Raises `DeployError` with the end of its complaint where it fails.
+    """
     done = subprocess.run(
         [find_uv_bin(), *arguments],
         input=stdin,

@@ -54,7 +54,10 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def _keys(location: tuple[str | int, ...], data: Any) -> KeyPath:
-    """Return the part of pydantic's location that exists in `data`; the rest names branches of unions."""
+    """Return the part of pydantic's location that exists in `data`.
+
+    The rest names branches of unions.
+    """
     keys: list[str | int] = []
     for part in location:
         if isinstance(data, dict) and part in data:
@@ -78,7 +81,9 @@ def _problem(
     where = document.where(keys)
     kind = detail["type"]
     if kind == "extra_forbidden":
-        return Problem(where, "unknown key", nearest(str(keys[-1]), _known(model, keys[len(at) : -1])))
+        return Problem(
+            where, "unknown key", nearest(str(keys[-1]), _known(model, keys[len(at) : -1]))
+        )
     if kind == "missing":
         return Problem(document.where(keys[:-1]), f"the key {keys[-1]} is missing", "add it")
     if kind in _WANTED:
@@ -89,7 +94,9 @@ def _problem(
         choices = _known_literals(detail["ctx"]["expected"])
         value = detail["input"]
         if isinstance(value, str):
-            return Problem(where, f"{value!r} is not one of the known values", nearest(value, choices))
+            return Problem(
+                where, f"{value!r} is not one of the known values", nearest(value, choices)
+            )
         hint = f'quote it: "{value}"' if str(value) in choices else f"known: {', '.join(choices)}"
         return Problem(where, f"a text is expected, not {_name(value)}", hint)
     if kind == "value_error":
@@ -108,7 +115,10 @@ def _name(value: object) -> str:
         return "true or false"
     if isinstance(value, (int, float)):
         return f"the number {value}"
-    return {str: "a text", list: "a list", dict: "a mapping"}.get(type(value), "this")
+    for kind, name in ((str, "a text"), (list, "a list"), (dict, "a mapping")):
+        if isinstance(value, kind):
+            return name
+    return "this"
 
 
 def _known(model: type[BaseModel], keys: KeyPath) -> list[str]:
@@ -116,7 +126,9 @@ def _known(model: type[BaseModel], keys: KeyPath) -> list[str]:
     for key in keys:
         field = model.model_fields.get(str(key))
         inner = field.annotation if field else None
-        models = [t for t in (inner, *get_args(inner)) if isinstance(t, type) and issubclass(t, BaseModel)]
+        models = [
+            t for t in (inner, *get_args(inner)) if isinstance(t, type) and issubclass(t, BaseModel)
+        ]
         if not models:
             return []
         model = models[0]

@@ -21,14 +21,19 @@ Alive = Callable[[], str]
 """Returns an empty text while what was started still runs, and the reason once it does not."""
 
 
-def ready(url: str, image: Image, seconds: float, alive: Alive, headers: Mapping[str, str] | None = None) -> None:
-    """Wait until `url` is healthy and runs `image`. Raises `DeployError` after `seconds`, or once it is not alive."""
+def ready(
+    url: str, image: Image, seconds: float, alive: Alive, headers: Mapping[str, str] | None = None
+) -> None:
+    """Wait until `url` is healthy and runs `image`.
+
+    Raises `DeployError` after `seconds`, or once it is not alive.
+    """
     deadline = time.monotonic() + seconds
     last = "nothing answered"
     while time.monotonic() < deadline:
         reason = alive()
         if reason:
-            raise DeployError(image.reference, reason, "correct what its last lines say, then deploy again")
+            raise DeployError(image.reference, reason)
         try:
             if _get(url, "/health", headers).status_code == 200:
                 tag = _get(url, "/version", headers).json().get("tag")
@@ -39,7 +44,7 @@ def ready(url: str, image: Image, seconds: float, alive: Alive, headers: Mapping
             last = type(error).__name__
         time.sleep(POLL_SECONDS)
     what = f"not healthy after {seconds:.0f} s ({last})"
-    raise DeployError(image.reference, what, "look at `inv logs`; a slow flow may need a higher start_timeout")
+    raise DeployError(image.reference, what, "a slow flow may need a higher start_timeout")
 
 
 def healthy(url: str, headers: Mapping[str, str] | None = None) -> bool:
@@ -51,30 +56,42 @@ def healthy(url: str, headers: Mapping[str, str] | None = None) -> bool:
 
 
 def score_sample(spec: Spec, url: str, headers: Mapping[str, str] | None = None) -> Any:
-    """Score the flow's sample and return the answer. Raises `DeployError` where it is rejected, or not as expected."""
+    """Score the flow's sample and return the answer.
+
+    Raises `DeployError` where it is rejected, or not as expected.
+    """
     sample = json.loads(spec.flow.sample.read_text(encoding="utf-8"))
     answer = score(url, sample, show(spec.flow.sample), headers)
     problems = judge(answer, spec.flow.expect)
     if problems:
-        what = f"the answer to {show(spec.flow.sample)} is not as deploy.yaml expects: {'; '.join(problems)}"
+        found = "; ".join(problems)
+        what = f"the answer to {show(spec.flow.sample)} is not as expected: {found}"
         raise DeployError(spec.name, what, "correct the flow, or `expect` in its deploy.yaml")
     return answer
 
 
 def score(url: str, body: Any, source: str, headers: Mapping[str, str] | None = None) -> Any:
-    """POST `body` to `url`/score and return the answer. `source` says in messages where the body is from."""
+    """POST `body` to `url`/score and return the answer.
+
+    `source` says in messages where the body is from.
+    """
     try:
         response = _session(url).post(
-            f"{url}/score", json=body, headers={"Accept": "application/json", **(headers or {})}, timeout=SCORE_SECONDS
+            f"{url}/score",
+            json=body,
+            headers={"Accept": "application/json", **(headers or {})},
+            timeout=SCORE_SECONDS,
         )
     except requests.RequestException as error:
         what = f"no answer to {source} ({type(error).__name__})"
-        raise DeployError(f"{url}/score", what, "look at `inv logs`") from None
+        raise DeployError(f"{url}/score", what) from None
     if response.status_code != 200:
         text = _message(response)
         if response.status_code < 500:
-            raise DeployError(source, f"the flow rejects it: {text}", "correct the sample, or the flow's inputs")
-        raise DeployError(f"{url}/score", f"status {response.status_code}: {text}", "look at `inv logs`")
+            raise DeployError(
+                source, f"the flow rejects it: {text}", "correct the sample, or the flow's inputs"
+            )
+        raise DeployError(f"{url}/score", f"status {response.status_code}: {text}")
     return response.json()
 
 
@@ -101,11 +118,20 @@ def curl(url: str, spec: Spec) -> str:
 
 def _is(value: Any, wanted: str) -> bool:
     # An empty text is no answer.
-    return _type(value) == wanted and value != "" or (wanted == "number" and _type(value) == "integer")
+    return (_type(value) == wanted and value != "") or (
+        wanted == "number" and _type(value) == "integer"
+    )
 
 
 def _type(value: Any) -> str:
-    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "list", dict: "object"}
+    names = {
+        bool: "boolean",
+        int: "integer",
+        float: "number",
+        str: "string",
+        list: "list",
+        dict: "object",
+    }
     if value == "":
         return "an empty string"
     return names.get(type(value), "null")

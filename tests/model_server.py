@@ -1,7 +1,8 @@
-"""A model server for tests: the chat-completions wire of OpenAI, in OpenAI's and in Azure's path style.
+"""A model server for tests: OpenAI's chat-completions wire, in OpenAI's and Azure's path style.
 
-The requests are checked as the real service would (key, model, messages); the answers follow from the prompt, so that a test knows
-them. Run `python -m tests.model_server --port 9000 --latency 0.3` for one to measure against.
+The requests are checked as the real service would (key, model, messages); the answers follow from
+the prompt, so that a test knows them. Run `python -m tests.model_server --port 9000 --latency 0.3`
+for one to measure against.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ KEY = "test-key-0123456789abcdef"
 class ModelServer:
     """What the server was asked, and how it is to behave.
 
-    `latency` is in seconds, before an answer or the first chunk; `fail` is a status to answer with instead of an answer.
+    `latency` is in seconds, before an answer or the first chunk; `fail` is a status to answer with
+    instead of an answer.
     """
 
     latency: float = 0.0
@@ -47,7 +49,9 @@ class ModelServer:
         """Return the application."""
         return Starlette(
             routes=[
-                Route("/openai/deployments/{model}/chat/completions", self._azure, methods=["POST"]),
+                Route(
+                    "/openai/deployments/{model}/chat/completions", self._azure, methods=["POST"]
+                ),
                 Route("/v1/chat/completions", self._openai, methods=["POST"]),
             ]
         )
@@ -55,7 +59,9 @@ class ModelServer:
     async def _azure(self, request: Request) -> Response:
         if "api-version" not in request.query_params:
             return _error(404, "Resource not found")
-        return await self._complete(request, request.headers.get("api-key"), request.path_params["model"])
+        return await self._complete(
+            request, request.headers.get("api-key"), request.path_params["model"]
+        )
 
     async def _openai(self, request: Request) -> Response:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
@@ -80,16 +86,24 @@ class ModelServer:
 
 
 def answer(messages: list[dict[str, Any]]) -> str:
-    """Return what the model says: it follows the system prompt as far as the template's flows need it."""
+    """Return what the model says: it follows the system prompt as far as the template's flows
+    need it.
+    """
     system = " ".join(_text(m) for m in messages if m["role"] == "system")
     user = [_text(m) for m in messages if m["role"] == "user"]
     last = user[-1] if user else ""
     if "Answer with one word" in system:
         if "?" in last:
             return "Question."
-        return "incident" if any(word in last.lower() for word in ("broken", "down", "crash")) else "other"
+        return (
+            "incident"
+            if any(word in last.lower() for word in ("broken", "down", "crash"))
+            else "other"
+        )
     if "You read invoices" in system:
-        return json.dumps({"supplier": "Fabrikam Ltd", "amount": 1250.5, "currency": "EUR", "due": "2027-01-31"})
+        return json.dumps(
+            {"supplier": "Fabrikam Ltd", "amount": 1250.5, "currency": "EUR", "due": "2027-01-31"}
+        )
     return f"[{len(messages)} messages] You said: {last}"
 
 
@@ -131,7 +145,13 @@ async def _chunks(text: str, model: str) -> AsyncIterator[str]:
 
 def _chunk(delta: dict[str, str], model: str, reason: str | None) -> dict[str, Any]:
     choice = {"index": 0, "delta": delta, "finish_reason": reason}
-    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model, "choices": [choice]}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1,
+        "model": model,
+        "choices": [choice],
+    }
 
 
 def _completion(text: str, model: str) -> dict[str, Any]:

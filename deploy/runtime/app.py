@@ -27,7 +27,8 @@ JSON_TYPES = {"application/json", "application/*", "*/*"}
 def create(scorer: Scorer, about: dict[str, Any], body_limit: int) -> Starlette:
     """Return the application that serves `scorer`.
 
-    `about` is the answer of /version and has `flow`, `tag` and `commit`. A body above `body_limit` bytes is refused.
+    `about` is the answer of /version and has `flow`, `tag` and `commit`. A body above `body_limit`
+    bytes is refused.
     """
     swagger = openapi.document(about["flow"], about["tag"], scorer.inputs, scorer.outputs)
 
@@ -72,7 +73,10 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def _logged(endpoint: Endpoint) -> Endpoint:
-    """Turn what `endpoint` raises into answers, and write one line a request; never an input or an output."""
+    """Turn what `endpoint` raises into answers, and write one line a request.
+
+    Never an input or an output.
+    """
 
     async def wrapped(request: Request) -> Response:
         request_id = request.headers.get("x-request-id", "")[:128] or uuid.uuid4().hex
@@ -107,7 +111,9 @@ async def _answer(endpoint: Endpoint, request: Request, request_id: str) -> Resp
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """Read the body, and stop at `limit` bytes: a length that a client claims, or hides, is not believed."""
+    """Read the body, and stop at `limit` bytes: a length that a client claims, or hides, is not
+    believed.
+    """
     announced = request.headers.get("content-length", "")
     body = bytearray()
     too_large = announced.isdecimal() and int(announced) > limit
@@ -123,13 +129,19 @@ async def _body(request: Request, limit: int) -> bytes:
 
 
 def _accepted(request: Request) -> set[str]:
-    """Return the media types of all Accept headers, `*/*` where there is none (RFC 9110, 12.5.1)."""
+    """Return the media types of all Accept headers, `*/*` where there is none (RFC 9110,
+    12.5.1).
+    """
     values = ",".join(request.headers.getlist("accept"))
-    return {part.split(";")[0].strip().lower() for part in values.split(",") if part.strip()} or {"*/*"}
+    return {part.split(";")[0].strip().lower() for part in values.split(",") if part.strip()} or {
+        "*/*"
+    }
 
 
 async def _events(stream: Stream) -> AsyncIterator[str]:
-    """Yield server-sent events as promptflow does: the complete fields first, then each chunk of the stream."""
+    """Yield server-sent events as promptflow does: the complete fields first, then each chunk of
+    the stream.
+    """
     if stream.fields:
         yield _event(dict(stream.fields))
     try:

@@ -1,7 +1,7 @@
 """Connections without a connection store: from declarations and environment variables.
 
-A declaration says which environment variable holds each field of a connection. It names, and never holds,
-a secret; so it may travel in the image. The values are read when the container starts.
+A declaration says which environment variable holds each field of a connection. It names, and never
+holds, a secret; so it may travel in the image. The values are read when the container starts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ class ConnectionType:
     """What promptflow-core wants to know about one type of connection.
 
     `endpoint` fields differ by environment, so they must come from variables. `plain` fields may be
-    written out. `identity` tells whether the service takes a token of Microsoft Entra ID instead of a key.
+    written out. `identity` tells whether the service takes a token of Microsoft Entra ID instead of
+    a key.
     """
 
     class_name: str
@@ -45,7 +46,8 @@ class ConnectionType:
         return (*self.endpoint, *self.plain, *((self.secret,) if self.secret else ()))
 
 
-# Names and fields: promptflow's documentation "Connection" and `promptflow.core._connection` 1.18.5.
+# Names and fields: promptflow's documentation "Connection" and `promptflow.core._connection`
+# 1.18.5.
 TYPES: Mapping[str, ConnectionType] = {
     "azure_open_ai": ConnectionType(
         "AzureOpenAIConnection",
@@ -87,7 +89,9 @@ TYPES: Mapping[str, ConnectionType] = {
 
 @dataclass(frozen=True)
 class Resolved:
-    """Connections in the form that promptflow's executor takes, the secrets in them, and what is missing."""
+    """Connections in the form that promptflow's executor takes, the secrets in them, and what is
+    missing.
+    """
 
     connections: dict[str, dict[str, Any]]
     secrets: tuple[str, ...]
@@ -95,7 +99,9 @@ class Resolved:
 
 
 def variables(declaration: Mapping[str, Any]) -> dict[str, bool]:
-    """Return the environment variables that `declaration` names, each with whether it holds a secret."""
+    """Return the environment variables that `declaration` names, each with whether it holds a
+    secret.
+    """
     if declaration["type"] == "custom":
         found = dict.fromkeys(declaration.get("configs", {}).values(), False)
         found.update(dict.fromkeys(declaration.get("secrets", {}).values(), True))
@@ -109,7 +115,10 @@ def variables(declaration: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def is_variable(value: object) -> bool:
-    """Tell whether `value` looks like the name of an environment variable: AZURE_OPENAI_ENDPOINT."""
+    """Tell whether `value` looks like the name of an environment variable:
+
+    AZURE_OPENAI_ENDPOINT.
+    """
     return (
         isinstance(value, str)
         and value[:1].isalpha()
@@ -122,7 +131,8 @@ def is_variable(value: object) -> bool:
 def resolve(declared: Mapping[str, Mapping[str, Any]], environ: Mapping[str, str]) -> Resolved:
     """Fill `declared` in from `environ`.
 
-    A variable that is set but empty counts as not set: App Service and CI systems leave such behind.
+    A variable that is set but empty counts as not set: App Service and CI systems leave such
+    behind.
     """
     connections: dict[str, dict[str, Any]] = {}
     secrets: list[str] = []
@@ -162,7 +172,10 @@ def _authenticate(
     value: dict[str, str],
     missing: list[str],
 ) -> list[str]:
-    """Add the key, or the wish to use an identity, to `value`; return the names of its secret fields."""
+    """Add the key, or the wish to use an identity, to `value`.
+
+    Return the names of its secret fields.
+    """
     if kind.secret is None:
         return []
     source = declaration.get(kind.secret)

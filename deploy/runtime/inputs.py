@@ -61,7 +61,7 @@ def _json_type(value: object) -> str:
         (list, "array"),
         (dict, "object"),
     ):
-        if isinstance(value, types):  # type: ignore[arg-type]
+        if isinstance(value, types):
             return name
     return "null"
 
@@ -77,7 +77,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-# What promptflow converts without loss is let through: a number written as a string, JSON inside of a string.
+# What promptflow converts without loss is let through: a number written as a string, JSON inside of
+# a string.
 _ACCEPTS: Mapping[str, Callable[[Any], bool]] = {
     "string": lambda v: isinstance(v, (str, int, float)),
     "integer": lambda v: (
@@ -94,7 +95,10 @@ _ACCEPTS: Mapping[str, Callable[[Any], bool]] = {
 
 
 def _problem(spec: Field, value: Any) -> str | None:
-    """Return what is wrong with `value`, or None. A null stands for the default where there is one."""
+    """Return what is wrong with `value`, or None.
+
+    A null stands for the default where there is one.
+    """
     if value is None and not spec.required:
         return None
     try:

@@ -1,7 +1,8 @@
 """Score flows of promptflow: DAG flows, flex flows and prompties.
 
-Everything that reaches behind promptflow's public names is in this module. promptflow gets no new features
-(Microsoft Learn: "Migrate from Prompt Flow to Microsoft Agent Framework"), so these names stay as they are.
+Everything that reaches behind promptflow's public names is in this module. promptflow gets no new
+features (Microsoft Learn: "Migrate from Prompt Flow to Microsoft Agent Framework"), so these names
+stay as they are.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import anyio.to_thread
 from promptflow._core import entry_meta_generator
 from promptflow._utils.exception_utils import ErrorResponse
 from promptflow.contracts.run_info import Status
-from promptflow.core import Flow
+from promptflow.core import Flow, _prompty_utils
 from promptflow.core._connection_provider._connection_provider import ConnectionProvider
 from promptflow.core._connection_provider._dict_connection_provider import DictConnectionProvider
 from promptflow.core._serving.flow_invoker import AsyncFlowInvoker
@@ -60,18 +61,22 @@ _INPUT_ERRORS = {
 def load(about: Mapping[str, Any], folder: Path, connections: dict[str, dict[str, Any]]) -> Scorer:
     """Load the flow in `folder` whose file `about` names as `entry`.
 
-    Raises `CannotStart` with the reason in one line: a connection that the flow names and deploy.yaml does not declare, a
-    syntax error in the flow's code, a class that cannot be made.
+    Raises `CannotStart` with the reason in one line: a connection that the flow names and
+    deploy.yaml does not declare, a syntax error in the flow's code, a class that cannot be made.
     """
     init = json.loads(os.environ.get("PF_FLOW_INIT_CONFIG") or "null") or about.get("init") or {}
-    # Flex flows and prompties ask this provider, by the connection's name. The one that promptflow would make for
-    # itself needs the full promptflow package and a store on disk.
+    # Flex flows and prompties ask this provider, by the connection's name. The one that promptflow
+    # would make for itself needs the full promptflow package and a store on disk.
     ConnectionProvider._instance = DictConnectionProvider(connections)
-    # For a flex flow promptflow would read the signature in a process of its own and write it beside the flow: the root file
-    # system is read-only, and this process imports the flow in any case.
+    # A prompty, too, would ask the full package for its connection, at every request.
+    _prompty_utils.get_connection_by_name = functools.partial(_connection_values, connections)
+    # For a flex flow promptflow would read the signature in a process of its own and write it
+    # beside the flow: the root file system is read-only, and this process imports the flow in any
+    # case.
     entry_meta_generator.generate_flow_meta = functools.partial(
         entry_meta_generator.generate_flow_meta, dump=False, load_in_subprocess=False
     )
+    logging.getLogger(entry_meta_generator.__name__).setLevel(logging.ERROR)
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     try:
@@ -82,12 +87,24 @@ def load(about: Mapping[str, Any], folder: Path, connections: dict[str, dict[str
             raise_ex=False,
             storage=DummyRunStorage(),
             init_kwargs=init,
-            logger=log,
+            logger=logging.getLogger("promptflow.invoker"),
         )
     except Exception as error:
         log.debug("the flow cannot be loaded", exc_info=True)
         raise CannotStart(f"the flow cannot be loaded: {_one_line(error)}") from None
     return _PromptflowScorer(invoker)
+
+
+def _connection_values(
+    connections: Mapping[str, Mapping[str, Any]], name: str
+) -> tuple[dict[str, Any], str]:
+    """Return the values of the connection `name` and its type as promptflow spells it:
+
+    AzureOpenAI.
+    """
+    if name not in connections:
+        raise CannotStart(f"the connection {name} is not declared in deploy.yaml")
+    return dict(connections[name]["value"]), connections[name]["type"].removesuffix("Connection")
 
 
 class _PromptflowScorer:
@@ -96,7 +113,7 @@ class _PromptflowScorer:
         # An async flex flow runs on the event loop. promptflow runs all else in threads.
         self._on_loop = getattr(invoker.executor, "_is_async", False)
         self._hidden = set(get_output_fields_to_remove(invoker.flow, log))
-        self.inputs = {
+        self.inputs: Mapping[str, Field] = {
             name: Field(
                 type=_TYPES.get(spec.type.value, "any"),
                 required=spec.default is None,
@@ -105,7 +122,7 @@ class _PromptflowScorer:
             )
             for name, spec in invoker.flow.inputs.items()
         }
-        self.outputs = {
+        self.outputs: Mapping[str, Field] = {
             name: Field(type=_TYPES.get(spec.type.value, "any"), description=spec.description or "")
             for name, spec in invoker.flow.outputs.items()
             if name not in self._hidden
@@ -146,17 +163,28 @@ class _PromptflowScorer:
 def _translate(error: ErrorResponse, failed_nodes: list[str]) -> BadInput | FlowFailed:
     """Tell the client's mistake from the flow's failure.
 
-    promptflow answers both with 400; a caller that retries, and an alert that counts, need to know them apart.
+    promptflow answers both with 400; a caller that retries, and an alert that counts, need to know
+    them apart.
     """
     code = error.innermost_error_code or "unknown"
     if code in _INPUT_ERRORS and not failed_nodes:
         return BadInput(error.message, code=code)
     place = f" in node {', '.join(failed_nodes)}" if failed_nodes else ""
-    return FlowFailed(f"the flow failed{place} ({code})", error.message)
+    return FlowFailed(f"the flow failed{place} ({code})", _detail(error))
+
+
+def _detail(error: ErrorResponse) -> str:
+    """Return what the log says of a failure: the message, and the traceback of the flow's own
+    code.
+    """
+    info = error.get_user_execution_error_info()
+    return f"{error.message}\n{info.get('traceback', '')}".strip()
 
 
 def _one_line(error: BaseException) -> str:
-    """Return the innermost reason in one line: promptflow wraps an error in others that say less."""
+    """Return the innermost reason in one line: promptflow wraps an error in others that say
+    less.
+    """
     while error.__cause__ is not None:
         error = error.__cause__
     name = type(error).__name__
@@ -164,5 +192,3 @@ def _one_line(error: BaseException) -> str:
         return f"{name}: {error.msg} ({Path(error.filename or '?').name}, line {error.lineno})"
     text = " ".join(str(error).split())
     return text if isinstance(error, PromptflowException) else f"{name}: {text}"
-
-

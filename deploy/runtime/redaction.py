@@ -14,8 +14,8 @@ SHORTEST = 6
 class RedactingStream:
     """A text stream that replaces secrets in what is written to it.
 
-    Flows and libraries print, log and echo errors of services; a stream is the one place that all of it
-    passes. A secret that is cut in two by separate writes is not seen.
+    Flows and libraries print, log and echo errors of services; a stream is the one place that all
+    of it passes. A secret that is cut in two by separate writes is not seen.
     """
 
     def __init__(self, stream: TextIO, secrets: Iterable[str]) -> None:
@@ -38,5 +38,5 @@ class RedactingStream:
 def redact_output(secrets: Iterable[str]) -> None:
     """Put a `RedactingStream` in the place of standard output and standard error."""
     values = tuple(secrets)
-    sys.stdout = RedactingStream(sys.stdout, values)  # type: ignore[assignment]
-    sys.stderr = RedactingStream(sys.stderr, values)  # type: ignore[assignment]
+    sys.stdout = RedactingStream(sys.stdout, values)
+    sys.stderr = RedactingStream(sys.stderr, values)

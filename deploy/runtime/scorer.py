@@ -1,6 +1,7 @@
 """The seam between HTTP and a kind of flow.
 
-A kind of flow brings one module with `load(about, folder, connections) -> Scorer`; the server knows no more about it.
+A kind of flow brings one module with `load(about, folder, connections) -> Scorer`; the server knows
+no more about it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Field:
-    """An input or an output: `type` is one of string, integer, number, boolean, array, object, any."""
+    """An input or an output:
+
+    `type` is one of string, integer, number, boolean, array, object, any.
+    """
 
     type: str
     required: bool = True
@@ -22,7 +26,10 @@ class Field:
 
 @dataclass(frozen=True)
 class Stream:
-    """An answer that is still being made: `fields` is complete, the texts of `chunks` add up to `name`."""
+    """An answer that is still being made:
+
+    `fields` is complete, the texts of `chunks` add up to `name`.
+    """
 
     fields: Mapping[str, Any]
     name: str
@@ -45,8 +52,8 @@ class BadInput(Exception):
 class FlowFailed(Exception):
     """The flow's own failure.
 
-    `message` is for the client: it holds no text that a service or the flow's code made, since that may
-    quote a secret. `detail` is for the log.
+    `message` is for the client: it holds no text that a service or the flow's code made, since that
+    may quote a secret. `detail` is for the log.
     """
 
     message: str
@@ -75,7 +82,7 @@ class Scorer(Protocol):
     async def score(self, inputs: dict[str, Any], *, stream: bool) -> Any:
         """Run the flow once.
 
-        `inputs` fit `self.inputs`. Returns a value that JSON can carry or, where `stream` is wished and the flow can,
-        a `Stream`. Raises `BadInput` or `FlowFailed`.
+        `inputs` fit `self.inputs`. Returns a value that JSON can carry or, where `stream` is wished
+        and the flow can, a `Stream`. Raises `BadInput` or `FlowFailed`.
         """
         ...

@@ -20,10 +20,12 @@ from . import app, connections, redaction, settings
 from .scorer import CannotStart, Scorer
 
 HOME = Path(__file__).resolve().parent.parent
-# BSD's sysexits: a configuration error. A container that ends with it needs another variable, not another try.
+# BSD's sysexits: a configuration error. A container that ends with it needs another variable, not
+# another try.
 EX_CONFIG = 78
 
-# The module that scores each kind of flow. A further kind is one line here and one in deploy/kinds.py.
+# The module that scores each kind of flow. A further kind is one line here and one in
+# deploy/kinds.py.
 SCORERS = {
     "dag": "promptflow_scorer",
     "flex": "promptflow_scorer",
@@ -58,16 +60,21 @@ def _load(about: dict[str, object], found: dict[str, dict[str, object]]) -> Scor
 
 def _log_to_stderr(level: str) -> None:
     logging.basicConfig(
-        level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+        level=level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     # promptflow and the OpenAI client write lines of every request, promptflow's with its inputs.
-    for noisy in ("promptflow", "execution", "serve.promptflow", "httpx", "openai"):
+    for noisy in ("promptflow", "execution", "httpx", "httpx2", "openai"):
         logging.getLogger(noisy).setLevel(max(logging.getLogger().level, logging.WARNING))
+    # It repeats each failure, which is logged already.
+    logging.getLogger("promptflow.invoker").setLevel(logging.CRITICAL)
 
 
 def _serve(scorer: Scorer, about: dict[str, object], config: settings.Settings) -> None:
     application = app.create(scorer, about, config.body_limit)
-    # uvicorn drains on SIGTERM and then sends the signal to itself again, which would end this process as killed.
+    # uvicorn drains on SIGTERM and then sends the signal to itself again, which would end this
+    # process as killed.
     signal.signal(signal.SIGTERM, lambda *_: None)
 
     class Server(uvicorn.Server):

@@ -33,7 +33,9 @@ def read(environ: Mapping[str, str]) -> Settings:
 def _number(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name) or str(default)
     if not text.isdecimal() or int(text) < 1:
-        raise CannotStart(f"{name} is {text!r}: set a whole number above 0, or nothing for {default}")
+        raise CannotStart(
+            f"{name} is {text!r}: set a whole number above 0, or nothing for {default}"
+        )
     return int(text)
 
 

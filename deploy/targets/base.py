@@ -1,4 +1,7 @@
-"""What the pipeline asks of a target. A target is one module with a `TARGET`; see docs/extending.md."""
+"""What the pipeline asks of a target.
+
+A target is one module with a `TARGET`; see docs/extending.md.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,18 @@ from typing import Protocol
 from deploy.model import Deployment, Image, Plan, Spec, Step
 from deploy.schema import Strict, TargetSettings
 
-
 Prove = Callable[[str, Mapping[str, str]], None]
-"""Scores the flow's sample at a URL, with these headers; raises `DeployError` unless the answer is good."""
+"""Scores the flow's sample at a URL, with these headers.
+
+Raises `DeployError` unless the answer is good.
+"""
 
 
 class Target(Protocol):
     """A deployment backend.
 
-    `Settings` is the schema of a flow's settings for this target (deploy.yaml), `Place` the schema of what
-    environments.yaml says of an environment. Every method may raise `DeployError`.
+    `Settings` is the schema of a flow's settings for this target (deploy.yaml), `Place` the schema
+    of what environments.yaml says of an environment. Every method may raise `DeployError`.
     """
 
     Settings: type[TargetSettings]
@@ -30,7 +35,8 @@ class Target(Protocol):
     def apply(self, plan: Plan, prove: Prove) -> Deployment:
         """Carry `plan` out and return what runs then.
 
-        What ran before keeps serving until the new one is healthy, is the plan's image, and `prove` is content with it.
+        What ran before keeps serving until the new one is healthy, is the plan's image, and `prove`
+        is content with it.
         """
         ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Iterator
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 from urllib.parse import urlsplit
 
 import docker
@@ -22,12 +22,16 @@ from deploy.targets.base import Prove
 
 PORT = "8080/tcp"
 LABEL = "flow-deploy"
-# Longer than the server's own grace period (SERVE_GRACE), so that it is the server that ends the drain.
+# Longer than the server's own grace period (SERVE_GRACE), so that it is the server that ends the
+# drain.
 STOP_SECONDS = 30
 
 
 class Settings(TargetSettings):
-    """How a flow runs on a Docker engine. `port` 0 means: a free one at first, and the same from then on."""
+    """How a flow runs on a Docker engine.
+
+    `port` 0 means: a free one at first, and the same from then on.
+    """
 
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")] = "1g"
@@ -105,7 +109,9 @@ class Local:
         with engine.explained("reading the log"):
             container = _find(client, spec)
             if container is None:
-                raise DeployError(spec.name, "nothing is deployed", f"`inv deploy --flow {spec.flow.name}`")
+                raise DeployError(
+                    spec.name, "nothing is deployed", f"`inv deploy --flow {spec.flow.name}`"
+                )
             yield from container.logs(tail=tail).decode("utf-8", "replace").splitlines()
 
     def destroy(self, spec: Spec) -> tuple[Step, ...]:
@@ -121,7 +127,10 @@ class Local:
     def _replace(
         self, client: docker.DockerClient, plan: Plan, current: Container, prove: Prove
     ) -> None:
-        """Prove the new one on a port of its own while the old one serves; then let it take the old one's place."""
+        """Prove the new one on a port of its own while the old one serves.
+
+        Then let it take the old one's place.
+        """
         spec = plan.spec
         port = _settings(spec).port or _host_port(current)
         candidate = self._start(client, plan, 0, prove, suffix="-candidate")
@@ -150,9 +159,11 @@ class Local:
             seconds = _settings(spec).start_timeout
             verify.ready(url, plan.image, seconds, lambda: _why_dead(container))
             prove(url, {})
+        except DeployError as error:
+            # The container goes, and its log with it: what it said last must be in the message.
+            raise _with_log(error, container) from None
         except BaseException:
-            with contextlib.suppress(docker.errors.APIError):
-                container.remove(force=True)
+            _remove(container)
             raise
         return container
 
@@ -188,7 +199,10 @@ def _all(client: docker.DockerClient, spec: Spec) -> list[Container]:
 
 
 def _find(client: docker.DockerClient, spec: Spec) -> Container | None:
-    """Return the container that serves; where a deploy was killed half-way, put the old one back in its place first."""
+    """Return the container that serves.
+
+    Where a deploy was killed half-way, put the old one back in its place first.
+    """
     every = {str(container.name): container for container in _all(client, spec)}
     return every.get(_name(spec)) or every.get(f"{_name(spec)}-before")
 
@@ -215,7 +229,7 @@ def _create(client: docker.DockerClient, plan: Plan, port: int, suffix: str) -> 
             f"{LABEL}.tag": plan.image.tag,
             f"{LABEL}.commit": plan.image.commit,
         },
-        ports={PORT: (_bind(address), port or None)},
+        ports=cast(Any, {PORT: (_bind(address), port or None)}),
         mem_limit=settings.memory,
         nano_cpus=int(settings.cpus * 1e9) if settings.cpus else None,
         read_only=True,
@@ -243,7 +257,9 @@ def _differences(container: Container, spec: Spec, image: Image) -> list[str]:
         reasons.append("it is not healthy")
     if settings.port and _host_port(container) != settings.port:
         reasons.append("another port")
-    if host["Memory"] != _bytes(settings.memory) or host["NanoCpus"] != int((settings.cpus or 0) * 1e9):
+    if host["Memory"] != _bytes(settings.memory) or host["NanoCpus"] != int(
+        (settings.cpus or 0) * 1e9
+    ):
         reasons.append("other limits")
     present = dict(entry.split("=", 1) for entry in config["Env"] or [])
     own = set(present) - _image_variables(container)
@@ -253,10 +269,16 @@ def _differences(container: Container, spec: Spec, image: Image) -> list[str]:
 
 
 def _image_variables(container: Container) -> set[str]:
+    """Return the variables that the container has from its image.
+
+    All of its own if that is gone.
+    """
     try:
-        entries = container.image.attrs["Config"]["Env"] or []
+        image = container.image
     except docker.errors.ImageNotFound:
-        entries = container.attrs["Config"]["Env"] or []
+        image = None
+    config = (image or container).attrs["Config"]
+    entries = config["Env"] or []
     return {entry.split("=", 1)[0] for entry in entries}
 
 
@@ -265,7 +287,10 @@ def _bytes(memory: str) -> int:
 
 
 def _bind(address: str | None) -> str:
-    """A port on this machine's engine is for this machine alone; on another machine's it must be reachable."""
+    """A port on this machine's engine is for this machine alone.
+
+    On another machine's it must be reachable.
+    """
     return "0.0.0.0" if _remote(address) else "127.0.0.1"
 
 
@@ -285,7 +310,9 @@ def _url(container: Container, address: str | None) -> str:
 
 
 def _require_values(spec: Spec) -> None:
-    """Raise where a connection lacks its variables: the container would name them too, but only once it is built."""
+    """Raise where a connection lacks its variables: the container would name them too, but only
+    once it is built.
+    """
     problems = resolve(spec.flow.connections, spec.variables).problems
     if problems:
         raise DeployError(spec.name, "; ".join(problems), "put it into .env (see .env.example)")
@@ -304,11 +331,24 @@ def _require_free(port: int, address: str | None) -> None:
             raise DeployError(f"port {port}", what, hint) from None
 
 
+def _with_log(error: DeployError, container: Container) -> DeployError:
+    first = error.problems[0]
+    tail = engine.log_tail(container, 10)
+    _remove(container)
+    if not tail or tail in first.what:
+        return error
+    return DeployError(first.where, f"{first.what}\n  its last lines:\n{tail}", first.hint)
+
+
+def _remove(container: Container) -> None:
+    with contextlib.suppress(docker.errors.APIError):
+        container.remove(force=True)
+
+
 def _why_dead(container: Container) -> str:
     container.reload()
     if container.status in ("created", "running"):
         return ""
     state = container.attrs["State"]
     memory = " (it needed more memory than its limit)" if state.get("OOMKilled") else ""
-    tail = engine.log_tail(container, 10)
-    return f"the container ended with status {state['ExitCode']}{memory}; its last lines:\n{tail}"
+    return f"the container ended with status {state['ExitCode']}{memory}"

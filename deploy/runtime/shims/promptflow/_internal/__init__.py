@@ -1,7 +1,8 @@
 """The few names of `promptflow._internal` that promptflow-tools imports, from promptflow-core.
 
-The real module belongs to promptflow-devkit, which brings pandas, SQLAlchemy and more that serving never uses. `promptflow` is
-a namespace package, so this folder adds to it; where the devkit is installed, its own module comes first on the path.
+The real module belongs to promptflow-devkit, which brings pandas, SQLAlchemy and more that serving
+never uses. `promptflow` is a namespace package, so this folder adds to it; where the devkit is
+installed, its own module comes first on the path.
 """
 
 from promptflow._core.cache_manager import enable_cache

@@ -1,0 +1,52 @@
+"""`docker build` by the SDK, on any engine: with or without BuildKit, here or on another
+machine.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import docker
+import docker.errors
+
+from deploy import engine, sandbox
+from deploy.errors import DeployError
+
+
+def build(
+    client: docker.DockerClient,
+    tree: Mapping[str, Path | bytes],
+    tag: str,
+    platform: str,
+    arguments: Mapping[str, str] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> str:
+    """Build an image of the context `tree` with the network off; return its id.
+
+    Raises `DeployError` with the failing step and the last lines of the build's output. An image
+    that had `tag` keeps it then.
+    """
+    with tempfile.TemporaryFile() as stream, engine.explained(f"building {tag}"):
+        stream.write(sandbox.pack(tree))
+        stream.seek(0)
+        try:
+            image, _ = client.images.build(
+                fileobj=stream,
+                custom_context=True,
+                tag=tag,
+                platform=platform,
+                buildargs=dict(arguments or {}),
+                labels=dict(labels or {}),
+                network_mode="none",
+                rm=True,
+                forcerm=True,
+            )
+        except docker.errors.BuildError as error:
+            lines = [str(line.get("stream", "")).strip() for line in error.build_log]
+            steps = [line for line in lines if line.startswith("Step ")]
+            last = "\n".join(f"    {line}" for line in [line for line in lines if line][-8:])
+            where = f"{tag}, {steps[-1]}" if steps else tag
+            raise DeployError(where, f"{error.msg}\n{last}") from None
+    return str(image.id)
