@@ -25,6 +25,7 @@ RECIPE_LABEL = "flow-deploy.base"
 
 # The Debian release that carries each Python (packages.debian.org, python3).
 SUITES = {"3.11": "bookworm", "3.13": "trixie"}
+PACKAGES = "{python}-minimal,lib{python}-stdlib,libstdc++6,tzdata,ca-certificates"
 HOOK = Path(__file__).with_name("debian-base.sh")
 
 
@@ -127,13 +128,13 @@ def _make(client: docker.DockerClient, settings: ImageSettings) -> Base:
     digest = hashlib.sha256(content).hexdigest()[:12]
     tag = f"{MADE}:python{settings.python}-{suite}-{architecture}-{digest}"
     recipe = (
-        "FROM scratch\nADD root.tar /\n"
+        f"FROM --platform={settings.platform} scratch\nADD root.tar /\n"
         "ENV PATH=/usr/local/bin:/usr/bin LANG=C.UTF-8\n"
         f"LABEL {RECIPE_LABEL}={_recipe(settings)}\n"
     )
     context = {"Dockerfile": recipe.encode(), "root.tar": content}
     with console.phase("base", f"importing {tag}"):
-        return Base(tag, docker_build.build(client, context, tag, settings.platform))
+        return Base(tag, docker_build.build(client, context, tag))
 
 
 def _made(client: docker.DockerClient, settings: ImageSettings) -> list[DockerImage]:
@@ -153,7 +154,7 @@ def _made_tags(image: DockerImage) -> list[str]:
 
 def _bootstrap(suite: str, settings: ImageSettings, archive: Path, native: bool) -> None:
     python = f"python{settings.python}"
-    packages = f"{python}-minimal,lib{python}-stdlib,libstdc++6,tzdata,ca-certificates"
+    packages = PACKAGES.format(python=python)
     # Compiling runs the new interpreter: on another platform than the machine's it cannot.
     hook = f'{shlex.quote(str(HOOK))} "$1" {suite} {python} {"yes" if native else "no"}'
     command = [
@@ -178,8 +179,8 @@ def _bootstrap(suite: str, settings: ImageSettings, archive: Path, native: bool)
 
 def _recipe(settings: ImageSettings) -> str:
     """Return the hash of how a base is made; a base made in another way is not used again."""
-    text = HOOK.read_text(encoding="utf-8") + Path(__file__).read_text(encoding="utf-8")
-    return hashlib.sha256(f"{text}{_key(settings)}".encode()).hexdigest()[:12]
+    text = f"{HOOK.read_text(encoding='utf-8')} {PACKAGES} {_key(settings)}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _key(settings: ImageSettings) -> str:

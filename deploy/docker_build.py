@@ -19,11 +19,12 @@ def build(
     client: docker.DockerClient,
     tree: Mapping[str, Path | bytes],
     tag: str,
-    platform: str,
     arguments: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
 ) -> str:
     """Build an image of the context `tree` with the network off; return its id.
+
+    The platform is that of the image which the Dockerfile builds on.
 
     Raises `DeployError` with the failing step and the last lines of the build's output. An image
     that had `tag` keeps it then.
@@ -36,7 +37,6 @@ def build(
                 fileobj=stream,
                 custom_context=True,
                 tag=tag,
-                platform=platform,
                 buildargs=dict(arguments or {}),
                 labels=dict(labels or {}),
                 network_mode="none",

@@ -160,7 +160,7 @@ def packing_environment(
             return str(existing[0].id)
         recipe = f"FROM {tools}\nCOPY --from={own} /{packages.FOLDER} /{packages.FOLDER}\n"
         with console.phase("pack", f"building the environment {tag}"):
-            return docker_build.build(client, {"Dockerfile": recipe.encode()}, tag, platform)
+            return docker_build.build(client, {"Dockerfile": recipe.encode()}, tag)
 
 
 def _counts(path: Path, folder: Path) -> bool:

@@ -59,6 +59,7 @@ def inputs(definition: Flow, found: Base, root: Path) -> Inputs:
         locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8")),
         json.dumps(_declared(definition), sort_keys=True),
         found.content,
+        packages.RECIPE,
         definition.image.python,
         definition.image.platform,
     ]
@@ -132,7 +133,6 @@ def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
                 client,
                 tree_of_context,
                 reference,
-                platform,
                 {"PACKAGES": layer},
                 _labels(made_of, root),
             )

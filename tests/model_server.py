@@ -113,7 +113,7 @@ def serve(latency: float = 0.0) -> Iterator[ModelServer]:
     model = ModelServer(latency=latency)
     listener = socket.socket()
     # Containers reach this machine through the bridge, not through the loopback.
-    listener.bind(("0.0.0.0", 0))  # noqa: S104
+    listener.bind(("0.0.0.0", 0))
     model.port = listener.getsockname()[1]
     server = uvicorn.Server(uvicorn.Config(model.app(), log_level="error", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -177,7 +177,7 @@ def main() -> None:
     parser.add_argument("--latency", type=float, default=0.3, help="seconds before an answer")
     arguments = parser.parse_args()
     app = ModelServer(latency=arguments.latency).app()
-    uvicorn.run(app, host="0.0.0.0", port=arguments.port, log_level="error")  # noqa: S104
+    uvicorn.run(app, host="0.0.0.0", port=arguments.port, log_level="error")
 
 
 if __name__ == "__main__":
