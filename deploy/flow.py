@@ -87,21 +87,20 @@ def check_syntax(flow: Flow, tree: dict[str, Path]) -> None:
 
 
 def check_connections(flow: Flow) -> None:
-    """Raise `DeployError` where a node or a prompty names a connection that deploy.yaml does not
-    declare.
-    """
-    if flow.kind == "dag":
-        document = documents.load(flow.folder / flow.entry)
-        named = _connections_in(document.data)
-    else:
+    """Raise `DeployError` where a node names a connection that deploy.yaml does not declare."""
+    if flow.kind != "dag":
+        # The code of a flex flow and the front of a prompty are read when the container starts.
         return
-    missing = sorted(named - set(flow.connections))
-    if missing:
-        line = document.line(("nodes",))
-        where = f"{show(document.path)}:{line}: nodes"
-        what = f"connections that {DEPLOY} does not declare: {', '.join(missing)}"
-        hint = f"declare in {show(flow.folder / DEPLOY)} which variables hold their values"
-        raise DeployError(where, what, hint)
+    document = documents.load(flow.folder / flow.entry)
+    hint = f"declare in {show(flow.folder / DEPLOY)} which variables hold its values"
+    problems = [
+        Problem(document.where(keys), f"{DEPLOY} declares no connection {name}", hint)
+        for keys, name in document.texts()
+        if keys[0] in ("nodes", "node_variants") and keys[-1] == "connection"
+        if name and name not in flow.connections
+    ]
+    if problems:
+        raise DeployError.of(problems)
 
 
 def pack(
@@ -175,20 +174,3 @@ def _includes(flow: Flow) -> list[str]:
         return []
     data = documents.load(flow.folder / flow.entry).data
     return [str(include) for include in data.get("additional_includes") or []]
-
-
-def _connections_in(dag: dict[str, object]) -> set[str]:
-    """Return the connections that LLM nodes name, in every variant."""
-    found: set[str] = set()
-    nodes = list(dag.get("nodes") or [])  # type: ignore[call-overload]
-    variants = dag.get("node_variants") or {}
-    for variant in variants.values() if isinstance(variants, dict) else ():
-        nodes += [choice.get("node", {}) for choice in (variant.get("variants") or {}).values()]
-    for node in nodes:
-        if (
-            isinstance(node, dict)
-            and isinstance(node.get("connection"), str)
-            and node["connection"]
-        ):
-            found.add(node["connection"])
-    return found

@@ -89,17 +89,19 @@ def find(client: docker.DockerClient, made_of: Inputs) -> Image | None:
     )
 
 
+def check(definition: Flow, root: Path) -> None:
+    """Raise `DeployError` for what is wrong with the flow's files: at once, without an engine."""
+    tree = flow.files(definition, root)
+    flow.check_syntax(definition, tree)
+    flow.check_connections(definition)
+    locks.read(definition)
+
+
 def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
     """Return the image of `definition`, built only where the engine does not have it yet.
 
     Raises `DeployError`; an image that was there before is left as it is.
     """
-    # The cheap checks come first: what is wrong shows in a second, not after the downloads.
-    tree = flow.files(definition, root)
-    locks.read(definition)
-    flow.check_syntax(definition, tree)
-    flow.check_connections(definition)
-
     platform = definition.image.platform
     python = definition.image.python
     chosen = base.ensure(client, definition.image, root)

@@ -16,6 +16,8 @@ from deploy.model import Deployment, Flow, Image, Plan, Spec, Step
 def build(project: Project, flow: Flow) -> Image:
     """Build the flow's image, or find it built."""
     with console.about(flow.name):
+        # The cheap checks come first: what is wrong shows in a second, not after the downloads.
+        image.check(flow, project.root)
         return image.build(engine.connect(), flow, project.root)
 
 

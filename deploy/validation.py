@@ -40,7 +40,7 @@ def check(
             keys = (*at, *_keys(detail["loc"], data))
             # A union reports each of its branches: the first says enough.
             found.setdefault(keys, _problem(model, data, dict(detail), document, keys, at))
-        problems.extend(found.values())
+        problems.extend(found[keys] for keys in sorted(found, key=document.line))
         return None
 
 

@@ -36,7 +36,7 @@ def _parse(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
     if not body.strip():
         raise BadInput(f"the body is empty; send {wanted}", list(fields), "EmptyBody")
     try:
-        data = json.loads(body)
+        data = json.loads(body, parse_constant=_refuse)
     except UnicodeDecodeError:
         raise BadInput(f"the body is not UTF-8; send {wanted}", list(fields), "NotUtf8") from None
     except json.JSONDecodeError as error:
@@ -51,6 +51,11 @@ def _parse(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
         message = f"the body is a JSON {_json_type(data)}; send {wanted}"
         raise BadInput(message, list(fields), "NotAnObject")
     return data
+
+
+def _refuse(constant: str) -> None:
+    """Python reads NaN and Infinity, which JSON does not have (RFC 8259) and no answer can carry."""
+    raise json.JSONDecodeError(f"{constant} is no number", constant, 0)
 
 
 def _json_type(value: object) -> str:
@@ -77,13 +82,16 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def _is_whole(value: object) -> bool:
+    whole = value.is_integer() if isinstance(value, float) else isinstance(value, int)
+    return whole and not isinstance(value, bool)
+
+
 # What promptflow converts without loss is let through: a number written as a string, JSON inside of
 # a string.
 _ACCEPTS: Mapping[str, Callable[[Any], bool]] = {
     "string": lambda v: isinstance(v, (str, int, float)),
-    "integer": lambda v: (
-        (_is_number(v) and float(v).is_integer()) or (isinstance(v, str) and _parses(int, v))
-    ),
+    "integer": lambda v: _is_whole(v) or (isinstance(v, str) and _parses(int, v)),
     "number": lambda v: _is_number(v) or (isinstance(v, str) and _parses(float, v)),
     "boolean": lambda v: (
         isinstance(v, bool) or (isinstance(v, str) and v.lower() in {"true", "false"})
@@ -101,8 +109,5 @@ def _problem(spec: Field, value: Any) -> str | None:
     """
     if value is None and not spec.required:
         return None
-    try:
-        accepted = _ACCEPTS[spec.type](value)
-    except OverflowError:
-        accepted = False
+    accepted = _ACCEPTS[spec.type](value)
     return None if accepted else f"{spec.type} expected, not {_json_type(value)}"

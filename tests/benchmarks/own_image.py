@@ -1,0 +1,71 @@
+"""Our image of a flow, built by `deploy` from a copy of the flows."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import docker
+
+from deploy import base, config, pipeline
+from deploy.model import Flow
+from tests.benchmarks import images
+from tests.benchmarks.measure import Built
+
+ROOT = Path(__file__).parents[2]
+
+
+class OwnImage:
+    """Builds `flow` with `deploy`, in a copy of the project below `folder`."""
+
+    def __init__(self, client: docker.DockerClient, flow: str, folder: Path, run: str) -> None:
+        self._client = client
+        self._run = run
+        self._bases = 0
+        self._root = copy_of_project(folder / "project")
+        self._project = config.open_project(self._root)
+        self._flow = config.load_flow(self._project, flow)
+
+    @property
+    def source(self) -> Path:
+        """The folder of the flow that is built: edit it to have something to rebuild."""
+        return self._flow.folder
+
+    def clean(self) -> Built:
+        """Build on a base that nothing was built on yet: packages, packing environment, image."""
+        self._bases += 1
+        tag = f"bench-own-base:{self._run}-{self._bases}"
+        ordinary = config.load_flow(self._project, self._flow.name)
+        found = base.ensure(self._client, ordinary.image, self._root)
+        images.fresh(self._client, found.id, tag, self._run)
+        self._flow = _on_base(ordinary, tag)
+        return self.build()
+
+    def build(self) -> Built:
+        """Build the flow as it is now, on the base of the last `clean`."""
+        start = time.monotonic()
+        image = pipeline.build(self._project, self._flow)
+        return Built(image.id, time.monotonic() - start)
+
+    def environment(self, endpoint: str, key: str) -> dict[str, str]:
+        """Return the variables that the flow's connections read, for a model at `endpoint`."""
+        found = {}
+        for connection in self._flow.connections.values():
+            found[str(connection["api_base"])] = endpoint
+            found[str(connection["api_key"])] = key
+        return found
+
+
+def copy_of_project(root: Path) -> Path:
+    """Copy what a build reads of this repository to `root`, to be changed there; return `root`."""
+    shutil.copytree(ROOT / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (config.ENVIRONMENTS, base.LOCK):
+        if (ROOT / name).exists():
+            shutil.copy(ROOT / name, root / name)
+    return root
+
+
+def _on_base(flow: Flow, tag: str) -> Flow:
+    return replace(flow, image=replace(flow.image, base=tag))

@@ -1,0 +1,241 @@
+"""What users can write wrongly, and the sentences that they get: compared whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import config
+from deploy.errors import DeployError
+from tests import projects
+
+ANY_KEY = "0123456789abcdef0123456789abcdef"
+
+
+def message(project: config.Project, environment: str = "local", flow: str | None = None) -> str:
+    with pytest.raises(DeployError) as caught:
+        config.load_specs(project, environment, flow)
+    return str(caught.value)
+
+
+CASES: dict[str, tuple[Mapping[str, Any], str]] = {
+    "unknown key": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY + "conections: {}\n"},
+        "flows/hello/deploy.yaml:5: conections: unknown key\n  → did you mean connections?",
+    ),
+    "unknown key of a target": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY.replace("local}", "local, prot: 80}")},
+        "flows/hello/deploy.yaml:4: environments.local.prot: unknown key\n  → did you mean port?",
+    ),
+    "wrong type": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY.replace("local}", "local, port: many}")},
+        "flows/hello/deploy.yaml:4: environments.local.port: a whole number is expected, not a text",
+    ),
+    "number where a text is meant": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY + "image: {python: 3.11}\n"},
+        "flows/hello/deploy.yaml:5: image.python: a text is expected, not the number 3.11\n"
+        '  → quote it: "3.11"',
+    ),
+    "unknown value": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY + "image: {platform: linux/arm}\n"},
+        "flows/hello/deploy.yaml:5: image.platform: 'linux/arm' is not one of the known values\n"
+        "  → did you mean linux/arm64?",
+    ),
+    "two errors in one file": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY + "sampel: x.json\nimage: {bass: y}\n"},
+        "flows/hello/deploy.yaml:5: sampel: unknown key\n  → did you mean sample?\n"
+        "flows/hello/deploy.yaml:6: image.bass: unknown key\n  → did you mean base?",
+    ),
+    "unknown target": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY.replace("target: local", "target: locale")},
+        "flows/hello/deploy.yaml:4: environments.local.target: unknown target 'locale'\n"
+        "  → did you mean local?",
+    ),
+    "no target": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY.replace("target: local", "port: 80")},
+        "flows/hello/deploy.yaml:4: environments.local: the key target is missing\n  → known: local",
+    ),
+    "environment that environments.yaml lacks": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY + "  loca: {target: local}\n"},
+        "flows/hello/deploy.yaml:5: environments.loca: environments.yaml has no environment loca\n"
+        "  → did you mean local?",
+    ),
+    "missing sample": (
+        {"flows/hello/sample.json": None},
+        "flows/hello/deploy.yaml:1: sample: flows/hello/sample.json is not there\n"
+        "  → write one request for the flow into it",
+    ),
+    "sample that is not JSON": (
+        {"flows/hello/sample.json": "{question: why}"},
+        "flows/hello/sample.json:1: this is not JSON: Expecting property name enclosed in double quotes: "
+        "line 1 column 2 (char 1)\n  → mend it",
+    ),
+    "no deploy.yaml": (
+        {"flows/hello/deploy.yaml": None},
+        "flows/hello/deploy.yaml: there is no such file\n  → create it",
+    ),
+    "no environments.yaml": (
+        {"environments.yaml": None},
+        "environments.yaml: there is no such file\n  → create it",
+    ),
+    "folder without a flow": (
+        {"flows/hello/flow.dag.yaml": None},
+        "flows/hello: there is no flow in this folder\n"
+        "  → a flow has one of: flow.dag.yaml, flow.flex.yaml, one *.prompty file",
+    ),
+    "two flows in a folder": (
+        {
+            "flows/hello/flow.dag.yaml": None,
+            "flows/hello/a.prompty": "",
+            "flows/hello/b.prompty": "",
+        },
+        "flows/hello: more than one flow: a.prompty, b.prompty\n  → keep one of them in this folder",
+    ),
+    "YAML that is not a mapping": (
+        {"flows/hello/deploy.yaml": "- sample\n"},
+        "flows/hello/deploy.yaml:1: a mapping of keys and values is expected, this is a list\n"
+        "  → write `key: value` lines",
+    ),
+    "empty YAML": (
+        {"flows/hello/deploy.yaml": "# nothing\n"},
+        "flows/hello/deploy.yaml:1: a mapping of keys and values is expected, this is empty\n"
+        "  → write `key: value` lines",
+    ),
+    "broken YAML": (
+        {"flows/hello/deploy.yaml": "sample: [a\nexpect: b\n"},
+        "flows/hello/deploy.yaml:2: expected ',' or ']', but got ':'\n  → mend the YAML",
+    ),
+    "key given twice": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY + "sample: other.json\n"},
+        'flows/hello/deploy.yaml:5: found duplicate key "sample" with value "other.json" '
+        '(original value: "sample.json")\n  → mend the YAML',
+    ),
+    "unknown connection type": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY + "connections:\n  ai: {type: openai}\n"},
+        "flows/hello/deploy.yaml:6: connections.ai.type: unknown type 'openai'\n"
+        "  → did you mean open_ai?",
+    ),
+    "connection without its endpoint": (
+        {
+            "flows/hello/deploy.yaml": projects.DEPLOY
+            + "connections:\n  ai: {type: azure_open_ai}\n"
+        },
+        "flows/hello/deploy.yaml:6: connections.ai: the key api_base is missing\n  → add it",
+    ),
+    "value in place of a variable's name": (
+        {
+            "flows/hello/deploy.yaml": projects.DEPLOY
+            + "connections:\n  ai: {type: open_ai, api_key: hunter2}\n"
+        },
+        "flows/hello/deploy.yaml:6: connections.ai.api_key: the name of an environment variable is "
+        "expected, such as AZURE_OPENAI_API_KEY",
+    ),
+    "secret by its shape": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY + f"init: {{key: {ANY_KEY}}}\n"},
+        "flows/hello/deploy.yaml:5: init.key: this looks like a key (32 hexadecimal digits); secrets do "
+        "not belong into files\n  → put the value into .env, name its variable here, and replace it: "
+        "it is known now",
+    ),
+    "secret by its name": (
+        {
+            "flows/hello/deploy.yaml": projects.DEPLOY.replace(
+                "target: local", "target: local, env: {clear: {DB_PASSWORD: hunter2}}"
+            )
+        },
+        "flows/hello/deploy.yaml:4: environments.local.env.clear.DB_PASSWORD: this is the name of a "
+        "secret; it may not be written here\n  → put the value into .env, and the name under env.secret",
+    ),
+    "name that Azure would refuse": (
+        {"flows/Hello_World/deploy.yaml": projects.DEPLOY.replace("sample: sample.json\n", "")}
+        | {f"flows/Hello_World/{n}": c for n, c in (("flow.dag.yaml", ""), ("sample.json", "{}"))},
+        "flows/Hello_World: this cannot be the name of a flow\n"
+        "  → 2 to 40 lower-case letters, digits and hyphens, a letter first",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_file_is_told_in_full(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, expected = CASES[case]
+    monkeypatch.chdir(tmp_path)
+    assert message(projects.make(tmp_path, files)) == expected
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_message_quotes_a_secret(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = message(projects.make(tmp_path, CASES[case][0]))
+    assert "hunter2" not in text
+    assert ANY_KEY not in text
+
+
+def test_problems_of_all_flows_are_told_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    files = {"flows/hello/sample.json": None, "flows/other/flow.dag.yaml": projects.FLOW}
+    text = message(projects.make(tmp_path, files))
+    assert "flows/hello/sample.json is not there" in text
+    assert "flows/other/deploy.yaml: there is no such file" in text
+
+
+def test_unknown_environment(tmp_path: Path) -> None:
+    project = projects.make(tmp_path, {})
+    assert message(project, "locl") == (
+        "--env locl: environments.yaml has no such environment\n  → did you mean local?"
+    )
+
+
+def test_unknown_flow(tmp_path: Path) -> None:
+    project = projects.make(tmp_path, {})
+    assert message(project, flow="helo") == (
+        "--flow: there is no flow 'helo' under flows/\n  → did you mean hello?"
+    )
+
+
+def test_environment_that_the_flow_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project = projects.make(tmp_path, {"environments.yaml": "local: {}\nprod: {}\n"})
+    assert message(project, "prod", "hello") == (
+        "flows/hello/deploy.yaml: the flow hello has no environment prod\n  → known: local"
+    )
+
+
+def test_variable_of_environments_yaml_that_is_not_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    project = projects.make(
+        tmp_path, {"environments.yaml": "local: {engine: 'ssh://${BUILD_HOST}'}\n"}
+    )
+    assert message(project) == (
+        "environments.yaml:1: local.engine: the variable BUILD_HOST is not set\n"
+        "  → set it, or put it into .env"
+    )
+
+
+def test_secret_variable_that_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = "target: local, env: {secret: [DB_PASSWORD]}"
+    files = {"flows/hello/deploy.yaml": projects.DEPLOY.replace("target: local", settings)}
+    assert message(projects.make(tmp_path, files)) == (
+        "flows/hello/deploy.yaml:4: environments.local.env.secret: the variable DB_PASSWORD is not set\n"
+        "  → set it, or put it into .env"
+    )
+
+
+def test_unknown_key_in_environments_yaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    project = projects.make(tmp_path, {"environments.yaml": "local: {engin: x}\n"})
+    assert message(project) == (
+        "environments.yaml:1: local.engin: unknown key\n  → did you mean engine?"
+    )

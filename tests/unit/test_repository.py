@@ -1,0 +1,107 @@
+"""The repository as a whole: locks with hashes, schemas that fit, nothing that does not belong."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import jsonschema
+import pytest
+from ruamel.yaml import YAML
+
+from deploy import config, locks, published
+from deploy.runtime import connections
+
+ROOT = Path(__file__).parents[2]
+FLOWS = sorted(path.parent.name for path in (ROOT / "flows").glob("*/deploy.yaml"))
+LOCKS = [
+    *sorted(ROOT.glob("flows/*/requirements.lock")),
+    ROOT / "requirements.lock",
+    locks.PACK_LOCK,
+]
+
+
+def tracked() -> list[Path]:
+    done = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [ROOT / name for name in done.stdout.split("\0") if name]
+
+
+def test_there_are_flows_of_every_kind() -> None:
+    flows = config.load_flows(config.open_project(ROOT))
+    assert {flow.kind for flow in flows} == {"dag", "flex", "prompty"}
+    assert [flow.name for flow in flows] == FLOWS
+
+
+@pytest.mark.parametrize("path", LOCKS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_every_locked_package_has_hashes_and_no_address(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert "://" not in text
+    packages = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]
+    assert len(packages) > 10
+    for package in packages:
+        assert re.match(r"^[A-Za-z0-9._-]+==\S+", package)
+        assert "--hash=sha256:" in package
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_locks_of_flows_are_up_to_date(name: str) -> None:
+    flow = config.load_flow(config.open_project(ROOT), name)
+    assert "promptflow-core==" in locks.read(flow)
+    # The devkit brings pandas and more, which serving never uses.
+    assert "promptflow-devkit" not in locks.read(flow)
+
+
+def test_published_schemas_are_what_the_models_say() -> None:
+    for name, schema in published.schemas().items():
+        assert json.loads((ROOT / name).read_text(encoding="utf-8")) == schema, "run `inv schema`"
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_schema_accepts_the_flows(name: str) -> None:
+    data = YAML(typ="safe").load((ROOT / f"flows/{name}/deploy.yaml").read_text(encoding="utf-8"))
+    jsonschema.validate(data, published.schemas()["docs/schema/deploy.json"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"conections": {}},
+        {"connections": {"a": {"type": "openai", "api_key": "KEY"}}},
+        {"connections": {"a": {"type": "open_ai", "api_key": "sk-abc"}}},
+        {"environments": {"local": {"target": "nowhere"}}},
+        {"environments": {"local": {"target": "local", "port": "80"}}},
+        {"image": {"python": 3.11}},
+    ],
+)
+def test_schema_refuses_what_the_tool_refuses(wrong: dict[str, object]) -> None:
+    data = {"environments": {"local": {"target": "local"}}, **wrong}
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(data, published.schemas()["docs/schema/deploy.json"])
+
+
+def test_nothing_names_an_index_or_a_folder_of_one_machine() -> None:
+    pattern = re.compile(
+        r"//[^/ ]*(pypi|pythonhosted|npmjs|debian)[.]|/(home|Users|root)/\w", re.IGNORECASE
+    )
+    found = []
+    for path in tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError):
+            continue
+        if path != Path(__file__) and pattern.search(text):
+            found.append(path.relative_to(ROOT).as_posix())
+    assert found == []
+
+
+def test_example_of_env_names_every_variable_of_the_flows() -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    for flow in config.load_flows(config.open_project(ROOT)):
+        for declaration in flow.connections.values():
+            for variable in connections.variables(declaration):
+                assert f"{variable}=" in example

@@ -1,0 +1,169 @@
+"""The small parts: documents, kinds, locks, secrets, redaction, settings, judging answers."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import documents, kinds, locks, sandbox, secrets, verify
+from deploy.config import load_flow
+from deploy.errors import DeployError
+from deploy.runtime import settings
+from deploy.runtime.redaction import RedactingStream
+from deploy.runtime.scorer import CannotStart
+from tests import projects
+
+
+def test_document_knows_the_line_of_each_key(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text("a: 1\nb:\n  c: x\n  d:\n  - one\n  - two\n", encoding="utf-8")
+    document = documents.load(path)
+    assert document.data == {"a": 1, "b": {"c": "x", "d": ["one", "two"]}}
+    assert [document.line(keys) for keys in (("a",), ("b", "c"), ("b", "d", 1))] == [1, 3, 6]
+    assert document.line(("b", "absent")) == 2
+    assert dict(document.texts()) == {("b", "c"): "x", ("b", "d", 0): "one", ("b", "d", 1): "two"}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (["flow.dag.yaml", "part.prompty"], ("dag", "flow.dag.yaml")),
+        (["flow.flex.yaml", "part.prompty"], ("flex", "flow.flex.yaml")),
+        (["only.prompty"], ("prompty", "only.prompty")),
+    ],
+)
+def test_kinds(files: list[str], expected: tuple[str, str], tmp_path: Path) -> None:
+    for name in files:
+        (tmp_path / name).write_text("", encoding="utf-8")
+    assert kinds.detect(tmp_path) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN RSA PRIVATE KEY-----",
+        "sk-proj-abcdefghijklmnopqrstuvwx",
+        "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=abcdefghijklmnopqrstuvwxyz012345==",
+        "https://a.blob.core.windows.net/c?sv=2024&sig=abcdefghijklmnopqrstuvwxyz%3D",
+        "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl",
+        "ghp_abcdefghijklmnopqrstuvwxyz0123456789",
+        "abc8Q~abcdefghijklmnopqrstuvwxyz0123456789",
+        "postgres://user:hunter2@host/db",
+        "0123456789abcdef0123456789ABCDEF",
+        "aB3" + "x" * 49,
+    ],
+)
+def test_secrets_are_recognised(text: str) -> None:
+    assert secrets.recognise(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "AZURE_OPENAI_API_KEY",
+        "https://contoso.openai.azure.com/",
+        "gpt-4o-mini",
+        "ssh://build@host",
+        "python@sha256:" + "0123456789abcdef" * 4,
+        "/subscriptions/00000000-0000-0000-0000-000000000000/resourceGroups/rg",
+        "a sentence of ordinary words, which is rather longer than a key would be",
+    ],
+)
+def test_ordinary_values_are_no_secrets(text: str) -> None:
+    assert secrets.recognise(text) is None
+
+
+def test_redaction() -> None:
+    inner = io.StringIO()
+    stream = RedactingStream(inner, ["secret-one", "secret-one-longer", "abc"])
+    print("a secret-one-longer b secret-one c abc", file=stream)
+    assert inner.getvalue() == "a *** b *** c abc\n"
+    stream.flush()
+
+
+def test_settings_have_defaults_and_take_variables() -> None:
+    assert settings.read({}) == settings.Settings()
+    given = settings.read({"SERVE_THREADS": "8", "SERVE_GRACE": "", "SERVE_LOG_LEVEL": "WARNING"})
+    assert (given.threads, given.grace, given.log_level) == (8, settings.Settings.grace, "warning")
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        (
+            {"SERVE_THREADS": "many"},
+            "SERVE_THREADS is 'many': set a whole number above 0, or nothing for 64",
+        ),
+        (
+            {"SERVE_GRACE": "0"},
+            "SERVE_GRACE is '0': set a whole number above 0, or nothing for 20",
+        ),
+        (
+            {"SERVE_LOG_LEVEL": "loud"},
+            "SERVE_LOG_LEVEL is 'loud': set one of debug, info, warning, error",
+        ),
+    ],
+)
+def test_bad_settings_are_told(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(CannotStart) as caught:
+        settings.read(environ)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("answer", "expect", "problems"),
+    [
+        ({"a": "x", "n": 1}, {"a": "string", "n": "number"}, []),
+        ({"a": "x", "more": 1}, {"a": "string"}, []),
+        ("text", "string", []),
+        ({}, "object", []),
+        ({"a": "x"}, {"a": "string", "b": "list"}, ["b is missing"]),
+        ({"a": None}, {"a": "string"}, ["a: string expected, not null"]),
+        ({"a": ""}, {"a": "string"}, ["a: string expected, not an empty string"]),
+        ({"a": True}, {"a": "integer"}, ["a: integer expected, not boolean"]),
+        ({"a": 1.5}, {"a": "integer"}, ["a: integer expected, not number"]),
+        (["x"], {"a": "string"}, ["an object with a expected, not list"]),
+        (1, "string", ["string expected, not integer"]),
+    ],
+)
+def test_judging_answers(answer: Any, expect: Any, problems: list[str]) -> None:
+    assert verify.judge(answer, expect) == problems
+
+
+def _stale(project: Any) -> str:
+    with pytest.raises(DeployError) as caught:
+        locks.read(load_flow(project, "hello"))
+    return str(caught.value)
+
+
+def test_lock_missing_and_out_of_date(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    project = projects.make(tmp_path, {})
+    fix = "\n  → run `inv lock --flow hello` and commit requirements.lock"
+    assert _stale(project) == f"flows/hello/requirements.lock: there is no such file{fix}"
+    (tmp_path / "flows/hello/requirements.lock").write_text("a==1\n", encoding="utf-8")
+    assert _stale(project) == (
+        "flows/hello/requirements.lock: it is out of date with requirements.txt "
+        f"(or with what the runtime needs){fix}"
+    )
+
+
+def test_missing_requirements(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    project = projects.make(tmp_path, {"flows/hello/requirements.txt": None})
+    assert _stale(project) == (
+        "flows/hello/requirements.txt: there is no such file\n  → list the flow's packages in it"
+    )
+
+
+def test_archives_of_equal_content_are_equal(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text("same", encoding="utf-8")
+    one, two = (sandbox.pack({"it": tmp_path / name}) for name in ("one", "two"))
+    assert one == two
+    sandbox.unpack(one, tmp_path / "out")
+    assert (tmp_path / "out/file").read_text(encoding="utf-8") == "same"
