@@ -14,7 +14,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+TOKEN = "token-of-the-managed-identity"
 KEY = "test-key-0123456789abcdef"
 
 
@@ -31,12 +32,14 @@ KEY = "test-key-0123456789abcdef"
 class ModelServer:
     """What the server was asked, and how it is to behave.
 
+    Once `gate` is there, an answer (of a stream: all after its first chunk) waits until it is set.
     `latency` is in seconds, before an answer or the first chunk; `fail` is a status to answer with
     instead of an answer.
     """
 
     latency: float = 0.0
     fail: int = 0
+    gate: threading.Event | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     port: int = 0
 
@@ -53,19 +56,35 @@ class ModelServer:
                     "/openai/deployments/{model}/chat/completions", self._azure, methods=["POST"]
                 ),
                 Route("/v1/chat/completions", self._openai, methods=["POST"]),
+                Route("/identity", self._identity, methods=["GET"]),
             ]
         )
 
     async def _azure(self, request: Request) -> Response:
         if "api-version" not in request.query_params:
             return _error(404, "Resource not found")
-        return await self._complete(
-            request, request.headers.get("api-key"), request.path_params["model"]
-        )
+        key = request.headers.get("api-key")
+        if request.headers.get("authorization") == f"Bearer {TOKEN}":
+            key = KEY
+        return await self._complete(request, key, request.path_params["model"])
 
     async def _openai(self, request: Request) -> Response:
         key = request.headers.get("authorization", "").removeprefix("Bearer ")
         return await self._complete(request, key, None)
+
+    async def _identity(self, request: Request) -> Response:
+        """Answer as the endpoint of a managed identity on App Service (api-version 2019-08-01)."""
+        if request.headers.get("x-identity-header") != KEY:
+            return _error(401, "the header X-IDENTITY-HEADER is missing or wrong")
+        resource = request.query_params.get("resource")
+        if resource != "https://cognitiveservices.azure.com":
+            return _error(400, f"unexpected resource {resource}")
+        answer = {"access_token": TOKEN, "resource": resource, "token_type": "Bearer"}
+        return JSONResponse({**answer, "expires_on": str(int(time.time()) + 3600)})
+
+    async def _opened(self) -> None:
+        if self.gate is not None:
+            await asyncio.to_thread(self.gate.wait, 30)
 
     async def _complete(self, request: Request, key: str | None, model: str | None) -> Response:
         body = await request.json()
@@ -81,7 +100,9 @@ class ModelServer:
         model = model or body["model"]
         text = answer(body["messages"])
         if body.get("stream"):
-            return StreamingResponse(_chunks(text, model), media_type="text/event-stream")
+            chunks = _chunks(text, model, self._opened)
+            return StreamingResponse(chunks, media_type="text/event-stream")
+        await self._opened()
         return JSONResponse(_completion(text, model))
 
 
@@ -135,10 +156,12 @@ def _text(message: dict[str, Any]) -> str:
     return " ".join(part.get("text", "") for part in content)
 
 
-async def _chunks(text: str, model: str) -> AsyncIterator[str]:
+async def _chunks(
+    text: str, model: str, opened: Callable[[], Awaitable[None]]
+) -> AsyncIterator[str]:
     for piece in text.split(" "):
         yield f"data: {json.dumps(_chunk({'content': piece + ' '}, model, None))}\n\n"
-        await asyncio.sleep(0)
+        await opened()
     yield f"data: {json.dumps(_chunk({}, model, 'stop'))}\n\n"
     yield "data: [DONE]\n\n"
 

@@ -54,7 +54,7 @@ def _parse(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
 
 
 def _refuse(constant: str) -> None:
-    """Python reads NaN and Infinity, which JSON does not have (RFC 8259) and no answer can carry."""
+    """Refuse NaN and Infinity, which Python reads and JSON does not have (RFC 8259)."""
     raise json.JSONDecodeError(f"{constant} is no number", constant, 0)
 
 

@@ -47,6 +47,9 @@ def document(
 
 
 def _object(fields: Mapping[str, Field], *, request: bool) -> dict[str, Any]:
+    if not request and not fields:
+        # A prompty that declares no outputs answers with a text, or with what its JSON mode gives.
+        return {}
     if not request and set(fields) == {"output"}:
         # A flow that returns one bare value answers with that value, not with an object around it.
         return {"anyOf": [_schema(fields["output"]), {"type": "object"}]}

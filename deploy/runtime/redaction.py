@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from typing import TextIO
+from typing import Any, TextIO
 
 MASK = "***"
 # Shorter values would mask ordinary words, and protect nothing.
@@ -31,7 +31,7 @@ class RedactingStream:
         self._stream.write(text)
         return len(text)
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 

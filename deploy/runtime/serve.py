@@ -65,7 +65,7 @@ def _log_to_stderr(level: str) -> None:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
     )
     # promptflow and the OpenAI client write lines of every request, promptflow's with its inputs.
-    for noisy in ("promptflow", "execution", "httpx", "httpx2", "openai"):
+    for noisy in ("promptflow", "execution", "httpx", "httpx2", "openai", "azure"):
         logging.getLogger(noisy).setLevel(max(logging.getLogger().level, logging.WARNING))
     # It repeats each failure, which is logged already.
     logging.getLogger("promptflow.invoker").setLevel(logging.CRITICAL)

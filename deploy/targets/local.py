@@ -22,6 +22,8 @@ from deploy.targets.base import Prove
 
 PORT = "8080/tcp"
 LABEL = "flow-deploy"
+# Names while one container takes the place of another.
+CANDIDATE, BEFORE = "-candidate", "-before"
 # Longer than the server's own grace period (SERVE_GRACE), so that it is the server that ends the
 # drain.
 STOP_SECONDS = 30
@@ -70,12 +72,12 @@ class Local:
         spec = plan.spec
         client = engine.connect(_place(spec).engine)
         with engine.explained(f"deploying {spec.name}"):
+            _mend(client, spec)
             current = _find(client, spec)
-            if current is not None and plan.changes:
-                self._replace(client, plan, current, prove)
-            elif current is None:
-                _clear(client, spec)
+            if current is None:
                 self._start(client, plan, _settings(spec).port, prove)
+            elif plan.changes:
+                self._replace(client, plan, current, prove)
         found = self.status(spec)
         if found is None:
             raise DeployError(spec.name, "the container is gone", "look at `docker events`")
@@ -133,10 +135,10 @@ class Local:
         """
         spec = plan.spec
         port = _settings(spec).port or _host_port(current)
-        candidate = self._start(client, plan, 0, prove, suffix="-candidate")
+        candidate = self._start(client, plan, 0, prove, suffix=CANDIDATE)
         candidate.remove(force=True)
         current.stop(timeout=STOP_SECONDS)
-        current.rename(f"{_name(spec)}-before")
+        current.rename(_name(spec) + BEFORE)
         try:
             self._start(client, plan, port, prove)
         except BaseException:
@@ -150,7 +152,7 @@ class Local:
     ) -> Container:
         """Start a container and prove it; remove it again where that fails."""
         spec = plan.spec
-        _require_free(port, _place(spec).engine)
+        port = _usable_port(port, _place(spec).engine)
         container = _create(client, plan, port, suffix)
         try:
             container.start()
@@ -199,27 +201,28 @@ def _all(client: docker.DockerClient, spec: Spec) -> list[Container]:
 
 
 def _find(client: docker.DockerClient, spec: Spec) -> Container | None:
-    """Return the container that serves.
-
-    Where a deploy was killed half-way, put the old one back in its place first.
-    """
+    """Return the container that serves, or that served when a deploy was killed half-way."""
     every = {str(container.name): container for container in _all(client, spec)}
-    return every.get(_name(spec)) or every.get(f"{_name(spec)}-before")
+    return every.get(_name(spec)) or every.get(_name(spec) + BEFORE)
 
 
-def _clear(client: docker.DockerClient, spec: Spec) -> None:
-    """Remove what a deploy that was killed left behind."""
-    for container in _all(client, spec):
-        container.remove(force=True)
+def _mend(client: docker.DockerClient, spec: Spec) -> None:
+    """Put right what a deploy that was killed half-way left: one container, under its own name."""
+    every = {str(container.name): container for container in _all(client, spec)}
+    before = every.pop(_name(spec) + BEFORE, None)
+    current = every.pop(_name(spec), None)
+    if before is not None and current is None:
+        before.rename(_name(spec))
+    elif before is not None:
+        before.remove(force=True)
+    for leftover in every.values():
+        leftover.remove(force=True)
 
 
 def _create(client: docker.DockerClient, plan: Plan, port: int, suffix: str) -> Container:
     spec = plan.spec
     settings = _settings(spec)
     address = _place(spec).engine
-    for stale in _all(client, spec):
-        if stale.name == f"{_name(spec)}{suffix}" and suffix:
-            stale.remove(force=True)
     return client.containers.create(
         plan.image.id,
         name=f"{_name(spec)}{suffix}",
@@ -318,9 +321,14 @@ def _require_values(spec: Spec) -> None:
         raise DeployError(spec.name, "; ".join(problems), "put it into .env (see .env.example)")
 
 
-def _require_free(port: int, address: str | None) -> None:
-    if not port or _remote(address):
-        return
+def _usable_port(port: int, address: str | None) -> int:
+    """Return `port` if it is free, or for 0 one that is; raise `DeployError` otherwise.
+
+    The number is fixed here, not left to the engine, so that it survives when the container stops. Ports of
+    an engine on another machine cannot be looked at from here: the engine will tell.
+    """
+    if _remote(address):
+        return port
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -329,6 +337,7 @@ def _require_free(port: int, address: str | None) -> None:
             what = "another program has this port"
             hint = "stop it, or set another `port` for this environment in deploy.yaml"
             raise DeployError(f"port {port}", what, hint) from None
+        return int(probe.getsockname()[1])
 
 
 def _with_log(error: DeployError, container: Container) -> DeployError:

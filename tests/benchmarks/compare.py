@@ -37,7 +37,8 @@ pf's own  `pf flow build --format docker` of {PROMPTFLOW}; its Dockerfile on Deb
           scripts as pf wrote them, eight workers by default
 clean     base image and downloaded packages at hand, nothing else built (pip installs from
           wheels on this machine's loopback address, uv from its cache); one build each
-rebuild   after a line of Python in the flow changed; packing included
+rebuild   after a line of Python in the flow changed; packing included, which pf does in
+          `pf flow build`, so `docker build` alone is not all that a change needs
 start     from the container's start to the first 200 from /score, asked every \
 {measure.POLL_SECONDS * 1000:.0f} ms
 memory    idle, after that; PSS: shared pages counted once; cgroup: without droppable file cache
@@ -157,7 +158,6 @@ def _rows(ours: Figures, pf: Figures) -> list[tuple[str, str, str, str]]:
         _row("  pf: with one worker", _pss(ours.runs), _pss(one), 1e6),
         _row("idle memory, cgroup, MB", _cgroup(ours.runs), _cgroup(pf.runs), 1e6),
         _row("  pf: with one worker", _cgroup(ours.runs), _cgroup(one), 1e6),
-        _row("processes", _processes(ours.runs), _processes(pf.runs)),
     ]
 
 
@@ -190,10 +190,6 @@ def _pss(runs: Sequence[Run]) -> list[float]:
 
 def _cgroup(runs: Sequence[Run]) -> list[float]:
     return [run.cgroup for run in runs]
-
-
-def _processes(runs: Sequence[Run]) -> list[float]:
-    return [run.processes for run in runs]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,0 +1,125 @@
+"""What the tests on a real engine share: images of the flows, a model server, containers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import docker
+import pytest
+
+# Its reaper is an image of its own, which a closed machine cannot pull; the tests remove what they start.
+os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
+
+from docker.models.containers import Container
+from testcontainers.core.container import DockerContainer
+
+from deploy import config, engine, pipeline, verify
+from deploy.errors import DeployError
+from deploy.model import Flow, Image
+from tests import model_server
+from tests.integration.running import Running
+from tests.model_server import ModelServer
+
+ROOT = Path(__file__).parents[2]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def client() -> docker.DockerClient:
+    try:
+        return engine.connect()
+    except DeployError as error:
+        pytest.exit(f"the integration tests need an engine: {error}", returncode=1)
+
+
+@pytest.fixture(scope="session")
+def model() -> Iterator[ModelServer]:
+    with model_server.serve() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def well_behaved_model(model: ModelServer) -> Iterator[None]:
+    """Each test starts with a model server that answers at once, and with no requests seen."""
+    model.latency, model.fail, model.gate = 0.0, 0, None
+    model.requests.clear()
+    yield
+    if model.gate:
+        model.gate.set()
+
+
+@cache
+def built(name: str) -> tuple[Flow, Image]:
+    """Build a flow of the repository, once a session."""
+    project = config.open_project(ROOT)
+    flow = config.load_flow(project, name)
+    return flow, pipeline.build(project, flow)
+
+
+Start = Callable[..., Running]
+
+
+@pytest.fixture(scope="session")
+def start(client: docker.DockerClient, model: ModelServer) -> Iterator[Start]:
+    """Start containers as strictly as any target does: read-only root, no capabilities, no tmpfs."""
+    started: list[DockerContainer] = []
+
+    def run(image: Image, wait: bool = True, **variables: str) -> Running:
+        container = (
+            DockerContainer(image.id)
+            .with_exposed_ports(8080)
+            .with_kwargs(
+                read_only=True,
+                cap_drop=["ALL"],
+                security_opt=["no-new-privileges"],
+                mem_limit="512m",
+                extra_hosts={"host.docker.internal": "host-gateway"},
+            )
+        )
+        for name, value in variables.items():
+            container.with_env(name, value)
+        container.start()
+        started.append(container)
+        wrapped: Container = container.get_wrapped_container()
+        url = f"http://127.0.0.1:{container.get_exposed_port(8080)}" if wait else ""
+        if wait:
+            verify.ready(url, image, 60, lambda: _ended(wrapped))
+        return Running(wrapped, url)
+
+    yield run
+    for container in started:
+        container.stop()
+
+
+@pytest.fixture(scope="session")
+def variables(model: ModelServer) -> dict[str, str]:
+    """What a container needs to reach the model server by key."""
+    return {"AZURE_OPENAI_ENDPOINT": model.endpoint, "AZURE_OPENAI_API_KEY": model_server.KEY}
+
+
+@pytest.fixture(scope="session")
+def serving(start: Start, variables: dict[str, str]) -> Callable[[str], Running]:
+    """Return the running container of a flow of the repository; one a session."""
+
+    @cache
+    def of(name: str) -> Running:
+        return start(built(name)[1], **variables)
+
+    return of
+
+
+def _ended(container: Container) -> str:
+    container.reload()
+    return (
+        ""
+        if container.status in ("created", "running")
+        else f"it ended: {engine.log_tail(container)}"
+    )

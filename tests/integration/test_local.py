@@ -1,0 +1,324 @@
+"""The local target on a real engine: it keeps, replaces, refuses and removes; the tool as users run it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import docker
+import docker.errors
+import pytest
+import requests
+
+from deploy import config, pipeline
+from deploy.errors import DeployError
+from deploy.model import Deployment, Spec
+from deploy.targets import local
+from tests import projects
+from tests.integration.conftest import ROOT
+
+BROKEN = projects.CODE.replace("@tool", "raise RuntimeError('no table')\n\n\n@tool")
+CONNECTION = """\
+connections:
+  store:
+    type: custom
+    configs: {url: STORE_URL}
+    secrets: {token: STORE_TOKEN}
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[config.Project]:
+    """A project of one small flow whose locked packages are those of faq, so that they are there already."""
+    files = {
+        "flows/hello/requirements.txt": (ROOT / "flows/faq/requirements.txt").read_text("utf-8"),
+        "flows/hello/requirements.lock": (ROOT / "flows/faq/requirements.lock").read_text("utf-8"),
+    }
+    made = projects.make(tmp_path / "project", files)
+    monkeypatch.chdir(made.root)
+    yield made
+    restored = replace(spec(projects.make(made.root, files)), project=made.name)
+    pipeline.destroy(restored)
+
+
+def spec(project: config.Project) -> Spec:
+    (found,) = config.load_specs(project, "local")
+    return found
+
+
+def deploy(project: config.Project) -> Deployment:
+    return pipeline.deploy(project, spec(project))
+
+
+def write(project: config.Project, name: str, content: str) -> None:
+    (project.root / "flows/hello" / name).write_text(content, encoding="utf-8")
+
+
+def refusal(project: config.Project) -> str:
+    with pytest.raises(DeployError) as caught:
+        deploy(project)
+    return str(caught.value)
+
+
+def ask(url: str) -> str:
+    response = requests.post(f"{url}/score", json={"question": "why?"}, timeout=30)
+    return str(response.json().get("answer"))
+
+
+def containers(client: docker.DockerClient, project: config.Project) -> list[str]:
+    label = f"{local.LABEL}.project={project.name}"
+    return sorted(str(c.name) for c in client.containers.list(all=True, filters={"label": label}))
+
+
+def test_first_deploy_then_nothing_to_do(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    planned = pipeline.plan(project, spec(project))
+    assert [step.action for step in planned.steps] == ["create"]
+    assert containers(client, project) == [], "a plan only looks"
+
+    first = deploy(project)
+    assert (first.state, first.target, first.auth) == ("healthy", "local", "none")
+    assert ask(first.url) == "you asked why?"
+    (name,) = containers(client, project)
+    host = client.containers.get(name).attrs["HostConfig"]
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert host["Memory"] == 2**30
+    assert host["PortBindings"]["8080/tcp"][0]["HostIp"] == "127.0.0.1"
+
+    assert [step.action for step in pipeline.plan(project, spec(project)).steps] == ["keep"]
+    assert deploy(project).created == first.created
+
+
+def test_a_change_replaces_the_container_and_keeps_its_url(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    first = deploy(project)
+    write(project, "answer.py", projects.CODE.replace("you asked", "you wonder"))
+    planned = pipeline.plan(project, spec(project))
+    assert [(s.action, s.why) for s in planned.steps] == [("replace", "another image")]
+    second = deploy(project)
+    assert second.url == first.url
+    assert second.tag != first.tag
+    assert ask(second.url) == "you wonder why?"
+    assert len(containers(client, project)) == 1
+
+
+def test_other_settings_replace_it_too(project: config.Project) -> None:
+    deploy(project)
+    settings = "target: local, memory: 512m, env: {clear: {SERVE_THREADS: '8'}}"
+    write(project, "deploy.yaml", projects.DEPLOY.replace("target: local", settings))
+    planned = pipeline.plan(project, spec(project))
+    assert planned.steps[0].why == "other limits, other variables"
+    deploy(project)
+    assert not pipeline.plan(project, spec(project)).changes
+    write(project, "deploy.yaml", projects.DEPLOY)
+    assert pipeline.plan(project, spec(project)).steps[0].why == "other limits, other variables"
+
+
+def test_a_flow_that_cannot_start_leaves_the_old_one_serving(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    first = deploy(project)
+    write(project, "answer.py", BROKEN)
+    message = refusal(project)
+    assert "no table" in message
+    assert "Traceback" not in message
+    assert pipeline.status(spec(project)) == first
+    assert ask(first.url) == "you asked why?"
+    assert len(containers(client, project)) == 1
+
+
+def test_a_sample_that_the_flow_rejects_leaves_the_old_one_serving(project: config.Project) -> None:
+    first = deploy(project)
+    write(project, "sample.json", '{"query": "why?"}')
+    message = refusal(project)
+    assert message.startswith(
+        "flows/hello/sample.json: the flow rejects it: missing input: question"
+    )
+    assert ask(first.url) == "you asked why?"
+
+
+def test_an_answer_that_lacks_an_expected_field(project: config.Project) -> None:
+    first = deploy(project)
+    write(project, "answer.py", projects.CODE + "\n# changed\n")
+    write(
+        project,
+        "deploy.yaml",
+        projects.DEPLOY.replace("{answer: string}", "{answer: list, sources: list}"),
+    )
+    assert refusal(project).startswith(
+        "hello in local: the answer to flows/hello/sample.json is not as expected: "
+        "answer: list expected, not string; sources is missing"
+    )
+    found = pipeline.status(spec(project))
+    assert found is not None
+    assert found.tag == first.tag
+
+
+def test_a_failing_flow_tells_the_node(project: config.Project) -> None:
+    write(project, "answer.py", projects.CODE.replace("return", "raise KeyError('x')\n    return"))
+    message = refusal(project)
+    assert "status 500: the flow failed in node answer" in message
+    assert "KeyError" in message
+
+
+def test_port_that_is_taken(project: config.Project, client: docker.DockerClient) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = f"target: local, port: {port}"
+        write(project, "deploy.yaml", projects.DEPLOY.replace("target: local", settings))
+        assert refusal(project) == (
+            f"port {port}: another program has this port\n"
+            "  → stop it, or set another `port` for this environment in deploy.yaml"
+        )
+    assert containers(client, project) == []
+    # It is free now.
+    assert deploy(project).url.endswith(f":{port}")
+
+
+def test_image_that_is_gone_is_built_again(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    first = deploy(project)
+    client.images.remove(f"hello:{first.tag}", force=True)
+    assert deploy(project).tag == first.tag
+
+
+def test_a_container_that_stopped_is_replaced(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    deploy(project)
+    (name,) = containers(client, project)
+    client.containers.get(name).kill()
+    stopped = pipeline.status(spec(project))
+    assert stopped is not None
+    assert stopped.state == "stopped"
+    with pytest.raises(DeployError, match="nothing is deployed"):
+        pipeline.prove(spec(project))
+    assert deploy(project).state == "healthy"
+
+
+def test_a_deploy_that_was_killed_half_way_is_mended(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    first = deploy(project)
+    (name,) = containers(client, project)
+    # The state between stopping the old container and starting the new one.
+    client.containers.get(name).stop()
+    client.containers.get(name).rename(f"{name}-before")
+    second = deploy(project)
+    assert second.state == "healthy"
+    assert second.url == first.url
+    assert containers(client, project) == [name]
+
+
+def test_destroy_removes_its_own_and_nothing_else(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    made = deploy(project)
+    label = {f"{local.LABEL}.project": "another-project", f"{local.LABEL}.flow": "hello"}
+    stranger = client.containers.create(made.image_id, labels=label)
+    try:
+        steps = pipeline.destroy(spec(project))
+        assert [step.what for step in steps] == [f"container {made.name}"]
+        assert containers(client, project) == []
+        assert client.containers.get(str(stranger.id))
+        assert client.images.get(made.image_id)
+        assert pipeline.destroy(spec(project)) == ()
+        assert pipeline.status(spec(project)) is None
+    finally:
+        stranger.remove(force=True)
+
+
+def test_connection_values_reach_the_flow_and_only_it(
+    project: config.Project, client: docker.DockerClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = projects.CODE.replace("(question: str)", "(question: str, store: CustomConnection)")
+    code = code.replace('f"you asked {question}"', 'f"{store.url} {len(store.token)}"')
+    code = code.replace(
+        "import tool\n", "import tool\nfrom promptflow.connections import CustomConnection\n"
+    )
+    flow = projects.FLOW.replace(
+        "    question: ${inputs.question}\n", "    question: ${inputs.question}\n    store: store\n"
+    )
+    write(project, "answer.py", code)
+    write(project, "flow.dag.yaml", flow)
+    write(project, "deploy.yaml", projects.DEPLOY + CONNECTION)
+    assert refusal(project) == (
+        "hello in local: connection store: set STORE_URL (its url); connection store: set STORE_TOKEN "
+        "(its token)\n  → put it into .env (see .env.example)"
+    )
+    (project.root / ".env").write_text("STORE_URL=https://a\nSTORE_TOKEN=hidden-value\n", "utf-8")
+    given = config.open_project(project.root)
+    made = pipeline.deploy(given, spec(given))
+    assert ask(made.url) == "https://a 12"
+    shown = json.dumps(config_of(given)) + "\n".join(pipeline.logs(spec(given), 100))
+    shown += json.dumps(pipeline.as_data(made)) + "".join(capfd.readouterr())
+    assert "hidden-value" not in shown
+    assert "https://a" in shown
+
+
+def config_of(project: config.Project) -> object:
+    from deploy import explain
+
+    return explain.describe(spec(project))
+
+
+def test_custom_strong_type(project: config.Project) -> None:
+    code = """\
+from promptflow.connections import CustomStrongTypeConnection
+from promptflow.contracts.types import Secret
+from promptflow.core import tool
+
+
+class Store(CustomStrongTypeConnection):
+    token: Secret
+    url: str
+
+
+@tool
+def answer(question: str, store: Store) -> str:
+    return f"{type(store).__name__} {store.url} {len(store.token)}"
+"""
+    flow = projects.FLOW.replace(
+        "    question: ${inputs.question}\n", "    question: ${inputs.question}\n    store: store\n"
+    )
+    write(project, "answer.py", code)
+    write(project, "flow.dag.yaml", flow)
+    write(project, "deploy.yaml", projects.DEPLOY + CONNECTION + "    custom_type: answer:Store\n")
+    given = replace(project, environ={"STORE_URL": "https://a", "STORE_TOKEN": "hidden-value"})
+    assert ask(pipeline.deploy(given, spec(given)).url) == "Store https://a 12"
+
+
+def test_engine_that_is_gone(project: config.Project, tmp_path: Path) -> None:
+    address = f"unix://{tmp_path}/gone.sock"
+    found = replace(spec(project), place=local.Place(engine=address))
+    with pytest.raises(DeployError) as caught:
+        pipeline.status(found)
+    assert str(caught.value).startswith(f"Docker: no engine answers at {address}\n")
+
+
+def test_disk_that_is_full(
+    project: config.Project, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk of an engine cannot be had in a test: its answer is, word by word, that of the engine."""
+    from docker.models.containers import ContainerCollection
+
+    def full(*args: object, **kwargs: object) -> None:
+        text = "mkdir /var/lib/docker/overlay2/abc: no space left on device"
+        raise docker.errors.APIError("500 Server Error", explanation=text)
+
+    pipeline.build(project, spec(project).flow)
+    monkeypatch.setattr(ContainerCollection, "create", full)
+    message = refusal(project)
+    assert message.startswith(
+        "Docker: deploying hello in local: mkdir /var/lib/docker/overlay2/abc: no space"
+    )
+    assert "the disk of the engine is full: `docker system df`" in message
