@@ -25,7 +25,7 @@ RECIPE_LABEL = "flow-deploy.base"
 
 # The Debian release that carries each Python (packages.debian.org, python3).
 SUITES = {"3.11": "bookworm", "3.13": "trixie"}
-PACKAGES = "{python}-minimal,lib{python}-stdlib,libstdc++6,tzdata,ca-certificates"
+PACKAGES = "{python}-minimal,lib{python}-stdlib,libstdc++6,libc-bin,tzdata,ca-certificates"
 HOOK = Path(__file__).with_name("debian-base.sh")
 
 
@@ -128,13 +128,13 @@ def _make(client: docker.DockerClient, settings: ImageSettings) -> Base:
     digest = hashlib.sha256(content).hexdigest()[:12]
     tag = f"{MADE}:python{settings.python}-{suite}-{architecture}-{digest}"
     recipe = (
-        f"FROM --platform={settings.platform} scratch\nADD root.tar /\n"
+        "FROM scratch\nADD root.tar /\n"
         "ENV PATH=/usr/local/bin:/usr/bin LANG=C.UTF-8\n"
         f"LABEL {RECIPE_LABEL}={_recipe(settings)}\n"
     )
     context = {"Dockerfile": recipe.encode(), "root.tar": content}
     with console.phase("base", f"importing {tag}"):
-        return Base(tag, docker_build.build(client, context, tag))
+        return Base(tag, docker_build.build(client, context, tag, platform=settings.platform))
 
 
 def _made(client: docker.DockerClient, settings: ImageSettings) -> list[DockerImage]:

@@ -5,6 +5,11 @@ set -eu
 root="$1" suite="$2" python="$3" compile="$4"
 lib="$root/usr/lib/$python"
 
+# From Debian 13 on, packages have all below /usr and count on these links.
+for folder in bin sbin lib lib64; do
+  if [ ! -e "$root/$folder" ] && [ -d "$root/usr/$folder" ]; then ln -s "usr/$folder" "$root/$folder"; fi
+done
+
 find "$root/usr/share/doc" -type f ! -name copyright -delete
 find "$root/usr/share/doc" -type l -delete
 rm -rf "$root"/usr/share/man "$root"/usr/share/locale "$root"/usr/share/info "$root"/usr/share/lintian \
@@ -19,7 +24,9 @@ rm -rf "$root"/usr/share/man "$root"/usr/share/locale "$root"/usr/share/info "$r
 rm -rf "$root"/usr/lib/*/gconv
 
 for folder in bin sbin usr/bin usr/sbin; do
-  [ -L "$root/$folder" ] || find "$root/$folder" -mindepth 1 ! -name "$python" -delete 2>/dev/null || true
+  if [ -d "$root/$folder" ] && [ ! -L "$root/$folder" ]; then
+    find "$root/$folder" -mindepth 1 ! -name "$python" -delete
+  fi
 done
 ln -sf "$python" "$root/usr/bin/python3"
 

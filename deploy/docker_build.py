@@ -21,10 +21,12 @@ def build(
     tag: str,
     arguments: Mapping[str, str] | None = None,
     labels: Mapping[str, str] | None = None,
+    platform: str | None = None,
 ) -> str:
     """Build an image of the context `tree` with the network off; return its id.
 
-    The platform is that of the image which the Dockerfile builds on.
+    The platform is that of the image which the Dockerfile builds on; `platform` is for one that
+    builds on nothing.
 
     Raises `DeployError` with the failing step and the last lines of the build's output. An image
     that had `tag` keeps it then.
@@ -40,6 +42,7 @@ def build(
                 buildargs=dict(arguments or {}),
                 labels=dict(labels or {}),
                 network_mode="none",
+                platform=platform,
                 rm=True,
                 forcerm=True,
             )

@@ -19,7 +19,7 @@ from deploy.model import Flow
 # What is in a flow's folder and not part of the flow: configuration of environments, what was
 # installed from already, and what tools leave behind.
 _LEFT_OUT_NAMES = {DEPLOY, locks.REQUIREMENTS, locks.LOCK, "__pycache__"}
-_DRIVER = Path(__file__).with_name("pack_flow.py")
+DRIVER = Path(__file__).with_name("pack_flow.py")
 
 
 def files(flow: Flow, root: Path) -> dict[str, Path]:
@@ -112,7 +112,7 @@ def pack(
     """
     runtime = locks.RUNTIME.parent
     content: dict[str, Path | bytes] = {f"src/{name}": path for name, path in tree.items()}
-    content["pack/pack_flow.py"] = _DRIVER
+    content["pack/pack_flow.py"] = DRIVER
     for path in (p for p in runtime.rglob("*.py") if "__pycache__" not in p.parts):
         relative = path.relative_to(runtime)
         name = relative if relative.parts[0] == "shims" else Path("runtime") / relative

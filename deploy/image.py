@@ -57,6 +57,7 @@ def inputs(definition: Flow, found: Base, root: Path) -> Inputs:
         lock,
         flow.fingerprint({str(p.relative_to(locks.RUNTIME.parent)): p for p in runtime.values()}),
         locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8")),
+        flow.DRIVER.read_text(encoding="utf-8"),
         json.dumps(_declared(definition), sort_keys=True),
         found.content,
         packages.RECIPE,

@@ -46,8 +46,9 @@ def main(source: str, output: str) -> int:
     # What tools look like in an editor; serving does not read it.
     shutil.rmtree(f"{flow}/.promptflow", ignore_errors=True)
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    # By force: importing the flow has left bytecode that is checked against a time.
     compileall.compile_dir(
-        output, quiet=1, invalidation_mode=mode, stripdir=output, prependdir="/app"
+        output, quiet=1, force=True, invalidation_mode=mode, stripdir=output, prependdir="/app"
     )
     return 0
 

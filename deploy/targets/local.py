@@ -324,8 +324,8 @@ def _require_values(spec: Spec) -> None:
 def _usable_port(port: int, address: str | None) -> int:
     """Return `port` if it is free, or for 0 one that is; raise `DeployError` otherwise.
 
-    The number is fixed here, not left to the engine, so that it survives when the container stops. Ports of
-    an engine on another machine cannot be looked at from here: the engine will tell.
+    The number is fixed here, not left to the engine, so that it survives when the container stops.
+    Ports of an engine on another machine cannot be looked at from here: the engine will tell.
     """
     if _remote(address):
         return port

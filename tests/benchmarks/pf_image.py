@@ -99,7 +99,8 @@ class PfImage:
     @contextmanager
     def packages_at_hand(self) -> Iterator[None]:
         """Serve the wheels to builds inside of the block: one address, so that layers are kept."""
-        with _served(self._wheels) as self._index:
+        with _served(self._wheels) as address:
+            self._index = address
             yield
 
     def clean(self) -> Built:
@@ -280,7 +281,9 @@ def _served(folder: Path) -> Iterator[str]:
 
 def _run(command: Sequence[str], environment: Mapping[str, str] = os.environ) -> None:
     """Run `command`. Raises `RuntimeError` with the end of its output where it fails."""
-    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True)
+    done = subprocess.run(
+        command, env=dict(environment), capture_output=True, text=True, check=False
+    )
     if done.returncode:
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         raise RuntimeError(f"{Path(command[0]).name} ended with {done.returncode}:\n{tail}")

@@ -1,0 +1,279 @@
+"""Building on a real engine: what is rebuilt and what is not, what is in the image, and what is refused."""
+
+from __future__ import annotations
+
+import subprocess
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import docker
+import pytest
+
+from deploy import base, config, engine, image, packages, pipeline
+from deploy.errors import DeployError
+from deploy.model import Image, ImageSettings
+from tests import projects
+from tests.integration.conftest import ROOT, built
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> config.Project:
+    """A project with the locked packages of faq, so that they are there already."""
+    names = ("requirements.txt", "requirements.lock")
+    files = {f"flows/hello/{n}": (ROOT / "flows/faq" / n).read_text("utf-8") for n in names}
+    monkeypatch.chdir(tmp_path)
+    return projects.make(tmp_path, files)
+
+
+def build(project: config.Project) -> Image:
+    return pipeline.build(project, config.load_flow(project, "hello"))
+
+
+def refusal(project: config.Project) -> str:
+    with pytest.raises(DeployError) as caught:
+        build(project)
+    return str(caught.value)
+
+
+def layers(client: docker.DockerClient, made: Image) -> list[str]:
+    found: list[str] = client.images.get(made.id).attrs["RootFS"]["Layers"]
+    return found
+
+
+def python(client: docker.DockerClient, made: Image, code: str) -> str:
+    output: bytes = client.containers.run(
+        made.id, ["python3", "-c", code], remove=True, read_only=True, network_disabled=True
+    )
+    return output.decode().strip()
+
+
+def test_unchanged_is_not_built_again(
+    project: config.Project, client: docker.DockerClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    first = build(project)
+    capfd.readouterr()
+    second = build(project)
+    assert second == first
+    assert f"unchanged: {first.reference}" in capfd.readouterr().err
+
+
+def test_a_changed_line_changes_small_layers_only(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    first = build(project)
+    path = project.root / "flows/hello/answer.py"
+    path.write_text(projects.CODE + "# changed\n", encoding="utf-8")
+    second = build(project)
+    before, after = layers(client, first), layers(client, second)
+    kept = [layer for layer in before if layer in after]
+    # Base, packages, shims and the server stay; the flow and what is written about it are new.
+    assert before[: len(kept)] == kept
+    assert len(before) - len(kept) == 2
+    sizes = [row["Size"] for row in client.images.get(second.id).history() if row["Size"]]
+    assert sum(sizes[:2]) < 20_000
+
+
+def test_the_image_is_the_base_and_what_the_lock_says(client: docker.DockerClient) -> None:
+    _, made = built("faq")
+    code = (
+        "import importlib.metadata as m; print(*sorted(d.name.lower() for d in m.distributions()))"
+    )
+    found = {
+        name.replace("_", "-").replace(".", "-") for name in python(client, made, code).split()
+    }
+    lock = (ROOT / "flows/faq/requirements.lock").read_text(encoding="utf-8")
+    locked = {line.split("==")[0].replace(".", "-") for line in lock.splitlines() if "==" in line}
+    assert found <= locked
+    assert {"promptflow-core", "promptflow-tools", "lunr"} <= found
+    assert not {"promptflow-devkit", "pandas", "pip", "setuptools"} & found
+
+
+def test_a_package_that_is_published_as_source_only_is_there(client: docker.DockerClient) -> None:
+    _, made = built("faq")
+    assert python(client, made, "import serpapi; print(serpapi.__name__)") == "serpapi"
+
+
+def test_packages_are_compiled_for_good(client: docker.DockerClient) -> None:
+    _, made = built("faq")
+    code = """
+import pathlib, sys
+for folder in ("packages/uvicorn", "runtime", "flow", "shims/promptflow/_internal"):
+    files = list(pathlib.Path("/app", folder, "__pycache__").glob("*.pyc"))
+    assert files, folder
+    for file in files:
+        # PEP 552: bit 0 says checked by a hash, bit 1 that the source is looked at.
+        assert file.read_bytes()[4] == 1, file
+print("ok")
+"""
+    assert python(client, made, code) == "ok"
+
+
+def test_the_base_has_what_python_programs_need(client: docker.DockerClient) -> None:
+    _, made = built("faq")
+    code = """
+import ctypes, locale, sqlite3, ssl, sys, zoneinfo
+assert ssl.create_default_context().get_ca_certs(), "CA certificates"
+assert sqlite3.connect(":memory:").execute("select 1").fetchone() == (1,)
+assert zoneinfo.ZoneInfo("Europe/Amsterdam")
+assert ctypes.CDLL(None).getpid() > 0
+assert sys.getfilesystemencoding() == "utf-8"
+assert locale.setlocale(locale.LC_ALL, "C.UTF-8")
+print("ok")
+"""
+    assert python(client, made, code) == "ok"
+
+
+def test_a_base_made_here_has_no_shell_and_no_package_manager(client: docker.DockerClient) -> None:
+    _, made = built("faq")
+    if not made.base.startswith(f"{base.MADE}:"):
+        pytest.skip("the official image was pulled; it has both")
+    code = """
+import shutil
+found = [name for name in ("sh", "bash", "dash", "apt", "apt-get", "dpkg", "tar", "perl", "pip") if shutil.which(name)]
+print(found)
+"""
+    assert python(client, made, code) == "[]"
+
+
+def test_a_base_made_twice_is_the_same(client: docker.DockerClient, tmp_path: Path) -> None:
+    if base.find(client, ImageSettings(), ROOT) is None or (ROOT / base.LOCK).exists():
+        pytest.skip("the official image was pulled")
+    made = base.find(client, ImageSettings(), ROOT)
+    again = base.refresh(client, ImageSettings(), ROOT)
+    assert made is not None
+    assert again.reference == made.reference, "the tag is a hash of the content"
+
+
+def test_a_base_that_is_configured_and_cannot_be_had(project: config.Project) -> None:
+    path = project.root / "flows/hello/deploy.yaml"
+    path.write_text(projects.DEPLOY + "image: {base: 'localhost:1/none:1'}\n", encoding="utf-8")
+    message = refusal(project)
+    assert message.startswith("base image localhost:1/none:1: cannot be pulled:")
+    assert message.endswith("→ correct image.base, or log in")
+
+
+def test_a_base_of_ones_own(project: config.Project, client: docker.DockerClient) -> None:
+    found = base.find(client, ImageSettings(), ROOT)
+    assert found is not None
+    client.images.get(found.id).tag("own-base", "1")
+    try:
+        path = project.root / "flows/hello/deploy.yaml"
+        path.write_text(projects.DEPLOY + "image: {base: 'own-base:1'}\n", encoding="utf-8")
+        assert build(project).base == "own-base:1"
+    finally:
+        client.images.remove("own-base:1")
+
+
+def test_a_flow_that_pf_cannot_pack_leaves_the_image_before(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    first = build(project)
+    path = project.root / "flows/hello/flow.dag.yaml"
+    path.write_text(projects.FLOW.replace("answer.py", "nothing.py"), encoding="utf-8")
+    message = refusal(project)
+    assert message.startswith("packing hello:")
+    assert "nothing.py" in message
+    assert "Traceback" not in message
+    assert client.images.get(first.id).tags == [first.reference]
+
+
+def test_a_failing_step_is_named_with_its_last_lines(client: docker.DockerClient) -> None:
+    from deploy import docker_build
+
+    found = base.find(client, ImageSettings(), ROOT)
+    assert found is not None
+    recipe = f"FROM {found.id}\nRUN {['python3', '-c', 'print(1/0)']}\n".replace("'", '"').encode()
+    with pytest.raises(DeployError) as caught:
+        docker_build.build(client, {"Dockerfile": recipe}, "never:1")
+    assert 'never:1, Step 2/2 : RUN ["python3"' in str(caught.value)
+    assert "ZeroDivisionError: division by zero" in str(caught.value)
+    assert not client.images.list("never")
+
+
+def test_the_build_has_no_network(client: docker.DockerClient) -> None:
+    from deploy import docker_build
+
+    found = base.find(client, ImageSettings(), ROOT)
+    assert found is not None
+    code = "import socket; print([name for _, name in socket.if_nameindex()] == ['lo'] or 1/0)"
+    recipe = f'FROM {found.id}\nRUN ["python3", "-c", "{code}"]\n'.encode()
+    try:
+        assert docker_build.build(client, {"Dockerfile": recipe}, "no-network:1")
+    finally:
+        client.images.remove("no-network:1", force=True)
+
+
+def test_packing_sees_nothing_of_the_user(
+    project: config.Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("LEAK", "from-the-machine")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    code = (
+        projects.CODE
+        + "\nimport os\nassert 'LEAK' not in os.environ and os.environ['HOME'] == '/pack'\n"
+    )
+    (project.root / "flows/hello/answer.py").write_text(code, encoding="utf-8")
+    assert build(project).tag
+    assert not (tmp_path / "home/.promptflow").exists()
+
+
+def test_a_source_that_must_be_compiled_for_the_platform_is_refused(
+    project: config.Project,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    client: docker.DockerClient,
+) -> None:
+    source = tmp_path / "needs-compiling-1.0"
+    source.mkdir()
+    (source / "setup.py").write_text(
+        "from setuptools import Extension, setup\n"
+        "setup(name='needs-compiling', version='1.0', ext_modules=[Extension('needs', ['needs.c'])])\n",
+        encoding="utf-8",
+    )
+    (source / "needs.c").write_text(
+        '#include <Python.h>\nstatic struct PyModuleDef m = {PyModuleDef_HEAD_INIT, "needs"};\n'
+        "PyMODINIT_FUNC PyInit_needs(void) { return PyModule_Create(&m); }\n",
+        encoding="utf-8",
+    )
+    (source / "PKG-INFO").write_text(
+        "Metadata-Version: 2.1\nName: needs-compiling\nVersion: 1.0\n", "utf-8"
+    )
+    links = tmp_path / "links"
+    links.mkdir()
+    archive = links / "needs_compiling-1.0.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(source, "needs_compiling-1.0")
+    digest = subprocess.run(
+        ["sha256sum", archive], capture_output=True, text=True, check=True
+    ).stdout[:64]
+    monkeypatch.setenv("UV_FIND_LINKS", str(links))
+    found = base.find(client, ImageSettings(), ROOT)
+    assert found is not None
+    lock = f"needs-compiling==1.0 --hash=sha256:{digest}\n"
+    with pytest.raises(DeployError) as caught:
+        packages.ensure(client, found, found, lock, "3.11", "linux/amd64")
+    assert str(caught.value) == (
+        "packages: published as source only, with parts to compile for linux/amd64: needs_compiling-1.0\n"
+        "  → use a version that has a wheel, or publish one to your package index"
+    )
+
+
+def test_another_platform_is_built_without_emulation(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    native = engine.native_platform(client)
+    other = "linux/arm64" if native == "linux/amd64" else "linux/amd64"
+    flow = config.load_flow(project, "hello")
+    made = image.build(
+        client, replace(flow, image=replace(flow.image, platform=other)), project.root
+    )
+    attributes = client.images.get(made.id).attrs
+    assert f"{attributes['Os']}/{attributes['Architecture']}" == other
+    container = client.containers.create(made.id)
+    try:
+        chunks, _ = container.get_archive("/app/packages/pydantic_core")
+        names = [part for part in b"".join(chunks).split(b"\0") if part.endswith(b".so")]
+        assert any({"linux/arm64": b"aarch64", "linux/amd64": b"x86_64"}[other] in n for n in names)
+    finally:
+        container.remove()

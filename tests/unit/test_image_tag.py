@@ -1,0 +1,116 @@
+"""The content tag: the same for the same content anywhere, another for each change that reaches the image."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy import config, flow, image, locks
+from deploy.base import Base
+from deploy.errors import DeployError
+from deploy.model import Flow
+
+ROOT = Path(__file__).parents[2]
+BASE = Base("flow-base:python3.11-bookworm-amd64-000000000000", "sha256:0")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "copy"
+    shutil.copytree(ROOT / "flows", folder / "flows")
+    shutil.copy(ROOT / "environments.yaml", folder)
+    return folder
+
+
+def load(root: Path, name: str = "triage") -> Flow:
+    return config.load_flow(config.open_project(root), name)
+
+
+def tag(root: Path, definition: Flow | None = None, base: Base = BASE) -> str:
+    return image.inputs(definition or load(root), base, root).tag
+
+
+def test_the_folder_of_the_clone_does_not_matter(root: Path) -> None:
+    assert tag(root) == tag(ROOT)
+
+
+def test_the_id_of_a_base_that_is_known_by_content_does_not_matter(root: Path) -> None:
+    assert tag(root) == tag(root, base=replace(BASE, id="sha256:1"))
+    assert tag(root) != tag(root, base=replace(BASE, reference=BASE.reference[:-1] + "1"))
+    local = Base("my-base:latest", "sha256:0")
+    assert tag(root, base=local) != tag(root, base=replace(local, id="sha256:1"))
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["flows/triage/reply.jinja2", "flows/triage/flow.dag.yaml", "flows/faq/normalise.py"],
+)
+def test_each_file_of_the_flow_matters_and_its_additional_includes_too(
+    path: str, root: Path
+) -> None:
+    before = tag(root)
+    with (root / path).open("a", encoding="utf-8") as file:
+        file.write("\n")
+    assert tag(root) != before
+
+
+def test_a_new_file_matters_and_so_does_its_name(root: Path) -> None:
+    before = tag(root)
+    (root / "flows/triage/a.txt").write_text("x", encoding="utf-8")
+    with_file = tag(root)
+    (root / "flows/triage/a.txt").rename(root / "flows/triage/b.txt")
+    assert len({before, with_file, tag(root)}) == 3
+
+
+@pytest.mark.parametrize(
+    "name", [".env", ".promptflow/x.json", "__pycache__/a.cpython-311.pyc", "requirements.txt.swp"]
+)
+def test_what_does_not_belong_to_the_flow(name: str, root: Path) -> None:
+    path = root / "flows/triage" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("SECRET=1", encoding="utf-8")
+    counted = name in {p.partition("flows/triage/")[2] for p in flow.files(load(root), root)}
+    assert counted == (name == "requirements.txt.swp")
+
+
+def test_settings_of_an_environment_do_not_matter(root: Path) -> None:
+    before = tag(root)
+    path = root / "flows/triage/deploy.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(
+        text.replace("{target: local}", "{target: local, memory: 2g}"), encoding="utf-8"
+    )
+    assert tag(root) == before
+    path.write_text(text.replace("AZURE_OPENAI_ENDPOINT", "OTHER_ENDPOINT"), encoding="utf-8")
+    assert tag(root) != before
+
+
+def test_lock_python_platform_and_init_matter(root: Path) -> None:
+    definition = load(root)
+    arm = replace(definition.image, platform="linux/arm64")
+    tags = {
+        tag(root),
+        tag(root, replace(definition, image=arm)),
+        tag(root, replace(definition, init={"a": 1})),
+    }
+    lock = root / "flows/triage" / locks.LOCK
+    lock.write_text(lock.read_text(encoding="utf-8") + "another==1\n", encoding="utf-8")
+    assert len({*tags, tag(root)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("include", "what"),
+    [
+        ("../nothing.py", "../nothing.py is not there"),
+        ("../../../outside.py", "../../../outside.py is outside of the repository"),
+    ],
+)
+def test_bad_includes(include: str, what: str, root: Path) -> None:
+    path = root / "flows/triage/flow.dag.yaml"
+    path.write_text(path.read_text("utf-8").replace("../faq/normalise.py", include), "utf-8")
+    with pytest.raises(DeployError) as caught:
+        flow.files(load(root), root)
+    assert caught.value.problems[0].what == what
