@@ -21,6 +21,8 @@ PACK_LOCK = Path(__file__).with_name("pack.lock")
 # promptflow-tools asks for the whole of promptflow, of which serving uses a few names
 # (deploy/runtime/shims). A flow that wants the whole says so in its requirements.txt.
 WITHOUT_DEVKIT = 'promptflow ; python_version < "0"\n'
+# promptflow-devkit asks for these for batch runs and traces; `pf flow build` imports neither.
+WITHOUT_DATA_FRAMES = 'pandas ; python_version < "0"\ngitpython ; python_version < "0"\n'
 _WHOLE = re.compile(r"^promptflow(-devkit)?\s*(\[.*\])?\s*([=<>!~;@]|$)", re.MULTILINE)
 _INPUTS = re.compile(r"^# inputs: sha256:([0-9a-f]{64})$", re.MULTILINE)
 
@@ -45,7 +47,7 @@ def lock_pack() -> Path:
     For the template's maintainers.
     """
     text = PACK_REQUIREMENTS.read_text(encoding="utf-8")
-    body = _compile(text, "", "3.10", PACK_LOCK, "locking deploy/pack.txt")
+    body = _compile(text, WITHOUT_DATA_FRAMES, "3.10", PACK_LOCK, "locking deploy/pack.txt")
     PACK_LOCK.write_text(_header(text, PACK_REQUIREMENTS.name) + body, encoding="utf-8")
     return PACK_LOCK
 

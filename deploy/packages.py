@@ -23,7 +23,7 @@ FOLDER = "app/packages"
 # images will do (PEP 600).
 WHEELS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 # To be changed when packages are installed in another way, so that images made before are not used.
-RECIPE = "1"
+RECIPE = "2"
 
 
 def ensure(
@@ -58,19 +58,16 @@ def ensure(
 
 
 def _dockerfile(base: Base, native: Base, folder: str) -> bytes:
-    """Compile on the engine's own platform, which needs no emulation; bytecode is the same on all.
+    """Compile on the engine's own platform, which needs no emulation: bytecode is the same on all.
 
     Unchecked bytecode: nothing can change in an image, so nothing need be compared at each start.
     """
     command = ["python3", "-m", "compileall", "-q", "-j", "0", "-x", "/tests?/"]
     command += ["--invalidation-mode", "unchecked-hash", f"/{folder}"]
-    return (
-        f"FROM {native.id} AS compiled\n"
-        f"COPY packages /{folder}\n"
-        f"RUN {json.dumps(command)}\n"
-        f"FROM {base.id}\n"
-        f"COPY --from=compiled /{folder} /{folder}\n"
-    ).encode()
+    compiled = f"FROM {native.id} AS compiled\nCOPY packages /{folder}\nRUN {json.dumps(command)}\n"
+    if base.id == native.id:
+        return compiled.encode()
+    return f"{compiled}FROM {base.id}\nCOPY --from=compiled /{folder} /{folder}\n".encode()
 
 
 def _key(base: Base, lock: str, python: str, platform: str, folder: str) -> str:

@@ -200,6 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON, every single figure")
     chosen = parser.parse_args(arguments)
     client = engine.connect()
+    _warn_of_others(client)
     found = [compare(client, flow, chosen.repeat) for flow in chosen.flow or FLOWS]
     if chosen.json:
         data: list[dict[str, Any]] = [asdict(comparison) for comparison in found]
@@ -207,6 +208,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     print("\n\n".join(table(comparison) for comparison in found))
     print(f"\nmedians of {chosen.repeat}, in brackets the lowest and the highest\n{NOTES}", end="")
+
+
+def _warn_of_others(client: docker.DockerClient) -> None:
+    others = [str(container.name) for container in client.containers.list()]
+    if others:
+        _say(f"caution: other containers run ({', '.join(others)}): pages that they share with")
+        _say("a measured one make its PSS smaller, and what they do makes it slower")
 
 
 def _say(text: str) -> None:
