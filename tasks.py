@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-import functools
-import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from invoke.context import Context
-from invoke.exceptions import Exit
 from invoke.tasks import task
+
+from deploy import cli
 
 ROOT = Path(__file__).parent
 Result = TypeVar("Result")
-
-
-def sentences(body: Callable[..., Result]) -> Callable[..., Result]:
-    """Let a task end with sentences and status 1 where it fails, never with a traceback
-    (FLOW_DEBUG=1 shows it).
-    """
-
-    @functools.wraps(body)
-    def wrapped(*args: Any, **kwargs: Any) -> Result:
-        try:
-            return body(*args, **kwargs)
-        except Exit:
-            raise
-        except Exception as error:
-            from deploy.errors import DeployError
-
-            if os.environ.get("FLOW_DEBUG"):
-                raise
-            if isinstance(error, DeployError):
-                raise Exit(str(error), 1) from None
-            if isinstance(error, OSError):
-                raise Exit(f"{error.filename or 'system'}: {error.strerror or error}", 1) from None
-            hint = "this is a fault of the tool; FLOW_DEBUG=1 shows where"
-            raise Exit(f"{type(error).__name__}: {error}\n  → {hint}", 1) from None
-
-    return wrapped
 
 
 def _project() -> Any:
@@ -75,7 +47,7 @@ def _each(flow: str | None, env: str, action: Callable[[Any], Result]) -> list[R
 
 
 @task
-@sentences
+@cli.sentences
 def setup(c: Context) -> None:
     """Bring up what is missing on this machine: a Docker engine and the base image."""
     from deploy import base, engine, setup
@@ -87,7 +59,7 @@ def setup(c: Context) -> None:
 
 
 @task(help={"json": "print JSON"})
-@sentences
+@cli.sentences
 def doctor(c: Context, json: bool = False) -> None:
     """Check each requirement on this machine, and name the next command for what is missing."""
     from deploy import console, doctor
@@ -97,7 +69,7 @@ def doctor(c: Context, json: bool = False) -> None:
 
 
 @task(help={"json": "print JSON"})
-@sentences
+@cli.sentences
 def flows(c: Context, json: bool = False) -> None:
     """List the flows: kind, environments with their targets, connections, image tag, built or
     not.
@@ -109,7 +81,7 @@ def flows(c: Context, json: bool = False) -> None:
 
 
 @task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
-@sentences
+@cli.sentences
 def config(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Show the complete configuration, secrets redacted, and where each value came from."""
     from deploy import console, explain
@@ -126,7 +98,7 @@ def config(c: Context, flow: str | None = None, env: str = "local", json: bool =
 
 
 @task(help={"flow": "one flow; all without it"})
-@sentences
+@cli.sentences
 def lock(c: Context, flow: str | None = None) -> None:
     """Write requirements.lock (with hashes) from requirements.txt."""
     from deploy import config, pipeline
@@ -135,7 +107,7 @@ def lock(c: Context, flow: str | None = None) -> None:
 
 
 @task(help={"refresh": "get it anew, with the security updates since"})
-@sentences
+@cli.sentences
 def base(c: Context, refresh: bool = False) -> None:
     """Get the base image: pull the official one, or make one from Debian packages."""
     from deploy import base, engine
@@ -147,7 +119,7 @@ def base(c: Context, refresh: bool = False) -> None:
 
 
 @task(help={"flow": "one flow", "env": "only flows of this environment", "json": "print JSON"})
-@sentences
+@cli.sentences
 def build(c: Context, flow: str | None = None, env: str | None = None, json: bool = False) -> None:
     """Build the image of each flow; what is unchanged is not built again."""
     from deploy import config, console, pipeline
@@ -169,7 +141,7 @@ def build(c: Context, flow: str | None = None, env: str | None = None, json: boo
         "json": "print JSON",
     }
 )
-@sentences
+@cli.sentences
 def deploy(
     c: Context, flow: str | None = None, env: str = "local", plan: bool = False, json: bool = False
 ) -> None:
@@ -199,7 +171,7 @@ def deploy(
 
 
 @task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
-@sentences
+@cli.sentences
 def smoke(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Score each flow's sample against what is deployed, and judge the answer."""
     from deploy import console, pipeline, verify
@@ -214,7 +186,7 @@ def smoke(c: Context, flow: str | None = None, env: str = "local", json: bool = 
 
 
 @task(help={"flow": "one flow", "env": "the environment", "tail": "how many lines"})
-@sentences
+@cli.sentences
 def logs(c: Context, flow: str | None = None, env: str = "local", tail: int = 100) -> None:
     """Print the last lines of what is deployed."""
     from deploy import pipeline
@@ -225,7 +197,7 @@ def logs(c: Context, flow: str | None = None, env: str = "local", tail: int = 10
 
 
 @task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
-@sentences
+@cli.sentences
 def status(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Show what runs: state, URL, image tag, commit, since when."""
     from deploy import console, pipeline
@@ -240,7 +212,7 @@ def status(c: Context, flow: str | None = None, env: str = "local", json: bool =
 
 
 @task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
-@sentences
+@cli.sentences
 def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Remove what was deployed, and nothing else."""
     from deploy import console, pipeline
@@ -257,7 +229,7 @@ def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool 
 
 
 @task
-@sentences
+@cli.sentences
 def schema(c: Context) -> None:
     """Write the JSON Schemas of the configuration files, for editors."""
     from deploy import published
@@ -269,7 +241,7 @@ def schema(c: Context) -> None:
 @task
 def check(c: Context) -> None:
     """Lint and types: ruff and mypy --strict."""
-    _run(c, "ruff check", "ruff format --check", "mypy")
+    cli.run(c, "ruff check", "ruff format --check", "mypy")
 
 
 @task(help={"unit": "only the unit tests: no Docker, seconds", "k": "only tests that match"})
@@ -277,7 +249,7 @@ def test(c: Context, unit: bool = False, k: str = "") -> None:
     """Lint, types and tests; the integration tests build and run real images."""
     check(c)
     marks = "not integration and not benchmark" if unit else "not benchmark"
-    _run(c, f"pytest -m '{marks}'" + (f" -k '{k}'" if k else ""))
+    cli.run(c, f"pytest -m '{marks}'" + (f" -k '{k}'" if k else ""))
 
 
 @task(
@@ -286,18 +258,4 @@ def test(c: Context, unit: bool = False, k: str = "") -> None:
 def bench(c: Context, flow: str = "", repeat: int = 5) -> None:
     """Measure our images beside pf's own images of the same flows."""
     chosen = f" --flow {flow}" if flow else ""
-    _run(c, f"python -m tests.benchmarks.compare --repeat {repeat}{chosen}")
-
-
-def _run(c: Context, *commands: str) -> None:
-    """Run `commands` with the environment's own programs.
-
-    Stop at the first that fails, with its status.
-    """
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    for command in commands:
-        done = c.run(
-            command, env={"PATH": programs}, pty=sys.stdout.isatty(), warn=True, hide=False
-        )
-        if done is None or done.exited:
-            raise Exit(f"failed: {command}", 1)
+    cli.run(c, f"python -m tests.benchmarks.compare --repeat {repeat}{chosen}")

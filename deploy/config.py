@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -13,13 +12,13 @@ from typing import Any
 
 from dotenv import dotenv_values
 
-from deploy import documents, kinds, secrets, targets
+from deploy import checks, documents, kinds, targets
 from deploy.documents import Document, KeyPath, show
 from deploy.errors import DeployError, Problem
 from deploy.explain import origins
 from deploy.model import Flow, ImageSettings, Spec
 from deploy.runtime import connections
-from deploy.schema import CONNECTIONS, DeployFile, TargetSettings
+from deploy.schema import DeployFile, TargetSettings
 from deploy.validation import check, nearest
 
 ENVIRONMENTS = "environments.yaml"
@@ -152,14 +151,14 @@ def _collect(loads: list[Any]) -> list[Any]:
 def _flow(project: Project, name: str) -> tuple[Flow, Document]:
     folder = project.root / "flows" / name
     document = documents.load(folder / DEPLOY)
-    problems = _secrets_in(document)
+    problems = checks.secrets_in(document)
     if not NAME.match(name):
         hint = "2 to 40 lower-case letters, digits and hyphens, a letter first"
         problems.append(Problem(show(folder), "this cannot be the name of a flow", hint))
     file = check(DeployFile, document.data, document, (), problems)
     declared = document.data.get("connections")
     for connection, declaration in (declared if isinstance(declared, dict) else {}).items():
-        _check_connection(document, connection, declaration, problems)
+        checks.connection(document, connection, declaration, problems)
     environments = document.data.get("environments")
     for environment in environments if isinstance(environments, dict) else {}:
         _check_environment(project, document, environment, problems)
@@ -170,7 +169,7 @@ def _flow(project: Project, name: str) -> tuple[Flow, Document]:
         problems += error.problems
     sample = folder / (file.sample if file else "sample.json")
     if file:
-        problems += _problems_of_sample(document, sample)
+        problems += checks.sample(document, sample)
     if problems or not file:
         raise DeployError.of(problems)
     flow = Flow(
@@ -190,19 +189,6 @@ def _flow(project: Project, name: str) -> tuple[Flow, Document]:
         environments=tuple(file.environments),
     )
     return flow, document
-
-
-def _check_connection(
-    document: Document, name: str, declaration: Any, problems: list[Problem]
-) -> None:
-    at: KeyPath = ("connections", name)
-    kind = declaration.get("type") if isinstance(declaration, dict) else None
-    if isinstance(declaration, dict) and kind not in CONNECTIONS:
-        what = "the key type is missing" if kind is None else f"unknown type {kind!r}"
-        where = document.where(at if kind is None else (*at, "type"))
-        problems.append(Problem(where, what, nearest(str(kind or ""), CONNECTIONS)))
-    elif isinstance(kind, str):
-        check(CONNECTIONS[kind], declaration, document, at, problems)
 
 
 def _check_environment(
@@ -247,7 +233,7 @@ def _settings(
 def _place(project: Project, environment: str, target: str) -> Any:
     """Return what environments.yaml says of `environment`, as the target's own type."""
     document = documents.load(project.root / ENVIRONMENTS)
-    problems = _secrets_in(document)
+    problems = checks.secrets_in(document)
     data = document.data[environment] or {}
     if not isinstance(data, dict):
         raise DeployError(document.where((environment,)), "a mapping is expected")
@@ -284,30 +270,3 @@ def _fill(
             problems.append(Problem(document.where(at), what, "set it, or put it into .env"))
         value = value.replace(f"${{{variable}}}", text or "")
     return value
-
-
-def _secrets_in(document: Document) -> list[Problem]:
-    hint = "put the value into .env, name its variable here, and replace it: it is known now"
-    return [
-        Problem(
-            document.where(keys), f"this looks like {kind}; secrets do not belong into files", hint
-        )
-        for keys, text in document.texts()
-        if (kind := secrets.recognise(text))
-    ]
-
-
-def _problems_of_sample(document: Document, sample: Path) -> list[Problem]:
-    try:
-        content = json.loads(sample.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        where = document.where(("sample",))
-        return [
-            Problem(where, f"{show(sample)} is not there", "write one request for the flow into it")
-        ]
-    except ValueError as error:
-        line = getattr(error, "lineno", 1)
-        return [Problem(f"{show(sample)}:{line}", f"this is not JSON: {error}", "mend it")]
-    if not isinstance(content, dict):
-        return [Problem(f"{show(sample)}:1", "a JSON object with the flow's inputs is expected")]
-    return []

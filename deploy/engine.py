@@ -24,7 +24,7 @@ def connect(address: str | None = None) -> docker.DockerClient:
 
     Raises `DeployError` where no engine answers.
     """
-    address = address or os.environ.get("DOCKER_HOST") or _context_address()
+    address = address_of(address)
     where = address or "the default socket"
     try:
         client = (
@@ -40,6 +40,14 @@ def connect(address: str | None = None) -> docker.DockerClient:
     except (requests.RequestException, OSError) as error:
         raise DeployError("Docker", f"no engine answers at {where} ({error})", START) from None
     return client
+
+
+def address_of(address: str | None = None) -> str | None:
+    """Return `address`, or that of the engine which the docker command would use.
+
+    None stands for its default socket.
+    """
+    return address or os.environ.get("DOCKER_HOST") or _context_address()
 
 
 def native_platform(client: docker.DockerClient) -> str:

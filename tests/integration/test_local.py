@@ -16,7 +16,7 @@ import requests
 from deploy import config, pipeline
 from deploy.errors import DeployError
 from deploy.model import Deployment, Spec
-from deploy.targets import local
+from deploy.targets import local_container
 from tests import projects
 from tests.integration.conftest import ROOT
 
@@ -69,7 +69,7 @@ def ask(url: str) -> str:
 
 
 def containers(client: docker.DockerClient, project: config.Project) -> list[str]:
-    label = f"{local.LABEL}.project={project.name}"
+    label = f"{local_container.LABEL}.project={project.name}"
     return sorted(str(c.name) for c in client.containers.list(all=True, filters={"label": label}))
 
 
@@ -223,7 +223,10 @@ def test_destroy_removes_its_own_and_nothing_else(
     project: config.Project, client: docker.DockerClient
 ) -> None:
     made = deploy(project)
-    label = {f"{local.LABEL}.project": "another-project", f"{local.LABEL}.flow": "hello"}
+    label = {
+        f"{local_container.LABEL}.project": "another-project",
+        f"{local_container.LABEL}.flow": "hello",
+    }
     stranger = client.containers.create(made.image_id, labels=label)
     try:
         steps = pipeline.destroy(spec(project))
@@ -299,7 +302,7 @@ def answer(question: str, store: Store) -> str:
 
 def test_engine_that_is_gone(project: config.Project, tmp_path: Path) -> None:
     address = f"unix://{tmp_path}/gone.sock"
-    found = replace(spec(project), place=local.Place(engine=address))
+    found = replace(spec(project), place=local_container.Place(engine=address))
     with pytest.raises(DeployError) as caught:
         pipeline.status(found)
     assert str(caught.value).startswith(f"Docker: no engine answers at {address}\n")

@@ -1,0 +1,54 @@
+"""What a schema cannot say of configuration: secrets, connections by type, the sample."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from deploy import secrets
+from deploy.documents import Document, KeyPath, show
+from deploy.errors import Problem
+from deploy.schema import CONNECTIONS
+from deploy.validation import check, nearest
+
+
+def connection(document: Document, name: str, declaration: Any, problems: list[Problem]) -> None:
+    """Add to `problems` what is wrong with the declaration of the connection `name`."""
+    at: KeyPath = ("connections", name)
+    kind = declaration.get("type") if isinstance(declaration, dict) else None
+    if isinstance(declaration, dict) and kind not in CONNECTIONS:
+        what = "the key type is missing" if kind is None else f"unknown type {kind!r}"
+        where = document.where(at if kind is None else (*at, "type"))
+        problems.append(Problem(where, what, nearest(str(kind or ""), CONNECTIONS)))
+    elif isinstance(kind, str):
+        check(CONNECTIONS[kind], declaration, document, at, problems)
+
+
+def secrets_in(document: Document) -> list[Problem]:
+    """Return a problem for each text that looks like a secret; none quotes it."""
+    hint = "put the value into .env, name its variable here, and replace it: it is known now"
+    return [
+        Problem(
+            document.where(keys), f"this looks like {kind}; secrets do not belong into files", hint
+        )
+        for keys, text in document.texts()
+        if (kind := secrets.recognise(text))
+    ]
+
+
+def sample(document: Document, sample: Path) -> list[Problem]:
+    """Return what is wrong with the file that `document` names as the sample."""
+    try:
+        content = json.loads(sample.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        where = document.where(("sample",))
+        return [
+            Problem(where, f"{show(sample)} is not there", "write one request for the flow into it")
+        ]
+    except ValueError as error:
+        line = getattr(error, "lineno", 1)
+        return [Problem(f"{show(sample)}:{line}", f"this is not JSON: {error}", "mend it")]
+    if not isinstance(content, dict):
+        return [Problem(f"{show(sample)}:1", "a JSON object with the flow's inputs is expected")]
+    return []

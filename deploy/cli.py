@@ -1,0 +1,55 @@
+"""What tasks.py needs of the command line. `inv --list` loads it: nothing heavy here."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from invoke.context import Context
+from invoke.exceptions import Exit
+
+Result = TypeVar("Result")
+
+
+def sentences(body: Callable[..., Result]) -> Callable[..., Result]:
+    """Let a task end with sentences and status 1 where it fails, never with a traceback
+    (FLOW_DEBUG=1 shows it).
+    """
+
+    @functools.wraps(body)
+    def wrapped(*args: Any, **kwargs: Any) -> Result:
+        try:
+            return body(*args, **kwargs)
+        except Exit:
+            raise
+        except Exception as error:
+            from deploy.errors import DeployError
+
+            if os.environ.get("FLOW_DEBUG"):
+                raise
+            if isinstance(error, DeployError):
+                raise Exit(str(error), 1) from None
+            if isinstance(error, OSError):
+                raise Exit(f"{error.filename or 'system'}: {error.strerror or error}", 1) from None
+            hint = "this is a fault of the tool; FLOW_DEBUG=1 shows where"
+            raise Exit(f"{type(error).__name__}: {error}\n  → {hint}", 1) from None
+
+    return wrapped
+
+
+def run(c: Context, *commands: str) -> None:
+    """Run `commands` with the environment's own programs.
+
+    Stop at the first that fails, with its status.
+    """
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command in commands:
+        done = c.run(
+            command, env={"PATH": programs}, pty=sys.stdout.isatty(), warn=True, hide=False
+        )
+        if done is None or done.exited:
+            raise Exit(f"failed: {command}", 1)

@@ -1,0 +1,171 @@
+"""The container that the local target makes of a spec, and how a running one differs from it."""
+
+from __future__ import annotations
+
+import socket
+from typing import Annotated, Any, cast
+from urllib.parse import urlsplit
+
+import docker
+import docker.errors
+from docker.models.containers import Container
+from pydantic import Field
+
+from deploy import engine, verify
+from deploy.errors import DeployError
+from deploy.model import Image, Plan, Spec
+from deploy.schema import Strict, TargetSettings
+
+PORT = "8080/tcp"
+LABEL = "flow-deploy"
+
+
+class Settings(TargetSettings):
+    """How a flow runs on a Docker engine.
+
+    `port` 0 means: a free one at first, and the same from then on.
+    """
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")] = "1g"
+    cpus: Annotated[float, Field(gt=0, strict=False)] | None = None
+    start_timeout: Annotated[int, Field(ge=1, le=1800)] = 60
+
+
+class Place(Strict):
+    """Which engine: an address as in DOCKER_HOST, or the one that the docker command uses."""
+
+    engine: str | None = None
+
+
+def settings_of(spec: Spec) -> Settings:
+    return cast(Settings, spec.settings)
+
+
+def place_of(spec: Spec) -> Place:
+    return cast(Place, spec.place)
+
+
+def name_of(spec: Spec) -> str:
+    # The project's name ends in a hash of its folder: two clones do not take each other's names.
+    return f"{spec.flow.name}-{spec.environment}-{spec.project.rpartition('-')[2]}"
+
+
+def labels_of(spec: Spec) -> dict[str, str]:
+    return {
+        f"{LABEL}.project": spec.project,
+        f"{LABEL}.flow": spec.flow.name,
+        f"{LABEL}.environment": spec.environment,
+    }
+
+
+def create(client: docker.DockerClient, plan: Plan, port: int, suffix: str) -> Container:
+    spec = plan.spec
+    settings = settings_of(spec)
+    address = place_of(spec).engine
+    return client.containers.create(
+        plan.image.id,
+        name=f"{name_of(spec)}{suffix}",
+        environment=dict(spec.variables),
+        labels={
+            **labels_of(spec),
+            f"{LABEL}.tag": plan.image.tag,
+            f"{LABEL}.commit": plan.image.commit,
+        },
+        ports=cast(Any, {PORT: (_bind(address), port or None)}),
+        mem_limit=settings.memory,
+        nano_cpus=int(settings.cpus * 1e9) if settings.cpus else None,
+        read_only=True,
+        tmpfs={"/tmp": "size=64m,mode=1777"},
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        pids_limit=1024,
+        # So that a flow can reach a model server on this machine.
+        extra_hosts={"host.docker.internal": "host-gateway"},
+        detach=True,
+    )
+
+
+def differences(container: Container, spec: Spec, image: Image) -> list[str]:
+    """Return in words why `container` is not what `spec` wants."""
+    settings = settings_of(spec)
+    host = container.attrs["HostConfig"]
+    config = container.attrs["Config"]
+    reasons = []
+    if container.attrs["Image"] != image.id:
+        reasons.append("another image")
+    if container.status != "running":
+        reasons.append("it does not run")
+    elif not verify.healthy(url_of(container, place_of(spec).engine)):
+        reasons.append("it is not healthy")
+    if settings.port and host_port(container) != settings.port:
+        reasons.append("another port")
+    if host["Memory"] != _bytes(settings.memory) or host["NanoCpus"] != int(
+        (settings.cpus or 0) * 1e9
+    ):
+        reasons.append("other limits")
+    present = dict(entry.split("=", 1) for entry in config["Env"] or [])
+    own = set(present) - _image_variables(container)
+    if any(present.get(k) != v for k, v in spec.variables.items()) or own - set(spec.variables):
+        reasons.append("other variables")
+    return reasons
+
+
+def _image_variables(container: Container) -> set[str]:
+    """Return the variables that the container has from its image.
+
+    All of its own if that is gone.
+    """
+    try:
+        image = container.image
+    except docker.errors.ImageNotFound:
+        image = None
+    config = (image or container).attrs["Config"]
+    entries = config["Env"] or []
+    return {entry.split("=", 1)[0] for entry in entries}
+
+
+def _bytes(memory: str) -> int:
+    return int(memory[:-1]) * {"m": 2**20, "g": 2**30}[memory[-1]]
+
+
+def _bind(address: str | None) -> str:
+    """A port on this machine's engine is for this machine alone.
+
+    On another machine's it must be reachable.
+    """
+    return "0.0.0.0" if _remote(address) else "127.0.0.1"
+
+
+def _remote(address: str | None) -> str | None:
+    parts = urlsplit(engine.address_of(address) or "")
+    return parts.hostname if parts.scheme in ("tcp", "ssh", "http", "https") else None
+
+
+def host_port(container: Container) -> int:
+    bindings = container.attrs["HostConfig"]["PortBindings"].get(PORT) or [{}]
+    live = (container.attrs["NetworkSettings"]["Ports"] or {}).get(PORT) or [{}]
+    return int(live[0].get("HostPort") or bindings[0].get("HostPort") or 0)
+
+
+def url_of(container: Container, address: str | None) -> str:
+    return f"http://{_remote(address) or '127.0.0.1'}:{host_port(container)}"
+
+
+def usable_port(port: int, address: str | None) -> int:
+    """Return `port` if it is free, or for 0 one that is; raise `DeployError` otherwise.
+
+    The number is fixed here, not left to the engine, so that it survives when the container stops.
+    Ports of an engine on another machine cannot be looked at from here: the engine will tell.
+    """
+    if _remote(address):
+        return port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            what = "another program has this port"
+            hint = "stop it, or set another `port` for this environment in deploy.yaml"
+            raise DeployError(f"port {port}", what, hint) from None
+        return int(probe.getsockname()[1])
