@@ -191,9 +191,11 @@ def logs(c: Context, flow: str | None = None, env: str = "local", tail: int = 10
     """Print the last lines of what is deployed."""
     from deploy import pipeline
 
-    for spec in _specs(flow, env):
+    specs = _specs(flow, env)
+    # Of all flows those that run; the one that is asked for must.
+    for spec in specs if flow else [spec for spec in specs if pipeline.status(spec)]:
         for line in pipeline.logs(spec, tail):
-            print(line)
+            print(line if flow else f"{spec.flow.name}: {line}")
 
 
 @task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})

@@ -186,7 +186,7 @@ def _flow(project: Project, name: str) -> tuple[Flow, Document]:
             file.image.platform,
             file.image.base or project.environ.get("FLOW_BASE_IMAGE") or None,
         ),
-        environments=tuple(file.environments),
+        environments={name: str(value["target"]) for name, value in file.environments.items()},
     )
     return flow, document
 

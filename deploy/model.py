@@ -22,7 +22,8 @@ class Flow:
     """A source folder under flows/, with what its deploy.yaml says that holds in every environment.
 
     `entry` is the file that makes it a flow, `connections` are declarations that name environment
-    variables, and `expect` is the shape of a good answer.
+    variables, and `expect` is the shape of a good answer. `environments` maps each environment to
+    the name of its target.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Flow:
     connections: Mapping[str, Mapping[str, Any]]
     init: Mapping[str, Any]
     image: ImageSettings
-    environments: tuple[str, ...]
+    environments: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ def build(project: Project, flow: Flow) -> Image:
 
 def plan(project: Project, spec: Spec) -> Plan:
     """Build the image if need be, and return what deploying it would change."""
+    targets.get(spec.target).check(spec)
     built = build(project, spec.flow)
     with console.about(spec.flow.name):
         return targets.get(spec.target).plan(spec, built)
@@ -101,14 +102,12 @@ def _score(spec: Spec, url: str, headers: Any) -> None:
 
 def _row(project: Project, flow: Flow) -> dict[str, Any]:
     tag, built = _built(project, flow)
-    where = []
-    for environment in flow.environments:
-        spec = config.load_spec(project, flow.name, environment)
-        where.append(f"{environment}: {spec.target}")
     return {
         "flow": flow.name,
         "kind": flow.kind,
-        "environments": ", ".join(where),
+        "environments": ", ".join(
+            f"{name}: {target}" for name, target in flow.environments.items()
+        ),
         "connections": ", ".join(flow.connections),
         "tag": tag,
         "built": built,

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import docker
 import docker.errors
+import requests
+from docker.models.containers import Container
 
 from deploy import engine
 from deploy.errors import DeployError
 
 LABEL = "flow-deploy.sandbox"
+SECONDS = 300
 
 
 def run(
@@ -48,7 +51,7 @@ def run(
         try:
             container.put_archive("/", files)
             container.start()
-            status = container.wait()["StatusCode"]
+            status = _wait(container, doing)
             if status:
                 raise DeployError(
                     doing, f"it ended with status {status}:\n{engine.log_tail(container)}"
@@ -58,6 +61,15 @@ def run(
         finally:
             with contextlib.suppress(docker.errors.APIError):
                 container.remove(force=True)
+
+
+def _wait(container: Container, doing: str) -> int:
+    try:
+        return int(container.wait(timeout=SECONDS)["StatusCode"])
+    except requests.exceptions.RequestException:
+        what = f"it did not end within {SECONDS} s"
+        hint = "code at the top level of the flow's modules runs here: does it wait for something?"
+        raise DeployError(doing, what, hint) from None
 
 
 def pack(tree: Mapping[str, Path | bytes]) -> bytes:

@@ -28,6 +28,10 @@ class Target(Protocol):
     Settings: type[TargetSettings]
     Place: type[Strict]
 
+    def check(self, spec: Spec) -> None:
+        """Raise for what can be known to be missing before anything is built. Asks no service."""
+        ...
+
     def plan(self, spec: Spec, image: Image) -> Plan:
         """Look at what is, and return what would change. Reads only."""
         ...

@@ -29,8 +29,13 @@ class Local:
     Settings = local_container.Settings
     Place = local_container.Place
 
+    def check(self, spec: Spec) -> None:
+        # The container would name them too, but only once it is built.
+        problems = resolve(spec.flow.connections, spec.variables).problems
+        if problems:
+            raise DeployError(spec.name, "; ".join(problems), "put it into .env (see .env.example)")
+
     def plan(self, spec: Spec, image: Image) -> Plan:
-        _require_values(spec)
         client = engine.connect(local_container.place_of(spec).engine)
         with engine.explained("looking at the containers"):
             current = _find(client, spec)
@@ -175,15 +180,6 @@ def _mend(client: docker.DockerClient, spec: Spec) -> None:
         before.remove(force=True)
     for leftover in every.values():
         leftover.remove(force=True)
-
-
-def _require_values(spec: Spec) -> None:
-    """Raise where a connection lacks its variables: the container would name them too, but only
-    once it is built.
-    """
-    problems = resolve(spec.flow.connections, spec.variables).problems
-    if problems:
-        raise DeployError(spec.name, "; ".join(problems), "put it into .env (see .env.example)")
 
 
 def _with_log(error: DeployError, container: Container) -> DeployError:
