@@ -28,10 +28,7 @@ def _specs(flow: str | None, env: str) -> Any:
 
 
 def _each(flow: str | None, env: str, action: Callable[[Any], Result]) -> list[Result]:
-    """Do `action` for every spec.
-
-    Where some fail, do the others all the same and tell all failures at the end.
-    """
+    """Do `action` for every spec, whichever fail; then tell all failures."""
     from deploy.errors import DeployError
 
     results: list[Result] = []
@@ -71,9 +68,7 @@ def doctor(c: Context, json: bool = False) -> None:
 @task(help={"json": "print JSON"})
 @cli.sentences
 def flows(c: Context, json: bool = False) -> None:
-    """List the flows: kind, environments with their targets, connections, image tag, built or
-    not.
-    """
+    """List the flows: kind, environments and targets, connections, image tag, built or not."""
     from deploy import console, pipeline
 
     rows = pipeline.overview(_project())

@@ -38,9 +38,7 @@ class Base:
 
     @property
     def content(self) -> str:
-        """What stands for the content: the same on every machine, unless the base is known by a
-        local name only.
-        """
+        """What stands for the content: the same on every machine, if the base can be told by it."""
         by_content = "@" in self.reference or self.reference.startswith(f"{MADE}:")
         return self.reference if by_content else self.id
 
@@ -94,9 +92,7 @@ def ensure(client: docker.DockerClient, settings: ImageSettings, root: Path) -> 
 
 
 def refresh(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base:
-    """Get the base anew, with the security updates since: pull the official image again, or make
-    a new one.
-    """
+    """Get the base anew, with the security updates since: pull it again, or make a new one."""
     pins = _pins(root)
     if settings.base is None and _key(settings) in pins:
         del pins[_key(settings)]
@@ -188,9 +184,7 @@ def _key(settings: ImageSettings) -> str:
 
 
 def _pins(root: Path) -> dict[str, str]:
-    """Return the pinned references by Python and platform: lines of `3.11 linux/amd64
-    python@sha256:…`.
-    """
+    """Return the pinned references by Python and platform."""
     path = root / LOCK
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]

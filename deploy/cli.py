@@ -16,9 +16,7 @@ Result = TypeVar("Result")
 
 
 def sentences(body: Callable[..., Result]) -> Callable[..., Result]:
-    """Let a task end with sentences and status 1 where it fails, never with a traceback
-    (FLOW_DEBUG=1 shows it).
-    """
+    """Let a failing task end with sentences and status 1; FLOW_DEBUG=1 shows the traceback."""
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> Result:

@@ -36,9 +36,7 @@ class Project:
 
     @property
     def name(self) -> str:
-        """What resources of this checkout are labelled with: two clones on one machine do not
-        meet.
-        """
+        """What resources of this checkout are labelled with, so that two clones do not meet."""
         return f"{self.root.name}-{hashlib.sha256(str(self.root).encode()).hexdigest()[:6]}"
 
 
@@ -49,9 +47,7 @@ def open_project(root: Path) -> Project:
 
 
 def flow_names(project: Project) -> list[str]:
-    """Return the names of all flows: the folders under flows/ that have a deploy.yaml, or should
-    have.
-    """
+    """Return the names of all flows: folders under flows/ with a deploy.yaml, or that lack one."""
     folders = sorted(path for path in (project.root / "flows").glob("*") if path.is_dir())
     return [path.name for path in folders if (path / DEPLOY).exists() or _is_flow(path)]
 

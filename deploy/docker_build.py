@@ -1,6 +1,4 @@
-"""`docker build` by the SDK, on any engine: with or without BuildKit, here or on another
-machine.
-"""
+"""`docker build` by the SDK, on any engine: with or without BuildKit, here or elsewhere."""
 
 from __future__ import annotations
 

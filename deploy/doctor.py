@@ -19,9 +19,7 @@ ENOUGH_GIB = 5
 
 @dataclass(frozen=True)
 class Finding:
-    """One requirement: whether it is met, what was found, and the exact next command where it is
-    not.
-    """
+    """One requirement: whether it is met, what was found, and the next command where it is not."""
 
     requirement: str
     found: bool
@@ -101,9 +99,7 @@ def _configuration(project: Project) -> Finding:
 
 
 def _flows(project: Project) -> list[Finding]:
-    """Locks, and the variables that connections name: only told, since a managed identity may
-    stand for a key.
-    """
+    """Look at locks, and at the variables of connections: an identity may stand in for a key."""
     findings = []
     try:
         flows = config.load_flows(project)

@@ -54,7 +54,7 @@ class Document:
 
 
 def load(path: Path) -> Document:
-    """Read `path`. Raises `DeployError` where it is missing, is not YAML, or is not a mapping."""
+    """Read `path`. Raises `DeployError` where it is missing, not YAML, or not a mapping."""
     try:
         nodes = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -75,9 +75,7 @@ def load(path: Path) -> Document:
 
 
 def show(path: Path) -> str:
-    """Return `path` as a user would type it: relative to the current folder where it is below
-    that.
-    """
+    """Return `path` as a user would type it: relative to the current folder, where below it."""
     try:
         return path.resolve().relative_to(Path.cwd().resolve()).as_posix()
     except ValueError:

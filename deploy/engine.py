@@ -58,9 +58,7 @@ def native_platform(client: docker.DockerClient) -> str:
 
 @contextlib.contextmanager
 def explained(doing: str) -> Iterator[None]:
-    """Turn the engine's errors inside of the block into a `DeployError` that says what was being
-    done.
-    """
+    """Turn the engine's errors inside of the block into a `DeployError` that names the work."""
     try:
         yield
     except docker.errors.APIError as error:
@@ -81,9 +79,7 @@ def log_tail(container: Container, lines: int = 20) -> str:
 
 
 def _context_address() -> str | None:
-    """Return the address in the docker command's current context (Docker Desktop, Colima,
-    rootless).
-    """
+    """Return the address of the docker command's context (Docker Desktop, Colima, rootless)."""
     with contextlib.suppress(Exception):
         context: Any = ContextAPI.get_current_context()
         if context and context.name != "default":

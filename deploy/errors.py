@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Problem:
-    """Where something is wrong (a file with its line, a key, a service), what is wrong, what to
-    do next.
-    """
+    """Where something is wrong (file and line, a service), what is wrong, and what to do next."""
 
     where: str
     what: str

@@ -13,9 +13,7 @@ REDACTED = "***"
 
 
 def describe(spec: Spec) -> dict[str, Any]:
-    """Return the complete spec as data for people and programs, secrets redacted, each value
-    with its origin.
-    """
+    """Return the complete spec as data, secrets redacted, each value with its origin."""
     flow = spec.flow
     values: dict[str, Any] = {
         "flow": flow.name,

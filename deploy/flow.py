@@ -63,9 +63,7 @@ def fingerprint(tree: dict[str, Path]) -> str:
 
 
 def check_syntax(flow: Flow, tree: dict[str, Path]) -> None:
-    """Raise `DeployError` with every Python file of the flow that does not parse: in a second,
-    before the slow steps.
-    """
+    """Raise `DeployError` with every Python file that does not parse, before the slow steps."""
     version = (int(flow.image.python.split(".")[0]), int(flow.image.python.split(".")[1]))
     if sys.version_info < version:
         # An older Python than the image's does not know all of its syntax; packing will find the
@@ -97,7 +95,8 @@ def check_connections(flow: Flow) -> None:
         Problem(document.where(keys), f"{DEPLOY} declares no connection {name}", hint)
         for keys, name in document.texts()
         if keys[0] in ("nodes", "node_variants") and keys[-1] == "connection"
-        if name and name not in flow.connections
+        # An empty name is what the editor writes for "none"; a reference is known at run time.
+        if name and "${" not in name and name not in flow.connections
     ]
     if problems:
         raise DeployError.of(problems)
@@ -144,9 +143,7 @@ def pack(
 def packing_environment(
     client: docker.DockerClient, base: Base, lock: str, python: str, platform: str
 ) -> str:
-    """Return the id of an image with the flow's own locked packages, and those of `pf flow
-    build` behind them.
-    """
+    """Return the id of an image with the flow's own packages, and behind them pf's."""
     devkit = locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8"))
     with console.about("pf"):
         tools = packages.ensure(client, base, base, devkit, python, platform, "opt/pack")

@@ -47,15 +47,16 @@ def inputs(definition: Flow, found: Base, root: Path) -> Inputs:
     """
     tree = flow.files(definition, root)
     lock = locks.read(definition)
+    folder = locks.RUNTIME.parent
     runtime = {
-        path.name: path
-        for path in sorted(locks.RUNTIME.parent.rglob("*"))
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
         if path.is_file() and "__pycache__" not in path.parts
     }
     parts = [
         flow.fingerprint(tree),
         lock,
-        flow.fingerprint({str(p.relative_to(locks.RUNTIME.parent)): p for p in runtime.values()}),
+        flow.fingerprint(runtime),
         locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8")),
         flow.DRIVER.read_text(encoding="utf-8"),
         json.dumps(_declared(definition), sort_keys=True),
@@ -171,9 +172,7 @@ def _native_base(
 
 
 def _declared(definition: Flow) -> dict[str, object]:
-    """Return what deploy.yaml says that the container must know: no value of an environment, and
-    no secret.
-    """
+    """Return what deploy.yaml says that the container must know: no value, and no secret."""
     return {
         "kind": definition.kind,
         "entry": definition.entry,

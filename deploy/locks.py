@@ -80,9 +80,7 @@ def body_of(locked: str) -> str:
 
 
 def _requirements(flow: Flow) -> str:
-    """Return all that the image needs: the flow's requirements, the server's, and what its
-    connections take.
-    """
+    """Return all that the image needs: for the flow, for the server, for the connections."""
     path = flow.folder / REQUIREMENTS
     try:
         parts = [_with_included(path), RUNTIME.read_text(encoding="utf-8")]
@@ -132,9 +130,7 @@ def _compile(text: str, overrides: str, python: str, old: Path, doing: str) -> s
 
 
 def _same_promptflow(flow: Flow, body: str) -> None:
-    """The flow is packed and served by one version of promptflow, or what one writes the other
-    may not read.
-    """
+    """Raise unless the flow is packed and served by one version of promptflow."""
     pattern = re.compile(r"^promptflow-core==([\w.]+)", re.MULTILINE)
     own = pattern.search(body)
     ours = pattern.search(PACK_LOCK.read_text(encoding="utf-8"))

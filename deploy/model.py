@@ -86,7 +86,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Step:
-    """One change:
+    """One change.
 
     `action` is create, replace, remove or keep; `before` and `after` are for people.
     """
@@ -114,7 +114,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Deployment:
-    """What runs:
+    """What runs.
 
     `state` is healthy, starting, unhealthy or stopped; `auth` tells how a caller authenticates.
     """

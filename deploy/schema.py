@@ -116,9 +116,7 @@ def deploy_schema(settings: dict[str, type[TargetSettings]]) -> dict[str, Any]:
 
 
 def environments_schema(places: dict[str, type[Strict]]) -> dict[str, Any]:
-    """Return the JSON Schema of environments.yaml: each environment has keys that some target
-    knows.
-    """
+    """Return the JSON Schema of environments.yaml: keys that some target knows."""
     properties: dict[str, Any] = {}
     for model in places.values():
         properties.update(model.model_json_schema()["properties"])

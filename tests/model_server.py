@@ -107,9 +107,7 @@ class ModelServer:
 
 
 def answer(messages: list[dict[str, Any]]) -> str:
-    """Return what the model says: it follows the system prompt as far as the template's flows
-    need it.
-    """
+    """Return what the model says, as far as the prompts of the template's flows need it."""
     system = " ".join(_text(m) for m in messages if m["role"] == "system")
     user = [_text(m) for m in messages if m["role"] == "user"]
     last = user[-1] if user else ""

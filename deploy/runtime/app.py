@@ -111,9 +111,7 @@ async def _answer(endpoint: Endpoint, request: Request, request_id: str) -> Resp
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """Read the body, and stop at `limit` bytes: a length that a client claims, or hides, is not
-    believed.
-    """
+    """Read the body, up to `limit` bytes: a length that a client claims is not believed."""
     announced = request.headers.get("content-length", "")
     body = bytearray()
     too_large = announced.isdecimal() and int(announced) > limit
@@ -129,9 +127,7 @@ async def _body(request: Request, limit: int) -> bytes:
 
 
 def _accepted(request: Request) -> set[str]:
-    """Return the media types of all Accept headers, `*/*` where there is none (RFC 9110,
-    12.5.1).
-    """
+    """Return the media types of all Accept headers; `*/*` without one (RFC 9110, 12.5.1)."""
     values = ",".join(request.headers.getlist("accept"))
     return {part.split(";")[0].strip().lower() for part in values.split(",") if part.strip()} or {
         "*/*"
@@ -139,9 +135,7 @@ def _accepted(request: Request) -> set[str]:
 
 
 async def _events(stream: Stream) -> AsyncIterator[str]:
-    """Yield server-sent events as promptflow does: the complete fields first, then each chunk of
-    the stream.
-    """
+    """Yield server-sent events as promptflow does: the complete fields, then each chunk."""
     if stream.fields:
         yield _event(dict(stream.fields))
     try:

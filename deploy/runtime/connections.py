@@ -89,9 +89,7 @@ TYPES: Mapping[str, ConnectionType] = {
 
 @dataclass(frozen=True)
 class Resolved:
-    """Connections in the form that promptflow's executor takes, the secrets in them, and what is
-    missing.
-    """
+    """Connections as promptflow's executor takes them, the secrets in them, what is missing."""
 
     connections: dict[str, dict[str, Any]]
     secrets: tuple[str, ...]
@@ -99,9 +97,7 @@ class Resolved:
 
 
 def variables(declaration: Mapping[str, Any]) -> dict[str, bool]:
-    """Return the environment variables that `declaration` names, each with whether it holds a
-    secret.
-    """
+    """Return the variables that `declaration` names, each with whether it holds a secret."""
     if declaration["type"] == "custom":
         found = dict.fromkeys(declaration.get("configs", {}).values(), False)
         found.update(dict.fromkeys(declaration.get("secrets", {}).values(), True))
@@ -115,10 +111,7 @@ def variables(declaration: Mapping[str, Any]) -> dict[str, bool]:
 
 
 def is_variable(value: object) -> bool:
-    """Tell whether `value` looks like the name of an environment variable:
-
-    AZURE_OPENAI_ENDPOINT.
-    """
+    """Tell whether `value` looks like the name of a variable: AZURE_OPENAI_ENDPOINT."""
     return (
         isinstance(value, str)
         and value[:1].isalpha()

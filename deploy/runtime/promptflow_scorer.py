@@ -92,18 +92,23 @@ def load(about: Mapping[str, Any], folder: Path, connections: dict[str, dict[str
     except Exception as error:
         log.debug("the flow cannot be loaded", exc_info=True)
         raise CannotStart(f"the flow cannot be loaded: {_one_line(error)}") from None
+    _require_connection(invoker, connections)
     return _PromptflowScorer(invoker)
+
+
+def _require_connection(invoker: AsyncFlowInvoker, connections: Mapping[str, Any]) -> None:
+    """A prompty looks for its connection at the first request only: look now."""
+    prompty = getattr(invoker.executor, "prompty", None)
+    model = prompty._model.configuration if prompty else {}
+    name = model.get("connection") if isinstance(model, dict) else None
+    if isinstance(name, str) and name not in connections:
+        raise CannotStart(f"deploy.yaml declares no connection {name}, which the prompty names")
 
 
 def _connection_values(
     connections: Mapping[str, Mapping[str, Any]], name: str
 ) -> tuple[dict[str, Any], str]:
-    """Return the values of the connection `name` and its type as promptflow spells it:
-
-    AzureOpenAI.
-    """
-    if name not in connections:
-        raise CannotStart(f"the connection {name} is not declared in deploy.yaml")
+    """Return the values of a connection, and its type in promptflow's spelling (AzureOpenAI)."""
     return dict(connections[name]["value"]), connections[name]["type"].removesuffix("Connection")
 
 
@@ -174,17 +179,13 @@ def _translate(error: ErrorResponse, failed_nodes: list[str]) -> BadInput | Flow
 
 
 def _detail(error: ErrorResponse) -> str:
-    """Return what the log says of a failure: the message, and the traceback of the flow's own
-    code.
-    """
+    """Return what the log says: the message, and the traceback of the flow's own code."""
     info = error.get_user_execution_error_info()
     return f"{error.message}\n{info.get('traceback', '')}".strip()
 
 
 def _one_line(error: BaseException) -> str:
-    """Return the innermost reason in one line: promptflow wraps an error in others that say
-    less.
-    """
+    """Return the innermost reason in one line: the errors around it say less."""
     while error.__cause__ is not None:
         error = error.__cause__
     name = type(error).__name__

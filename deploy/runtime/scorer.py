@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Field:
-    """An input or an output:
+    """An input or an output.
 
     `type` is one of string, integer, number, boolean, array, object, any.
     """
@@ -26,7 +26,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Stream:
-    """An answer that is still being made:
+    """An answer that is still being made.
 
     `fields` is complete, the texts of `chunks` add up to `name`.
     """

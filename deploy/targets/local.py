@@ -13,7 +13,7 @@ from deploy import engine, verify
 from deploy.errors import DeployError
 from deploy.model import Deployment, Image, Plan, Spec, Step
 from deploy.runtime.connections import resolve
-from deploy.targets import local_container
+from deploy.targets import local_container as shape
 from deploy.targets.base import Prove
 
 # Names while one container takes the place of another.
@@ -26,8 +26,8 @@ STOP_SECONDS = 30
 class Local:
     """One container for a flow in an environment, found by its labels."""
 
-    Settings = local_container.Settings
-    Place = local_container.Place
+    Settings = shape.Settings
+    Place = shape.Place
 
     def check(self, spec: Spec) -> None:
         # The container would name them too, but only once it is built.
@@ -36,28 +36,28 @@ class Local:
             raise DeployError(spec.name, "; ".join(problems), "put it into .env (see .env.example)")
 
     def plan(self, spec: Spec, image: Image) -> Plan:
-        client = engine.connect(local_container.place_of(spec).engine)
+        client = _client(spec)
         with engine.explained("looking at the containers"):
             current = _find(client, spec)
-            what = f"container {local_container.name_of(spec)}"
+            what = f"container {shape.name_of(spec)}"
             after = f"{image.reference} ({image.id[7:19]})"
             if current is None:
                 return Plan(spec, image, (Step("create", what, "", after, "none is there"),))
-            tag = current.labels.get(f"{local_container.LABEL}.tag", "?")
+            tag = current.labels.get(f"{shape.LABEL}.tag", "?")
             before = f"{tag} ({current.attrs['Image'][7:19]})"
-            reasons = local_container.differences(current, spec, image)
+            reasons = shape.differences(current, spec, image)
         if not reasons:
             return Plan(spec, image, (Step("keep", what, before, after, "it runs already"),))
         return Plan(spec, image, (Step("replace", what, before, after, ", ".join(reasons)),))
 
     def apply(self, plan: Plan, prove: Prove) -> Deployment:
         spec = plan.spec
-        client = engine.connect(local_container.place_of(spec).engine)
+        client = _client(spec)
         with engine.explained(f"deploying {spec.name}"):
             _mend(client, spec)
             current = _find(client, spec)
             if current is None:
-                self._start(client, plan, local_container.settings_of(spec).port, prove)
+                self._start(client, plan, shape.settings_of(spec).port, prove)
             elif plan.changes:
                 self._replace(client, plan, current, prove)
         found = self.status(spec)
@@ -66,12 +66,12 @@ class Local:
         return found
 
     def status(self, spec: Spec) -> Deployment | None:
-        client = engine.connect(local_container.place_of(spec).engine)
+        client = _client(spec)
         with engine.explained("looking at the containers"):
             container = _find(client, spec)
             if container is None:
                 return None
-            url = local_container.url_of(container, local_container.place_of(spec).engine)
+            url = shape.url_of(container, _address(spec))
             running = container.status == "running"
             state = ("healthy" if verify.healthy(url) else "unhealthy") if running else "stopped"
             return Deployment(
@@ -82,14 +82,14 @@ class Local:
                 url=url,
                 auth="none",
                 image_id=str(container.attrs["Image"]),
-                tag=container.labels.get(f"{local_container.LABEL}.tag", ""),
-                commit=container.labels.get(f"{local_container.LABEL}.commit", ""),
+                tag=container.labels.get(f"{shape.LABEL}.tag", ""),
+                commit=container.labels.get(f"{shape.LABEL}.commit", ""),
                 created=str(container.attrs["Created"]),
                 name=str(container.name),
             )
 
     def logs(self, spec: Spec, tail: int) -> Iterator[str]:
-        client = engine.connect(local_container.place_of(spec).engine)
+        client = _client(spec)
         with engine.explained("reading the log"):
             container = _find(client, spec)
             if container is None:
@@ -99,7 +99,7 @@ class Local:
             yield from container.logs(tail=tail).decode("utf-8", "replace").splitlines()
 
     def destroy(self, spec: Spec) -> tuple[Step, ...]:
-        client = engine.connect(local_container.place_of(spec).engine)
+        client = _client(spec)
         steps = []
         with engine.explained(f"removing {spec.name}"):
             for container in _all(client, spec):
@@ -116,15 +116,15 @@ class Local:
         Then let it take the old one's place.
         """
         spec = plan.spec
-        port = local_container.settings_of(spec).port or local_container.host_port(current)
+        port = shape.settings_of(spec).port or shape.host_port(current)
         candidate = self._start(client, plan, 0, prove, suffix=CANDIDATE)
         candidate.remove(force=True)
         current.stop(timeout=STOP_SECONDS)
-        current.rename(local_container.name_of(spec) + BEFORE)
+        current.rename(shape.name_of(spec) + BEFORE)
         try:
             self._start(client, plan, port, prove)
         except BaseException:
-            current.rename(local_container.name_of(spec))
+            current.rename(shape.name_of(spec))
             current.start()
             raise
         current.remove(force=True)
@@ -134,13 +134,13 @@ class Local:
     ) -> Container:
         """Start a container and prove it; remove it again where that fails."""
         spec = plan.spec
-        port = local_container.usable_port(port, local_container.place_of(spec).engine)
-        container = local_container.create(client, plan, port, suffix)
+        port = shape.usable_port(port, _address(spec))
+        container = shape.create(client, plan, port, suffix)
         try:
             container.start()
             container.reload()
-            url = local_container.url_of(container, local_container.place_of(spec).engine)
-            seconds = local_container.settings_of(spec).start_timeout
+            url = shape.url_of(container, _address(spec))
+            seconds = shape.settings_of(spec).start_timeout
             verify.ready(url, plan.image, seconds, lambda: _why_dead(container))
             prove(url, {})
         except DeployError as error:
@@ -155,8 +155,16 @@ class Local:
 TARGET = Local()
 
 
+def _address(spec: Spec) -> str | None:
+    return shape.place_of(spec).engine
+
+
+def _client(spec: Spec) -> docker.DockerClient:
+    return engine.connect(_address(spec))
+
+
 def _all(client: docker.DockerClient, spec: Spec) -> list[Container]:
-    labels = [f"{key}={value}" for key, value in local_container.labels_of(spec).items()]
+    labels = [f"{key}={value}" for key, value in shape.labels_of(spec).items()]
     found: list[Container] = client.containers.list(all=True, filters={"label": labels})
     return found
 
@@ -164,18 +172,16 @@ def _all(client: docker.DockerClient, spec: Spec) -> list[Container]:
 def _find(client: docker.DockerClient, spec: Spec) -> Container | None:
     """Return the container that serves, or that served when a deploy was killed half-way."""
     every = {str(container.name): container for container in _all(client, spec)}
-    return every.get(local_container.name_of(spec)) or every.get(
-        local_container.name_of(spec) + BEFORE
-    )
+    return every.get(shape.name_of(spec)) or every.get(shape.name_of(spec) + BEFORE)
 
 
 def _mend(client: docker.DockerClient, spec: Spec) -> None:
     """Put right what a deploy that was killed half-way left: one container, under its own name."""
     every = {str(container.name): container for container in _all(client, spec)}
-    before = every.pop(local_container.name_of(spec) + BEFORE, None)
-    current = every.pop(local_container.name_of(spec), None)
+    before = every.pop(shape.name_of(spec) + BEFORE, None)
+    current = every.pop(shape.name_of(spec), None)
     if before is not None and current is None:
-        before.rename(local_container.name_of(spec))
+        before.rename(shape.name_of(spec))
     elif before is not None:
         before.remove(force=True)
     for leftover in every.values():
