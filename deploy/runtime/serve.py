@@ -34,7 +34,7 @@ SCORERS = {
 
 
 def main() -> int:
-    """Serve until SIGTERM; return the exit status."""
+    """Serve until SIGTERM; return the exit status of a start that failed."""
     try:
         config = settings.read(os.environ)
         about = json.loads((HOME / "about.json").read_text(encoding="utf-8"))
@@ -49,7 +49,11 @@ def main() -> int:
             print(f"cannot start: {line}", file=sys.stderr, flush=True)
         return EX_CONFIG
     _serve(scorer, about, config)
-    return 0
+    # A request that outlived the grace period may still wait in a thread of promptflow's,
+    # and the interpreter would wait for that thread.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _load(about: dict[str, object], found: dict[str, dict[str, object]]) -> Scorer:
@@ -73,9 +77,10 @@ def _log_to_stderr(level: str) -> None:
 
 def _serve(scorer: Scorer, about: dict[str, object], config: settings.Settings) -> None:
     application = app.create(scorer, about, config.body_limit)
-    # uvicorn drains on SIGTERM and then sends the signal to itself again, which would end this
+    # uvicorn drains on these signals and then sends them to itself again, which would end this
     # process as killed.
-    signal.signal(signal.SIGTERM, lambda *_: None)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -136,6 +137,24 @@ def test_sigterm_drains(
         statuses = [future.result().status_code for future in futures]
     assert statuses == [200] * 8
     assert running.exit_status() == 0
+
+
+@pytest.mark.parametrize("name", ["triage", "extract"])
+def test_sigterm_ends_after_the_grace_period_whatever_still_runs(
+    name: str, start: Start, variables: dict[str, str], model: ModelServer
+) -> None:
+    running = start(built(name)[1], **variables, SERVE_GRACE="1")
+    model.gate = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(running.post, sample(name))
+        _until(lambda: len(model.requests) == 1)
+        begin = time.monotonic()
+        running.container.kill("SIGTERM")
+        assert running.exit_status() == 0
+        # The model would have kept it for 30 s.
+        assert 1 <= time.monotonic() - begin < 10
+        model.gate.set()
+        future.exception()
 
 
 @pytest.mark.parametrize("name", WITH_MODEL)
