@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from invoke.context import Context
+from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from deploy import cli
 
 ROOT = Path(__file__).parent
-Result = TypeVar("Result")
+FLOW = "one flow; without it, every flow of the environment"
+ENV = "an environment of environments.yaml (default: local)"
 
 
 def _project() -> Any:
@@ -25,22 +26,6 @@ def _specs(flow: str | None, env: str) -> Any:
     from deploy import config
 
     return config.load_specs(_project(), env, flow)
-
-
-def _each(flow: str | None, env: str, action: Callable[[Any], Result]) -> list[Result]:
-    """Do `action` for every spec, whichever fail; then tell all failures."""
-    from deploy.errors import DeployError
-
-    results: list[Result] = []
-    problems: list[Any] = []
-    for spec in _specs(flow, env):
-        try:
-            results.append(action(spec))
-        except DeployError as error:
-            problems += error.problems
-    if problems:
-        raise DeployError.of(problems)
-    return results
 
 
 @task
@@ -61,8 +46,13 @@ def doctor(c: Context, json: bool = False) -> None:
     """Check each requirement on this machine, and name the next command for what is missing."""
     from deploy import console, doctor
 
-    findings = [vars(finding) for finding in doctor.examine(_project())]
-    console.as_json(findings) if json else console.table(findings)
+    findings = doctor.examine(_project())
+    rows = [vars(finding) for finding in findings]
+    console.as_json(rows) if json else console.table(
+        rows, ("requirement", "found", "detail", "next")
+    )
+    if any(finding.needed and not finding.found for finding in findings):
+        raise Exit(code=1)
 
 
 @task(help={"json": "print JSON"})
@@ -75,7 +65,7 @@ def flows(c: Context, json: bool = False) -> None:
     console.as_json(rows) if json else console.table(rows)
 
 
-@task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
+@task(help={"flow": FLOW, "env": ENV, "json": "print JSON"})
 @cli.sentences
 def config(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Show the complete configuration, secrets redacted, and where each value came from."""
@@ -92,7 +82,7 @@ def config(c: Context, flow: str | None = None, env: str = "local", json: bool =
         )
 
 
-@task(help={"flow": "one flow; all without it"})
+@task(help={"flow": FLOW})
 @cli.sentences
 def lock(c: Context, flow: str | None = None) -> None:
     """Write requirements.lock (with hashes) from requirements.txt."""
@@ -113,7 +103,7 @@ def base(c: Context, refresh: bool = False) -> None:
     print(get(engine.connect(), settings, ROOT).reference)
 
 
-@task(help={"flow": "one flow", "env": "only flows of this environment", "json": "print JSON"})
+@task(help={"flow": FLOW, "env": "only flows of this environment", "json": "print JSON"})
 @cli.sentences
 def build(c: Context, flow: str | None = None, env: str | None = None, json: bool = False) -> None:
     """Build the image of each flow; what is unchanged is not built again."""
@@ -130,8 +120,8 @@ def build(c: Context, flow: str | None = None, env: str | None = None, json: boo
 
 @task(
     help={
-        "flow": "one flow",
-        "env": "the environment",
+        "flow": FLOW,
+        "env": ENV,
         "plan": "only show what would change",
         "json": "print JSON",
     }
@@ -145,70 +135,69 @@ def deploy(
 
     project = _project()
     if plan:
-        plans = _each(flow, env, lambda spec: pipeline.plan(project, spec))
+        plans = cli.each(_specs(flow, env), lambda spec: pipeline.plan(project, spec))
         steps = [
-            {"flow": p.spec.flow.name, **pipeline.as_data(step)} for p in plans for step in p.steps
+            {"flow": p.spec.flow.name, **pipeline.as_data(step)}
+            for p in plans.results
+            for step in p.steps
         ]
         console.as_json(steps) if json else console.table(steps)
+        plans.finish()
         return
-    rows = [
-        pipeline.as_data(d) for d in _each(flow, env, lambda spec: pipeline.deploy(project, spec))
-    ]
-    if json:
-        console.as_json(rows)
-    else:
-        console.table(
-            [
-                {k: row[k] for k in ("flow", "environment", "target", "state", "tag", "url")}
-                for row in rows
-            ]
-        )
+    done = cli.each(_specs(flow, env), lambda spec: pipeline.deploy(project, spec))
+    rows = [pipeline.as_data(deployment) for deployment in done.results]
+    shown = ("flow", "environment", "target", "state", "tag", "url")
+    console.as_json(rows) if json else console.table(rows, shown)
+    done.finish()
 
 
-@task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
+@task(help={"flow": FLOW, "env": ENV, "json": "print JSON"})
 @cli.sentences
 def smoke(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Score each flow's sample against what is deployed, and judge the answer."""
     from deploy import console, pipeline, verify
 
-    for spec in _specs(flow, env):
-        url, answer = pipeline.prove(spec)
-        if json:
-            console.as_json({"flow": spec.flow.name, "url": url, "answer": answer})
-            continue
-        console.as_json(answer)
-        print(f"\nIt runs at {url}\nTry it:  {verify.curl(url, spec)}")
+    done = cli.each(_specs(flow, env), lambda spec: (spec, *pipeline.prove(spec)))
+    rows = [{"flow": s.flow.name, "url": url, "answer": answer} for s, url, answer in done.results]
+    if json:
+        console.as_json(rows)
+    else:
+        for spec, url, answer in done.results:
+            console.as_json(answer)
+            print(f"\nIt runs at {url}\nTry it:  {verify.curl(url, spec)}")
+    done.finish()
 
 
-@task(help={"flow": "one flow", "env": "the environment", "tail": "how many lines"})
+@task(help={"flow": FLOW, "env": ENV, "tail": "how many lines"})
 @cli.sentences
-def logs(c: Context, flow: str | None = None, env: str = "local", tail: int = 100) -> None:
+def logs(c: Context, flow: str | None = None, env: str = "local", tail: str = "100") -> None:
     """Print the last lines of what is deployed."""
     from deploy import pipeline
 
     specs = _specs(flow, env)
     # Of all flows those that run; the one that is asked for must.
     for spec in specs if flow else [spec for spec in specs if pipeline.status(spec)]:
-        for line in pipeline.logs(spec, tail):
+        for line in pipeline.logs(spec, cli.count("--tail", tail)):
             print(line if flow else f"{spec.flow.name}: {line}")
 
 
-@task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
+@task(help={"flow": FLOW, "env": ENV, "json": "print JSON"})
 @cli.sentences
 def status(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Show what runs: state, URL, image tag, commit, since when."""
     from deploy import console, pipeline
 
     found = [(spec, pipeline.status(spec)) for spec in _specs(flow, env)]
-    rows = [pipeline.as_data(d) or {"flow": s.flow.name, "state": "not deployed"} for s, d in found]
+    rows = [pipeline.as_data(d) or pipeline.nothing_deployed(s) for s, d in found]
     if json:
         console.as_json(rows)
-    else:
-        keys = ("flow", "environment", "target", "state", "tag", "commit", "created", "url")
-        console.table([{key: row.get(key) for key in keys} for row in rows])
+        return
+    keys = ("flow", "environment", "target", "state", "tag", "commit", "created", "url")
+    short = {"commit": 7, "created": len("2026-01-01T00:00:00")}
+    console.table([{k: str(r.get(k, ""))[: short.get(k)] for k in keys} for r in rows])
 
 
-@task(help={"flow": "one flow", "env": "the environment", "json": "print JSON"})
+@task(help={"flow": FLOW, "env": ENV, "json": "print JSON"})
 @cli.sentences
 def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Remove what was deployed, and nothing else."""
@@ -220,7 +209,7 @@ def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool 
     if json:
         console.as_json(steps)
     elif steps:
-        console.table([{"action": s["action"], "what": s["what"]} for s in steps])
+        console.table(steps, ("flow", "action", "what"))
     else:
         print("nothing was deployed")
 

@@ -80,9 +80,6 @@ def ensure(client: docker.DockerClient, settings: ImageSettings, root: Path) -> 
             raise DeployError(
                 f"base image {wanted}", what, "correct image.base, or log in"
             ) from None
-        console.note(
-            "base", "that image cannot be had here: making one from Debian packages instead"
-        )
         return _make(client, settings)
     reference = _digest(image, wanted)
     if not settings.base and not pinned:
@@ -107,10 +104,11 @@ def refresh(client: docker.DockerClient, settings: ImageSettings, root: Path) ->
 def _make(client: docker.DockerClient, settings: ImageSettings) -> Base:
     suite = SUITES.get(settings.python)
     if suite is None:
-        what = f"no Debian release carries Python {settings.python}"
+        what = f"it cannot be pulled, and no Debian release carries Python {settings.python}"
         carried = " or ".join(SUITES)
         hint = f"set image.python to {carried}, or image.base to an image that can be pulled"
         raise DeployError("base image", what, hint)
+    console.note("base", "no registry has it here: making one from Debian packages instead")
     setup.ensure_bootstrap()
     with tempfile.TemporaryDirectory() as folder:
         archive = Path(folder) / "root.tar"

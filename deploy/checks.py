@@ -27,10 +27,10 @@ def connection(document: Document, name: str, declaration: Any, problems: list[P
 
 def secrets_in(document: Document) -> list[Problem]:
     """Return a problem for each text that looks like a secret; none quotes it."""
-    hint = "put the value into .env, name its variable here, and replace it: it is known now"
+    hint = "put the value into .env, name its variable here, and rotate it"
     return [
         Problem(
-            document.where(keys), f"this looks like {kind}; secrets do not belong into files", hint
+            document.where(keys), f"this looks like {kind}; secrets do not belong in files", hint
         )
         for keys, text in document.texts()
         if (kind := secrets.recognise(text))
@@ -48,7 +48,7 @@ def sample(document: Document, sample: Path) -> list[Problem]:
         ]
     except ValueError as error:
         line = getattr(error, "lineno", 1)
-        return [Problem(f"{show(sample)}:{line}", f"this is not JSON: {error}", "mend it")]
+        return [Problem(f"{show(sample)}:{line}", f"this is not JSON: {error}", "correct it")]
     if not isinstance(content, dict):
         return [Problem(f"{show(sample)}:1", "a JSON object with the flow's inputs is expected")]
     return []

@@ -5,13 +5,17 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from invoke.context import Context
 from invoke.exceptions import Exit
 
+from deploy.errors import DeployError, Problem
+
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
@@ -25,8 +29,6 @@ def sentences(body: Callable[..., Result]) -> Callable[..., Result]:
         except Exit:
             raise
         except Exception as error:
-            from deploy.errors import DeployError
-
             if os.environ.get("FLOW_DEBUG"):
                 raise
             if isinstance(error, DeployError):
@@ -37,6 +39,37 @@ def sentences(body: Callable[..., Result]) -> Callable[..., Result]:
             raise Exit(f"{type(error).__name__}: {error}\n  → {hint}", 1) from None
 
     return wrapped
+
+
+@dataclass
+class Outcome(Generic[Result]):
+    """What came of doing a thing for several flows: one that fails does not keep the others."""
+
+    results: list[Result] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def finish(self) -> None:
+        """Raise one `DeployError` with all that went wrong, if anything did."""
+        if self.problems:
+            raise DeployError.of(self.problems)
+
+
+def each(items: Iterable[Item], action: Callable[[Item], Result]) -> Outcome[Result]:
+    """Do `action` for every one of `items`, whichever fail."""
+    outcome: Outcome[Result] = Outcome()
+    for item in items:
+        try:
+            outcome.results.append(action(item))
+        except DeployError as error:
+            outcome.problems += error.problems
+    return outcome
+
+
+def count(option: str, text: str) -> int:
+    """Return `text` as a whole number above 0. Raises `DeployError`."""
+    if not text.isdecimal() or int(text) < 1:
+        raise DeployError(option, f"{text!r} is no whole number above 0")
+    return int(text)
 
 
 def run(c: Context, *commands: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
+from dotenv.parser import parse_stream
 
 from deploy import checks, documents, kinds, targets
 from deploy.documents import Document, KeyPath, show
@@ -24,6 +26,8 @@ from deploy.validation import check, nearest
 ENVIRONMENTS = "environments.yaml"
 DEPLOY = "deploy.yaml"
 NAME = re.compile(r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")
+# Variables that the container cannot start without, or not as it was tested.
+IMAGE_VARIABLES = {"PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LD_PRELOAD"}
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CONNECTION_STRING)$")
 
 
@@ -42,8 +46,23 @@ class Project:
 
 def open_project(root: Path) -> Project:
     """Return the project in `root`."""
-    env_file = {k: v for k, v in dotenv_values(root / ".env").items() if v is not None}
-    return Project(root.resolve(), {**env_file, **os.environ})
+    return Project(root.resolve(), {**_env_file(root / ".env"), **os.environ})
+
+
+def _env_file(path: Path) -> dict[str, str]:
+    """Return the variables in .env. Raises `DeployError` for a line that is none; quotes none."""
+    if not path.exists():
+        return {}
+    text = path.read_text(encoding="utf-8")
+    problems = [
+        Problem(f"{show(path)}:{b.original.line}", "this line cannot be read", "write NAME=value")
+        for b in parse_stream(io.StringIO(text))
+        if b.error
+    ]
+    if problems:
+        raise DeployError.of(problems)
+    values = dotenv_values(stream=io.StringIO(text))
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def flow_names(project: Project) -> list[str]:
@@ -82,6 +101,9 @@ def load_specs(project: Project, environment: str, only: str | None = None) -> l
         what = f"the flow {only} has no environment {environment}"
         raise DeployError(where, what, nearest(environment, flows[0].environments))
     chosen = [flow.name for flow in flows if environment in flow.environments]
+    if not chosen:
+        what = "no flow has this environment"
+        raise DeployError(f"--env {environment}", what, f"add it to a flow's {DEPLOY}")
     return _collect([lambda n=n: load_spec(project, n, environment) for n in chosen])
 
 
@@ -101,13 +123,9 @@ def load_spec(project: Project, name: str, environment: str) -> Spec:
                 variables[variable] = project.environ[variable]
                 hidden |= {variable} if secret else set()
     for variable in settings.env.secret:
-        if not project.environ.get(variable):
-            where = document.where(("environments", environment, "env", "secret"))
-            raise DeployError(
-                where, f"the variable {variable} is not set", "set it, or put it into .env"
-            )
-        variables[variable] = project.environ[variable]
         hidden.add(variable)
+        if project.environ.get(variable):
+            variables[variable] = project.environ[variable]
     return Spec(
         project=project.name,
         flow=flow,
@@ -117,6 +135,7 @@ def load_spec(project: Project, name: str, environment: str) -> Spec:
         place=place,
         variables=variables,
         secrets=frozenset(hidden),
+        missing=tuple(name for name in settings.env.secret if name not in variables),
         origins=origins(
             document,
             documents.load(project.root / ENVIRONMENTS),
@@ -217,8 +236,10 @@ def _settings(
         return None
     settings = check(targets.get(name).Settings, data, document, at, problems)
     for variable in settings.env.clear if settings else ():
+        where = document.where((*at, "env", "clear", variable))
+        if variable in IMAGE_VARIABLES:
+            problems.append(Problem(where, "the image sets this itself", "leave it out"))
         if _SECRET_NAME.search(variable):
-            where = document.where((*at, "env", "clear", variable))
             hint = "put the value into .env, and the name under env.secret"
             problems.append(
                 Problem(where, "this is the name of a secret; it may not be written here", hint)

@@ -36,8 +36,9 @@ def phase(name: str, what: str) -> Iterator[None]:
     start = time.monotonic()
     try:
         yield
-    except BaseException:
-        print(f"{_prefix}{name:<9} {what} … failed", file=sys.stderr, flush=True)
+    except BaseException as error:
+        end = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        print(f"{_prefix}{name:<9} {what} … {end}", file=sys.stderr, flush=True)
         raise
     print(
         f"{_prefix}{name:<9} {what}  {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True
@@ -49,11 +50,11 @@ def note(name: str, what: str) -> None:
     print(f"{_prefix}{name:<9} {what}", file=sys.stderr, flush=True)
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Print `rows` as aligned columns, headed by the keys of the first."""
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Print `rows` as aligned columns, those of `columns` or all of the first row."""
     if not rows:
         return
-    heads = list(rows[0])
+    heads = list(columns or rows[0])
     cells = [heads, *[[_cell(row[head]) for head in heads] for row in rows]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
     for row in cells:
@@ -70,4 +71,8 @@ def as_json(value: Any) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, dict):
+        return ", ".join(f"{key}: {_cell(inner)}" for key, inner in value.items()) or "-"
+    if isinstance(value, list):
+        return ", ".join(_cell(inner) for inner in value) or "-"
     return "-" if value in (None, "") else str(value)

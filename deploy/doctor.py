@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 from deploy import base, config, engine, locks
 from deploy.config import Project
 from deploy.errors import DeployError
-from deploy.model import ImageSettings
+from deploy.model import Flow, ImageSettings, Spec
 from deploy.runtime import connections
 
 ENOUGH_GIB = 5
@@ -25,6 +26,7 @@ class Finding:
     found: bool
     detail: str
     next: str = ""
+    needed: bool = True
 
 
 def examine(project: Project) -> list[Finding]:
@@ -64,7 +66,7 @@ def _engine(project: Project) -> list[Finding]:
     ready = found.reference if found else "not there yet: the first build gets it"
     return [
         Finding("Docker engine", True, f"{version['Version']} on {engine.native_platform(client)}"),
-        Finding("base image", found is not None, ready, "" if found else "inv base"),
+        Finding("base image", found is not None, ready, "" if found else "inv base", needed=False),
     ]
 
 
@@ -94,7 +96,9 @@ def _configuration(project: Project) -> Finding:
     except DeployError as error:
         first = error.problems[0]
         more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
-        return Finding("configuration", False, f"{first.where}: {first.what}{more}", "inv flows")
+        return Finding(
+            "configuration", False, f"{first.where}: {first.what}{more}", "edit that file"
+        )
     return Finding("configuration", True, f"{len(flows)} flows")
 
 
@@ -123,6 +127,8 @@ def _flows(project: Project) -> list[Finding]:
         for declaration in flow.connections.values()
         for variable in connections.variables(declaration)
     }
+    for spec in _specs(project, flows):
+        named |= set(spec.settings.env.secret)
     for variable in sorted(named):
         given = bool(project.environ.get(variable))
         source = "environment" if variable in os.environ else ".env"
@@ -132,6 +138,17 @@ def _flows(project: Project) -> list[Finding]:
                 given,
                 f"from {source}" if given else "not set",
                 "" if given else f"echo '{variable}=…' >> .env",
+                needed=False,
             )
         )
     return findings
+
+
+def _specs(project: Project, flows: list[Flow]) -> list[Spec]:
+    """Return the specs that can be had; those of another machine's environments may not."""
+    found = []
+    for flow in flows:
+        for environment in flow.environments:
+            with contextlib.suppress(DeployError):
+                found.append(config.load_spec(project, flow.name, environment))
+    return found

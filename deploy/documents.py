@@ -64,9 +64,9 @@ def load(path: Path) -> Document:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         what = " ".join((error.problem or "this is not YAML").split())
-        raise DeployError(f"{show(path)}:{line}", what, "mend the YAML") from None
+        raise DeployError(f"{show(path)}:{line}", what, "correct the YAML") from None
     except YAMLError as error:
-        raise DeployError(show(path), f"this is not YAML: {error}", "mend the YAML") from None
+        raise DeployError(show(path), f"this is not YAML: {error}", "correct the YAML") from None
     if not isinstance(nodes, CommentedMap):
         kind = "empty" if nodes is None else f"a {_yaml_type(nodes)}"
         what = f"a mapping of keys and values is expected, this is {kind}"

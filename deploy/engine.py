@@ -63,6 +63,8 @@ def explained(doing: str) -> Iterator[None]:
         yield
     except docker.errors.APIError as error:
         text = " ".join(str(error.explanation or error).split())
+        # The engine's advice is to remove the other container, which is another deploy's.
+        text = text.partition(" You have to remove")[0]
         raise DeployError("Docker", f"{doing}: {text}", _hint(text)) from None
     except docker.errors.DockerException as error:
         raise DeployError("Docker", f"{doing}: {error}", _hint(str(error))) from None
@@ -103,6 +105,8 @@ def _hint(text: str) -> str:
         )
     if "port is already allocated" in text or "address already in use" in text:
         return "another program has the port: stop it, or set another `port` in deploy.yaml"
+    if "is already in use by container" in text:
+        return "another deploy of this flow is under way: wait for it, then try again"
     if "No such image" in text:
         return "`inv build` makes it again"
     return ""

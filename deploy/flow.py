@@ -76,7 +76,7 @@ def check_syntax(flow: Flow, tree: dict[str, Path]) -> None:
         except SyntaxError as error:
             where = f"{show(path)}:{error.lineno or 1}"
             problems.append(
-                Problem(where, f"Python cannot read this: {error.msg}", "mend the syntax")
+                Problem(where, f"Python cannot read this: {error.msg}", "correct the syntax")
             )
         except ValueError as error:
             problems.append(Problem(show(path), f"Python cannot read this: {error}"))
@@ -100,6 +100,21 @@ def check_connections(flow: Flow) -> None:
     ]
     if problems:
         raise DeployError.of(problems)
+
+
+def check_packages(flow: Flow, lock: str) -> None:
+    """Raise `DeployError` where the lock lacks a package that serving this kind of flow needs."""
+    needed = ["promptflow-core"]
+    if flow.kind == "dag":
+        nodes = documents.load(flow.folder / flow.entry).texts()
+        if any(keys[-1] == "type" and text in ("llm", "prompt") for keys, text in nodes):
+            needed.append("promptflow-tools")
+    for name in needed:
+        if f"\n{name}==" not in f"\n{lock}":
+            where = show(flow.folder / locks.REQUIREMENTS)
+            what = f"this flow cannot run without {name}"
+            hint = f"add {name}, then `inv lock --flow {flow.name}`"
+            raise DeployError(where, what, hint)
 
 
 def pack(

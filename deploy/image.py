@@ -96,7 +96,7 @@ def check(definition: Flow, root: Path) -> None:
     tree = flow.files(definition, root)
     flow.check_syntax(definition, tree)
     flow.check_connections(definition)
-    locks.read(definition)
+    flow.check_packages(definition, locks.read(definition))
 
 
 def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
@@ -153,9 +153,17 @@ def commit(root: Path) -> str:
 
     Empty outside of git.
     """
+    head = _git(root, "rev-parse", "HEAD")
+    # Files that git does not know count too: the flow may be one of them.
+    return f"{head}-dirty" if head and _git(root, "status", "--porcelain") else head
+
+
+def _git(root: Path, *arguments: str) -> str:
+    """Return what git prints; nothing where there is no git, or no repository."""
     try:
-        command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""
@@ -201,12 +209,7 @@ def _labels(made_of: Inputs, root: Path) -> dict[str, str]:
 
 def _source(root: Path) -> str:
     """Return the address of the git remote without any credentials in it."""
-    try:
-        command = ["git", "config", "--get", "remote.origin.url"]
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return ""
-    address = done.stdout.strip()
+    address = _git(root, "config", "--get", "remote.origin.url")
     scheme, separator, rest = address.partition("://")
     if not separator:
         # A path of this machine is nobody's business; `git@host:owner/name` is an address.

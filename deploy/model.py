@@ -43,7 +43,8 @@ class Spec:
     """One flow in one environment, validated and complete.
 
     `settings` and `place` are the target's own types: how the flow runs there, and where there is.
-    `variables` go to the container; `secrets` names those that may not be shown. `origins` tells
+    `variables` go to the container; `missing` are variables under env.secret that are not
+    set. `secrets` names those that may not be shown. `origins` tells
     for each key path the file and line, or the default, that it came from.
     """
 
@@ -55,6 +56,7 @@ class Spec:
     place: Any
     variables: Mapping[str, str]
     secrets: frozenset[str]
+    missing: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
 
     @property

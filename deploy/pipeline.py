@@ -83,6 +83,16 @@ def lock(flows: list[Flow]) -> list[Path]:
     return written
 
 
+def nothing_deployed(spec: Spec) -> dict[str, str]:
+    """Return the row of a status table for what does not run."""
+    return {
+        "flow": spec.flow.name,
+        "environment": spec.environment,
+        "target": spec.target,
+        "state": "not deployed",
+    }
+
+
 def as_data(value: Any) -> Any:
     """Return a noun of `model` as plain data for JSON."""
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
@@ -105,10 +115,8 @@ def _row(project: Project, flow: Flow) -> dict[str, Any]:
     return {
         "flow": flow.name,
         "kind": flow.kind,
-        "environments": ", ".join(
-            f"{name}: {target}" for name, target in flow.environments.items()
-        ),
-        "connections": ", ".join(flow.connections),
+        "environments": dict(flow.environments),
+        "connections": list(flow.connections),
         "tag": tag,
         "built": built,
     }

@@ -53,9 +53,7 @@ def run(
             container.start()
             status = _wait(container, doing)
             if status:
-                raise DeployError(
-                    doing, f"it ended with status {status}:\n{engine.log_tail(container)}"
-                )
+                raise DeployError(doing, f"it failed:\n{engine.log_tail(container)}")
             chunks, _ = container.get_archive(output)
             return b"".join(chunks)
         finally:

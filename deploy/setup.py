@@ -63,7 +63,7 @@ def install(*packages: str) -> None:
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             last = " ".join((done.stderr or done.stdout).strip().splitlines()[-2:])
-            raise DeployError(" ".join(command), last or "it failed", "mend apt, then try again")
+            raise DeployError(" ".join(command), last or "it failed", "repair apt, then try again")
 
 
 def _can_install() -> bool:

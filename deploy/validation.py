@@ -14,7 +14,7 @@ from deploy.errors import Problem
 Model = TypeVar("Model", bound=BaseModel)
 
 _WANTED = {
-    "string_type": "a text",
+    "string_type": "a string",
     "int_type": "a whole number",
     "float_type": "a number",
     "bool_type": "true or false",
@@ -22,6 +22,12 @@ _WANTED = {
     "dict_type": "a mapping",
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
+}
+_LIMITS = {
+    "less_than_equal": "up to",
+    "greater_than_equal": "from",
+    "less_than": "below",
+    "greater_than": "above",
 }
 
 
@@ -40,7 +46,9 @@ def check(
             keys = (*at, *_keys(detail["loc"], data))
             # A union reports each of its branches: the first says enough.
             found.setdefault(keys, _problem(model, data, dict(detail), document, keys, at))
-        problems.extend(found[keys] for keys in sorted(found, key=document.line))
+        # A branch of a union that fits less well complains about the whole: its parts say more.
+        deepest = [k for k in found if not any(o != k and o[: len(k)] == k for o in found)]
+        problems.extend(found[keys] for keys in sorted(deepest, key=document.line))
         return None
 
 
@@ -64,7 +72,7 @@ def _keys(location: tuple[str | int, ...], data: Any) -> KeyPath:
             data = data[part]
         elif isinstance(data, list) and isinstance(part, int) and part < len(data):
             data = data[part]
-        elif part != location[-1] or not isinstance(data, dict):
+        elif part != location[-1] or not isinstance(data, dict) or "[" in str(part):
             continue
         keys.append(part)
     return tuple(keys)
@@ -88,7 +96,9 @@ def _problem(
         return Problem(document.where(keys[:-1]), f"the key {keys[-1]} is missing", "add it")
     if kind in _WANTED:
         value = detail["input"]
-        hint = f'quote it: "{value}"' if kind == "string_type" and _is_scalar(value) else ""
+        hint = ""
+        if kind == "string_type" and isinstance(value, (bool, int, float)):
+            hint = f'quote it: "{str(value).lower()}"'
         return Problem(where, f"{_WANTED[kind]} is expected, not {_name(value)}", hint)
     if kind == "literal_error":
         choices = _known_literals(detail["ctx"]["expected"])
@@ -98,14 +108,13 @@ def _problem(
                 where, f"{value!r} is not one of the known values", nearest(value, choices)
             )
         hint = f'quote it: "{value}"' if str(value) in choices else f"known: {', '.join(choices)}"
-        return Problem(where, f"a text is expected, not {_name(value)}", hint)
+        return Problem(where, f"a string is expected, not {_name(value)}", hint)
+    if kind in _LIMITS:
+        limit = next(iter(detail["ctx"].values()))
+        return Problem(where, f"a number {_LIMITS[kind]} {limit} is expected")
     if kind == "value_error":
         return Problem(where, str(detail["ctx"]["error"]))
     return Problem(where, detail["msg"][:1].lower() + detail["msg"][1:])
-
-
-def _is_scalar(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _name(value: object) -> str:
@@ -115,7 +124,7 @@ def _name(value: object) -> str:
         return "true or false"
     if isinstance(value, (int, float)):
         return f"the number {value}"
-    for kind, name in ((str, "a text"), (list, "a list"), (dict, "a mapping")):
+    for kind, name in ((str, "a string"), (list, "a list"), (dict, "a mapping")):
         if isinstance(value, kind):
             return name
     return "this"

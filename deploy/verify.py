@@ -61,7 +61,8 @@ def score_sample(spec: Spec, url: str, headers: Mapping[str, str] | None = None)
     Raises `DeployError` where it is rejected, or not as expected.
     """
     sample = json.loads(spec.flow.sample.read_text(encoding="utf-8"))
-    answer = score(url, sample, show(spec.flow.sample), headers)
+    hint = f"`inv logs --flow {spec.flow.name} --env {spec.environment}`"
+    answer = score(url, sample, show(spec.flow.sample), headers, hint)
     problems = judge(answer, spec.flow.expect)
     if problems:
         found = "; ".join(problems)
@@ -70,7 +71,9 @@ def score_sample(spec: Spec, url: str, headers: Mapping[str, str] | None = None)
     return answer
 
 
-def score(url: str, body: Any, source: str, headers: Mapping[str, str] | None = None) -> Any:
+def score(
+    url: str, body: Any, source: str, headers: Mapping[str, str] | None = None, hint: str = ""
+) -> Any:
     """POST `body` to `url`/score and return the answer.
 
     `source` says in messages where the body is from.
@@ -91,7 +94,7 @@ def score(url: str, body: Any, source: str, headers: Mapping[str, str] | None = 
             raise DeployError(
                 source, f"the flow rejects it: {text}", "correct the sample, or the flow's inputs"
             )
-        raise DeployError(f"{url}/score", f"status {response.status_code}: {text}")
+        raise DeployError(f"{url}/score", f"status {response.status_code}: {text}", hint)
     return response.json()
 
 

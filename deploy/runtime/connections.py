@@ -181,7 +181,7 @@ def _authenticate(
         value["auth_mode"] = "meid_token"
         return []
     if not key:
-        instead = ", or run where a managed identity is at hand" if kind.identity else ""
+        instead = ", or run with a managed identity" if kind.identity else ""
         missing.append(f"set {source or kind.secret.upper()} (its {kind.secret}){instead}")
     value[kind.secret] = key
     return [kind.secret]

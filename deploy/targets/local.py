@@ -31,9 +31,10 @@ class Local:
 
     def check(self, spec: Spec) -> None:
         # The container would name them too, but only once it is built.
-        problems = resolve(spec.flow.connections, spec.variables).problems
-        if problems:
-            raise DeployError(spec.name, "; ".join(problems), "put it into .env (see .env.example)")
+        missing = [f"set {name} (env.secret)" for name in spec.missing]
+        missing += resolve(spec.flow.connections, spec.variables).problems
+        if missing:
+            raise DeployError(spec.name, "; ".join(missing), "in .env (see .env.example)")
 
     def plan(self, spec: Spec, image: Image) -> Plan:
         client = _client(spec)
@@ -44,7 +45,7 @@ class Local:
             if current is None:
                 return Plan(spec, image, (Step("create", what, "", after, "none is there"),))
             tag = current.labels.get(f"{shape.LABEL}.tag", "?")
-            before = f"{tag} ({current.attrs['Image'][7:19]})"
+            before = f"{spec.flow.name}:{tag} ({current.attrs['Image'][7:19]})"
             reasons = shape.differences(current, spec, image)
         if not reasons:
             return Plan(spec, image, (Step("keep", what, before, after, "it runs already"),))
@@ -72,13 +73,11 @@ class Local:
             if container is None:
                 return None
             url = shape.url_of(container, _address(spec))
-            running = container.status == "running"
-            state = ("healthy" if verify.healthy(url) else "unhealthy") if running else "stopped"
             return Deployment(
                 flow=spec.flow.name,
                 environment=spec.environment,
                 target="local",
-                state=state,
+                state=shape.state_of(container, spec),
                 url=url,
                 auth="none",
                 image_id=str(container.attrs["Image"]),
@@ -117,7 +116,14 @@ class Local:
         """
         spec = plan.spec
         port = shape.settings_of(spec).port or shape.host_port(current)
-        candidate = self._start(client, plan, 0, prove, suffix=CANDIDATE)
+        moves = port != shape.host_port(current)
+        candidate = self._start(client, plan, port if moves else 0, prove, suffix=CANDIDATE)
+        if moves:
+            current.stop(timeout=STOP_SECONDS)
+            current.remove(force=True)
+            candidate.rename(shape.name_of(spec))
+            return
+        # It has proved itself; the port can only be had by a container that is created with it.
         candidate.remove(force=True)
         current.stop(timeout=STOP_SECONDS)
         current.rename(shape.name_of(spec) + BEFORE)
@@ -207,5 +213,7 @@ def _why_dead(container: Container) -> str:
     if container.status in ("created", "running"):
         return ""
     state = container.attrs["State"]
+    if "exec format error" in engine.log_tail(container, 2):
+        return "the image is for another platform than this engine's (image.platform)"
     memory = " (it needed more memory than its limit)" if state.get("OOMKilled") else ""
     return f"the container ended with status {state['ExitCode']}{memory}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from datetime import datetime, timezone
 from typing import Annotated, Any, cast
 from urllib.parse import urlsplit
 
@@ -84,6 +85,17 @@ def create(client: docker.DockerClient, plan: Plan, port: int, suffix: str) -> C
         extra_hosts={"host.docker.internal": "host-gateway"},
         detach=True,
     )
+
+
+def state_of(container: Container, spec: Spec) -> str:
+    """Return healthy, starting, unhealthy or stopped."""
+    if container.status != "running":
+        return "stopped"
+    if verify.healthy(url_of(container, place_of(spec).engine)):
+        return "healthy"
+    started = datetime.fromisoformat(container.attrs["State"]["StartedAt"][:19] + "+00:00")
+    age = (datetime.now(timezone.utc) - started).total_seconds()
+    return "starting" if age < settings_of(spec).start_timeout else "unhealthy"
 
 
 def differences(container: Container, spec: Spec, image: Image) -> list[str]:

@@ -163,8 +163,7 @@ def test_missing_variables_are_named_at_start(name: str, start: Start) -> None:
     assert running.exit_status() == 78
     assert running.logs() == (
         "cannot start: connection open_ai_connection: set AZURE_OPENAI_ENDPOINT (its api_base)\n"
-        "cannot start: connection open_ai_connection: set AZURE_OPENAI_API_KEY (its api_key), or run "
-        "where a managed identity is at hand\n"
+        "cannot start: connection open_ai_connection: set AZURE_OPENAI_API_KEY (its api_key), or run with a managed identity\n"
     )
 
 

@@ -256,7 +256,7 @@ def test_connection_values_reach_the_flow_and_only_it(
     write(project, "deploy.yaml", projects.DEPLOY + CONNECTION)
     assert refusal(project) == (
         "hello in local: connection store: set STORE_URL (its url); connection store: set STORE_TOKEN "
-        "(its token)\n  → put it into .env (see .env.example)"
+        "(its token)\n  → in .env (see .env.example)"
     )
     (project.root / ".env").write_text("STORE_URL=https://a\nSTORE_TOKEN=hidden-value\n", "utf-8")
     given = config.open_project(project.root)

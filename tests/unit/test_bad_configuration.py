@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy import config
+from deploy import config, targets
 from deploy.errors import DeployError
 from tests import projects
 
@@ -32,11 +32,11 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
     ),
     "wrong type": (
         {"flows/hello/deploy.yaml": projects.DEPLOY.replace("local}", "local, port: many}")},
-        "flows/hello/deploy.yaml:4: environments.local.port: a whole number is expected, not a text",
+        "flows/hello/deploy.yaml:4: environments.local.port: a whole number is expected, not a string",
     ),
     "number where a text is meant": (
         {"flows/hello/deploy.yaml": projects.DEPLOY + "image: {python: 3.11}\n"},
-        "flows/hello/deploy.yaml:5: image.python: a text is expected, not the number 3.11\n"
+        "flows/hello/deploy.yaml:5: image.python: a string is expected, not the number 3.11\n"
         '  → quote it: "3.11"',
     ),
     "unknown value": (
@@ -71,7 +71,7 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
     "sample that is not JSON": (
         {"flows/hello/sample.json": "{question: why}"},
         "flows/hello/sample.json:1: this is not JSON: Expecting property name enclosed in double quotes: "
-        "line 1 column 2 (char 1)\n  → mend it",
+        "line 1 column 2 (char 1)\n  → correct it",
     ),
     "no deploy.yaml": (
         {"flows/hello/deploy.yaml": None},
@@ -106,12 +106,12 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
     ),
     "broken YAML": (
         {"flows/hello/deploy.yaml": "sample: [a\nexpect: b\n"},
-        "flows/hello/deploy.yaml:2: expected ',' or ']', but got ':'\n  → mend the YAML",
+        "flows/hello/deploy.yaml:2: expected ',' or ']', but got ':'\n  → correct the YAML",
     ),
     "key given twice": (
         {"flows/hello/deploy.yaml": projects.DEPLOY + "sample: other.json\n"},
         'flows/hello/deploy.yaml:5: found duplicate key "sample" with value "other.json" '
-        '(original value: "sample.json")\n  → mend the YAML',
+        '(original value: "sample.json")\n  → correct the YAML',
     ),
     "unknown connection type": (
         {"flows/hello/deploy.yaml": projects.DEPLOY + "connections:\n  ai: {type: openai}\n"},
@@ -136,8 +136,34 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
     "secret by its shape": (
         {"flows/hello/deploy.yaml": projects.DEPLOY + f"init: {{key: {ANY_KEY}}}\n"},
         "flows/hello/deploy.yaml:5: init.key: this looks like a key (32 hexadecimal digits); secrets do "
-        "not belong into files\n  → put the value into .env, name its variable here, and replace it: "
-        "it is known now",
+        "not belong in files\n  → put the value into .env, name its variable here, and rotate it",
+    ),
+    "type of an answer": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY.replace("answer: string", "answer: int")},
+        "flows/hello/deploy.yaml:2: expect.answer: 'int' is not one of the known values\n"
+        "  → did you mean integer?",
+    ),
+    "number out of range": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY.replace("local}", "local, port: 70000}")},
+        "flows/hello/deploy.yaml:4: environments.local.port: a number up to 65535 is expected",
+    ),
+    "boolean where a string is meant": (
+        {
+            "flows/hello/deploy.yaml": projects.DEPLOY.replace(
+                "local}", "local, env: {clear: {A: true}}}"
+            )
+        },
+        "flows/hello/deploy.yaml:4: environments.local.env.clear.A: a string is expected, not true or "
+        'false\n  → quote it: "true"',
+    ),
+    "variable that the image needs": (
+        {
+            "flows/hello/deploy.yaml": projects.DEPLOY.replace(
+                "local}", "local, env: {clear: {PATH: x}}}"
+            )
+        },
+        "flows/hello/deploy.yaml:4: environments.local.env.clear.PATH: the image sets this itself\n"
+        "  → leave it out",
     ),
     "secret by its name": (
         {
@@ -223,13 +249,35 @@ def test_variable_of_environments_yaml_that_is_not_set(
     )
 
 
-def test_secret_variable_that_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secret_variable_that_is_not_set_stops_a_deploy_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     settings = "target: local, env: {secret: [DB_PASSWORD]}"
-    files = {"flows/hello/deploy.yaml": projects.DEPLOY.replace("target: local", settings)}
-    assert message(projects.make(tmp_path, files)) == (
-        "flows/hello/deploy.yaml:4: environments.local.env.secret: the variable DB_PASSWORD is not set\n"
-        "  → set it, or put it into .env"
+    connection = "connections:\n  ai: {type: open_ai, api_key: AI_KEY}\n"
+    deploy = projects.DEPLOY.replace("target: local", settings) + connection
+    project = projects.make(tmp_path, {"flows/hello/deploy.yaml": deploy})
+    (spec,) = config.load_specs(project, "local")
+    with pytest.raises(DeployError) as caught:
+        targets.get("local").check(spec)
+    assert str(caught.value) == (
+        "hello in local: set DB_PASSWORD (env.secret); connection ai: set AI_KEY (its api_key)\n"
+        "  → in .env (see .env.example)"
+    )
+
+
+def test_line_of_env_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    projects.make(tmp_path, {".env": "GOOD=1\nthis is hunter2 'and no line\n"})
+    with pytest.raises(DeployError) as caught:
+        config.open_project(tmp_path)
+    assert str(caught.value) == ".env:2: this line cannot be read\n  → write NAME=value"
+
+
+def test_environment_that_no_flow_has(tmp_path: Path) -> None:
+    project = projects.make(tmp_path, {"environments.yaml": "local: {}\nprod: {}\n"})
+    assert message(project, "prod") == (
+        "--env prod: no flow has this environment\n  → add it to a flow's deploy.yaml"
     )
 
 
