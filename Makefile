@@ -23,7 +23,7 @@ lock: .venv/ready  ## requirements.lock from pyproject.toml
 	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.10 --generate-hashes \
 	  --quiet --upgrade --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
 
-clean:  ## remove the virtual environment and what was built here
+clean:  ## remove the virtual environment and .build
 	@rm -rf .venv .build
 
 .venv/ready: requirements.lock deploy/bootstrap.sh
