@@ -69,7 +69,24 @@ def ensure(client: docker.DockerClient, settings: ImageSettings, root: Path) -> 
     if found:
         console.note("base", found.reference)
         return found
-    pinned = _pins(root).get(_key(settings))
+    return _get(client, settings, root, _pins(root).get(_key(settings)))
+
+
+def refresh(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base:
+    """Get the base again, with the security updates since; the old one stays until then."""
+    before = [] if settings.base else _made(client, settings)
+    found = _get(client, settings, root, None)
+    for image in before:
+        for tag in _made_tags(image):
+            if tag != found.reference:
+                client.images.remove(tag, noprune=True)
+    return found
+
+
+def _get(
+    client: docker.DockerClient, settings: ImageSettings, root: Path, pinned: str | None
+) -> Base:
+    """Pull the base, or make it; pin the official one unless `pinned` says where it is."""
     wanted = settings.base or pinned or OFFICIAL.format(python=settings.python)
     try:
         with console.phase("base", f"pulling {wanted}"):
@@ -77,28 +94,14 @@ def ensure(client: docker.DockerClient, settings: ImageSettings, root: Path) -> 
     except docker.errors.APIError as error:
         if settings.base:
             what = f"cannot be pulled: {error.explanation}"
-            raise DeployError(
-                f"base image {wanted}", what, "correct image.base, or log in"
-            ) from None
+            hint = "correct image.base, or log in"
+            raise DeployError(f"base image {wanted}", what, hint) from None
         return _make(client, settings)
     reference = _digest(image, wanted)
     if not settings.base and not pinned:
         _pin(root, _key(settings), reference)
         console.note("base", f"pinned in {LOCK}: commit that file")
     return Base(reference, str(image.id))
-
-
-def refresh(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base:
-    """Get the base anew, with the security updates since: pull it again, or make a new one."""
-    pins = _pins(root)
-    if settings.base is None and _key(settings) in pins:
-        del pins[_key(settings)]
-        _write_pins(root, pins)
-    if settings.base is None:
-        for image in _made(client, settings):
-            for tag in _made_tags(image):
-                client.images.remove(tag, noprune=True)
-    return ensure(client, settings, root)
 
 
 def _make(client: docker.DockerClient, settings: ImageSettings) -> Base:

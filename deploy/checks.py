@@ -17,8 +17,8 @@ def connection(document: Document, name: str, declaration: Any, problems: list[P
     """Add to `problems` what is wrong with the declaration of the connection `name`."""
     at: KeyPath = ("connections", name)
     kind = declaration.get("type") if isinstance(declaration, dict) else None
-    if isinstance(declaration, dict) and kind not in CONNECTIONS:
-        what = "the key type is missing" if kind is None else f"unknown type {kind!r}"
+    if isinstance(declaration, dict) and str(kind) not in CONNECTIONS:
+        what = "the key type is missing" if kind is None else "this is no type of connection"
         where = document.where(at if kind is None else (*at, "type"))
         problems.append(Problem(where, what, nearest(str(kind or ""), CONNECTIONS)))
     elif isinstance(kind, str):
@@ -46,6 +46,11 @@ def sample(document: Document, sample: Path) -> list[Problem]:
         return [
             Problem(where, f"{show(sample)} is not there", "write one request for the flow into it")
         ]
+    except OSError as error:
+        where = document.where(("sample",))
+        return [Problem(where, f"it cannot be read: {error.strerror}", "name a JSON file")]
+    except RecursionError:
+        return [Problem(show(sample), "it nests too deeply", "write a simpler request")]
     except ValueError as error:
         line = getattr(error, "lineno", 1)
         return [Problem(f"{show(sample)}:{line}", f"this is not JSON: {error}", "correct it")]

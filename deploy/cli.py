@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ def sentences(body: Callable[..., Result]) -> Callable[..., Result]:
 
     @functools.wraps(body)
     def wrapped(*args: Any, **kwargs: Any) -> Result:
+        # A CI system cancels by SIGTERM: what was started must be cleaned up then, too.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
             return body(*args, **kwargs)
         except Exit:

@@ -53,7 +53,7 @@ def _env_file(path: Path) -> dict[str, str]:
     """Return the variables in .env. Raises `DeployError` for a line that is none; quotes none."""
     if not path.exists():
         return {}
-    text = path.read_text(encoding="utf-8")
+    text = documents.read_text(path)
     problems = [
         Problem(f"{show(path)}:{b.original.line}", "this line cannot be read", "write NAME=value")
         for b in parse_stream(io.StringIO(text))
@@ -229,7 +229,7 @@ def _settings(
     if not isinstance(data, dict):
         return None
     name = data.get("target")
-    if name not in targets.MODULES:
+    if not isinstance(name, str) or name not in targets.MODULES:
         what = "the key target is missing" if name is None else f"unknown target {name!r}"
         where = document.where(at if name is None else (*at, "target"))
         problems.append(Problem(where, what, nearest(str(name or ""), targets.MODULES)))

@@ -40,7 +40,9 @@ class Document:
         line = 1
         for key in keys:
             if isinstance(node, CommentedMap) and key in node:
-                line = node.lc.key(key)[0] + 1
+                # A key that was merged in (`<<`) has no place of its own here.
+                own = (node.lc.data or {}).get(key)
+                line = own[0] + 1 if own else line
             elif isinstance(node, CommentedSeq) and isinstance(key, int) and key < len(node):
                 line = node.lc.item(key)[0] + 1
             else:
@@ -56,22 +58,30 @@ class Document:
 def load(path: Path) -> Document:
     """Read `path`. Raises `DeployError` where it is missing, not YAML, or not a mapping."""
     try:
-        nodes = YAML(typ="rt", pure=True).load(path.read_text(encoding="utf-8"))
+        nodes = YAML(typ="rt", pure=True).load(read_text(path))
     except FileNotFoundError:
         raise DeployError(show(path), "there is no such file", "create it") from None
-    except UnicodeDecodeError:
-        raise DeployError(show(path), "this is not UTF-8 text", "save it as UTF-8") from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        what = " ".join((error.problem or "this is not YAML").split())
+        # Only what is before a value: it may be a secret.
+        what = " ".join((error.problem or "this is not YAML").split()).partition(" with value")[0]
         raise DeployError(f"{show(path)}:{line}", what, "correct the YAML") from None
-    except YAMLError as error:
-        raise DeployError(show(path), f"this is not YAML: {error}", "correct the YAML") from None
+    except (YAMLError, ValueError, KeyError, TypeError, RecursionError) as error:
+        what = f"this cannot be read as YAML ({type(error).__name__})"
+        raise DeployError(show(path), what, "correct the YAML") from None
     if not isinstance(nodes, CommentedMap):
         kind = "empty" if nodes is None else f"a {_yaml_type(nodes)}"
         what = f"a mapping of keys and values is expected, this is {kind}"
         raise DeployError(f"{show(path)}:1", what, "write `key: value` lines")
     return Document(path, _plain(nodes), nodes)
+
+
+def read_text(path: Path) -> str:
+    """Return the text of `path`. Raises `DeployError` where it is no UTF-8; `OSError` otherwise."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise DeployError(show(path), "this is not UTF-8 text", "save it as UTF-8") from None
 
 
 def show(path: Path) -> str:
@@ -94,7 +104,7 @@ def _plain(node: Any) -> Any:
         # here.
         if isinstance(node, kind):
             return kind(node)
-    return node
+    return str(node)
 
 
 def _yaml_type(node: object) -> str:

@@ -20,6 +20,8 @@ from deploy.model import Flow
 # installed from already, and what tools leave behind.
 _LEFT_OUT_NAMES = {DEPLOY, locks.REQUIREMENTS, locks.LOCK, "__pycache__"}
 DRIVER = Path(__file__).with_name("pack_flow.py")
+# What the driver leaves behind once it has come to its end.
+PACKED = "packed"
 
 
 def files(flow: Flow, root: Path) -> dict[str, Path]:
@@ -27,30 +29,40 @@ def files(flow: Flow, root: Path) -> dict[str, Path]:
 
     Raises `DeployError` where an include is missing, or lies outside of the repository.
     """
-    found = {
-        path: path
-        for path in flow.folder.rglob("*")
-        if path.is_file() and _counts(path, flow.folder)
-    }
+    found = set(_inside(flow.folder))
     for include in _includes(flow):
+        where = f"{show(flow.folder / flow.entry)}: additional_includes"
         path = (flow.folder / include).resolve()
         if not path.is_relative_to(root):
-            where = f"{show(flow.folder / flow.entry)}: additional_includes"
-            raise DeployError(
-                where, f"{include} is outside of the repository", "copy it into the repository"
-            )
+            hint = "copy it into the repository"
+            raise DeployError(where, f"{include} is outside of the repository", hint)
+        if any(part.startswith(".") for part in path.relative_to(root).parts):
+            hint = "such files hold settings and secrets; name it without a dot if it must be there"
+            raise DeployError(where, f"{include} has a name that starts with a dot", hint)
         if not path.exists():
-            where = f"{show(flow.folder / flow.entry)}: additional_includes"
-            raise DeployError(
-                where, f"{include} is not there", "correct the path: it starts at the flow's folder"
-            )
-        inner = (
-            [path]
-            if path.is_file()
-            else [p for p in path.rglob("*") if p.is_file() and _counts(p, path)]
-        )
-        found.update({p: p for p in inner})
-    return {path.relative_to(root).as_posix(): path for path in sorted(found)}
+            hint = "correct the path: it starts at the flow's folder"
+            raise DeployError(where, f"{include} is not there", hint)
+        found.update([path] if path.is_file() else _inside(path))
+    return {path.relative_to(root).as_posix(): _real(path, root) for path in sorted(found)}
+
+
+def _inside(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in folder.rglob("*")
+        if (path.is_file() or path.is_symlink()) and _counts(path, folder)
+    ]
+
+
+def _real(path: Path, root: Path) -> Path:
+    """Return the file behind `path`: what a link leads to is what is packed and hashed."""
+    if not path.is_symlink():
+        return path
+    real = path.resolve()
+    if not (real.is_file() and real.is_relative_to(root)):
+        what = "this link does not lead to a file of the repository"
+        raise DeployError(show(path), what, "copy the file, or use additional_includes")
+    return real
 
 
 def fingerprint(tree: dict[str, Path]) -> str:
@@ -78,7 +90,7 @@ def check_syntax(flow: Flow, tree: dict[str, Path]) -> None:
             problems.append(
                 Problem(where, f"Python cannot read this: {error.msg}", "correct the syntax")
             )
-        except ValueError as error:
+        except (ValueError, RecursionError, MemoryError) as error:
             problems.append(Problem(show(path), f"Python cannot read this: {error}"))
     if problems:
         raise DeployError.of(problems)
@@ -153,6 +165,9 @@ def pack(
             f"packing {flow.name}",
         )
     sandbox.unpack(result, output)
+    if not (output / PACKED).exists():
+        what = "the flow's code ended the process while it was imported"
+        raise DeployError(f"packing {flow.name}", what, "call sys.exit() only below a main guard")
 
 
 def packing_environment(
@@ -177,7 +192,8 @@ def packing_environment(
 def _counts(path: Path, folder: Path) -> bool:
     parts = path.relative_to(folder).parts
     return not any(
-        part in _LEFT_OUT_NAMES or part.startswith(".") or part.endswith(".pyc") for part in parts
+        part in _LEFT_OUT_NAMES or part.startswith(".") or part.endswith((".pyc", ".env"))
+        for part in parts
     )
 
 
@@ -185,4 +201,8 @@ def _includes(flow: Flow) -> list[str]:
     if flow.kind == "prompty":
         return []
     data = documents.load(flow.folder / flow.entry).data
-    return [str(include) for include in data.get("additional_includes") or []]
+    includes = data.get("additional_includes") or []
+    if not isinstance(includes, list):
+        where = f"{show(flow.folder / flow.entry)}: additional_includes"
+        raise DeployError(where, "a list of paths is expected", "write one `- path` a line")
+    return [str(include) for include in includes]

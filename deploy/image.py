@@ -190,9 +190,11 @@ def _declared(definition: Flow) -> dict[str, object]:
 
 
 def _labels(made_of: Inputs, root: Path) -> dict[str, str]:
-    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     created = (
-        datetime.fromtimestamp(int(epoch), timezone.utc) if epoch else datetime.now(timezone.utc)
+        datetime.fromtimestamp(int(epoch), timezone.utc)
+        if epoch.isdecimal()
+        else datetime.now(timezone.utc)
     )
     labels = {
         f"{OCI}.title": made_of.flow.name,

@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from deploy import uv_command
+from deploy import documents, uv_command
 from deploy.documents import show
 from deploy.errors import DeployError
 from deploy.model import Flow
@@ -24,6 +24,7 @@ WITHOUT_DEVKIT = 'promptflow ; python_version < "0"\n'
 # promptflow-devkit asks for these for batch runs and traces; `pf flow build` imports neither.
 WITHOUT_DATA_FRAMES = 'pandas ; python_version < "0"\ngitpython ; python_version < "0"\n'
 _WHOLE = re.compile(r"^promptflow(-devkit)?\s*(\[.*\])?\s*([=<>!~;@]|$)", re.MULTILINE)
+_CONTENT = re.compile(r"^# content: sha256:([0-9a-f]{64})$", re.MULTILINE)
 _INPUTS = re.compile(r"^# inputs: sha256:([0-9a-f]{64})$", re.MULTILINE)
 
 
@@ -37,7 +38,7 @@ def lock(flow: Flow) -> Path:
     path = flow.folder / LOCK
     body = _compile(text, overrides, flow.image.python, path, f"locking {show(flow.folder)}")
     _same_promptflow(flow, body)
-    path.write_text(_header(text, REQUIREMENTS) + body, encoding="utf-8")
+    path.write_text(_lock_file(text, REQUIREMENTS, body), encoding="utf-8")
     return path
 
 
@@ -48,7 +49,7 @@ def lock_pack() -> Path:
     """
     text = PACK_REQUIREMENTS.read_text(encoding="utf-8")
     body = _compile(text, WITHOUT_DATA_FRAMES, "3.10", PACK_LOCK, "locking deploy/pack.txt")
-    PACK_LOCK.write_text(_header(text, PACK_REQUIREMENTS.name) + body, encoding="utf-8")
+    PACK_LOCK.write_text(_lock_file(text, PACK_REQUIREMENTS.name, body), encoding="utf-8")
     return PACK_LOCK
 
 
@@ -61,13 +62,16 @@ def read(flow: Flow) -> str:
     fix = f"run `inv lock --flow {flow.name}` and commit {LOCK}"
     text = _requirements(flow)
     try:
-        locked = path.read_text(encoding="utf-8")
+        locked = documents.read_text(path)
     except FileNotFoundError:
         raise DeployError(show(path), "there is no such file", fix) from None
     found = _INPUTS.search(locked)
     if not found or found[1] != _hash(text):
         what = f"it is out of date with {REQUIREMENTS} (or with what the runtime needs)"
         raise DeployError(show(path), what, fix)
+    content = _CONTENT.search(locked)
+    if not content or content[1] != _hash(body_of(locked)):
+        raise DeployError(show(path), "it was changed by hand", fix)
     return body_of(locked)
 
 
@@ -98,12 +102,15 @@ def _requirements(flow: Flow) -> str:
     return "\n".join(parts)
 
 
-def _with_included(path: Path) -> str:
+def _with_included(path: Path, within: frozenset[Path] = frozenset()) -> str:
     """Return the requirements in `path`, those of `-r other.txt` lines in their place."""
+    within |= {path.resolve()}
     lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in documents.read_text(path).splitlines():
         included = re.match(r"^\s*(?:-r|--requirement)[ =]+(\S+)", line)
-        lines.append(_with_included(path.parent / included[1]) if included else line)
+        if included and (path.parent / included[1]).resolve() in within:
+            raise DeployError(show(path), f"{included[1]} includes itself", "remove that line")
+        lines.append(_with_included(path.parent / included[1], within) if included else line)
     return "\n".join(lines)
 
 
@@ -142,8 +149,11 @@ def _same_promptflow(flow: Flow, body: str) -> None:
         )
 
 
-def _header(text: str, source: str) -> str:
-    return f"# Made by `inv lock` from {source}; do not edit.\n# inputs: sha256:{_hash(text)}\n"
+def _lock_file(text: str, source: str, body: str) -> str:
+    return (
+        f"# Made by `inv lock` from {source}; do not edit.\n"
+        f"# inputs: sha256:{_hash(text)}\n# content: sha256:{_hash(body_of(body))}\n{body}"
+    )
 
 
 def _hash(text: str) -> str:

@@ -50,6 +50,7 @@ def main(source: str, output: str) -> int:
     compileall.compile_dir(
         output, quiet=1, force=True, invalidation_mode=mode, stripdir=output, prependdir="/app"
     )
+    Path(output, "packed").touch()
     return 0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,20 +15,21 @@ from deploy.errors import DeployError
 from deploy.model import Deployment, Flow, Image, Plan, Spec, Step
 
 
-def build(project: Project, flow: Flow) -> Image:
-    """Build the flow's image, or find it built."""
+def build(project: Project, flow: Flow, address: str | None = None) -> Image:
+    """Build the flow's image on the engine at `address`, or find it built there."""
     with console.about(flow.name):
         # The cheap checks come first: what is wrong shows in a second, not after the downloads.
         image.check(flow, project.root)
-        return image.build(engine.connect(), flow, project.root)
+        return image.build(engine.connect(address), flow, project.root)
 
 
 def plan(project: Project, spec: Spec) -> Plan:
     """Build the image if need be, and return what deploying it would change."""
-    targets.get(spec.target).check(spec)
-    built = build(project, spec.flow)
+    target = targets.get(spec.target)
+    target.check(spec)
+    built = build(project, spec.flow, target.engine(spec))
     with console.about(spec.flow.name):
-        return targets.get(spec.target).plan(spec, built)
+        return target.plan(spec, built)
 
 
 def deploy(project: Project, spec: Spec) -> Deployment:
@@ -34,17 +37,19 @@ def deploy(project: Project, spec: Spec) -> Deployment:
 
     What ran before keeps running unless the new one is proved.
     """
-    planned = plan(project, spec)
-    with console.about(spec.flow.name):
-        for step in planned.steps:
-            console.note("plan", f"{step.action} {step.what}: {step.why}")
-        if not planned.changes:
+    with _alone(project, spec):
+        planned = plan(project, spec)
+        with console.about(spec.flow.name):
+            for step in planned.steps:
+                console.note("plan", f"{step.action} {step.what}: {step.why}")
+            if planned.changes:
+                what = "start, wait for health, score the sample"
+                with console.phase("deploy", f"{spec.target}: {what}"):
+                    return _apply(planned)
+            # Nothing to change; what an earlier deploy left half-done is cleaned up all the same.
+            found = _apply(planned)
             prove(spec)
-            return _deployed(spec)
-        with console.phase("deploy", f"{spec.target}: start, wait for health, score the sample"):
-            return targets.get(spec.target).apply(
-                planned, lambda url, headers: _score(spec, url, headers)
-            )
+            return found
 
 
 def prove(spec: Spec) -> tuple[str, Any]:
@@ -96,6 +101,26 @@ def nothing_deployed(spec: Spec) -> dict[str, str]:
 def as_data(value: Any) -> Any:
     """Return a noun of `model` as plain data for JSON."""
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+
+
+def _apply(planned: Plan) -> Deployment:
+    spec = planned.spec
+    target = targets.get(spec.target)
+    return target.apply(planned, lambda url, headers: _score(spec, url, headers))
+
+
+@contextlib.contextmanager
+def _alone(project: Project, spec: Spec) -> Iterator[None]:
+    """Raise `DeployError` while another deploy of the same spec runs from this checkout."""
+    folder = project.root / ".build"
+    folder.mkdir(exist_ok=True)
+    with (folder / f"{spec.flow.name}-{spec.environment}.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            what = "another deploy of it is under way"
+            raise DeployError(spec.name, what, "wait for it, then try again") from None
+        yield
 
 
 def _deployed(spec: Spec) -> Deployment:

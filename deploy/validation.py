@@ -104,9 +104,7 @@ def _problem(
         choices = _known_literals(detail["ctx"]["expected"])
         value = detail["input"]
         if isinstance(value, str):
-            return Problem(
-                where, f"{value!r} is not one of the known values", nearest(value, choices)
-            )
+            return Problem(where, "this is not one of the known values", nearest(value, choices))
         hint = f'quote it: "{value}"' if str(value) in choices else f"known: {', '.join(choices)}"
         return Problem(where, f"a string is expected, not {_name(value)}", hint)
     if kind in _LIMITS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -115,7 +116,7 @@ def judge(answer: Any, expect: Any) -> list[str]:
 
 def curl(url: str, spec: Spec) -> str:
     """Return a command line that scores the sample by hand."""
-    sample = show(spec.flow.sample)
+    sample = shlex.quote(show(spec.flow.sample))
     return f"curl -s {url}/score -H 'Content-Type: application/json' -d @{sample}"
 
 

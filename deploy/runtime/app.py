@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -66,7 +67,10 @@ def create(scorer: Scorer, about: dict[str, Any], body_limit: int) -> Starlette:
         Route("/version", version),
         Route("/swagger.json", describe),
     ]
-    return Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+    application = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
+    # A redirect would be made from the Host header, which the client wrote.
+    application.router.redirect_slashes = False
+    return application
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -81,7 +85,7 @@ def _logged(endpoint: Endpoint) -> Endpoint:
     async def wrapped(request: Request) -> Response:
         request_id = request.headers.get("x-request-id", "")[:128] or uuid.uuid4().hex
         # The id goes into a log line and back into a header: only what cannot forge either.
-        if not request_id.replace("-", "").replace("_", "").isalnum():
+        if not (request_id.isascii() and request_id.replace("-", "").replace("_", "").isalnum()):
             request_id = uuid.uuid4().hex
         start = time.perf_counter()
         response = await _answer(endpoint, request, request_id)
@@ -105,6 +109,9 @@ async def _answer(endpoint: Endpoint, request: Request, request_id: str) -> Resp
         return _http_error(request, error)
     except ClientDisconnect:
         return Response(status_code=499)
+    except asyncio.CancelledError:
+        # The grace period is over, and the server ends what still runs.
+        return _error(503, "Stopping", "the server is about to stop", request_id=request_id)
     except Exception:
         log.exception("unexpected failure [%s]", request_id)
         return _error(500, "InternalError", "the server failed", request_id=request_id)
@@ -138,14 +145,19 @@ async def _events(stream: Stream) -> AsyncIterator[str]:
     """Yield server-sent events as promptflow does: the complete fields, then each chunk."""
     if stream.fields:
         yield _event(dict(stream.fields))
+    chunks = stream.chunks
     try:
-        async for chunk in stream.chunks:
+        async for chunk in chunks:
             yield _event({stream.name: chunk})
     except Exception:
         # The status is sent already: the failure can only be told as an event of its own.
         log.exception("the stream broke")
         failure = {"error": {"code": "FlowFailed", "message": "the flow failed while it streamed"}}
         yield f"event: error\n{_event(failure)}"
+    finally:
+        close = getattr(chunks, "aclose", None)
+        if close:
+            await close()
 
 
 def _event(data: dict[str, Any]) -> str:

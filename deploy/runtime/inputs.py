@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -28,7 +29,12 @@ def read(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
     if wrong:
         text = "; ".join(f"input {name}: {problem}" for name, problem in wrong.items())
         raise BadInput(text, list(wrong), "WrongType")
-    return {name: data[name] for name in fields if name in data}
+    return {name: _fit(fields[name], data[name]) for name in fields if name in data}
+
+
+def _fit(spec: Field, value: Any) -> Any:
+    """Return `value` as the flow takes it: promptflow converts numbers for DAG flows only."""
+    return str(value) if spec.type == "string" and _is_number(value) else value
 
 
 def _parse(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
@@ -36,8 +42,12 @@ def _parse(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
     if not body.strip():
         raise BadInput(f"the body is empty; send {wanted}", list(fields), "EmptyBody")
     try:
-        data = json.loads(body, parse_constant=_refuse)
-    except UnicodeDecodeError:
+        text = body.decode("utf-8")
+        data = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        if "\\ud" in text.lower():
+            # Half of a surrogate pair is no character: no answer could carry it.
+            json.dumps(data, ensure_ascii=False).encode("utf-8")
+    except (UnicodeDecodeError, UnicodeEncodeError):
         raise BadInput(f"the body is not UTF-8; send {wanted}", list(fields), "NotUtf8") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
@@ -56,6 +66,13 @@ def _parse(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
 def _refuse(constant: str) -> None:
     """Refuse NaN and Infinity, which Python reads and JSON does not have (RFC 8259)."""
     raise json.JSONDecodeError(f"{constant} is no number", constant, 0)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        _refuse(text[:20])
+    return number
 
 
 def _json_type(value: object) -> str:
@@ -90,7 +107,7 @@ def _is_whole(value: object) -> bool:
 # What promptflow converts without loss is let through: a number written as a string, JSON inside of
 # a string.
 _ACCEPTS: Mapping[str, Callable[[Any], bool]] = {
-    "string": lambda v: isinstance(v, (str, int, float)),
+    "string": lambda v: isinstance(v, str) or _is_number(v),
     "integer": lambda v: _is_whole(v) or (isinstance(v, str) and _parses(int, v)),
     "number": lambda v: _is_number(v) or (isinstance(v, str) and _parses(float, v)),
     "boolean": lambda v: (

@@ -7,6 +7,7 @@ stay as they are.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import functools
 import json
@@ -17,6 +18,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import anyio.to_thread
 from promptflow._core import entry_meta_generator
 from promptflow._utils.exception_utils import ErrorResponse
@@ -64,7 +66,7 @@ def load(about: Mapping[str, Any], folder: Path, connections: dict[str, dict[str
     Raises `CannotStart` with the reason in one line: a connection that the flow names and
     deploy.yaml does not declare, a syntax error in the flow's code, a class that cannot be made.
     """
-    init = json.loads(os.environ.get("PF_FLOW_INIT_CONFIG") or "null") or about.get("init") or {}
+    init = _init_values(os.environ.get("PF_FLOW_INIT_CONFIG")) or about.get("init") or {}
     # Flex flows and prompties ask this provider, by the connection's name. The one that promptflow
     # would make for itself needs the full promptflow package and a store on disk.
     ConnectionProvider._instance = DictConnectionProvider(connections)
@@ -93,7 +95,21 @@ def load(about: Mapping[str, Any], folder: Path, connections: dict[str, dict[str
         log.debug("the flow cannot be loaded", exc_info=True)
         raise CannotStart(f"the flow cannot be loaded: {_one_line(error)}") from None
     _require_connection(invoker, connections)
-    return _PromptflowScorer(invoker)
+    try:
+        return _PromptflowScorer(invoker)
+    except ValueError:
+        name = "PROMPTFLOW_RESPONSE_INCLUDED_FIELDS"
+        raise CannotStart(f"{name} is no JSON list of outputs: correct or unset it") from None
+
+
+def _init_values(text: str | None) -> dict[str, Any]:
+    try:
+        values = json.loads(text or "{}")
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        raise CannotStart("PF_FLOW_INIT_CONFIG is no JSON object: correct or unset it")
+    return values
 
 
 def _require_connection(invoker: AsyncFlowInvoker, connections: Mapping[str, Any]) -> None:
@@ -142,6 +158,9 @@ class _PromptflowScorer:
                 result = await anyio.to_thread.run_sync(self._invoke, inputs)
         except PromptflowException as error:
             raise _translate(ErrorResponse.from_exception(error), []) from None
+        except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+            # Only the flow's own code can raise these here; they must not end the server.
+            raise FlowFailed(f"the flow failed ({type(error).__name__})", repr(error)) from None
         if result.run_info.status != Status.Completed:
             failed = [r.node for r in result.node_run_infos.values() if r.status == Status.Failed]
             raise _translate(ErrorResponse(result.run_info.error or {}), failed)
@@ -158,11 +177,23 @@ class _PromptflowScorer:
         if streams:
             chunks = outputs.pop(streams[0])
             if isinstance(chunks, Iterator):
-                chunks = iterate_in_threadpool(chunks)
+                chunks = _in_threads(chunks)
             return Stream(outputs, streams[0], chunks)
         if result.response_original_value:
             return outputs.get("output")
         return outputs
+
+
+async def _in_threads(chunks: Iterator[str]) -> AsyncIterator[str]:
+    """Yield `chunks`, and close them whatever happens: a client that leaves must free the model."""
+    try:
+        async for chunk in iterate_in_threadpool(chunks):
+            yield chunk
+    finally:
+        close = getattr(chunks, "close", None)
+        if close:
+            with anyio.CancelScope(shield=True), contextlib.suppress(Exception):
+                await anyio.to_thread.run_sync(close)
 
 
 def _translate(error: ErrorResponse, failed_nodes: list[str]) -> BadInput | FlowFailed:

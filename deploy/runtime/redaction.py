@@ -2,41 +2,58 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable
-from typing import Any, TextIO
+import os
+import threading
+from collections.abc import Callable, Iterable
 
-MASK = "***"
+MASK = b"***"
 # Shorter values would mask ordinary words, and protect nothing.
 SHORTEST = 6
+# Longer lines go out in parts: a secret across two parts is then not seen.
+LONGEST_LINE = 1024 * 1024
 
 
-class RedactingStream:
-    """A text stream that replaces secrets in what is written to it.
+def redact_output(secrets: Iterable[str]) -> Callable[[], None]:
+    """Mask `secrets` in all that this process, and any that it starts, writes to its outputs.
 
-    Flows and libraries print, log and echo errors of services; a stream is the one place that all
-    of it passes. A secret that is cut in two by separate writes is not seen.
+    Flows and libraries print, log, and echo errors of services; subprocesses and extension modules
+    write past Python. The file descriptors are the one place that all of it passes. Returns a
+    function that waits until all is written: to be called last.
     """
+    # Longest first: a secret may contain another.
+    values = sorted({s.encode() for s in secrets if len(s) >= SHORTEST}, key=len, reverse=True)
+    if not values:
+        return lambda: None
+    threads = [_redirect(descriptor, values) for descriptor in (1, 2)]
 
-    def __init__(self, stream: TextIO, secrets: Iterable[str]) -> None:
-        self._stream = stream
-        # Longest first: a secret may contain another.
-        self._secrets = sorted({s for s in secrets if len(s) >= SHORTEST}, key=len, reverse=True)
+    def finish() -> None:
+        for descriptor, thread in zip((1, 2), threads, strict=True):
+            # The last writer closes, so the thread sees the end.
+            os.close(descriptor)
+            thread.join(timeout=2)
 
-    def write(self, text: str) -> int:
-        """Write `text` without the secrets; return the number of characters that were given."""
-        for secret in self._secrets:
-            if secret in text:
-                text = text.replace(secret, MASK)
-        self._stream.write(text)
-        return len(text)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+    return finish
 
 
-def redact_output(secrets: Iterable[str]) -> None:
-    """Put a `RedactingStream` in the place of standard output and standard error."""
-    values = tuple(secrets)
-    sys.stdout = RedactingStream(sys.stdout, values)
-    sys.stderr = RedactingStream(sys.stderr, values)
+def mask(line: bytes, secrets: Iterable[bytes]) -> bytes:
+    """Return `line` without the secrets."""
+    for secret in secrets:
+        line = line.replace(secret, MASK)
+    return line
+
+
+def _redirect(descriptor: int, secrets: list[bytes]) -> threading.Thread:
+    """Put a pipe in the place of `descriptor`; a thread copies its lines to the original."""
+    original = os.dup(descriptor)
+    source, sink = os.pipe()
+    os.dup2(sink, descriptor)
+    os.close(sink)
+
+    def copy() -> None:
+        with os.fdopen(source, "rb") as lines:
+            while line := lines.readline(LONGEST_LINE):
+                os.write(original, mask(line, secrets))
+
+    thread = threading.Thread(target=copy, name=f"redact-{descriptor}", daemon=True)
+    thread.start()
+    return thread

@@ -34,26 +34,26 @@ SCORERS = {
 
 
 def main() -> int:
-    """Serve until SIGTERM; return the exit status of a start that failed."""
+    """Serve until SIGTERM; return the exit status."""
+    finish = redaction.redact_output(())
     try:
         config = settings.read(os.environ)
         about = json.loads((HOME / "about.json").read_text(encoding="utf-8"))
         resolved = connections.resolve(about["connections"], os.environ)
-        redaction.redact_output(resolved.secrets)
+        finish = redaction.redact_output((*resolved.secrets, *settings.secrets(os.environ)))
         _log_to_stderr(config.log_level)
         if resolved.problems:
             raise CannotStart("\n".join(resolved.problems))
-        scorer = _load(about, resolved.connections)
+        _serve(_load(about, resolved.connections), about, config)
+        status = 0
     except CannotStart as error:
         for line in str(error).splitlines():
-            print(f"cannot start: {line}", file=sys.stderr, flush=True)
-        return EX_CONFIG
-    _serve(scorer, about, config)
-    # A request that outlived the grace period may still wait in a thread of promptflow's,
-    # and the interpreter would wait for that thread.
+            print(f"cannot start: {line}", file=sys.stderr)
+        status = EX_CONFIG
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)
+    finish()
+    return status
 
 
 def _load(about: dict[str, object], found: dict[str, dict[str, object]]) -> Scorer:
@@ -99,9 +99,12 @@ def _serve(scorer: Scorer, about: dict[str, object], config: settings.Settings) 
             log_level="warning",
             timeout_graceful_shutdown=config.grace,
             server_header=False,
+            ws="none",
         )
     ).run()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    # Threads of requests that outlived the grace period, or of the flow's own, would keep the
+    # interpreter.
+    os._exit(main())

@@ -30,6 +30,12 @@ def read(environ: Mapping[str, str]) -> Settings:
     )
 
 
+def secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the values of the variables that SERVE_SECRETS names, separated by commas."""
+    names = environ.get("SERVE_SECRETS", "").split(",")
+    return tuple(environ[name] for name in names if environ.get(name))
+
+
 def _number(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name) or str(default)
     if not text.isdecimal() or int(text) < 1:

@@ -1,6 +1,6 @@
 """What the pipeline asks of a target.
 
-A target is one module with a `TARGET`; see docs/extending.md.
+A target is one module with a `TARGET`; see docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -27,6 +27,10 @@ class Target(Protocol):
 
     Settings: type[TargetSettings]
     Place: type[Strict]
+
+    def engine(self, spec: Spec) -> str | None:
+        """Return the address of the engine that must have the image; None for the usual one."""
+        ...
 
     def check(self, spec: Spec) -> None:
         """Raise for what can be known to be missing before anything is built. Asks no service."""

@@ -29,6 +29,9 @@ class Local:
     Settings = shape.Settings
     Place = shape.Place
 
+    def engine(self, spec: Spec) -> str | None:
+        return _address(spec)
+
     def check(self, spec: Spec) -> None:
         # The container would name them too, but only once it is built.
         missing = [f"set {name} (env.secret)" for name in spec.missing]
@@ -130,8 +133,10 @@ class Local:
         try:
             self._start(client, plan, port, prove)
         except BaseException:
-            current.rename(shape.name_of(spec))
-            current.start()
+            # What went wrong first is what the user must see.
+            with contextlib.suppress(docker.errors.APIError):
+                current.rename(shape.name_of(spec))
+                current.start()
             raise
         current.remove(force=True)
 
@@ -186,10 +191,16 @@ def _mend(client: docker.DockerClient, spec: Spec) -> None:
     every = {str(container.name): container for container in _all(client, spec)}
     before = every.pop(shape.name_of(spec) + BEFORE, None)
     current = every.pop(shape.name_of(spec), None)
-    if before is not None and current is None:
+    if before is not None and current is not None:
+        # The old one is the last that was proved; it goes only if the new one serves.
+        if shape.state_of(current, spec) == "healthy":
+            before.remove(force=True)
+            before = None
+        else:
+            current.remove(force=True)
+    if before is not None:
         before.rename(shape.name_of(spec))
-    elif before is not None:
-        before.remove(force=True)
+        before.start()
     for leftover in every.values():
         leftover.remove(force=True)
 

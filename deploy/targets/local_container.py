@@ -29,7 +29,7 @@ class Settings(TargetSettings):
 
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")] = "1g"
-    cpus: Annotated[float, Field(gt=0, strict=False)] | None = None
+    cpus: Annotated[float, Field(ge=0.01, strict=False, allow_inf_nan=False)] | None = None
     start_timeout: Annotated[int, Field(ge=1, le=1800)] = 60
 
 
@@ -60,6 +60,13 @@ def labels_of(spec: Spec) -> dict[str, str]:
     }
 
 
+def variables_of(spec: Spec) -> dict[str, str]:
+    """Return the container's variables; one of them names those to be masked in its output."""
+    given = dict(spec.variables)
+    masked = sorted(name for name in spec.settings.env.secret if name in given)
+    return {**given, "SERVE_SECRETS": ",".join(masked)} if masked else given
+
+
 def create(client: docker.DockerClient, plan: Plan, port: int, suffix: str) -> Container:
     spec = plan.spec
     settings = settings_of(spec)
@@ -67,7 +74,7 @@ def create(client: docker.DockerClient, plan: Plan, port: int, suffix: str) -> C
     return client.containers.create(
         plan.image.id,
         name=f"{name_of(spec)}{suffix}",
-        environment=dict(spec.variables),
+        environment=variables_of(spec),
         labels={
             **labels_of(spec),
             f"{LABEL}.tag": plan.image.tag,
@@ -117,24 +124,19 @@ def differences(container: Container, spec: Spec, image: Image) -> list[str]:
     ):
         reasons.append("other limits")
     present = dict(entry.split("=", 1) for entry in config["Env"] or [])
-    own = set(present) - _image_variables(container)
-    if any(present.get(k) != v for k, v in spec.variables.items()) or own - set(spec.variables):
+    if present != {**_image_variables(container), **variables_of(spec)}:
         reasons.append("other variables")
     return reasons
 
 
-def _image_variables(container: Container) -> set[str]:
-    """Return the variables that the container has from its image.
-
-    All of its own if that is gone.
-    """
+def _image_variables(container: Container) -> dict[str, str]:
+    """Return the variables that the container has from its image, none if that is gone."""
     try:
         image = container.image
     except docker.errors.ImageNotFound:
         image = None
-    config = (image or container).attrs["Config"]
-    entries = config["Env"] or []
-    return {entry.split("=", 1)[0] for entry in entries}
+    entries = image.attrs["Config"]["Env"] or [] if image else []
+    return dict(entry.split("=", 1) for entry in entries)
 
 
 def _bytes(memory: str) -> int:

@@ -219,6 +219,81 @@ def test_a_deploy_that_was_killed_half_way_is_mended(
     assert containers(client, project) == [name]
 
 
+def test_a_deploy_that_was_killed_before_its_container_started_keeps_the_proved_one(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    first = deploy(project)
+    (name,) = containers(client, project)
+    old = client.containers.get(name)
+    old.stop()
+    old.rename(f"{name}-before")
+    client.containers.create(first.image_id, name=name, labels=old.labels)
+    write(project, "answer.py", BROKEN)
+    refusal(project)
+    assert containers(client, project) == [name]
+    assert ask(first.url) == "you asked why?"
+
+
+def test_what_a_killed_deploy_left_goes_even_when_there_is_nothing_to_change(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    first = deploy(project)
+    (name,) = containers(client, project)
+    labels = client.containers.get(name).labels
+    client.containers.create(first.image_id, name=f"{name}-candidate", labels=labels)
+    assert deploy(project).created == first.created
+    assert containers(client, project) == [name]
+
+
+def test_two_deploys_at_once(project: config.Project) -> None:
+    deploy(project)
+    with pipeline._alone(project, spec(project)):
+        assert refusal(project) == (
+            "hello in local: another deploy of it is under way\n  → wait for it, then try again"
+        )
+    assert deploy(project).state == "healthy"
+
+
+def test_another_port_is_taken_without_a_gap(
+    project: config.Project, client: docker.DockerClient
+) -> None:
+    first = deploy(project)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = f"target: local, port: {port}"
+        write(project, "deploy.yaml", projects.DEPLOY.replace("target: local", settings))
+        assert "another program has this port" in refusal(project)
+        assert pipeline.status(spec(project)) == first, "it was not even restarted"
+    second = deploy(project)
+    assert second.url.endswith(f":{port}")
+    assert len(containers(client, project)) == 1
+
+
+def test_secret_variables_are_masked_in_the_log(
+    project: config.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = "target: local, env: {secret: [MY_TOKEN]}"
+    write(project, "deploy.yaml", projects.DEPLOY.replace("target: local", settings))
+    code = projects.CODE.replace(
+        "    return", "    os.write(2, os.environ['MY_TOKEN'].encode())\n    return"
+    )
+    write(project, "answer.py", f"import os\n{code}")
+    given = replace(project, environ={"MY_TOKEN": "hidden-value"})
+    made = pipeline.deploy(given, spec(given))
+    assert ask(made.url) == "you asked why?"
+    log = "\n".join(pipeline.logs(spec(given), 100))
+    assert "***" in log
+    assert "hidden-value" not in log
+
+
+def test_code_that_ends_the_process_while_it_is_packed(project: config.Project) -> None:
+    write(project, "answer.py", f"import os\nos._exit(0)\n{projects.CODE}")
+    message = refusal(project)
+    assert message.startswith("packing hello:") or "ended with status 0" in message
+
+
 def test_destroy_removes_its_own_and_nothing_else(
     project: config.Project, client: docker.DockerClient
 ) -> None:

@@ -214,10 +214,11 @@ def test_health_and_version() -> None:
         ("POST", "/health", 405, "MethodNotAllowed"),
         ("GET", "/", 404, "NotFound"),
         ("POST", "/scores", 404, "NotFound"),
+        ("POST", "/score/", 404, "NotFound"),
     ],
 )
 def test_unknown_paths_and_methods(method: str, path: str, status: int, code: str) -> None:
-    response = client(echo).request(method, path)
+    response = client(echo).request(method, path, follow_redirects=False)
     assert response.status_code == status
     assert response.json()["error"]["code"] == code
 

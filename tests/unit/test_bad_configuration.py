@@ -41,7 +41,7 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
     ),
     "unknown value": (
         {"flows/hello/deploy.yaml": projects.DEPLOY + "image: {platform: linux/arm}\n"},
-        "flows/hello/deploy.yaml:5: image.platform: 'linux/arm' is not one of the known values\n"
+        "flows/hello/deploy.yaml:5: image.platform: this is not one of the known values\n"
         "  → did you mean linux/arm64?",
     ),
     "two errors in one file": (
@@ -110,12 +110,33 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
     ),
     "key given twice": (
         {"flows/hello/deploy.yaml": projects.DEPLOY + "sample: other.json\n"},
-        'flows/hello/deploy.yaml:5: found duplicate key "sample" with value "other.json" '
-        '(original value: "sample.json")\n  → correct the YAML',
+        'flows/hello/deploy.yaml:5: found duplicate key "sample"\n  → correct the YAML',
+    ),
+    "key given twice with a secret": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY + "init: {a: hunter2, a: hunter2}\n"},
+        'flows/hello/deploy.yaml:5: found duplicate key "a"\n  → correct the YAML',
+    ),
+    "secret in place of a type": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY + "connections:\n  ai: {type: hunter2}\n"},
+        "flows/hello/deploy.yaml:6: connections.ai.type: this is no type of connection\n"
+        "  → known: custom, azure_open_ai, open_ai, serverless, cognitive_search, azure_ai_services, "
+        "azure_content_safety, form_recognizer, serp",
+    ),
+    "list as a target": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY.replace("target: local", "target: [local]")},
+        "flows/hello/deploy.yaml:4: environments.local.target: unknown target ['local']\n  → known: local",
+    ),
+    "impossible date": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY + "init: {a: 2020-13-45}\n"},
+        "flows/hello/deploy.yaml: this cannot be read as YAML (ValueError)\n  → correct the YAML",
+    ),
+    "sample that is a folder": (
+        {"flows/hello/deploy.yaml": projects.DEPLOY.replace("sample.json", ".")},
+        "flows/hello/deploy.yaml:1: sample: it cannot be read: Is a directory\n  → name a JSON file",
     ),
     "unknown connection type": (
         {"flows/hello/deploy.yaml": projects.DEPLOY + "connections:\n  ai: {type: openai}\n"},
-        "flows/hello/deploy.yaml:6: connections.ai.type: unknown type 'openai'\n"
+        "flows/hello/deploy.yaml:6: connections.ai.type: this is no type of connection\n"
         "  → did you mean open_ai?",
     ),
     "connection without its endpoint": (
@@ -140,7 +161,7 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
     ),
     "type of an answer": (
         {"flows/hello/deploy.yaml": projects.DEPLOY.replace("answer: string", "answer: int")},
-        "flows/hello/deploy.yaml:2: expect.answer: 'int' is not one of the known values\n"
+        "flows/hello/deploy.yaml:2: expect.answer: this is not one of the known values\n"
         "  → did you mean integer?",
     ),
     "number out of range": (
@@ -272,6 +293,12 @@ def test_line_of_env_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(DeployError) as caught:
         config.open_project(tmp_path)
     assert str(caught.value) == ".env:2: this line cannot be read\n  → write NAME=value"
+
+
+def test_merged_keys_are_read(tmp_path: Path) -> None:
+    deploy = "x: &x\n  target: local\nenvironments:\n  local:\n    <<: *x\n    prot: 1\n"
+    text = message(projects.make(tmp_path, {"flows/hello/deploy.yaml": deploy}))
+    assert "environments.local.prot: unknown key" in text
 
 
 def test_environment_that_no_flow_has(tmp_path: Path) -> None:

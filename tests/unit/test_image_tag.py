@@ -66,7 +66,14 @@ def test_a_new_file_matters_and_so_does_its_name(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [".env", ".promptflow/x.json", "__pycache__/a.cpython-311.pyc", "requirements.txt.swp"]
+    "name",
+    [
+        ".env",
+        "prod.env",
+        ".promptflow/x.json",
+        "__pycache__/a.cpython-311.pyc",
+        "requirements.txt.swp",
+    ],
 )
 def test_what_does_not_belong_to_the_flow(name: str, root: Path) -> None:
     path = root / "flows/triage" / name
@@ -96,9 +103,40 @@ def test_lock_python_platform_and_init_matter(root: Path) -> None:
         tag(root, replace(definition, image=arm)),
         tag(root, replace(definition, init={"a": 1})),
     }
+    assert len(tags) == 3
+
+
+def test_a_lock_that_was_changed_by_hand_is_refused(root: Path) -> None:
     lock = root / "flows/triage" / locks.LOCK
-    lock.write_text(lock.read_text(encoding="utf-8") + "another==1\n", encoding="utf-8")
-    assert len({*tags, tag(root)}) == 4
+    text = lock.read_text(encoding="utf-8")
+    for changed in (text + "another==1\n", text + "--index-url https://example.org\n"):
+        lock.write_text(changed, encoding="utf-8")
+        with pytest.raises(DeployError) as caught:
+            tag(root)
+        assert caught.value.problems[0].what == "it was changed by hand"
+
+
+def test_links_are_packed_as_what_they_lead_to(root: Path, tmp_path: Path) -> None:
+    link = root / "flows/triage/linked.txt"
+    link.symlink_to("../faq/handbook.md")
+    found = flow.files(load(root), root)
+    assert found["flows/triage/linked.txt"] == root / "flows/faq/handbook.md"
+    link.unlink()
+    (tmp_path / "outside.txt").write_text("x", encoding="utf-8")
+    link.symlink_to(tmp_path / "outside.txt")
+    with pytest.raises(DeployError) as caught:
+        flow.files(load(root), root)
+    assert caught.value.problems[0].what == "this link does not lead to a file of the repository"
+
+
+@pytest.mark.parametrize(
+    ("requirements", "missing"),
+    [("lunr==0.8.0", "promptflow-core"), ("promptflow-core==1.18.5", "promptflow-tools")],
+)
+def test_packages_that_the_kind_of_flow_needs(requirements: str, missing: str, root: Path) -> None:
+    with pytest.raises(DeployError) as caught:
+        flow.check_packages(load(root), requirements + "\n")
+    assert caught.value.problems[0].what == f"this flow cannot run without {missing}"
 
 
 @pytest.mark.parametrize(
@@ -106,6 +144,7 @@ def test_lock_python_platform_and_init_matter(root: Path) -> None:
     [
         ("../nothing.py", "../nothing.py is not there"),
         ("../../../outside.py", "../../../outside.py is outside of the repository"),
+        ("../../.env", "../../.env has a name that starts with a dot"),
     ],
 )
 def test_bad_includes(include: str, what: str, root: Path) -> None:

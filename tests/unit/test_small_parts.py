@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import io
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ import pytest
 from deploy import documents, kinds, locks, sandbox, secrets, verify
 from deploy.config import load_flow
 from deploy.errors import DeployError
-from deploy.runtime import settings
-from deploy.runtime.redaction import RedactingStream
+from deploy.runtime import redaction, settings
 from deploy.runtime.scorer import CannotStart
 from tests import projects
 
@@ -76,12 +76,37 @@ def test_ordinary_values_are_no_secrets(text: str) -> None:
     assert secrets.recognise(text) is None
 
 
-def test_redaction() -> None:
-    inner = io.StringIO()
-    stream = RedactingStream(inner, ["secret-one", "secret-one-longer", "abc"])
-    print("a secret-one-longer b secret-one c abc", file=stream)
-    assert inner.getvalue() == "a *** b *** c abc\n"
-    stream.flush()
+def test_redaction_covers_all_that_the_process_and_its_children_write() -> None:
+    """In a process of its own: the file descriptors of this one belong to pytest."""
+    code = """
+import os, subprocess, sys
+from deploy.runtime import redaction
+finish = redaction.redact_output(["secret-one", "secret-one-longer", "abc", ""])
+print("a secret-one-longer b secret-one c abc")
+sys.stdout.flush()
+for part in ("d sec", "ret-one e", os.linesep):
+    os.write(1, part.encode())
+print("f secret-one", file=sys.__stderr__, flush=True)
+subprocess.run([sys.executable, "-c", "print('g secret-one')"])
+print("no end secret-one", end="", flush=True)
+finish()
+os._exit(0)
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "a *** b *** c abc\nd *** e\ng ***\nno end ***"
+    assert done.stderr == "f ***\n"
+
+
+def test_without_secrets_nothing_stands_between() -> None:
+    redaction.redact_output(["", "short"])()
+
+
+def test_variables_to_mask_are_named_by_a_variable() -> None:
+    environ = {"SERVE_SECRETS": "A,B,C", "A": "one", "C": "", "D": "no"}
+    assert settings.secrets(environ) == ("one",)
 
 
 def test_settings_have_defaults_and_take_variables() -> None:
