@@ -1,10 +1,13 @@
-"""A container under test."""
+"""A container under test, and waiting for it."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import requests
 from docker.models.containers import Container
 
@@ -32,3 +35,13 @@ class Running:
     def exit_status(self) -> int:
         """Wait until the container ends; return its status."""
         return int(self.container.wait(timeout=60)["StatusCode"])
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, 30 s at most."""
+    woken = threading.Event()
+    for _ in range(3000):
+        if condition():
+            return
+        woken.wait(0.01)
+    pytest.fail("the condition did not come true within 30 s")

@@ -16,7 +16,7 @@ import requests
 from deploy import image, verify
 from tests import model_server
 from tests.integration.conftest import ROOT, Start, built
-from tests.integration.running import Running
+from tests.integration.running import Running, until
 from tests.model_server import ModelServer
 
 FLOWS = sorted(path.parent.name for path in (ROOT / "flows").glob("*/deploy.yaml"))
@@ -129,10 +129,10 @@ def test_sigterm_drains(
     model.gate = threading.Event()
     with ThreadPoolExecutor(8) as pool:
         futures = [pool.submit(running.post, sample(name)) for _ in range(8)]
-        _until(lambda: len(model.requests) == 8)
+        until(lambda: len(model.requests) == 8)
         running.container.kill("SIGTERM")
         # Once it refuses new work it has got the signal, with all eight requests still open.
-        _until(lambda: _refuses(running))
+        until(lambda: _refuses(running))
         model.gate.set()
         statuses = [future.result().status_code for future in futures]
     assert statuses == [200] * 8
@@ -147,7 +147,7 @@ def test_sigterm_ends_after_the_grace_period_whatever_still_runs(
     model.gate = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(running.post, sample(name))
-        _until(lambda: len(model.requests) == 1)
+        until(lambda: len(model.requests) == 1)
         begin = time.monotonic()
         running.container.kill("SIGTERM")
         assert running.exit_status() == 0
@@ -192,7 +192,7 @@ def test_a_refused_key_is_told_to_nobody(name: str, start: Start, model: ModelSe
     assert "Traceback" not in response.text
     assert wrong not in response.text
     # The model server quotes the key in its error, as the real service does with a part of it.
-    assert "invalid subscription key: ***" in running.logs()
+    until(lambda: "invalid subscription key: ***" in running.logs())
     assert wrong not in running.logs()
 
 
@@ -267,19 +267,9 @@ def test_extract_runs_requests_side_by_side(serving: Serving, model: ModelServer
     model.gate = threading.Event()
     with ThreadPoolExecutor(32) as pool:
         futures = [pool.submit(serving("extract").post, sample("extract")) for _ in range(32)]
-        _until(lambda: len(model.requests) == 32)
+        until(lambda: len(model.requests) == 32)
         model.gate.set()
         assert [future.result().status_code for future in futures] == [200] * 32
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, 30 s at most."""
-    woken = threading.Event()
-    for _ in range(3000):
-        if condition():
-            return
-        woken.wait(0.01)
-    pytest.fail("the condition did not come true within 30 s")
 
 
 def _refuses(running: Running) -> bool:

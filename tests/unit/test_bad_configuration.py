@@ -124,7 +124,7 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
     ),
     "list as a target": (
         {"flows/hello/deploy.yaml": projects.DEPLOY.replace("target: local", "target: [local]")},
-        "flows/hello/deploy.yaml:4: environments.local.target: unknown target ['local']\n  → known: local",
+        "flows/hello/deploy.yaml:4: environments.local.target: unknown target ['local']\n  → did you mean local?",
     ),
     "impossible date": (
         {"flows/hello/deploy.yaml": projects.DEPLOY + "init: {a: 2020-13-45}\n"},
