@@ -122,9 +122,11 @@ class Local:
         moves = port != shape.host_port(current)
         candidate = self._start(client, plan, port if moves else 0, prove, suffix=CANDIDATE)
         if moves:
+            # Names first: wherever this is interrupted, the next deploy finds one that serves.
+            current.rename(shape.name_of(spec) + BEFORE)
+            candidate.rename(shape.name_of(spec))
             current.stop(timeout=STOP_SECONDS)
             current.remove(force=True)
-            candidate.rename(shape.name_of(spec))
             return
         # It has proved itself; the port can only be had by a container that is created with it.
         candidate.remove(force=True)
