@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +20,8 @@ from testcontainers.core.container import DockerContainer
 from deploy import config, engine, pipeline, verify
 from deploy.errors import DeployError
 from deploy.model import Flow, Image
-from tests import model_server
+from tests import model_server, projects
+from tests.integration import local_project
 from tests.integration.running import Running
 from tests.model_server import ModelServer
 
@@ -123,3 +125,17 @@ def _ended(container: Container) -> str:
         if container.status in ("created", "running")
         else f"it ended: {engine.log_tail(container)}"
     )
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[config.Project]:
+    """A project of one small flow whose locked packages are those of faq, so that they are there already."""
+    files = {
+        "flows/hello/requirements.txt": (ROOT / "flows/faq/requirements.txt").read_text("utf-8"),
+        "flows/hello/requirements.lock": (ROOT / "flows/faq/requirements.lock").read_text("utf-8"),
+    }
+    made = projects.make(tmp_path / "project", files)
+    monkeypatch.chdir(made.root)
+    yield made
+    restored = replace(local_project.spec(projects.make(made.root, files)), project=made.name)
+    pipeline.destroy(restored)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import docker
 import docker.errors
 import pytest
-import requests
 
 from deploy import config, pipeline
 from deploy.errors import DeployError
-from deploy.model import Deployment, Spec
 from deploy.targets import local_container
 from tests import projects
-from tests.integration.conftest import ROOT
+from tests.integration.local_project import ask, containers, deploy, refusal, spec, write
 from tests.integration.running import until
 
 BROKEN = projects.CODE.replace("@tool", "raise RuntimeError('no table')\n\n\n@tool")
@@ -29,49 +26,6 @@ connections:
     configs: {url: STORE_URL}
     secrets: {token: STORE_TOKEN}
 """
-
-
-@pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[config.Project]:
-    """A project of one small flow whose locked packages are those of faq, so that they are there already."""
-    files = {
-        "flows/hello/requirements.txt": (ROOT / "flows/faq/requirements.txt").read_text("utf-8"),
-        "flows/hello/requirements.lock": (ROOT / "flows/faq/requirements.lock").read_text("utf-8"),
-    }
-    made = projects.make(tmp_path / "project", files)
-    monkeypatch.chdir(made.root)
-    yield made
-    restored = replace(spec(projects.make(made.root, files)), project=made.name)
-    pipeline.destroy(restored)
-
-
-def spec(project: config.Project) -> Spec:
-    (found,) = config.load_specs(project, "local")
-    return found
-
-
-def deploy(project: config.Project) -> Deployment:
-    return pipeline.deploy(project, spec(project))
-
-
-def write(project: config.Project, name: str, content: str) -> None:
-    (project.root / "flows/hello" / name).write_text(content, encoding="utf-8")
-
-
-def refusal(project: config.Project) -> str:
-    with pytest.raises(DeployError) as caught:
-        deploy(project)
-    return str(caught.value)
-
-
-def ask(url: str) -> str:
-    response = requests.post(f"{url}/score", json={"question": "why?"}, timeout=30)
-    return str(response.json().get("answer"))
-
-
-def containers(client: docker.DockerClient, project: config.Project) -> list[str]:
-    label = f"{local_container.LABEL}.project={project.name}"
-    return sorted(str(c.name) for c in client.containers.list(all=True, filters={"label": label}))
 
 
 def test_first_deploy_then_nothing_to_do(
@@ -184,77 +138,6 @@ def test_port_that_is_taken(project: config.Project, client: docker.DockerClient
     assert deploy(project).url.endswith(f":{port}")
 
 
-def test_image_that_is_gone_is_built_again(
-    project: config.Project, client: docker.DockerClient
-) -> None:
-    first = deploy(project)
-    client.images.remove(f"hello:{first.tag}", force=True)
-    assert deploy(project).tag == first.tag
-
-
-def test_a_container_that_stopped_is_replaced(
-    project: config.Project, client: docker.DockerClient
-) -> None:
-    deploy(project)
-    (name,) = containers(client, project)
-    client.containers.get(name).kill()
-    stopped = pipeline.status(spec(project))
-    assert stopped is not None
-    assert stopped.state == "stopped"
-    with pytest.raises(DeployError, match="nothing is deployed"):
-        pipeline.prove(spec(project))
-    assert deploy(project).state == "healthy"
-
-
-def test_a_deploy_that_was_killed_half_way_is_mended(
-    project: config.Project, client: docker.DockerClient
-) -> None:
-    first = deploy(project)
-    (name,) = containers(client, project)
-    # The state between stopping the old container and starting the new one.
-    client.containers.get(name).stop()
-    client.containers.get(name).rename(f"{name}-before")
-    second = deploy(project)
-    assert second.state == "healthy"
-    assert second.url == first.url
-    assert containers(client, project) == [name]
-
-
-def test_a_deploy_that_was_killed_before_its_container_started_keeps_the_proved_one(
-    project: config.Project, client: docker.DockerClient
-) -> None:
-    first = deploy(project)
-    (name,) = containers(client, project)
-    old = client.containers.get(name)
-    old.stop()
-    old.rename(f"{name}-before")
-    client.containers.create(first.image_id, name=name, labels=old.labels)
-    write(project, "answer.py", projects.CODE.replace("return", "raise KeyError('x')\n    return"))
-    refusal(project)
-    assert containers(client, project) == [name]
-    assert ask(first.url) == "you asked why?"
-
-
-def test_what_a_killed_deploy_left_goes_even_when_there_is_nothing_to_change(
-    project: config.Project, client: docker.DockerClient
-) -> None:
-    first = deploy(project)
-    (name,) = containers(client, project)
-    labels = client.containers.get(name).labels
-    client.containers.create(first.image_id, name=f"{name}-candidate", labels=labels)
-    assert deploy(project).created == first.created
-    assert containers(client, project) == [name]
-
-
-def test_two_deploys_at_once(project: config.Project) -> None:
-    deploy(project)
-    with pipeline._alone(project, spec(project)):
-        assert refusal(project) == (
-            "hello in local: another deploy of it is under way\n  → wait for it, then try again"
-        )
-    assert deploy(project).state == "healthy"
-
-
 def test_another_port_is_taken_without_a_gap(
     project: config.Project, client: docker.DockerClient
 ) -> None:
@@ -291,7 +174,9 @@ def test_secret_variables_are_masked_in_the_log(
 def test_code_that_ends_the_process_while_it_is_packed(project: config.Project) -> None:
     write(project, "answer.py", f"import os\nos._exit(0)\n{projects.CODE}")
     message = refusal(project)
-    assert message.startswith("packing hello:") or "ended with status 0" in message
+    assert message.startswith("packing hello: it failed:")
+    assert "answer.py" in message
+    assert "Traceback" not in message
 
 
 def test_destroy_removes_its_own_and_nothing_else(
