@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import logging
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
-from starlette.applications import Starlette
+import anyio
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
-from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from . import inputs, openapi
 from .scorer import BadInput, FlowFailed, Scorer, Stream
+from .settings import Settings
 
 log = logging.getLogger("serve")
 
@@ -25,22 +27,102 @@ EVENTS = "text/event-stream"
 JSON_TYPES = {"application/json", "application/*", "*/*"}
 
 
-def create(scorer: Scorer, about: dict[str, Any], body_limit: int) -> Starlette:
-    """Return the application that serves `scorer`.
+class Application:
+    """The ASGI application that serves `scorer`.
 
-    `about` is the answer of /version and has `flow`, `tag` and `commit`. A body above `body_limit`
-    bytes is refused.
+    `about` is the answer of /version and has `flow`, `tag` and `commit`. Once `closing` is set,
+    each answer is the last one of its connection.
     """
-    swagger = openapi.document(about["flow"], about["tag"], scorer.inputs, scorer.outputs)
 
-    async def score(request: Request) -> Response:
-        body = await _body(request, body_limit)
-        values = inputs.read(body, scorer.inputs)
+    def __init__(self, scorer: Scorer, about: Mapping[str, Any], settings: Settings) -> None:
+        self._scorer = scorer
+        self._settings = settings
+        self._most = settings.threads + settings.queue
+        self._at_work = 0
+        self.closing = False
+        version = {name: about[name] for name in ("flow", "tag", "commit")}
+        swagger = openapi.document(about["flow"], about["tag"], scorer.inputs, scorer.outputs)
+        self._fixed: Mapping[str, bytes] = {
+            path: json.dumps(content).encode()
+            for path, content in (
+                ("/health", {"status": "healthy"}),
+                ("/version", version),
+                ("/swagger.json", swagger),
+            )
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        request = Request(scope, receive)
+        response = await self._respond(request)
+        if self.closing:
+            response.headers["connection"] = "close"
+        await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        path, method = request.scope["path"], request.method
+        if path == "/score":
+            if method != "POST":
+                return _not_allowed("POST")
+            return await self._score(request)
+        content = self._fixed.get(path)
+        if content is None:
+            return _error(404, "NotFound", "there is no such path; POST to /score")
+        if method not in ("GET", "HEAD"):
+            return _not_allowed("GET, HEAD")
+        return Response(content, media_type="application/json")
+
+    async def _score(self, request: Request) -> Response:
+        """Score, and write one line a request: never an input or an output."""
+        request_id = _request_id(request)
+        start = time.perf_counter()
+        if self._at_work >= self._most:
+            response = _overloaded(request_id)
+        else:
+            self._at_work += 1
+            try:
+                response = await self._answer(request, request_id)
+            finally:
+                self._at_work -= 1
+        response.headers["x-request-id"] = request_id
+        spent = (time.perf_counter() - start) * 1000
+        log.info("score %d %.0f ms %s", response.status_code, spent, request_id)
+        return response
+
+    async def _answer(self, request: Request, request_id: str) -> Response:
+        try:
+            with anyio.fail_after(self._settings.timeout):
+                return await self._scored(request)
+        except BadInput as error:
+            return _error(400, error.code, error.message, inputs=error.inputs)
+        except FlowFailed as error:
+            log.error("%s [%s] %s", error.message, request_id, error.detail)
+            response = _error(error.status, error.code, error.message, request_id=request_id)
+            if error.retry_after:
+                response.headers["retry-after"] = error.retry_after
+            return response
+        except HTTPException as error:
+            return _http_error(error)
+        except TimeoutError:
+            message = f"no answer within {self._settings.timeout} s"
+            return _error(504, "Timeout", message, request_id=request_id)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except asyncio.CancelledError:
+            # The grace period is over, and the server ends what still runs.
+            return _error(503, "Stopping", "the server is about to stop", request_id=request_id)
+        except Exception:
+            log.exception("unexpected failure [%s]", request_id)
+            return _error(500, "InternalError", "the server failed", request_id=request_id)
+
+    async def _scored(self, request: Request) -> Response:
+        body = await _body(request, self._settings.body_limit)
+        values = inputs.read(body, self._scorer.inputs)
         accepted = _accepted(request)
         wants_events = EVENTS in accepted
         if not (wants_events or accepted & JSON_TYPES):
             raise HTTPException(406, f"this flow answers with application/json or {EVENTS}")
-        result = await scorer.score(values, stream=wants_events)
+        result = await self._scorer.score(values, stream=wants_events)
         if isinstance(result, Stream):
             return StreamingResponse(
                 _events(result),
@@ -52,69 +134,16 @@ def create(scorer: Scorer, about: dict[str, Any], body_limit: int) -> Starlette:
             raise HTTPException(406, "this flow does not stream: accept application/json as well")
         return _json(result)
 
-    async def health(request: Request) -> Response:
-        return JSONResponse({"status": "healthy"})
 
-    async def version(request: Request) -> Response:
-        return JSONResponse({name: about[name] for name in ("flow", "tag", "commit")})
+def _request_id(request: Request) -> str:
+    """Return the client's id for the request, or a new one.
 
-    async def describe(request: Request) -> Response:
-        return JSONResponse(swagger)
-
-    routes = [
-        Route("/score", _logged(score), methods=["POST"]),
-        Route("/health", health),
-        Route("/version", version),
-        Route("/swagger.json", describe),
-    ]
-    application = Starlette(routes=routes, exception_handlers={HTTPException: _http_error})
-    # A redirect would be made from the Host header, which the client wrote.
-    application.router.redirect_slashes = False
-    return application
-
-
-Endpoint = Callable[[Request], Awaitable[Response]]
-
-
-def _logged(endpoint: Endpoint) -> Endpoint:
-    """Turn what `endpoint` raises into answers, and write one line a request.
-
-    Never an input or an output.
+    It goes into a log line and back into a header: only what cannot forge either.
     """
-
-    async def wrapped(request: Request) -> Response:
-        request_id = request.headers.get("x-request-id", "")[:128] or uuid.uuid4().hex
-        # The id goes into a log line and back into a header: only what cannot forge either.
-        if not (request_id.isascii() and request_id.replace("-", "").replace("_", "").isalnum()):
-            request_id = uuid.uuid4().hex
-        start = time.perf_counter()
-        response = await _answer(endpoint, request, request_id)
-        response.headers["x-request-id"] = request_id
-        spent = (time.perf_counter() - start) * 1000
-        log.info("score %d %.0f ms %s", response.status_code, spent, request_id)
-        return response
-
-    return wrapped
-
-
-async def _answer(endpoint: Endpoint, request: Request, request_id: str) -> Response:
-    try:
-        return await endpoint(request)
-    except BadInput as error:
-        return _error(400, error.code, error.message, inputs=error.inputs)
-    except FlowFailed as error:
-        log.error("%s [%s] %s", error.message, request_id, error.detail)
-        return _error(500, "FlowFailed", error.message, request_id=request_id)
-    except HTTPException as error:
-        return _http_error(request, error)
-    except ClientDisconnect:
-        return Response(status_code=499)
-    except asyncio.CancelledError:
-        # The grace period is over, and the server ends what still runs.
-        return _error(503, "Stopping", "the server is about to stop", request_id=request_id)
-    except Exception:
-        log.exception("unexpected failure [%s]", request_id)
-        return _error(500, "InternalError", "the server failed", request_id=request_id)
+    given = request.headers.get("x-request-id", "")[:128]
+    if given.isascii() and given.replace("-", "").replace("_", "").isalnum():
+        return given
+    return uuid.uuid4().hex
 
 
 async def _body(request: Request, limit: int) -> bytes:
@@ -166,9 +195,17 @@ def _event(data: dict[str, Any]) -> str:
 
 def _json(value: Any) -> Response:
     try:
-        return JSONResponse(value)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
+        return Response(text, media_type="application/json")
     except (TypeError, ValueError) as error:
         raise FlowFailed("the flow's answer cannot be written as JSON", str(error)) from None
+
+
+def _plain(value: Any) -> Any:
+    """Return what stands for `value` in JSON: a dataclass is an object, as in promptflow."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _error(status: int, code: str, message: str, **more: Any) -> Response:
@@ -176,9 +213,19 @@ def _error(status: int, code: str, message: str, **more: Any) -> Response:
     return JSONResponse(content, status_code=status)
 
 
-def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    names = {404: "NotFound", 405: "MethodNotAllowed", 406: "NotAcceptable", 413: "BodyTooLarge"}
-    response = _error(error.status_code, names.get(error.status_code, "HttpError"), error.detail)
-    response.headers.update(error.headers or {})
+def _http_error(error: HTTPException) -> Response:
+    names = {406: "NotAcceptable", 413: "BodyTooLarge"}
+    return _error(error.status_code, names[error.status_code], error.detail)
+
+
+def _not_allowed(methods: str) -> Response:
+    response = _error(405, "MethodNotAllowed", f"this path takes {methods}")
+    response.headers["allow"] = methods
+    return response
+
+
+def _overloaded(request_id: str) -> Response:
+    message = "more requests wait than this server takes on; try again"
+    response = _error(503, "Overloaded", message, request_id=request_id)
+    response.headers["retry-after"] = "1"
     return response

@@ -53,11 +53,15 @@ class FlowFailed(Exception):
     """The flow's own failure.
 
     `message` is for the client: it holds no text that a service or the flow's code made, since that
-    may quote a secret. `detail` is for the log.
+    may quote a secret. `detail` is for the log. `status` and `code` are those of the answer, and
+    `retry_after` the seconds after which the client may try again, if that may help.
     """
 
     message: str
     detail: str = ""
+    status: int = 500
+    code: str = "FlowFailed"
+    retry_after: str = ""
 
     def __str__(self) -> str:
         return self.message

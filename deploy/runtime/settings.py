@@ -5,28 +5,59 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from . import limits
 from .scorer import CannotStart
 
 PORT = 8080
 
+# What one more worker takes: its own pages, and those that it shares no longer after a while.
+WORKER_MEMORY = 96 * 1024 * 1024
+# What a request in work takes, without its body: its thread, its connections, its objects.
+REQUEST_MEMORY = 512 * 1024
+MOST_THREADS = 128
+
 
 @dataclass(frozen=True)
 class Settings:
-    """Threads for flows that are not async, bytes of body, seconds to drain, and what is logged."""
+    """How the server behaves.
 
-    threads: int = 64
+    `threads` and `queue` are requests of one worker: in work, and waiting. `timeout`, `patience`
+    and `grace` are seconds: for a request, for asking a model again, and to drain.
+    """
+
+    workers: int = 1
+    threads: int = MOST_THREADS
+    queue: int = 512
+    timeout: int = 170
+    patience: int = 5
     body_limit: int = 10 * 1024 * 1024
     grace: int = 20
     log_level: str = "info"
+    shortcuts: bool = True
+    preload: bool = True
 
 
 def read(environ: Mapping[str, str]) -> Settings:
-    """Return the settings in `environ`. Raises `CannotStart` where a value cannot be used."""
+    """Return the settings in `environ`; where it has none, what fits the container's limits.
+
+    Raises `CannotStart` where a value cannot be used.
+    """
+    memory = limits.memory()
+    fitting = max(1, memory // (2 * WORKER_MEMORY))
+    workers = _number(environ, "SERVE_WORKERS", min(limits.processors(), fitting))
+    room = memory // (2 * workers * REQUEST_MEMORY)
+    threads = _number(environ, "SERVE_THREADS", max(8, min(MOST_THREADS, room)))
     return Settings(
-        threads=_number(environ, "SERVE_THREADS", Settings.threads),
+        workers=workers,
+        threads=threads,
+        queue=_number(environ, "SERVE_QUEUE", 4 * threads, least=0),
+        timeout=_number(environ, "SERVE_TIMEOUT", Settings.timeout),
+        patience=_number(environ, "SERVE_MODEL_PATIENCE", Settings.patience, least=0),
         body_limit=_number(environ, "SERVE_BODY_LIMIT", Settings.body_limit),
         grace=_number(environ, "SERVE_GRACE", Settings.grace),
         log_level=_level(environ),
+        shortcuts=_switch(environ, "SERVE_SHORTCUTS"),
+        preload=_switch(environ, "SERVE_PRELOAD"),
     )
 
 
@@ -36,13 +67,20 @@ def secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(environ[name] for name in names if environ.get(name))
 
 
-def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+def _number(environ: Mapping[str, str], name: str, default: int, least: int = 1) -> int:
     text = environ.get(name) or str(default)
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or int(text) < least:
         raise CannotStart(
-            f"{name} is {text!r}: set a whole number above 0, or nothing for {default}"
+            f"{name} is {text!r}: set a whole number, {least} or more, or nothing for {default}"
         )
     return int(text)
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    text = (environ.get(name) or "on").lower()
+    if text not in ("on", "off"):
+        raise CannotStart(f"{name} is {text!r}: set on or off, or nothing for on")
+    return text == "on"
 
 
 def _level(environ: Mapping[str, str]) -> str:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+import dataclasses
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any
 
+import httpx
 import jsonschema
 import pytest
 from starlette.testclient import TestClient
 
 from deploy.runtime import app
 from deploy.runtime.scorer import BadInput, Field, FlowFailed, Stream
+from deploy.runtime.settings import Settings
 
 ABOUT = {
     "flow": "hello",
@@ -45,7 +48,8 @@ async def chunks(*texts: str, fail: bool = False) -> AsyncIterator[str]:
 
 
 def client(answer: Callable[[dict[str, Any], bool], Any], limit: int = 1000) -> TestClient:
-    return TestClient(app.create(FakeScorer(answer), ABOUT, limit), raise_server_exceptions=False)
+    application = app.Application(FakeScorer(answer), ABOUT, Settings(body_limit=limit))
+    return TestClient(application, raise_server_exceptions=False)
 
 
 def echo(inputs: dict[str, Any], stream: bool) -> Any:
@@ -149,6 +153,82 @@ def test_failure_of_the_flow_is_500_without_its_detail() -> None:
             "request_id": "abc-1",
         }
     }
+
+
+def test_a_busy_model_is_told_with_the_time_to_come_again() -> None:
+    def fail(inputs: dict[str, Any], stream: bool) -> Any:
+        raise FlowFailed("the model is busy", "", 503, "ModelBusy", "7")
+
+    response = client(fail).post("/score", json={"question": "a"})
+    assert response.status_code == 503
+    assert response.json()["error"]["code"] == "ModelBusy"
+    assert response.headers["retry-after"] == "7"
+
+
+class SlowScorer(FakeScorer):
+    """A flow that answers once it may."""
+
+    def __init__(self) -> None:
+        super().__init__(echo)
+        self.begun = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    async def score(self, inputs: dict[str, Any], *, stream: bool) -> Any:
+        self.begun.set()
+        await self.may_answer.wait()
+        return self._answer(inputs, stream)
+
+
+def asked(application: app.Application) -> Coroutine[Any, Any, httpx.Response]:
+    transport = httpx.ASGITransport(app=application)
+    return httpx.AsyncClient(transport=transport, base_url="http://flow").post(
+        "/score", json={"question": "a"}
+    )
+
+
+def test_a_request_past_the_queue_is_503_at_once_and_those_in_work_are_answered() -> None:
+    async def scenario() -> tuple[httpx.Response, httpx.Response]:
+        scorer = SlowScorer()
+        application = app.Application(scorer, ABOUT, Settings(threads=1, queue=0))
+        first = asyncio.ensure_future(asked(application))
+        await scorer.begun.wait()
+        refused = await asked(application)
+        scorer.may_answer.set()
+        return await first, refused
+
+    first, refused = asyncio.run(scenario())
+    assert first.status_code == 200
+    assert refused.status_code == 503
+    assert refused.json()["error"]["code"] == "Overloaded"
+    assert refused.headers["retry-after"] == "1"
+
+
+def test_a_request_that_takes_too_long_is_504() -> None:
+    async def scenario() -> httpx.Response:
+        return await asked(app.Application(SlowScorer(), ABOUT, Settings(timeout=0)))
+
+    response = asyncio.run(scenario())
+    assert response.status_code == 504
+    assert response.json()["error"]["code"] == "Timeout"
+
+
+@pytest.mark.parametrize("path", ["/score", "/health"])
+def test_at_the_end_each_answer_is_the_last_of_its_connection(path: str) -> None:
+    application = app.Application(FakeScorer(echo), ABOUT, Settings())
+    requests = TestClient(application)
+    method, body = ("POST", {"question": "a"}) if path == "/score" else ("GET", None)
+    assert "connection" not in requests.request(method, path, json=body).headers
+    application.closing = True
+    assert requests.request(method, path, json=body).headers["connection"] == "close"
+
+
+def test_a_dataclass_in_an_answer_is_an_object() -> None:
+    @dataclasses.dataclass
+    class Found:
+        title: str
+
+    response = client(lambda i, s: {"answer": [Found("a")]}).post("/score", json={"question": "a"})
+    assert response.json() == {"answer": [{"title": "a"}]}
 
 
 def test_a_fault_of_the_server_is_500_without_a_trace() -> None:

@@ -12,7 +12,7 @@ import pytest
 from deploy import documents, kinds, locks, sandbox, secrets, verify
 from deploy.config import load_flow
 from deploy.errors import DeployError
-from deploy.runtime import redaction, settings
+from deploy.runtime import limits, redaction, settings
 from deploy.runtime.scorer import CannotStart
 from tests import projects
 
@@ -110,9 +110,25 @@ def test_variables_to_mask_are_named_by_a_variable() -> None:
 
 
 def test_settings_have_defaults_and_take_variables() -> None:
-    assert settings.read({}) == settings.Settings()
+    default = settings.read({})
+    assert (default.grace, default.timeout, default.log_level) == (20, 170, "info")
+    assert default.queue == 4 * default.threads
     given = settings.read({"SERVE_THREADS": "8", "SERVE_GRACE": "", "SERVE_LOG_LEVEL": "WARNING"})
-    assert (given.threads, given.grace, given.log_level) == (8, settings.Settings.grace, "warning")
+    assert (given.threads, given.queue, given.grace, given.log_level) == (8, 32, 20, "warning")
+    assert settings.read({"SERVE_SHORTCUTS": "off", "SERVE_QUEUE": "0"}).shortcuts is False
+
+
+@pytest.mark.parametrize(
+    ("processors", "megabytes", "workers", "threads"),
+    [(1, 256, 1, 128), (2, 512, 2, 128), (8, 512, 2, 128), (8, 16000, 8, 128), (1, 64, 1, 64)],
+)
+def test_workers_and_threads_fit_the_container(
+    monkeypatch: pytest.MonkeyPatch, processors: int, megabytes: int, workers: int, threads: int
+) -> None:
+    monkeypatch.setattr(limits, "processors", lambda: processors)
+    monkeypatch.setattr(limits, "memory", lambda: megabytes * 1024 * 1024)
+    found = settings.read({})
+    assert (found.workers, found.threads) == (workers, threads)
 
 
 @pytest.mark.parametrize(
@@ -120,11 +136,15 @@ def test_settings_have_defaults_and_take_variables() -> None:
     [
         (
             {"SERVE_THREADS": "many"},
-            "SERVE_THREADS is 'many': set a whole number above 0, or nothing for 64",
+            "SERVE_THREADS is 'many': set a whole number, 1 or more, or nothing for 128",
         ),
         (
             {"SERVE_GRACE": "0"},
-            "SERVE_GRACE is '0': set a whole number above 0, or nothing for 20",
+            "SERVE_GRACE is '0': set a whole number, 1 or more, or nothing for 20",
+        ),
+        (
+            {"SERVE_PRELOAD": "no"},
+            "SERVE_PRELOAD is 'no': set on or off, or nothing for on",
         ),
         (
             {"SERVE_LOG_LEVEL": "loud"},

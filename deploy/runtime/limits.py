@@ -1,0 +1,52 @@
+"""What the container may use: its share of processors and of memory.
+
+Control groups tell it ("Control Group v2", cpu.max and memory.max; version 1 has other names for
+the same); without a limit, the machine.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+ROOT = Path("/sys/fs/cgroup")
+# Version 1 says "no limit" with a number close to the largest that it has.
+NO_LIMIT = 1 << 60
+
+
+def processors(root: Path = ROOT) -> int:
+    """Return the number of processors, a part of one counted as one."""
+    available = len(os.sched_getaffinity(0))
+    quota, period = _quota(root)
+    if quota <= 0 or period <= 0:
+        return available
+    return max(1, min(available, math.ceil(quota / period)))
+
+
+def memory(root: Path = ROOT) -> int:
+    """Return the bytes of memory."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        limit = _read(root / name)
+        if limit.isdecimal() and 0 < int(limit) < NO_LIMIT:
+            return min(machine, int(limit))
+    return machine
+
+
+def _quota(root: Path) -> tuple[int, int]:
+    """Return microseconds of processor time, and of time; 0 for no limit."""
+    words = _read(root / "cpu.max").split() or [
+        _read(root / "cpu/cpu.cfs_quota_us"),
+        _read(root / "cpu/cpu.cfs_period_us"),
+    ]
+    if len(words) == 2 and all(word.isdecimal() for word in words):
+        return int(words[0]), int(words[1])
+    return 0, 0
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,42 @@
+"""Turn a flow's outputs into an answer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from starlette.concurrency import iterate_in_threadpool
+
+from ..scorer import FlowFailed, Stream
+
+
+def answer(outputs: Mapping[str, Any], hidden: set[str]) -> dict[str, Any] | Stream:
+    """Return `outputs` without those that are `hidden`; a `Stream` where one of them is made yet.
+
+    Raises `FlowFailed` where there is more than one.
+    """
+    shown = {name: value for name, value in outputs.items() if name not in hidden}
+    streams = [k for k, v in shown.items() if isinstance(v, (Iterator, AsyncIterator))]
+    if not streams:
+        return shown
+    if len(streams) > 1:
+        raise FlowFailed(f"the flow streams more than one output: {', '.join(streams)}")
+    chunks = shown.pop(streams[0])
+    if isinstance(chunks, Iterator):
+        chunks = _in_threads(chunks)
+    return Stream(shown, streams[0], chunks)
+
+
+async def _in_threads(chunks: Iterator[str]) -> AsyncIterator[str]:
+    """Yield `chunks`, and close them whatever happens: a client that leaves must free the model."""
+    try:
+        async for chunk in iterate_in_threadpool(chunks):
+            yield chunk
+    finally:
+        close = getattr(chunks, "close", None)
+        if close:
+            with anyio.CancelScope(shield=True), contextlib.suppress(Exception):
+                await anyio.to_thread.run_sync(close)

@@ -1,0 +1,120 @@
+"""One worker's HTTP server: uvicorn, with its own ways to accept connections and to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Any
+
+import anyio.to_thread
+import uvicorn
+
+from .app import Application
+from .lanes import Lanes
+from .settings import Settings
+
+# A client that has sent no request after this many seconds is let go.
+HEAD_SECONDS = 30.0
+# How long a connection without a request stays open at the end: a request that is on its way to it
+# is answered, and told to be its last.
+LINGER_SECONDS = 1.0
+STEP_SECONDS = 0.02
+# A connection can be refused for a moment for lack of file descriptors or memory.
+PAUSE_SECONDS = 0.1
+
+
+class Server(uvicorn.Server):
+    """Serve `application` on `listener`, which other workers may share; print `started` then."""
+
+    def __init__(
+        self,
+        application: Application,
+        listener: socket.socket,
+        settings: Settings,
+        started: str = "",
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                application,
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                timeout_graceful_shutdown=settings.grace,
+                timeout_keep_alive=75,
+                server_header=False,
+                ws="none",
+                http="httptools",
+                loop="asyncio",
+            )
+        )
+        self._application = application
+        self._listener = listener
+        self._threads = settings.threads
+        self._started = started
+        self.servers: list[asyncio.base_events.Server] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept connections from now on."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_default_executor(Lanes(self._threads, self._loop))
+        # Streams are read in these; the limiter belongs to the event loop.
+        anyio.to_thread.current_default_thread_limiter().total_tokens = self._threads
+        self._listener.setblocking(False)
+        self._listener.listen(self.config.backlog)
+        self._loop.add_reader(self._listener, self._accept)
+        self.started = True
+        if self._started:
+            print(self._started, flush=True)
+
+    def _accept(self) -> bool:
+        """Accept one connection; tell whether there was one.
+
+        One at a time: what one worker leaves in the queue a less busy one takes. asyncio and uvloop
+        would take all that wait.
+        """
+        try:
+            connection, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return False
+        except OSError:
+            self._loop.remove_reader(self._listener)
+            self._loop.call_later(PAUSE_SECONDS, self._resume)
+            return False
+        connection.setblocking(False)
+        # The end of an answer must not wait for the acknowledgement of its beginning.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._loop.create_task(self._connect(connection))
+        return True
+
+    def _resume(self) -> None:
+        if self._listener.fileno() >= 0:
+            self._loop.add_reader(self._listener, self._accept)
+
+    async def _connect(self, connection: socket.socket) -> None:
+        protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state={}
+        )
+        try:
+            transport, _ = await self._loop.connect_accepted_socket(lambda: protocol, connection)
+        except OSError:
+            connection.close()
+            return
+        self._loop.call_later(HEAD_SECONDS, _let_go, protocol, transport)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, answer all that has arrived or arrives at once, and end."""
+        self._loop.remove_reader(self._listener)
+        while self._accept():
+            pass
+        self._listener.close()
+        self._application.closing = True
+        waited = 0.0
+        while self.server_state.connections and waited < LINGER_SECONDS:
+            await asyncio.sleep(STEP_SECONDS)
+            waited += STEP_SECONDS
+        await super().shutdown()
+
+
+def _let_go(protocol: Any, transport: asyncio.Transport) -> None:
+    if protocol.cycle is None:
+        transport.abort()
