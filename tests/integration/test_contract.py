@@ -82,10 +82,12 @@ def test_body_over_the_limit(flow: str, serving: Serving) -> None:
     assert response.status_code == 413
 
 
-def test_not_root_one_process_and_a_read_only_root(flow: str, serving: Serving) -> None:
+def test_not_root_one_tree_of_processes_and_a_read_only_root(flow: str, serving: Serving) -> None:
     container = serving(flow).container
-    processes = container.top(ps_args="-eo pid,uid,args")["Processes"]
-    assert [row[1] for row in processes] == ["10001"]
+    processes = container.top(ps_args="-eo pid,uid,ppid")["Processes"]
+    assert {row[1] for row in processes} == {"10001"}
+    first = str(container.attrs["State"]["Pid"])
+    assert [row[2] for row in processes].count(first) == len(processes) - 1
     assert container.attrs["HostConfig"]["ReadonlyRootfs"] is True
     assert not container.diff(), "something was written"
 

@@ -1,0 +1,5 @@
+from promptflow.core import tool
+
+@tool
+async def join(left: str, right: str) -> str:
+    return left + right

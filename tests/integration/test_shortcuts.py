@@ -1,0 +1,134 @@
+"""What the server does in place of promptflow's executor gives promptflow's results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import config, pipeline
+from deploy.model import Image
+from tests import projects
+from tests.integration.conftest import ROOT, Start, built
+from tests.integration.running import Running
+from tests.model_server import ModelServer
+
+FLOWS = Path(__file__).parent / "flows"
+
+REQUESTS: list[Any] = [
+    {"mode": "go"},
+    {"mode": "stay"},
+    {"mode": "stay", "loud": True},
+    {"mode": "stay", "loud": "true", "factor": "2", "numbers": "[4, 5]"},
+    {"mode": "go", "numbers": [], "options": {"deep": [{"a": None}]}},
+    {"mode": "go", "factor": 3, "unknown": 1},
+    {"mode": 5},
+    {"mode": ""},
+    {"mode": "ünïcode ✓"},
+    {"mode": "raise"},
+    {"mode": "exit"},
+    {"mode": "short"},
+    {"mode": "keyless"},
+    {"mode": "right"},
+    {"mode": "go", "numbers": ["a"]},
+    {},
+    {"mode": None},
+    {"mode": "go", "factor": "much"},
+    {"mode": "go", "options": [1]},
+]
+
+
+@pytest.fixture(scope="module")
+def maze(tmp_path_factory: pytest.TempPathFactory, start: Start) -> tuple[Running, Running]:
+    """Every way in which nodes depend on each other or fail: with the shortcuts, and without."""
+    image = _built(tmp_path_factory.mktemp("maze"), "maze")
+    return start(image), start(image, SERVE_SHORTCUTS="off")
+
+
+def _built(root: Path, name: str) -> Image:
+    files: dict[str, Any] = {
+        f"flows/hello/{path.name}": path.read_text(encoding="utf-8")
+        for path in (FLOWS / name).iterdir()
+        if path.is_file()
+    }
+    for name in ("requirements.txt", "requirements.lock"):
+        files[f"flows/hello/{name}"] = (ROOT / "flows/faq" / name).read_text(encoding="utf-8")
+    files["flows/hello/sample.json"] = {"mode": "go"}
+    files["flows/hello/deploy.yaml"] = projects.DEPLOY.replace("answer", "joined")
+    files["flows/hello/answer.py"] = None
+    project = projects.make(root, files)
+    return pipeline.build(project, config.load_flow(project, "hello"))
+
+
+def told(running: Running, body: Any, **headers: str) -> tuple[int, Any]:
+    response = running.post(body, **headers)
+    if "event-stream" in response.headers["content-type"]:
+        return response.status_code, response.text
+    answer = response.json()
+    if isinstance(answer, dict):
+        answer.get("error", {}).pop("request_id", None)
+    return response.status_code, answer
+
+
+@pytest.mark.parametrize("body", REQUESTS, ids=json.dumps)
+def test_a_maze_of_nodes(maze: tuple[Running, Running], body: Any) -> None:
+    quick, recorded = maze
+    assert told(quick, body) == told(recorded, body)
+
+
+def test_an_output_that_json_cannot_carry(maze: tuple[Running, Running]) -> None:
+    for running in maze:
+        status, answer = told(running, {"mode": "unfit"})
+        assert (status, answer["error"]["code"]) == (500, "FlowFailed")
+
+
+def test_the_maze_answers_at_all(maze: tuple[Running, Running]) -> None:
+    assert told(maze[0], {"mode": "go"}) == (
+        200,
+        {
+            "first": "3",
+            "quoted": "{'a': 1}",
+            "attribute": "go",
+            "untouched": "go",
+            "joined": "gogo-gogo-1.5-7",
+            "skipped": "go",
+            "defaulted": "go go",
+            "nothing": "go go",
+            "pieces": "go",
+        },
+    )
+
+
+def test_a_generator_streams(maze: tuple[Running, Running]) -> None:
+    quick, recorded = maze
+    answer = told(quick, {"mode": "go"}, Accept="text/event-stream")
+    assert answer == told(recorded, {"mode": "go"}, Accept="text/event-stream")
+    assert answer[1].endswith('data: {"pieces": "g"}\n\ndata: {"pieces": "o"}\n\n')
+
+
+def test_async_nodes(tmp_path: Path, start: Start) -> None:
+    image = _built(tmp_path, "async_nodes")
+    quick, recorded = start(image), start(image, SERVE_SHORTCUTS="off")
+    for mode in ("a", "raise"):
+        assert told(quick, {"mode": mode}) == told(recorded, {"mode": mode})
+    assert told(quick, {"mode": "a"}) == (200, {"joined": "aaa"})
+
+
+@pytest.mark.parametrize("name", ["chat", "extract", "rewrite", "triage"])
+def test_models_are_asked_the_same_and_the_answers_are_the_same(
+    name: str, start: Start, variables: dict[str, str], model: ModelServer
+) -> None:
+    made = built(name)[1]
+    sample = json.loads((ROOT / f"flows/{name}/sample.json").read_text(encoding="utf-8"))
+    answers, asked = [], []
+    for mode in ("on", "off"):
+        running = start(made, **variables, SERVE_SHORTCUTS=mode)
+        model.requests.clear()
+        answers.append([told(running, sample), told(running, sample)])
+        asked.append(list(model.requests))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == answers[0][1]
+    assert asked[0] == asked[1]
+    assert asked[0]
