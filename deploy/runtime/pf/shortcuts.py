@@ -115,13 +115,10 @@ def send_plain_chat_requests_as_they_are() -> None:
     def plain(ordinary: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(ordinary)
         def create(self: Any, *args: Any, **params: Any) -> Any:
-            body = {key: value for key, value in params.items() if key not in ("extra_headers",)}
-            if body.get("stream") is False:
-                del body["stream"]
-            if args or not body.keys() <= _PLAIN_PARAMETERS or not _is_plain(body):
+            body = {key: value for key, value in params.items() if key != "extra_headers"}
+            usual = not args and body.keys() <= _PLAIN_PARAMETERS and not body.get("stream")
+            if not (usual and _is_plain(body)):
                 return ordinary(self, *args, **params)
-            if "stream" in params:
-                body["stream"] = False
             options = {"headers": params.get("extra_headers") or {}}
             return self._client.post(
                 "/chat/completions", body=body, cast_to=types.ChatCompletion, options=options
@@ -134,10 +131,9 @@ def send_plain_chat_requests_as_they_are() -> None:
 
 
 def _is_plain(value: Any) -> bool:
-    """Tell whether `value` is what a JSON document holds, and of these very types."""
-    kind = type(value)
-    if kind in _PLAIN_TYPES:
+    """Tell whether `value` is what a JSON document holds."""
+    if isinstance(value, _PLAIN_TYPES):
         return True
-    if kind is dict:
-        return all(type(key) is str and _is_plain(item) for key, item in value.items())
-    return kind is list and all(map(_is_plain, value))
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    return isinstance(value, list) and all(map(_is_plain, value))
