@@ -39,6 +39,7 @@ class Application:
         self._settings = settings
         self._most = settings.threads + settings.queue
         self._at_work = 0
+        self._held = 0
         self.closing = False
         version = {name: about[name] for name in ("flow", "tag", "commit")}
         swagger = openapi.document(about["flow"], about["tag"], scorer.inputs, scorer.outputs)
@@ -76,23 +77,27 @@ class Application:
         """Score, and write one line a request: never an input or an output."""
         request_id = _request_id(request)
         start = time.perf_counter()
-        if self._at_work >= self._most:
-            response = _overloaded(request_id)
-        else:
-            self._at_work += 1
-            try:
-                response = await self._answer(request, request_id)
-            finally:
-                self._at_work -= 1
+        held = bytearray()
+        try:
+            response = await self._answer(request, request_id, held)
+        finally:
+            self._held -= len(held)
         response.headers["x-request-id"] = request_id
         spent = (time.perf_counter() - start) * 1000
         log.info("score %d %.0f ms %s", response.status_code, spent, request_id)
         return response
 
-    async def _answer(self, request: Request, request_id: str) -> Response:
+    async def _answer(self, request: Request, request_id: str, held: bytearray) -> Response:
         try:
-            with anyio.fail_after(self._settings.timeout):
-                return await self._scored(request)
+            self._refuse_if_overloaded()
+            await self._receive(request, held)
+            self._refuse_if_overloaded()
+            self._at_work += 1
+            try:
+                with anyio.fail_after(self._settings.timeout):
+                    return await self._scored(request, bytes(held))
+            finally:
+                self._at_work -= 1
         except BadInput as error:
             return _error(400, error.code, error.message, inputs=error.inputs)
         except FlowFailed as error:
@@ -102,7 +107,7 @@ class Application:
                 response.headers["retry-after"] = error.retry_after
             return response
         except HTTPException as error:
-            return _http_error(error)
+            return _http_error(error, request_id)
         except TimeoutError:
             message = f"no answer within {self._settings.timeout} s"
             return _error(504, "Timeout", message, request_id=request_id)
@@ -115,8 +120,34 @@ class Application:
             log.exception("unexpected failure [%s]", request_id)
             return _error(500, "InternalError", "the server failed", request_id=request_id)
 
-    async def _scored(self, request: Request) -> Response:
-        body = await _body(request, self._settings.body_limit)
+    def _refuse_if_overloaded(self) -> None:
+        if self._at_work >= self._most or self._held > self._settings.body_memory:
+            raise HTTPException(503, "more requests wait than this server takes on; try again")
+
+    async def _receive(self, request: Request, body: bytearray) -> None:
+        """Read the request's body into `body`, up to the limits.
+
+        A length that a client claims is not believed. While a body arrives the request counts for
+        nothing but its bytes: a slow client holds up no other.
+        """
+        limit = self._settings.body_limit
+        too_large = HTTPException(413, f"the body is larger than {limit} bytes")
+        announced = request.headers.get("content-length", "")
+        if announced.isdecimal() and int(announced) > limit:
+            raise too_large
+        try:
+            with anyio.fail_after(self._settings.timeout):
+                async for chunk in request.stream():
+                    body += chunk
+                    self._held += len(chunk)
+                    if len(body) > limit:
+                        raise too_large
+                    self._refuse_if_overloaded()
+        except TimeoutError:
+            seconds = self._settings.timeout
+            raise HTTPException(408, f"the body did not arrive within {seconds} s") from None
+
+    async def _scored(self, request: Request, body: bytes) -> Response:
         values = inputs.read(body, self._scorer.inputs)
         accepted = _accepted(request)
         wants_events = EVENTS in accepted
@@ -144,22 +175,6 @@ def _request_id(request: Request) -> str:
     if given.isascii() and given.replace("-", "").replace("_", "").isalnum():
         return given
     return uuid.uuid4().hex
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """Read the body, up to `limit` bytes: a length that a client claims is not believed."""
-    announced = request.headers.get("content-length", "")
-    body = bytearray()
-    too_large = announced.isdecimal() and int(announced) > limit
-    if not too_large:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                too_large = True
-                break
-    if too_large:
-        raise HTTPException(413, f"the body is larger than {limit} bytes")
-    return bytes(body)
 
 
 def _accepted(request: Request) -> set[str]:
@@ -213,19 +228,18 @@ def _error(status: int, code: str, message: str, **more: Any) -> Response:
     return JSONResponse(content, status_code=status)
 
 
-def _http_error(error: HTTPException) -> Response:
-    names = {406: "NotAcceptable", 413: "BodyTooLarge"}
-    return _error(error.status_code, names[error.status_code], error.detail)
+_CODES = {406: "NotAcceptable", 408: "BodyTooSlow", 413: "BodyTooLarge", 503: "Overloaded"}
+
+
+def _http_error(error: HTTPException, request_id: str) -> Response:
+    more = {"request_id": request_id} if error.status_code == 503 else {}
+    response = _error(error.status_code, _CODES[error.status_code], error.detail, **more)
+    if error.status_code == 503:
+        response.headers["retry-after"] = "1"
+    return response
 
 
 def _not_allowed(methods: str) -> Response:
     response = _error(405, "MethodNotAllowed", f"this path takes {methods}")
     response.headers["allow"] = methods
-    return response
-
-
-def _overloaded(request_id: str) -> Response:
-    message = "more requests wait than this server takes on; try again"
-    response = _error(503, "Overloaded", message, request_id=request_id)
-    response.headers["retry-after"] = "1"
     return response

@@ -34,9 +34,12 @@ def document(
                         },
                         "400": _error("The inputs do not fit; `inputs` names them"),
                         "406": _error("The Accept header allows no type that the flow can give"),
+                        "408": _error("The body did not arrive in time"),
                         "413": _error("The body is larger than the limit"),
                         "500": _error("The flow failed"),
-                        "503": _error("The server is about to stop"),
+                        "502": _error("The model cannot be reached, or failed"),
+                        "503": _error("The model or the server is busy, or the server stops"),
+                        "504": _error("The model or the flow did not answer in time"),
                     },
                 }
             },

@@ -1,7 +1,7 @@
 """The seam between HTTP and a kind of flow.
 
-A kind of flow brings one module with `load(about, folder, connections) -> Scorer`; the server knows
-no more about it.
+A kind of flow brings one module with `load(about, folder, connections, settings) -> Scorer`; the
+server knows no more about it.
 """
 
 from __future__ import annotations

@@ -21,8 +21,9 @@ MOST_THREADS = 128
 class Settings:
     """How the server behaves.
 
-    `threads` and `queue` are requests of one worker: in work, and waiting. `timeout`, `patience`
-    and `grace` are seconds: for a request, for asking a model again, and to drain.
+    `threads` and `queue` are requests of one worker: in work, and waiting; `body_memory` the bytes
+    that their bodies may take together, `body_limit` those of one. `timeout`, `patience` and
+    `grace` are seconds: for a request, for asking a model again, and to drain.
     """
 
     workers: int = 1
@@ -31,6 +32,7 @@ class Settings:
     timeout: int = 170
     patience: int = 5
     body_limit: int = 10 * 1024 * 1024
+    body_memory: int = 256 * 1024 * 1024
     grace: int = 20
     log_level: str = "info"
     shortcuts: bool = True
@@ -47,13 +49,15 @@ def read(environ: Mapping[str, str]) -> Settings:
     workers = _number(environ, "SERVE_WORKERS", min(limits.processors(), fitting))
     room = memory // (2 * workers * REQUEST_MEMORY)
     threads = _number(environ, "SERVE_THREADS", max(8, min(MOST_THREADS, room)))
+    body_limit = _number(environ, "SERVE_BODY_LIMIT", Settings.body_limit)
     return Settings(
         workers=workers,
         threads=threads,
         queue=_number(environ, "SERVE_QUEUE", 4 * threads, least=0),
         timeout=_number(environ, "SERVE_TIMEOUT", Settings.timeout),
         patience=_number(environ, "SERVE_MODEL_PATIENCE", Settings.patience, least=0),
-        body_limit=_number(environ, "SERVE_BODY_LIMIT", Settings.body_limit),
+        body_limit=body_limit,
+        body_memory=max(body_limit, memory // (4 * workers)),
         grace=_number(environ, "SERVE_GRACE", Settings.grace),
         log_level=_level(environ),
         shortcuts=_switch(environ, "SERVE_SHORTCUTS"),
