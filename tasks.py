@@ -31,13 +31,15 @@ def _specs(flow: str | None, env: str) -> Any:
 @task
 @cli.sentences
 def setup(c: Context) -> None:
-    """Bring up what is missing on this machine: a Docker engine and the base image."""
-    from deploy import base, engine, setup
+    """Bring up what is missing on this machine: a Docker engine, the base image, pf's tools."""
+    from deploy import base, engine, image, packing, setup
     from deploy.model import ImageSettings
 
     setup.ensure_engine()
+    client = engine.connect()
     settings = ImageSettings(base=_project().environ.get("FLOW_BASE_IMAGE") or None)
-    base.ensure(engine.connect(), settings, ROOT)
+    chosen = base.ensure(client, settings, ROOT)
+    packing.tools(client, image.native_base(client, settings, chosen, ROOT), settings.python)
 
 
 @task(help={"json": "print JSON"})

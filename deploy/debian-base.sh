@@ -18,10 +18,15 @@ rm -rf "$root"/usr/share/man "$root"/usr/share/locale "$root"/usr/share/info "$r
   "$root"/usr/share/pixmaps "$root"/usr/share/gcc "$root"/usr/share/gdb \
   "$root"/usr/lib/*/perl-base "$root"/usr/lib/dpkg "$root"/usr/lib/apt "$root"/usr/libexec "$root"/etc/apt/sources.list* "$root"/etc/dpkg \
   "$root"/etc/cron.daily "$root"/etc/logrotate.d "$root"/etc/alternatives "$root"/etc/ca-certificates "$root"/etc/debconf.conf \
-  "$root"/etc/rmt "$root"/etc/gss "$root"/etc/netconfig "$root"/etc/fstab "$root"/etc/resolv.conf "$root"/etc/hostname "$root"/var/log "$root"/lib/systemd "$root"/usr/lib/systemd
+  "$root"/etc/rmt "$root"/etc/gss "$root"/etc/netconfig "$root"/etc/fstab "$root"/etc/resolv.conf "$root"/etc/hostname "$root"/var/log "$root"/lib/systemd "$root"/usr/lib/systemd \
+  "$root"/etc/default "$root"/etc/bindresvport.blacklist "$root"/var/cache/debconf \
+  "$root"/usr/share/bash-completion "$root"/usr/share/binfmts "$root"/usr/lib/binfmt.d "$root"/usr/lib/mime "$root"/usr/lib/ssl/misc \
+  "$root"/usr/lib/*/engines-3 "$root"/usr/lib/*/krb5
 
 # Encodings of other writing systems for files, not for text: 8 MB that no server of JSON reads.
 rm -rf "$root"/usr/lib/*/gconv
+# Time zones with leap seconds, which nothing but an astronomer's clock counts.
+rm -rf "$root/usr/share/zoneinfo/right"
 
 for folder in bin sbin usr/bin usr/sbin; do
   if [ -d "$root/$folder" ] && [ ! -L "$root/$folder" ]; then
@@ -32,6 +37,40 @@ ln -sf "$python" "$root/usr/bin/python3"
 
 rm -rf "$lib"/test "$lib"/idlelib "$lib"/turtledemo "$lib"/tkinter "$lib"/lib2to3 "$lib"/ensurepip \
   "$lib"/pydoc_data "$lib"/distutils "$lib"/config-* "$lib"/__pycache__
+
+# Modules for terminals, for old Unix services, and for testing Python itself.
+(
+  cd "$lib/lib-dynload"
+  rm -f _dbm.* _gdbm.* nis.* readline.* _curses.* _curses_panel.* ossaudiodev.* \
+    _test*.so _ctypes_test.* _xxtestfuzz.* xxlimited*.so
+)
+
+# Libraries that nothing is linked to now. What PEP 600 lets wheels count on stays: those of the C
+# library, libgcc, libstdc++, libz and libexpat.
+libraries() { find "$root/lib/" "$root/usr/lib/" -name 'lib*.so*' -path '*-linux-gnu*' "$@"; }
+index="$root/tmp/linked"
+mkdir -p "$root/tmp"
+find "$root/lib/" "$root/usr/lib/" "$root/usr/bin/" -type f \( -name '*.so*' -o -name "$python" \) |
+  LC_ALL=C xargs grep -aoHE 'lib[A-Za-z0-9_+-]+(\.[0-9]+)*\.so(\.[0-9]+)*' > "$index"
+again=yes
+while [ "$again" ]; do
+  again=
+  for file in $(libraries -type f ! -name 'libc.so*' ! -name 'libc_*' ! -name 'libm.so*' ! -name 'libmvec.so*' \
+    ! -name 'libdl.so*' ! -name 'librt.so*' ! -name 'libpthread.so*' ! -name 'libutil.so*' ! -name 'libnsl.so.1' \
+    ! -name 'libresolv.so*' ! -name 'libanl.so*' ! -name 'libnss_*' ! -name 'libgcc_s.so*' ! -name 'libstdc++.so*' \
+    ! -name 'libz.so*' ! -name 'libexpat.so*'); do
+    names=$(libraries -type l -lname "$(basename "$file")" -printf '%f\n'; basename "$file")
+    # Who else names it, by any of its names?
+    if ! grep -vF "$file:" "$index" | cut -d: -f2 | grep -qxF "$names"; then
+      rm "$file"
+      libraries -type l -lname "$(basename "$file")" -delete
+      grep -vF "$file:" "$index" > "$index.new" || true
+      mv "$index.new" "$index"
+      again=yes
+    fi
+  done
+done
+rm "$index"
 
 # The package's own script would do this, with a shell and perl in the image.
 mkdir -p "$root/etc/ssl/certs"
@@ -46,5 +85,12 @@ chmod 1777 "$root/tmp"
 printf 'ID=debian\nNAME="Debian GNU/Linux"\nVERSION_CODENAME=%s\n' "$suite" > "$root/etc/os-release"
 
 if [ "$compile" = yes ]; then
-  PYTHONHASHSEED=0 chroot "$root" "/usr/bin/$python" -m compileall -q --invalidation-mode unchecked-hash "/usr/lib/$python"
+  # All but what no server imports: tools at a prompt, old protocols, what has a counterpart in C,
+  # and the tables of encodings that are rarely met. Python compiles these when they are imported.
+  rare='/(_pydecimal|_pyio|aifc|bdb|cgi|cgitb|cmd|doctest|imaplib|mailbox|modulefinder|nntplib|optparse|pdb|pickletools'
+  rare="$rare|poplib|profile|pstats|pydoc|smtpd|sunau|telnetlib|timeit|trace|turtle|wave|_osx_support|ctypes/_aix"
+  rare="$rare|ctypes/wintypes|asyncio/(proactor_events|windows_\w+)|_sysconfigdata\w*)[.]py|/(curses|venv|wsgiref|xmlrpc)/"
+  rare="$rare|/encodings/(?!__init__|aliases|ascii|cp437|cp1252|idna|latin_1|punycode|raw_|unicode_|utf_)"
+  PYTHONHASHSEED=0 chroot "$root" "/usr/bin/$python" -m compileall -q -x "$rare" \
+    --invalidation-mode unchecked-hash "/usr/lib/$python"
 fi

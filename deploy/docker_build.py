@@ -17,8 +17,6 @@ def build(
     client: docker.DockerClient,
     tree: Mapping[str, Path | bytes],
     tag: str,
-    arguments: Mapping[str, str] | None = None,
-    labels: Mapping[str, str] | None = None,
     platform: str | None = None,
 ) -> str:
     """Build an image of the context `tree` with the network off; return its id.
@@ -37,8 +35,6 @@ def build(
                 fileobj=stream,
                 custom_context=True,
                 tag=tag,
-                buildargs=dict(arguments or {}),
-                labels=dict(labels or {}),
                 network_mode="none",
                 platform=platform,
                 rm=True,

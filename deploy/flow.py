@@ -1,4 +1,4 @@
-"""A flow's files: which of them count, and packing them with `pf flow build`."""
+"""A flow's files: which of them count, and what can be told of them before the slow steps."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-import docker
-
-from deploy import console, docker_build, documents, engine, locks, packages, sandbox
-from deploy.base import Base
+from deploy import documents, locks
 from deploy.config import DEPLOY
 from deploy.documents import show
 from deploy.errors import DeployError, Problem
@@ -19,9 +16,6 @@ from deploy.model import Flow
 # What is in a flow's folder and not part of the flow: configuration of environments, what was
 # installed from already, and what tools leave behind.
 _LEFT_OUT_NAMES = {DEPLOY, locks.REQUIREMENTS, locks.LOCK, "__pycache__"}
-DRIVER = Path(__file__).with_name("pack_flow.py")
-# What the driver leaves behind once it has come to its end.
-PACKED = "packed"
 
 
 def files(flow: Flow, root: Path) -> dict[str, Path]:
@@ -127,66 +121,6 @@ def check_packages(flow: Flow, lock: str) -> None:
             what = f"this flow cannot run without {name}"
             hint = f"add {name}, then `inv lock --flow {flow.name}`"
             raise DeployError(where, what, hint)
-
-
-def pack(
-    client: docker.DockerClient, flow: Flow, tree: dict[str, Path], environment: str, output: Path
-) -> None:
-    """Run `pf flow build` on `tree` in the image `environment`; put the result into `output`.
-
-    `output` gets the folders flow/, runtime/ and shims/, with bytecode. Raises `DeployError`.
-    """
-    runtime = locks.RUNTIME.parent
-    content: dict[str, Path | bytes] = {f"src/{name}": path for name, path in tree.items()}
-    content["pack/pack_flow.py"] = DRIVER
-    for path in (p for p in runtime.rglob("*.py") if "__pycache__" not in p.parts):
-        relative = path.relative_to(runtime)
-        name = relative if relative.parts[0] == "shims" else Path("runtime") / relative
-        content[f"out/{name.as_posix()}"] = path
-    source = f"/src/{flow.folder.relative_to(flow.folder.parent.parent).as_posix()}"
-    if flow.kind == "prompty":
-        source = f"{source}/{flow.entry}"
-    with console.phase("pack", "pf flow build"):
-        result = sandbox.run(
-            client,
-            environment,
-            ["python3", "/pack/pack_flow.py", source, "/out"],
-            sandbox.pack(content),
-            "/out",
-            {
-                "PYTHONPATH": f"/{packages.FOLDER}:/opt/pack",
-                "HOME": "/pack",
-                "PF_HOME_DIRECTORY": "/pack/home",
-                "PF_LOGGING_LEVEL": "ERROR",
-                "PYTHONWARNINGS": "ignore",
-                "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
-                "GIT_PYTHON_REFRESH": "quiet",
-            },
-            f"packing {flow.name}",
-        )
-    sandbox.unpack(result, output)
-    if not (output / PACKED).exists():
-        what = "the flow's code ended the process while it was imported"
-        raise DeployError(f"packing {flow.name}", what, "call sys.exit() only below a main guard")
-
-
-def packing_environment(
-    client: docker.DockerClient, base: Base, lock: str, python: str, platform: str
-) -> str:
-    """Return the id of an image with the flow's own packages, and behind them pf's."""
-    devkit = locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8"))
-    with console.about("pf"):
-        tools = packages.ensure(client, base, base, devkit, python, platform, "opt/pack")
-    own = packages.ensure(client, base, base, lock, python, platform)
-    key = hashlib.sha256(f"{tools} {own}".encode()).hexdigest()[:12]
-    tag = f"flow-pack:{key}"
-    with engine.explained("building the packing environment"):
-        existing = client.images.list(tag)
-        if existing:
-            return str(existing[0].id)
-        recipe = f"FROM {tools}\nCOPY --from={own} /{packages.FOLDER} /{packages.FOLDER}\n"
-        with console.phase("pack", f"building the environment {tag}"):
-            return docker_build.build(client, {"Dockerfile": recipe.encode()}, tag)
 
 
 def _counts(path: Path, folder: Path) -> bool:

@@ -10,11 +10,12 @@ import tempfile
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import docker
 import docker.errors
 
-from deploy import base, console, docker_build, engine, flow, locks, packages
+from deploy import base, console, engine, flow, locks, packages, packing, sandbox
 from deploy.base import Base
 from deploy.errors import DeployError
 from deploy.model import Flow, Image, ImageSettings
@@ -23,7 +24,21 @@ from deploy.model import Flow, Image, ImageSettings
 OCI = "org.opencontainers.image"
 LABEL_FLOW = "flow-deploy.flow"
 LABEL_TAG = "flow-deploy.tag"
-DOCKERFILE = Path(__file__).parent / "runtime" / "Dockerfile"
+# What every container of a flow has, unless it is told otherwise.
+HOME = "app"
+SETTINGS: dict[str, Any] = {
+    "command": ["python3", "-m", "runtime.serve"],
+    "user": "10001:10001",
+    "working_dir": f"/{HOME}",
+    "ports": {"8080/tcp": None},
+    "environment": {
+        "PYTHONPATH": f"/{HOME}:/{packages.FOLDER}:/{HOME}/shims",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONUNBUFFERED": "1",
+        "HOME": "/tmp",
+        "PF_LOGGING_LEVEL": "WARNING",
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -58,8 +73,9 @@ def inputs(definition: Flow, found: Base, root: Path) -> Inputs:
         lock,
         flow.fingerprint(runtime),
         locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8")),
-        flow.DRIVER.read_text(encoding="utf-8"),
+        packing.DRIVER.read_text(encoding="utf-8"),
         json.dumps(_declared(definition), sort_keys=True),
+        json.dumps(SETTINGS, sort_keys=True),
         found.content,
         packages.RECIPE,
         definition.image.python,
@@ -113,33 +129,32 @@ def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
         console.note("build", f"unchanged: {existing.reference}")
         return existing
 
-    native = _native_base(client, definition.image, chosen, root)
-    native_platform = engine.native_platform(client)
-    environment = flow.packing_environment(client, native, made_of.lock, python, native_platform)
+    native = native_base(client, definition.image, chosen, root)
+    tools = packing.tools(client, native, python)
     layer = packages.ensure(client, chosen, native, made_of.lock, python, platform)
+    native_layer = layer
+    if native.id != chosen.id:
+        native_platform = engine.native_platform(client)
+        native_layer = packages.ensure(
+            client, native, native, made_of.lock, python, native_platform
+        )
     with tempfile.TemporaryDirectory(prefix="flow-deploy-") as temporary:
         context = Path(temporary)
-        flow.pack(client, definition, made_of.tree, environment, context)
+        packing.pack(client, definition, made_of.tree, made_of.lock, native_layer, tools, context)
         about = {
             "flow": definition.name,
             "tag": made_of.tag,
             "commit": commit(root),
             **_declared(definition),
         }
-        tree_of_context: dict[str, Path | bytes] = {
-            "Dockerfile": DOCKERFILE,
-            "about.json": json.dumps(about, indent=2).encode(),
-            **{name: context / name for name in ("flow", "runtime", "shims")},
+        content: dict[str, Path | bytes] = {
+            f"{HOME}/about.json": json.dumps(about, indent=2).encode(),
+            **{f"{HOME}/{name}": context / name for name in ("flow", "runtime", "shims")},
         }
         reference = f"{definition.name}:{made_of.tag}"
         with console.phase("build", reference):
-            docker_build.build(
-                client,
-                tree_of_context,
-                reference,
-                {"PACKAGES": layer},
-                _labels(made_of, root),
-            )
+            settings = {**SETTINGS, "labels": _labels(made_of, root)}
+            sandbox.make_image(client, layer, sandbox.pack(content), reference, settings)
     built = find(client, made_of)
     if built is None:
         raise DeployError(
@@ -169,7 +184,7 @@ def _git(root: Path, *arguments: str) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def _native_base(
+def native_base(
     client: docker.DockerClient, settings: ImageSettings, chosen: Base, root: Path
 ) -> Base:
     """Return the base for the engine's own platform: what packs and compiles must run on it."""

@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from deploy import documents, uv_command
+from deploy import documents, pruning, uv_command
 from deploy.documents import show
 from deploy.errors import DeployError
 from deploy.model import Flow
@@ -36,7 +36,10 @@ def lock(flow: Flow) -> Path:
     text = _requirements(flow)
     overrides = "" if _WHOLE.search(text) else WITHOUT_DEVKIT
     path = flow.folder / LOCK
-    body = _compile(text, overrides, flow.image.python, path, f"locking {show(flow.folder)}")
+    doing = f"locking {show(flow.folder)}"
+    resolved = _compile(text, overrides, flow.image.python, path, doing)
+    # A flow that wants the whole of promptflow gets the whole.
+    body = pruning.prune(resolved, pruning.SERVING if overrides else {})
     _same_promptflow(flow, body)
     path.write_text(_lock_file(text, REQUIREMENTS, body), encoding="utf-8")
     return path
@@ -48,7 +51,8 @@ def lock_pack() -> Path:
     For the template's maintainers.
     """
     text = PACK_REQUIREMENTS.read_text(encoding="utf-8")
-    body = _compile(text, WITHOUT_DATA_FRAMES, "3.10", PACK_LOCK, "locking deploy/pack.txt")
+    resolved = _compile(text, WITHOUT_DATA_FRAMES, "3.10", PACK_LOCK, "locking deploy/pack.txt")
+    body = pruning.prune(resolved, pruning.PACKING)
     PACK_LOCK.write_text(_lock_file(text, PACK_REQUIREMENTS.name, body), encoding="utf-8")
     return PACK_LOCK
 
@@ -97,7 +101,10 @@ def _requirements(flow: Flow) -> str:
         TYPES[declaration["type"]].identity and declaration.get("auth") != KEY
         for declaration in flow.connections.values()
     ):
-        parts.append("azure-identity>=1.19,<2\naiohttp>=3.9,<4\n")
+        parts.append("azure-identity>=1.19,<2\n")
+    if flow.kind != "dag" or flow.connections:
+        # Only a DAG flow without a connection is known to talk to no model.
+        parts.append("openai\n")
     parts.append(f"# python {flow.image.python}\n")
     return "\n".join(parts)
 
@@ -115,24 +122,22 @@ def _with_included(path: Path, within: frozenset[Path] = frozenset()) -> str:
 
 
 def _compile(text: str, overrides: str, python: str, old: Path, doing: str) -> str:
-    override_file = old.with_suffix(".overrides")
-    arguments = [
-        "pip",
-        "compile",
-        "-",
-        "--universal",
-        "--python-version",
-        python,
-        "--generate-hashes",
-        "--quiet",
-    ]
-    arguments += ["--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"]
+    """Return what uv resolves `text` to, with a note beside each package of who asked for it.
+
+    The file of requirements is for those notes, and lies beside the lock since paths in it do.
+    """
+    requirements, override_file = old.with_suffix(".locking"), old.with_suffix(".overrides")
+    arguments = ["pip", "compile", requirements.name, "--universal", "--python-version", python]
+    arguments += ["--generate-hashes", "--quiet", "--no-header", "--annotation-style", "split"]
+    arguments += ["--no-emit-index-url", "--no-emit-find-links"]
     try:
+        requirements.write_text(text, encoding="utf-8")
         if overrides:
             override_file.write_text(overrides, encoding="utf-8")
-            arguments += ["--override", str(override_file)]
-        return uv_command.run(arguments, doing, stdin=text, cwd=old.parent)
+            arguments += ["--override", override_file.name]
+        return uv_command.run(arguments, doing, cwd=old.parent)
     finally:
+        requirements.unlink(missing_ok=True)
         override_file.unlink(missing_ok=True)
 
 

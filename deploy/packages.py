@@ -6,7 +6,7 @@ That image is the base with one more layer; a flow's image adds its small layers
 from __future__ import annotations
 
 import hashlib
-import json
+import shutil
 import tempfile
 from email.parser import HeaderParser
 from pathlib import Path
@@ -14,7 +14,7 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from deploy import console, docker_build, engine, uv_command
+from deploy import console, engine, sandbox, uv_command
 from deploy.base import Base
 from deploy.errors import DeployError
 
@@ -23,56 +23,80 @@ FOLDER = "app/packages"
 # images will do (PEP 600).
 WHEELS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
 # To be changed when packages are installed in another way, so that images made before are not used.
-RECIPE = "2"
+RECIPE = "3"
+
+# Bytecode is made for all but this: tests, and large parts of packages that nearly every flow has
+# and hardly any imports. Python compiles what is imported of it, at each start.
+RARE = "|".join(
+    [
+        "/tests?/",
+        "/openai/(cli|resources|types)/(admin|beta|live|realtime)/",
+        "/openai/resources/(audio|containers|evals|fine_tuning|skills|vector_stores|webhooks)/",
+        r"/openai/lib/(beta|live)/|/openai/lib/(browser|computer|responses_\w+)[.]py",
+        "/opentelemetry/semconv/_incubating/",
+        "/promptflow/(azure|executor/_service|core/_serving/v[12])/",
+        "/promptflow/core/_connection_provider/_models/",
+        "/promptflow/executor/(_line_execution_process_pool|_process_manager)[.]py",
+        "/promptflow/tools/open_model_llm[.]py",
+        r"/pydantic/v1/|/pydantic/(_hypothesis_plugin|color|mypy|v1)[.]py",
+    ]
+)
+# The pages of promptflow's own server: 1.6 MB that no other serves.
+UNUSED = ("promptflow/core/_serving/static",)
 
 
 def ensure(
-    client: docker.DockerClient,
-    base: Base,
-    native: Base,
-    lock: str,
-    python: str,
-    platform: str,
-    folder: str = FOLDER,
+    client: docker.DockerClient, base: Base, native: Base, lock: str, python: str, platform: str
 ) -> str:
-    """Return the id of `base` with the packages of `lock` in `folder`; built once.
+    """Return the id of `base` with the packages of `lock` in `FOLDER`; built once.
 
     `native` is the base for the engine's own platform, in which bytecode is compiled. Raises
     `DeployError`.
     """
-    tag = f"flow-packages:{_key(base, lock, python, platform, folder)}"
+    tag = f"flow-packages:{key(base.content, lock, python, platform, FOLDER)}"
     with engine.explained("looking for the packages image"):
         try:
             return str(client.images.get(tag).id)
         except docker.errors.ImageNotFound:
             pass
+    archive = install(lock, python, platform, FOLDER)
+    command = compiling(FOLDER)
+    with console.phase("packages", f"compiling into {tag}"):
+        if base.id == native.id:
+            return sandbox.run_into_image(client, base.id, command, archive, tag)
+        # On the engine's own platform, which needs no emulation: bytecode is the same on all.
+        doing = f"compiling the packages of {tag}"
+        compiled = sandbox.run(client, native.id, command, archive, f"/{FOLDER}", {}, doing)
+        settings = {"command": ["python3"], "user": sandbox.ROOT}
+        return sandbox.make_image(client, base.id, sandbox.moved(compiled, FOLDER), tag, settings)
+
+
+def install(lock: str, python: str, platform: str, folder: str) -> bytes:
+    """Return a tar archive of `folder` with the packages of `lock`.
+
+    Raises `DeployError`.
+    """
     with tempfile.TemporaryDirectory(prefix="flow-deploy-") as temporary:
         target = Path(temporary) / "packages"
         count = lock.count("==")
         what = f"installing {count} locked packages for Python {python}, {platform}"
         with console.phase("packages", what):
             _install(lock, python, platform, target)
-        with console.phase("packages", f"compiling into {tag}"):
-            recipe = _dockerfile(base, native, folder)
-            return docker_build.build(client, {"Dockerfile": recipe, "packages": target}, tag)
+            return sandbox.pack({folder: target})
 
 
-def _dockerfile(base: Base, native: Base, folder: str) -> bytes:
-    """Compile on the engine's own platform, which needs no emulation: bytecode is the same on all.
+def compiling(folder: str) -> list[str]:
+    """Return the command that compiles the packages in `folder` to bytecode.
 
     Unchecked bytecode: nothing can change in an image, so nothing need be compared at each start.
     """
-    command = ["python3", "-m", "compileall", "-q", "-j", "0", "-x", "/tests?/"]
-    command += ["--invalidation-mode", "unchecked-hash", f"/{folder}"]
-    compiled = f"FROM {native.id} AS compiled\nCOPY packages /{folder}\nRUN {json.dumps(command)}\n"
-    if base.id == native.id:
-        return compiled.encode()
-    return f"{compiled}FROM {base.id}\nCOPY --from=compiled /{folder} /{folder}\n".encode()
+    command = ["python3", "-m", "compileall", "-q", "-j", "0", "-x", RARE]
+    return [*command, "--invalidation-mode", "unchecked-hash", f"/{folder}"]
 
 
-def _key(base: Base, lock: str, python: str, platform: str, folder: str) -> str:
-    parts = [base.content, lock, python, platform, folder, WHEELS[platform], RECIPE]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+def key(*parts: str) -> str:
+    """Return a hash over `parts` and how packages are installed."""
+    return hashlib.sha256("\n".join([*parts, str(WHEELS), RARE, RECIPE]).encode()).hexdigest()[:12]
 
 
 def _install(lock: str, python: str, platform: str, target: Path) -> None:
@@ -94,7 +118,8 @@ def _install(lock: str, python: str, platform: str, target: Path) -> None:
             "--python-platform",
             WHEELS[platform],
             "--link-mode",
-            "copy",
+            # From uv's cache, which nothing here writes to; uv copies where it cannot link.
+            "hardlink",
         ]
         uv_command.run([*arguments, "-r", requirements.name], "installing the locked packages")
     _refuse_foreign(target, platform)
@@ -105,6 +130,8 @@ def _install(lock: str, python: str, platform: str, target: Path) -> None:
                 file.unlink()
             path.rmdir()
         path.unlink(missing_ok=True)
+    for unused in UNUSED:
+        shutil.rmtree(target / unused, ignore_errors=True)
 
 
 def _refuse_foreign(target: Path, platform: str) -> None:

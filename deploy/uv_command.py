@@ -12,14 +12,13 @@ from uv import find_uv_bin
 from deploy.errors import DeployError
 
 
-def run(arguments: Sequence[str], doing: str, *, stdin: str = "", cwd: Path | None = None) -> str:
+def run(arguments: Sequence[str], doing: str, *, cwd: Path | None = None) -> str:
     """Run uv and return what it printed.
 
     Raises `DeployError` with the end of its complaint where it fails.
     """
     done = subprocess.run(
         [find_uv_bin(), *arguments],
-        input=stdin,
         cwd=cwd,
         env=_environment(),
         capture_output=True,

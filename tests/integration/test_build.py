@@ -67,11 +67,10 @@ def test_a_changed_line_changes_small_layers_only(
     second = build(project)
     before, after = layers(client, first), layers(client, second)
     kept = [layer for layer in before if layer in after]
-    # Base, packages, shims and the server stay; the flow and what is written about it are new.
+    # Base and packages stay; the server, the flow and what is written about it are one layer.
     assert before[: len(kept)] == kept
-    assert len(before) - len(kept) == 2
-    sizes = [row["Size"] for row in client.images.get(second.id).history() if row["Size"]]
-    assert sum(sizes[:2]) < 20_000
+    assert len(before) - len(kept) == len(after) - len(kept) == 1
+    assert client.images.get(second.id).history()[0]["Size"] < 300_000
 
 
 def test_the_image_is_the_base_and_what_the_lock_says(client: docker.DockerClient) -> None:
@@ -84,7 +83,8 @@ def test_the_image_is_the_base_and_what_the_lock_says(client: docker.DockerClien
     }
     lock = (ROOT / "flows/faq/requirements.lock").read_text(encoding="utf-8")
     locked = {line.split("==")[0].replace(".", "-") for line in lock.splitlines() if "==" in line}
-    assert found <= locked
+    # promptflow asks for the version of openai, which this flow does without.
+    assert found - locked == {"openai"}
     assert {"promptflow-core", "promptflow-tools", "lunr"} <= found
     assert not {"promptflow-devkit", "pandas", "pip", "setuptools"} & found
 
@@ -122,6 +122,44 @@ assert locale.setlocale(locale.LC_ALL, "C.UTF-8")
 print("ok")
 """
     assert python(client, made, code) == "ok"
+
+
+def test_every_library_is_there_that_another_asks_for(client: docker.DockerClient) -> None:
+    _, made = built("triage")
+    code = """
+import ctypes, importlib, pathlib, sys
+# What PEP 600 lets wheels count on, as far as servers use it.
+for name in ("libgcc_s.so.1", "libstdc++.so.6", "libm.so.6", "libmvec.so.1", "libdl.so.2",
+             "librt.so.1", "libc.so.6", "libnsl.so.1", "libutil.so.1", "libpthread.so.0",
+             "libresolv.so.2", "libz.so.1", "libexpat.so.1"):
+    if name != "libmvec.so.1" or "x86_64" in sys.implementation._multiarch:
+        ctypes.CDLL(name)
+folder = next(pathlib.Path(path) for path in sys.path if path.endswith("lib-dynload"))
+names = [path.name.split(".")[0] for path in folder.glob("*.so")]
+for name in names:
+    importlib.import_module(name)
+for path in pathlib.Path("/app/packages").rglob("*.so"):
+    ctypes.CDLL(str(path))
+assert {"_ssl", "_sqlite3", "_ctypes", "_lzma", "_bz2", "_decimal", "_uuid"} <= set(names), names
+print("ok")
+"""
+    assert python(client, made, code) == "ok"
+
+
+def test_what_a_server_imports_is_compiled(client: docker.DockerClient) -> None:
+    _, made = built("triage")
+    code = """
+import pathlib, sys
+from promptflow.core._serving.flow_invoker import AsyncFlowInvoker
+import azure.identity, openai, openai.resources.chat, openai.resources.embeddings, uvicorn
+import promptflow.tools.aoai, promptflow.executor.flow_executor, starlette.applications
+openai.AzureOpenAI(api_key="x", azure_endpoint="http://x", api_version="1").chat.completions
+found = [m.__file__ for m in list(sys.modules.values())
+         if getattr(m, "__cached__", None) and m.__file__.endswith(".py")
+         and not pathlib.Path(m.__cached__).exists()]
+print(len(sys.modules) > 1000, found)
+"""
+    assert python(client, made, code) == "True []"
 
 
 def test_a_base_made_here_has_no_shell_and_no_package_manager(client: docker.DockerClient) -> None:
@@ -272,7 +310,7 @@ def test_another_platform_is_built_without_emulation(
     assert f"{attributes['Os']}/{attributes['Architecture']}" == other
     container = client.containers.create(made.id)
     try:
-        chunks, _ = container.get_archive("/app/packages/pydantic_core")
+        chunks, _ = container.get_archive("/app/packages/rpds")
         names = [part for part in b"".join(chunks).split(b"\0") if part.endswith(b".so")]
         assert any({"linux/arm64": b"aarch64", "linux/amd64": b"x86_64"}[other] in n for n in names)
     finally:

@@ -29,6 +29,23 @@ def test_lock_has_what_the_flow_and_the_server_need(tmp_path: Path) -> None:
     assert "--hash=sha256:" in text
 
 
+def test_what_serving_never_uses_is_left_out_unless_it_is_asked_for(tmp_path: Path) -> None:
+    needed = "promptflow-core==1.18.5\n"
+    text = lock(tmp_path / "without", needed)
+    for name in ("fastapi", "flask", "openai", "pydantic", "tiktoken", "werkzeug"):
+        assert f"\n{name}==" not in text
+    assert "\njinja2==" in text
+    text = lock(tmp_path / "with", f"{needed}flask>=3\ntiktoken\n")
+    for name in ("flask", "werkzeug", "tiktoken", "regex"):
+        assert f"\n{name}==" in text
+
+
+def test_a_flow_with_a_connection_has_openai(tmp_path: Path) -> None:
+    connection = "connections:\n  ai: {type: open_ai, api_key: KEY}\n"
+    deploy = {"flows/hello/deploy.yaml": projects.DEPLOY + connection}
+    assert "\nopenai==" in lock(tmp_path, "promptflow-core==1.18.5\n", **deploy)
+
+
 def test_a_connection_that_may_use_an_identity_brings_azure_identity(tmp_path: Path) -> None:
     connection = "connections:\n  ai: {type: azure_open_ai, api_base: BASE, api_key: KEY}\n"
     deploy = projects.DEPLOY + connection

@@ -23,8 +23,7 @@ def install() -> None:
     """Install them all, in the modules that the flow has loaded."""
     compile_each_template_once()
     keep_clients_of_prompties()
-    if "openai" in sys.modules:
-        send_plain_chat_requests_as_they_are()
+    send_plain_chat_requests_as_they_are()
 
 
 def compile_each_template_once() -> None:
@@ -109,7 +108,11 @@ def send_plain_chat_requests_as_they_are() -> None:
     ("Undocumented endpoints" in its README): the same client, authentication, retries, time limits
     and type of answer. All else, streams too, takes the ordinary way.
     """
-    resources = importlib.import_module("openai.resources.chat.completions")
+    try:
+        resources = importlib.import_module("openai.resources.chat.completions")
+    except ModuleNotFoundError:
+        # The flow talks to no model, and its image has no SDK.
+        return
     types = importlib.import_module("openai.types.chat")
 
     def plain(ordinary: Callable[..., Any]) -> Callable[..., Any]:

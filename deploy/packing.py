@@ -1,0 +1,111 @@
+"""Packing a flow with `pf flow build`, in a sandbox with its packages and promptflow's tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import docker
+import docker.errors
+
+from deploy import console, engine, locks, packages, sandbox
+from deploy.base import Base
+from deploy.errors import DeployError
+from deploy.model import Flow
+
+DRIVER = Path(__file__).with_name("pack_flow.py")
+# What the driver leaves behind once it has come to its end.
+PACKED = "packed"
+FOLDER = "opt/pack"
+STAND_INS = locks.RUNTIME.parent / "stand_ins"
+
+
+def tools(client: docker.DockerClient, native: Base, python: str) -> str:
+    """Return the name of a volume with promptflow's packing tools for `python`; made once.
+
+    A volume, so that all flows share it whatever packages they have, and no image need hold both.
+    Raises `DeployError`.
+    """
+    lock = locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8"))
+    platform = engine.native_platform(client)
+    name = f"flow-tools-{packages.key(lock, python, platform, FOLDER)}"
+    # This tag says that the volume is complete: a volume is there from its first file on.
+    repository, mark = "flow-tools", name.rpartition("-")[2]
+    with engine.explained("looking for the packing tools"):
+        try:
+            client.volumes.get(name)
+            client.images.get(f"{repository}:{mark}")
+            return name
+        except docker.errors.NotFound:
+            pass
+    with console.about("pf"):
+        archive = packages.install(lock, python, platform, FOLDER)
+        doing = f"compiling into the volume {name}"
+        with console.phase("packages", doing):
+            command = packages.compiling(FOLDER)
+            sandbox.fill(client, native.id, command, archive, name, f"/{FOLDER}", doing)
+            with engine.explained(doing):
+                client.images.get(native.id).tag(repository, mark)
+    return name
+
+
+def pack(
+    client: docker.DockerClient,
+    flow: Flow,
+    tree: dict[str, Path],
+    lock: str,
+    image: str,
+    volume: str,
+    output: Path,
+) -> None:
+    """Run `pf flow build` on `tree` in `image`, which has the packages of `lock`.
+
+    `volume` has the tools. `output` gets the folders flow/, runtime/ and shims/, with bytecode.
+    Raises `DeployError`.
+    """
+    runtime = locks.RUNTIME.parent
+    content: dict[str, Path | bytes] = {f"src/{name}": path for name, path in tree.items()}
+    content["pack/pack_flow.py"] = DRIVER
+    for path in runtime.rglob("*.py"):
+        relative = path.relative_to(runtime)
+        if "__pycache__" in relative.parts or relative.parts[0] == STAND_INS.name:
+            continue
+        name = relative if relative.parts[0] == "shims" else Path("runtime") / relative
+        content[f"out/{name.as_posix()}"] = path
+    content |= {f"out/shims/{name}": path for name, path in stand_ins(lock).items()}
+    source = f"/src/{flow.folder.relative_to(flow.folder.parent.parent).as_posix()}"
+    if flow.kind == "prompty":
+        source = f"{source}/{flow.entry}"
+    with console.phase("pack", "pf flow build"):
+        result = sandbox.run(
+            client,
+            image,
+            ["python3", "/pack/pack_flow.py", source, "/out"],
+            sandbox.pack(content),
+            "/out",
+            {
+                "PYTHONPATH": f"/{packages.FOLDER}:/{FOLDER}:/out/shims",
+                "HOME": "/pack",
+                "PF_HOME_DIRECTORY": "/pack/home",
+                "PF_LOGGING_LEVEL": "ERROR",
+                "PYTHONWARNINGS": "ignore",
+                "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+                "GIT_PYTHON_REFRESH": "quiet",
+            },
+            f"packing {flow.name}",
+            {volume: f"/{FOLDER}"},
+        )
+    sandbox.unpack(result, output)
+    if not (output / PACKED).exists():
+        what = "the flow's code ended the process while it was imported"
+        raise DeployError(f"packing {flow.name}", what, "call sys.exit() only below a main guard")
+
+
+def stand_ins(lock: str) -> dict[str, Path]:
+    """Return the files that stand in for packages which promptflow imports and `lock` lacks."""
+    return {
+        path.relative_to(STAND_INS).as_posix(): path
+        for path in sorted(STAND_INS.rglob("*"))
+        if path.is_file()
+        and "__pycache__" not in path.parts
+        and f"\n{path.relative_to(STAND_INS).parts[0].split('-')[0]}==" not in f"\n{lock}"
+    }

@@ -1,0 +1,5 @@
+"""See `openai.resources`."""
+
+from . import AsyncCompletions, Completions
+
+__all__ = ["AsyncCompletions", "Completions"]

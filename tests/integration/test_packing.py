@@ -1,0 +1,104 @@
+"""Packing: the same as plain `pf flow build`; tools that are made once, and again when they are not whole."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import docker
+import pytest
+from uv import find_uv_bin
+
+from deploy import base, flow, locks, packages, packing
+from deploy.model import ImageSettings
+from tests.integration.conftest import ROOT, built
+
+FLOWS = sorted(path.parent.name for path in (ROOT / "flows").glob("*/deploy.yaml"))
+
+
+@pytest.fixture(scope="session")
+def pf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command `pf` of a virtual environment with all of promptflow, and what the flows need."""
+    venv = tmp_path_factory.mktemp("pf") / "venv"
+    uv = find_uv_bin()
+    needed = [f"-r{ROOT / 'flows' / name / locks.REQUIREMENTS}" for name in FLOWS]
+    for command in (
+        [uv, "venv", "--quiet", "--python", "3.11", str(venv)],
+        [uv, "pip", "install", "--quiet", f"--python={venv}", *needed, "promptflow==1.18.5"],
+    ):
+        subprocess.run(command, check=True)
+    return venv / "bin" / "pf"
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Return the files of a packed flow, without bytecode and what tools look like in an editor."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not {"__pycache__", ".promptflow"} & set(path.parts)
+    }
+
+
+@pytest.mark.parametrize("name", FLOWS)
+def test_the_same_as_plain_pf_flow_build(
+    name: str, pf: Path, client: docker.DockerClient, tmp_path: Path
+) -> None:
+    definition, _ = built(name)
+    native = base.find(client, definition.image, ROOT)
+    assert native is not None
+    lock = locks.read(definition)
+    tree = flow.files(definition, ROOT)
+    python, platform = definition.image.python, definition.image.platform
+    image = packages.ensure(client, native, native, lock, python, platform)
+    volume = packing.tools(client, native, python)
+    packing.pack(client, definition, tree, lock, image, volume, tmp_path / "ours")
+
+    for path, file in tree.items():
+        (tmp_path / "source" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "source" / path).write_bytes(file.read_bytes())
+    source = tmp_path / "source" / "flows" / name
+    home = tmp_path / "home" / ".promptflow"
+    home.mkdir(parents=True)
+    (home / "pf.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    environment = {**os.environ, "HOME": str(home.parent), "PF_HOME_DIRECTORY": str(home)}
+    arguments = ["flow", "build", "--format", "docker", "--flow-only"]
+    arguments += [
+        "--source",
+        str(source / definition.entry if definition.kind == "prompty" else source),
+    ]
+    arguments += ["--output", str(tmp_path / "plain")]
+    subprocess.run([pf, *arguments], check=True, env=environment, capture_output=True)
+
+    assert content(tmp_path / "plain")
+    assert content(tmp_path / "ours/flow") == content(tmp_path / "plain")
+
+
+def test_tools_that_are_not_whole_are_made_again(
+    client: docker.DockerClient,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    # A key of this test's own, and one small package in place of promptflow-devkit.
+    monkeypatch.setattr(packages, "RECIPE", "test")
+    lock = (ROOT / "flows/faq/requirements.lock").read_text(encoding="utf-8")
+    small = re.search(r"^lunr==.*?(?=^[a-z])", lock, re.MULTILINE | re.DOTALL)
+    assert small is not None
+    monkeypatch.setattr(locks, "body_of", lambda _: small[0])
+    native = base.find(client, ImageSettings(), ROOT)
+    assert native is not None
+    name = packing.tools(client, native, "3.11")
+    mark = f"flow-tools:{name.rpartition('-')[2]}"
+    try:
+        assert "into the volume" in capfd.readouterr().err
+        assert packing.tools(client, native, "3.11") == name
+        assert capfd.readouterr().err == ""
+        # As a process that was killed leaves it: a volume, and nothing that says it is whole.
+        client.images.remove(mark, noprune=True)
+        assert packing.tools(client, native, "3.11") == name
+        assert client.images.get(mark)
+        assert "into the volume" in capfd.readouterr().err
+    finally:
+        client.images.remove(mark, noprune=True)
+        client.volumes.get(name).remove()

@@ -1,0 +1,83 @@
+"""Pruning of locks: what only unneeded edges lead to goes, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+
+from deploy import packing, pruning
+
+# As `uv pip compile --annotation-style split` prints it.
+LOCK = """\
+blinker==1.9.0 \\
+    --hash=sha256:01
+    # via flask
+flask==3.1.3 \\
+    --hash=sha256:02
+    # via promptflow-core
+greenlet==3.5.6 ; python_full_version < '3.11' \\
+    --hash=sha256:03
+    # via sqlalchemy
+jsonschema==4.26.0 \\
+    --hash=sha256:04
+    # via promptflow-core
+numpy==1.0 ; python_full_version < '3.11' \\
+    --hash=sha256:05
+    # via -r requirements.locking
+numpy==2.0 ; python_full_version >= '3.11' \\
+    --hash=sha256:06
+    # via -r requirements.locking
+promptflow-core==1.18.5 \\
+    --hash=sha256:07
+    # via -r requirements.locking
+promptflow-tracing==1.18.5 \\
+    --hash=sha256:08
+    # via promptflow-core
+regex==1.0 \\
+    --hash=sha256:09
+    # via
+    #   promptflow-core
+    #   tiktoken
+sqlalchemy==2.0 \\
+    --hash=sha256:10
+    # via
+    #   -r requirements.locking
+    #   promptflow-devkit
+tiktoken==0.14.0 \\
+    --hash=sha256:11
+    # via promptflow-tracing
+"""
+
+
+def names(lock: str) -> list[str]:
+    return [line.split(" \\")[0] for line in lock.splitlines() if "==" in line]
+
+
+def test_what_only_unneeded_edges_lead_to_goes() -> None:
+    pruned = pruning.prune(LOCK, pruning.SERVING)
+    gone = set(names(LOCK)) - set(names(pruned))
+    assert gone == {"blinker==1.9.0", "flask==3.1.3", "tiktoken==0.14.0"}
+    assert pruned.count("--hash") == len(names(pruned))
+    assert "#" not in pruned
+
+
+def test_nothing_goes_without_unneeded_edges() -> None:
+    assert names(pruning.prune(LOCK, {})) == names(LOCK)
+
+
+@pytest.mark.parametrize("asker", ["-r requirements.locking", "numpy"])
+def test_what_another_asks_for_stays_with_what_it_asks_for(asker: str) -> None:
+    annotated = LOCK.replace(
+        "    # via promptflow-core\ngreenlet",
+        f"    # via\n    #   {asker}\n    #   promptflow-core\ngreenlet",
+    )
+    pruned = names(pruning.prune(annotated, pruning.SERVING))
+    assert {"blinker==1.9.0", "flask==3.1.3"} <= set(pruned)
+
+
+def test_stand_ins_are_for_what_the_lock_lacks() -> None:
+    every = packing.stand_ins("")
+    assert {name.split("/")[0].split("-")[0] for name in every} == {"openai", "tiktoken"}
+    # promptflow asks for openai's version.
+    assert any(name.endswith("dist-info/METADATA") for name in every)
+    some = packing.stand_ins("numpy==1.0\nopenai==3.54.0 \\\n")
+    assert list(some) == ["tiktoken/__init__.py"]
