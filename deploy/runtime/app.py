@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from . import inputs, openapi
+from . import inputs, logs, openapi
 from .scorer import BadInput, FlowFailed, Scorer, Stream
 
 log = logging.getLogger("serve")
@@ -87,11 +87,13 @@ def _logged(endpoint: Endpoint) -> Endpoint:
         # The id goes into a log line and back into a header: only what cannot forge either.
         if not (request_id.isascii() and request_id.replace("-", "").replace("_", "").isalnum()):
             request_id = uuid.uuid4().hex
+        logs.request_id.set(request_id)
         start = time.perf_counter()
         response = await _answer(endpoint, request, request_id)
         response.headers["x-request-id"] = request_id
         spent = (time.perf_counter() - start) * 1000
-        log.info("score %d %.0f ms %s", response.status_code, spent, request_id)
+        told = {"status": response.status_code, "duration_ms": round(spent, 1)}
+        log.info("score %d %.0f ms %s", response.status_code, spent, request_id, extra=told)
         return response
 
     return wrapped

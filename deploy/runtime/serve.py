@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import logging
 import os
 import signal
 import sys
@@ -15,8 +14,9 @@ from pathlib import Path
 
 import anyio.to_thread
 import uvicorn
+from starlette.types import ASGIApp
 
-from . import app, connections, redaction, settings
+from . import app, connections, logs, redaction, settings, telemetry
 from .scorer import CannotStart, Scorer
 
 HOME = Path(__file__).resolve().parent.parent
@@ -40,11 +40,15 @@ def main() -> int:
         config = settings.read(os.environ)
         about = json.loads((HOME / "about.json").read_text(encoding="utf-8"))
         resolved = connections.resolve(about["connections"], os.environ)
-        finish = redaction.redact_output((*resolved.secrets, *settings.secrets(os.environ)))
-        _log_to_stderr(config.log_level)
+        named = (*resolved.secrets, *settings.secrets(os.environ))
+        finish = redaction.redact_output((*named, *telemetry.secrets(os.environ)))
+        logs.start(config.log_level, config.log_format)
         if resolved.problems:
             raise CannotStart("\n".join(resolved.problems))
-        _serve(_load(about, resolved.connections), about, config)
+        scorer = _load(about, resolved.connections)
+        logs.adopt()
+        sending = telemetry.start(os.environ, about, config.trace_content, named)
+        _serve(scorer, about, config, sending)
         status = 0
     except CannotStart as error:
         for line in str(error).splitlines():
@@ -62,21 +66,15 @@ def _load(about: dict[str, object], found: dict[str, dict[str, object]]) -> Scor
     return scorer
 
 
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    # promptflow and the OpenAI client write lines of every request, promptflow's with its inputs.
-    for noisy in ("promptflow", "execution", "httpx", "httpx2", "openai", "azure"):
-        logging.getLogger(noisy).setLevel(max(logging.getLogger().level, logging.WARNING))
-    # It repeats each failure, which is logged already.
-    logging.getLogger("promptflow.invoker").setLevel(logging.CRITICAL)
-
-
-def _serve(scorer: Scorer, about: dict[str, object], config: settings.Settings) -> None:
-    application = app.create(scorer, about, config.body_limit)
+def _serve(
+    scorer: Scorer,
+    about: dict[str, object],
+    config: settings.Settings,
+    sending: telemetry.Telemetry | None,
+) -> None:
+    application: ASGIApp = app.create(scorer, about, config.body_limit)
+    if sending:
+        application = sending.wrap(application)
     # uvicorn drains on these signals and then sends them to itself again, which would end this
     # process as killed.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -87,7 +85,8 @@ def _serve(scorer: Scorer, about: dict[str, object], config: settings.Settings) 
             # The limiter belongs to the event loop, so it can be set only once that runs.
             anyio.to_thread.current_default_thread_limiter().total_tokens = config.threads
             await super().startup(sockets)  # type: ignore[arg-type]
-            print(f"serving {about['flow']} {about['tag']} on port {settings.PORT}", flush=True)
+            line = f"serving {about['flow']} {about['tag']} on port {settings.PORT}"
+            logs.announce(line, config.log_format)
 
     Server(
         uvicorn.Config(
@@ -96,12 +95,15 @@ def _serve(scorer: Scorer, about: dict[str, object], config: settings.Settings) 
             port=settings.PORT,
             lifespan="off",
             access_log=False,
+            log_config=None,
             log_level="warning",
             timeout_graceful_shutdown=config.grace,
             server_header=False,
             ws="none",
         )
     ).run()
+    if sending:
+        sending.stop()
 
 
 if __name__ == "__main__":

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from . import logs
 from .scorer import CannotStart
 
 PORT = 8080
+LEVELS = ("debug", "info", "warning", "error")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Threads for flows that are not async, bytes of body, seconds to drain, and what is logged."""
+    """Threads for flows that are not async, bytes, seconds to drain, what is logged and traced."""
 
     threads: int = 64
     body_limit: int = 10 * 1024 * 1024
     grace: int = 20
     log_level: str = "info"
+    log_format: str = logs.TEXT
+    trace_content: bool = False
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -26,7 +30,9 @@ def read(environ: Mapping[str, str]) -> Settings:
         threads=_number(environ, "SERVE_THREADS", Settings.threads),
         body_limit=_number(environ, "SERVE_BODY_LIMIT", Settings.body_limit),
         grace=_number(environ, "SERVE_GRACE", Settings.grace),
-        log_level=_level(environ),
+        log_level=_choice(environ, "SERVE_LOG_LEVEL", LEVELS, Settings.log_level),
+        log_format=_choice(environ, "SERVE_LOG_FORMAT", logs.FORMATS, Settings.log_format),
+        trace_content=_choice(environ, "SERVE_TRACE_CONTENT", ("true", "false"), "false") == "true",
     )
 
 
@@ -45,9 +51,8 @@ def _number(environ: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def _level(environ: Mapping[str, str]) -> str:
-    levels = ("debug", "info", "warning", "error")
-    level = (environ.get("SERVE_LOG_LEVEL") or Settings.log_level).lower()
-    if level not in levels:
-        raise CannotStart(f"SERVE_LOG_LEVEL is {level!r}: set one of {', '.join(levels)}")
-    return level
+def _choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...], default: str) -> str:
+    value = (environ.get(name) or default).lower()
+    if value not in choices:
+        raise CannotStart(f"{name} is {value!r}: set one of {', '.join(choices)}")
+    return value

@@ -1,0 +1,83 @@
+"""What must be changed in promptflow's tracing before it can run in a server for months.
+
+promptflow-tracing 1.18.5 makes a span for the flow, each node and each call of the OpenAI client.
+Each change here is in one of its modules' names, and has its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from promptflow.tracing import _openai_utils, _trace
+
+from .telemetry_request import scratch
+
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+
+
+class _Tokens(_trace.TokenCollector):  # type: ignore[misc]
+    """Token counts by span, kept as long as the request.
+
+    promptflow's own keeps them for ever: the spans of a flow with one LLM node leave three entries
+    a request.
+    """
+
+    def __init__(self) -> None:
+        """Have no dictionary of its own."""
+
+    @property
+    def _span_id_to_tokens(self) -> dict[Any, Any]:
+        found = scratch.get()
+        # Outside of a request there is nobody who would read them.
+        return {} if found is None else found
+
+    def collect_openai_tokens(self, span: Any, output: Any) -> None:
+        """Take the counts of an answer.
+
+        promptflow takes all that the service says about usage; what is no number is then refused
+        by OpenTelemetry, with a warning for each call.
+        """
+        if not isinstance(output, Iterator):
+            self._keep(span, getattr(output, "usage", None))
+
+    def collect_openai_tokens_for_streaming(
+        self, span: Any, inputs: Any, output: Sequence[Any], is_chat: bool
+    ) -> None:
+        """Take the counts that the service sends in the last chunk, if it was asked to.
+
+        promptflow counts with tiktoken, which fetches a table of the model's words from the
+        internet while the client waits for the end of the stream.
+        """
+        for chunk in reversed(output):
+            usage = getattr(chunk, "usage", None)
+            if usage is not None:
+                self._keep(span, usage)
+                return
+
+    def _keep(self, span: Any, usage: Any) -> None:
+        counts = {name: getattr(usage, name, None) for name in COUNTS}
+        tokens = {name: count for name, count in counts.items() if isinstance(count, int)}
+        if tokens:
+            self._span_id_to_tokens[span.get_span_context().span_id] = tokens
+
+
+def enable(content: bool) -> None:
+    """Make promptflow's tracing fit for a server; without `content` it looks at no input or output.
+
+    To be called once, before the first request.
+    """
+    _trace.token_collector = _Tokens()
+    # Counts for the record of a run, which a server does not keep. It is tiktoken again.
+    _openai_utils.OpenAIMetricsCalculator.get_openai_metrics_from_api_call = _no_metrics
+    if not content:
+        # It would write each input and output as JSON, twice, only to be left out in the end.
+        _trace.serialize_attribute = _no_content
+
+
+def _no_metrics(self: Any, api_call: Any) -> dict[str, int]:
+    return {}
+
+
+def _no_content(value: Any) -> str:
+    return ""
