@@ -108,8 +108,8 @@ class Collector:
             routes=[
                 Route("/v1/traces", self._traces, methods=["POST"]),
                 Route("/v1/metrics", self._metrics, methods=["POST"]),
-                # Application Insights: "Track", api-version 2.1, a JSON list of envelopes.
-                Route("/v2.1/track", self._track, methods=["POST"]),
+                # Application Insights: the API "Track" of any version, a JSON list of envelopes.
+                Route("/{version:path}/track", self._track, methods=["POST"]),
             ]
         )
 

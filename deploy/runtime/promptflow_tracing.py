@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from promptflow.tracing import _openai_utils, _trace
+from promptflow.tracing import _openai_utils, _trace, _tracer
 
 from .telemetry_request import scratch
 
@@ -70,13 +70,33 @@ def enable(content: bool) -> None:
     _trace.token_collector = _Tokens()
     # Counts for the record of a run, which a server does not keep. It is tiktoken again.
     _openai_utils.OpenAIMetricsCalculator.get_openai_metrics_from_api_call = _no_metrics
+    _tracer.Tracer.end_tracing = classmethod(_end_tracing)
     if not content:
-        # It would write each input and output as JSON, twice, only to be left out in the end.
+        # Each input and output would be written as JSON, twice, only to be left out in the end, and
+        # each prompt parsed: a good part of what tracing costs.
         _trace.serialize_attribute = _no_content
+        _trace.enrich_span_with_prompt_info = _no_prompt
+        _tracer.Tracer.to_serializable = staticmethod(_unchanged)
 
 
 def _no_metrics(self: Any, api_call: Any) -> dict[str, int]:
     return {}
+
+
+def _end_tracing(tracer: Any, run_id: str | None = None) -> list[Any]:
+    """End it without the list of calls, which is for the record of a run as well."""
+    active = tracer.active_instance()
+    if active and run_id in (None, active._run_id):
+        active._deactivate_in_context()
+    return []
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def _no_prompt(span: Any, func: Any, kwargs: Any) -> None:
+    return None
 
 
 def _no_content(value: Any) -> str:

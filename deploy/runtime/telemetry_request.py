@@ -58,8 +58,8 @@ class Requests:
             kind=SpanKind.SERVER,
             attributes={**active, "http.route": ROUTE, "url.path": ROUTE},
         )
-        scratch.set({})
-        logs.trace_id.set(trace.format_trace_id(span.get_span_context().trace_id))
+        kept = scratch.set({})
+        named = logs.trace_id.set(trace.format_trace_id(span.get_span_context().trace_id))
         answer = _Answer(send)
         start = time.perf_counter()
         self._active.add(1, active)
@@ -77,6 +77,8 @@ class Requests:
             if "error.type" in told:
                 span.set_status(Status(StatusCode.ERROR))
             span.end()
+            scratch.reset(kept)
+            logs.trace_id.reset(named)
 
 
 class _Answer:
