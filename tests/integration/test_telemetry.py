@@ -335,6 +335,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 assert sending is None
 assert os.environ["PF_DISABLE_TRACING"] == "true"
+from promptflow.tracing import start_trace
+# As the flow's code may. It would set a provider that keeps its own name for the service.
+start_trace()
 assert not isinstance(trace.get_tracer_provider(), TracerProvider)
 heavy = ("opentelemetry.exporter", "opentelemetry.proto", "opentelemetry.sdk.metrics",
          "opentelemetry.sdk.trace.export", "azure.monitor", "google.protobuf", "runtime.telemetry_")
