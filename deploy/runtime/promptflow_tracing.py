@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from promptflow.tracing import _openai_utils, _trace, _tracer
+from promptflow.tracing.contracts.iterator_proxy import IteratorProxy
 
 from .telemetry_request import scratch
 
@@ -71,6 +72,9 @@ def enable(content: bool) -> None:
     # Counts for the record of a run, which a server does not keep. It is tiktoken again.
     _openai_utils.OpenAIMetricsCalculator.get_openai_metrics_from_api_call = _no_metrics
     _tracer.Tracer.end_tracing = classmethod(_end_tracing)
+    _trace.TracedIterator.close = _close
+    for traced in (_trace.TracedIterator, _trace.TracedAsyncIterator):
+        traced.__del__ = _end_span
     if not content:
         # Each input and output would be written as JSON, twice, only to be left out in the end, and
         # each prompt parsed: a good part of what tracing costs.
@@ -89,6 +93,24 @@ def _end_tracing(tracer: Any, run_id: str | None = None) -> list[Any]:
     if active and run_id in (None, active._run_id):
         active._deactivate_in_context()
     return []
+
+
+def _close(traced: Any) -> None:
+    """Close the stream below: promptflow's iterators hide its close(), and a reader may leave.
+
+    The call of the model would go on, and the spans of node and call would never end.
+    """
+    below = traced
+    while isinstance(below, IteratorProxy):
+        below = below._iterator
+    if hasattr(below, "close"):
+        below.close()
+    _end_span(traced)
+
+
+def _end_span(traced: Any) -> None:
+    if traced._span.is_recording():
+        traced._span.end()
 
 
 def _unchanged(value: Any) -> Any:

@@ -182,6 +182,8 @@ def test_a_stream_that_its_reader_leaves_ends(
     model.gate.set()
     ended(running)
     assert only(collector, "POST /score").attributes["error.type"] == "incomplete"
+    assert below(collector, only(collector, "flow")) == ["chat"]
+    assert below(collector, only(collector, "chat")) == ["openai_chat"]
     (active,) = collector.latest("http.server.active_requests")
     assert active.sum == 0
 
