@@ -25,7 +25,7 @@ AZURE = "APPLICATIONINSIGHTS_CONNECTION_STRING"
 OTLP = "OTEL_EXPORTER_OTLP"
 TRACES = "TRACES"
 METRICS = "METRICS"
-# The one protocol whose exporter is in the image: that for gRPC would add 20 MB.
+# The one protocol whose exporter is in the image.
 PROTOCOL = "http/protobuf"
 # promptflow asks for it at each call that it may trace.
 SWITCH = "PF_DISABLE_TRACING"
