@@ -37,6 +37,7 @@ SETTINGS: dict[str, Any] = {
         "PYTHONUNBUFFERED": "1",
         "HOME": "/tmp",
         "PF_LOGGING_LEVEL": "WARNING",
+        "PF_TRACING_SKIP_LOCAL_SETUP": "true",
     },
 }
 

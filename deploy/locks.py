@@ -102,6 +102,8 @@ def _requirements(flow: Flow) -> str:
         for declaration in flow.connections.values()
     ):
         parts.append("azure-identity>=1.19,<2\n")
+        # Where azure-identity is there this adds 4 MB; without, it would bring 25.
+        parts.append("azure-monitor-opentelemetry-exporter>=1.0.0b45,<2\n")
     if flow.kind != "dag" or flow.connections:
         # Only a DAG flow without a connection is known to talk to no model.
         parts.append("openai\n")

@@ -26,6 +26,13 @@ from starlette.routing import Route
 
 TOKEN = "token-of-the-managed-identity"
 KEY = "test-key-0123456789abcdef"
+USAGE = {
+    "prompt_tokens": 10,
+    "completion_tokens": 5,
+    "total_tokens": 15,
+    # The service tells more than numbers.
+    "prompt_tokens_details": {"cached_tokens": 0},
+}
 
 
 @dataclass
@@ -34,11 +41,13 @@ class ModelServer:
 
     Once `gate` is there, an answer (of a stream: all after its first chunk) waits until it is set.
     `latency` is in seconds, before an answer or the first chunk; `fail` is a status to answer with
-    instead of an answer.
+    instead of an answer. With `usage`, a stream ends with the tokens it took, as the service does where
+    it is asked to.
     """
 
     latency: float = 0.0
     fail: int = 0
+    usage: bool = False
     gate: threading.Event | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     port: int = 0
@@ -100,7 +109,7 @@ class ModelServer:
         model = model or body["model"]
         text = answer(body["messages"])
         if body.get("stream"):
-            chunks = _chunks(text, model, self._opened)
+            chunks = _chunks(text, model, self._opened, self.usage)
             return StreamingResponse(chunks, media_type="text/event-stream")
         await self._opened()
         return JSONResponse(_completion(text, model))
@@ -155,12 +164,15 @@ def _text(message: dict[str, Any]) -> str:
 
 
 async def _chunks(
-    text: str, model: str, opened: Callable[[], Awaitable[None]]
+    text: str, model: str, opened: Callable[[], Awaitable[None]], usage: bool
 ) -> AsyncIterator[str]:
     for piece in text.split(" "):
         yield f"data: {json.dumps(_chunk({'content': piece + ' '}, model, None))}\n\n"
         await opened()
     yield f"data: {json.dumps(_chunk({}, model, 'stop'))}\n\n"
+    if usage:
+        last = {**_chunk({}, model, None), "choices": [], "usage": USAGE}
+        yield f"data: {json.dumps(last)}\n\n"
     yield "data: [DONE]\n\n"
 
 
@@ -183,7 +195,7 @@ def _completion(text: str, model: str) -> dict[str, Any]:
         "created": 1,
         "model": model,
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+        "usage": USAGE,
     }
 
 

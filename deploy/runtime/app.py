@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from . import inputs, openapi
+from . import inputs, logs, openapi
 from .scorer import BadInput, FlowFailed, Scorer, Stream
 from .settings import Settings
 
@@ -30,8 +30,8 @@ JSON_TYPES = {"application/json", "application/*", "*/*"}
 class Application:
     """The ASGI application that serves `scorer`.
 
-    `about` is the answer of /version and has `flow`, `tag` and `commit`. Once `closing` is set,
-    each answer is the last one of its connection.
+    `about` is the answer of /version and has `flow`, `tag` and `commit`. After
+    `close` each answer is the last one of its connection.
     """
 
     def __init__(self, scorer: Scorer, about: Mapping[str, Any], settings: Settings) -> None:
@@ -40,7 +40,7 @@ class Application:
         self._most = settings.threads + settings.queue
         self._at_work = 0
         self._held = 0
-        self.closing = False
+        self._closing = False
         version = {name: about[name] for name in ("flow", "tag", "commit")}
         swagger = openapi.document(about["flow"], about["tag"], scorer.inputs, scorer.outputs)
         self._fixed: Mapping[str, bytes] = {
@@ -56,9 +56,13 @@ class Application:
         """Answer one request."""
         request = Request(scope, receive)
         response = await self._respond(request)
-        if self.closing:
+        if self._closing:
             response.headers["connection"] = "close"
         await response(scope, receive, send)
+
+    def close(self) -> None:
+        """Answer what comes, and let each connection end with that."""
+        self._closing = True
 
     async def _respond(self, request: Request) -> Response:
         path, method = request.scope["path"], request.method
@@ -76,6 +80,7 @@ class Application:
     async def _score(self, request: Request) -> Response:
         """Score, and write one line a request: never an input or an output."""
         request_id = _request_id(request)
+        logs.request_id.set(request_id)
         start = time.perf_counter()
         held = bytearray()
         try:
@@ -84,7 +89,8 @@ class Application:
             self._held -= len(held)
         response.headers["x-request-id"] = request_id
         spent = (time.perf_counter() - start) * 1000
-        log.info("score %d %.0f ms %s", response.status_code, spent, request_id)
+        told = {"status": response.status_code, "duration_ms": round(spent, 1)}
+        log.info("score %d %.0f ms %s", response.status_code, spent, request_id, extra=told)
         return response
 
     async def _answer(self, request: Request, request_id: str, held: bytearray) -> Response:

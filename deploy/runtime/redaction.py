@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterable
@@ -20,8 +21,7 @@ def redact_output(secrets: Iterable[str]) -> Callable[[], None]:
     write past Python. The file descriptors are the one place that all of it passes. Returns a
     function that waits until all is written: to be called last.
     """
-    # Longest first: a secret may contain another.
-    values = sorted({s.encode() for s in secrets if len(s) >= SHORTEST}, key=len, reverse=True)
+    values = [form.encode() for form in forms(secrets)]
     if not values:
         return lambda: None
     threads = [_redirect(descriptor, values) for descriptor in (1, 2)]
@@ -33,6 +33,18 @@ def redact_output(secrets: Iterable[str]) -> Callable[[], None]:
             thread.join(timeout=2)
 
     return finish
+
+
+def forms(secrets: Iterable[str]) -> list[str]:
+    """Return how `secrets` may be written, as they are and within JSON; the longest first.
+
+    Without those that are too short. A secret may contain another, hence the order.
+    """
+    long = [secret for secret in secrets if len(secret) >= SHORTEST]
+    escaped = [
+        json.dumps(secret, ensure_ascii=ascii)[1:-1] for secret in long for ascii in (True, False)
+    ]
+    return sorted({*long, *escaped}, key=len, reverse=True)
 
 
 def mask(line: bytes, secrets: Iterable[bytes]) -> bytes:

@@ -13,12 +13,12 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import connections, redaction, settings, workers
+from . import connections, logs, redaction, settings, telemetry, workers
 from .scorer import CannotStart, Scorer
 from .settings import Settings
 
@@ -45,11 +45,12 @@ def main() -> int:
         config = settings.read(os.environ)
         about = json.loads((HOME / "about.json").read_text(encoding="utf-8"))
         resolved = connections.resolve(about["connections"], os.environ)
-        finish = redaction.redact_output((*resolved.secrets, *settings.secrets(os.environ)))
-        _log_to_stderr(config.log_level)
+        hidden = (*resolved.secrets, *settings.secrets(os.environ))
+        finish = redaction.redact_output((*hidden, *telemetry.secrets(os.environ)))
+        logs.start(config.log_level, config.log_format)
         if resolved.problems:
             raise CannotStart("\n".join(resolved.problems))
-        status = _serve(about, resolved.connections, config)
+        status = _serve(Served(about, resolved.connections, hidden, config))
     except CannotStart as error:
         status = _refuse(error)
     sys.stdout.flush()
@@ -64,64 +65,81 @@ def _refuse(error: CannotStart) -> int:
     return EX_CONFIG
 
 
-def _log_to_stderr(level: str) -> None:
-    logging.basicConfig(
-        level=level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
-    # promptflow and the OpenAI client write lines of every request, promptflow's with its inputs.
-    for noisy in ("promptflow", "execution", "httpx", "httpx2", "openai", "azure"):
-        logging.getLogger(noisy).setLevel(max(logging.getLogger().level, logging.WARNING))
-    # It repeats each failure, which is logged already.
-    logging.getLogger("promptflow.invoker").setLevel(logging.CRITICAL)
+@dataclass(frozen=True)
+class Served:
+    """What is served and how; `hidden` are secrets."""
+
+    about: Mapping[str, Any]
+    connections: dict[str, dict[str, Any]]
+    hidden: tuple[str, ...]
+    config: Settings
+
+    def load(self) -> Scorer:
+        """Load the flow. Raises `CannotStart`."""
+        module = importlib.import_module(f".{SCORERS[self.about['kind']]}", __package__)
+        scorer: Scorer = module.load(self.about, HOME / "flow", self.connections, self.config)
+        logs.adopt()
+        return scorer
 
 
-def _serve(about: dict[str, Any], found: dict[str, dict[str, Any]], config: Settings) -> int:
-    """Load the flow, then serve it by `config.workers` processes."""
-    if not config.preload:
-        return _work(lambda: _load(about, found, config), about, config)
-    scorer = _load(about, found, config)
-    obstacle = workers.obstacle({"redact-1", "redact-2"}) if config.workers > 1 else ""
+def _serve(served: Served) -> int:
+    """Load the flow, then serve it by as many processes as the settings say."""
+    count = served.config.workers
+    if not served.config.preload:
+        return _start(served, served.load, count)
+    scorer = served.load()
+    obstacle = workers.obstacle({"redact-1", "redact-2"}) if count > 1 else ""
     if obstacle:
-        hint = "SERVE_PRELOAD=off makes each worker load it for itself"
+        hint = "SERVE_PRELOAD=false makes each worker load it for itself"
         logging.getLogger("serve").warning("one worker, since %s: %s", obstacle, hint)
-        config = replace(config, workers=1)
-    return _work(lambda: scorer, about, config)
+        count = 1
+    return _start(served, lambda: scorer, count)
 
 
-def _load(about: dict[str, Any], found: dict[str, dict[str, Any]], config: Settings) -> Scorer:
-    module = importlib.import_module(f".{SCORERS[str(about['kind'])]}", __package__)
-    scorer: Scorer = module.load(about, HOME / "flow", found, config)
-    return scorer
-
-
-def _work(load: Callable[[], Scorer], about: dict[str, Any], config: Settings) -> int:
+def _start(served: Served, load: Callable[[], Scorer], count: int) -> int:
     # Here, not in the workers: all of them share what it imports.
-    from .app import Application
-    from .server import Server
-
+    importlib.import_module(".server", __package__)
+    importlib.import_module(".app", __package__)
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("0.0.0.0", settings.PORT))
 
     def work(number: int) -> int:
         try:
-            application = Application(load(), about, config)
+            return _work(served, load(), listener, number)
         except CannotStart as error:
             return _refuse(error)
-        # uvicorn drains on these signals and then sends them to itself again, which would end this
-        # process as killed.
-        for each in workers.SIGNALS:
-            signal.signal(each, lambda *_: None)
-        # What was loaded is never garbage; left alone, its pages stay shared.
-        gc.freeze()
-        gc.enable()
-        started = f"serving {about['flow']} {about['tag']} on port {settings.PORT}"
-        Server(application, listener, config, started if number == 0 else "").run()
-        return 0
 
-    return work(0) if config.workers == 1 else workers.run(config.workers, work, EX_CONFIG)
+    return work(0) if count == 1 else workers.run(count, work, EX_CONFIG)
+
+
+def _work(served: Served, scorer: Scorer, listener: socket.socket, number: int) -> int:
+    """Be worker `number`, until SIGTERM."""
+    from .app import Application
+    from .server import Server
+
+    about, config = served.about, served.config
+    # Its exporters are threads, which a fork would not copy.
+    sending = telemetry.start(os.environ, about, config.trace_content, served.hidden)
+    application = Application(scorer, about, config)
+
+    def begun() -> None:
+        if number == 0:
+            line = f"serving {about['flow']} {about['tag']} on port {settings.PORT}"
+            logs.announce(line, config.log_format)
+
+    # uvicorn drains on these signals and then sends them to itself again, which would end this
+    # process as killed.
+    for each in workers.SIGNALS:
+        signal.signal(each, lambda *_: None)
+    # What was loaded is never garbage; left alone, its pages stay shared.
+    gc.freeze()
+    gc.enable()
+    outer = sending.wrap(application) if sending else application
+    Server(outer, listener, config, begun, application.close).run()
+    if sending:
+        sending.stop()
+    return 0
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import anyio.to_thread
 import uvicorn
+from starlette.types import ASGIApp
 
-from .app import Application
 from .lanes import Lanes
 from .settings import Settings
 
@@ -24,14 +25,18 @@ PAUSE_SECONDS = 0.1
 
 
 class Server(uvicorn.Server):
-    """Serve `application` on `listener`, which other workers may share; print `started` then."""
+    """Serve `application` on `listener`, which other workers may share.
+
+    `begun` is called once it listens, `closing` once it has stopped to.
+    """
 
     def __init__(
         self,
-        application: Application,
+        application: ASGIApp,
         listener: socket.socket,
         settings: Settings,
-        started: str = "",
+        begun: Callable[[], None],
+        closing: Callable[[], None],
     ) -> None:
         super().__init__(
             uvicorn.Config(
@@ -47,10 +52,10 @@ class Server(uvicorn.Server):
                 loop="asyncio",
             )
         )
-        self._application = application
         self._listener = listener
         self._threads = settings.threads
-        self._started = started
+        self._begun = begun
+        self._closing = closing
         self.servers: list[asyncio.base_events.Server] = []
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -63,8 +68,7 @@ class Server(uvicorn.Server):
         self._listener.listen(self.config.backlog)
         self._loop.add_reader(self._listener, self._accept)
         self.started = True
-        if self._started:
-            print(self._started, flush=True)
+        self._begun()
 
     def _accept(self) -> bool:
         """Accept one connection; tell whether there was one.
@@ -107,7 +111,7 @@ class Server(uvicorn.Server):
         while self._accept():
             pass
         self._listener.close()
-        self._application.closing = True
+        self._closing()
         waited = 0.0
         while self.server_state.connections and waited < LINGER_SECONDS:
             await asyncio.sleep(STEP_SECONDS)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from . import limits
+from . import limits, logs
 from .scorer import CannotStart
 
 PORT = 8080
+LEVELS = ("debug", "info", "warning", "error")
 
 # What one more worker takes: its own pages, and those that it shares no longer after a while.
 WORKER_MEMORY = 96 * 1024 * 1024
@@ -35,6 +36,8 @@ class Settings:
     body_memory: int = 256 * 1024 * 1024
     grace: int = 20
     log_level: str = "info"
+    log_format: str = logs.TEXT
+    trace_content: bool = False
     shortcuts: bool = True
     preload: bool = True
 
@@ -59,9 +62,11 @@ def read(environ: Mapping[str, str]) -> Settings:
         body_limit=body_limit,
         body_memory=max(body_limit, memory // (4 * workers)),
         grace=_number(environ, "SERVE_GRACE", Settings.grace),
-        log_level=_level(environ),
-        shortcuts=_switch(environ, "SERVE_SHORTCUTS"),
-        preload=_switch(environ, "SERVE_PRELOAD"),
+        log_level=_choice(environ, "SERVE_LOG_LEVEL", LEVELS, Settings.log_level),
+        log_format=_choice(environ, "SERVE_LOG_FORMAT", logs.FORMATS, Settings.log_format),
+        trace_content=_choice(environ, "SERVE_TRACE_CONTENT", ("true", "false"), "false") == "true",
+        shortcuts=_choice(environ, "SERVE_SHORTCUTS", ("true", "false"), "true") == "true",
+        preload=_choice(environ, "SERVE_PRELOAD", ("true", "false"), "true") == "true",
     )
 
 
@@ -80,16 +85,8 @@ def _number(environ: Mapping[str, str], name: str, default: int, least: int = 1)
     return int(text)
 
 
-def _switch(environ: Mapping[str, str], name: str) -> bool:
-    text = (environ.get(name) or "on").lower()
-    if text not in ("on", "off"):
-        raise CannotStart(f"{name} is {text!r}: set on or off, or nothing for on")
-    return text == "on"
-
-
-def _level(environ: Mapping[str, str]) -> str:
-    levels = ("debug", "info", "warning", "error")
-    level = (environ.get("SERVE_LOG_LEVEL") or Settings.log_level).lower()
-    if level not in levels:
-        raise CannotStart(f"SERVE_LOG_LEVEL is {level!r}: set one of {', '.join(levels)}")
-    return level
+def _choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...], default: str) -> str:
+    value = (environ.get(name) or default).lower()
+    if value not in choices:
+        raise CannotStart(f"{name} is {value!r}: set one of {', '.join(choices)}")
+    return value

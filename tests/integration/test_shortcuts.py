@@ -44,7 +44,7 @@ REQUESTS: list[Any] = [
 def maze(tmp_path_factory: pytest.TempPathFactory, start: Start) -> tuple[Running, Running]:
     """Every way in which nodes depend on each other or fail: with the shortcuts, and without."""
     image = _built(tmp_path_factory.mktemp("maze"), "maze")
-    return start(image), start(image, SERVE_SHORTCUTS="off")
+    return start(image), start(image, SERVE_SHORTCUTS="false")
 
 
 def _built(root: Path, name: str) -> Image:
@@ -110,7 +110,7 @@ def test_a_generator_streams(maze: tuple[Running, Running]) -> None:
 
 def test_async_nodes(tmp_path: Path, start: Start) -> None:
     image = _built(tmp_path, "async_nodes")
-    quick, recorded = start(image), start(image, SERVE_SHORTCUTS="off")
+    quick, recorded = start(image), start(image, SERVE_SHORTCUTS="false")
     for mode in ("a", "raise"):
         assert told(quick, {"mode": mode}) == told(recorded, {"mode": mode})
     assert told(quick, {"mode": "a"}) == (200, {"joined": "aaa"})
@@ -123,7 +123,7 @@ def test_models_are_asked_the_same_and_the_answers_are_the_same(
     made = built(name)[1]
     sample = json.loads((ROOT / f"flows/{name}/sample.json").read_text(encoding="utf-8"))
     answers, asked = [], []
-    for mode in ("on", "off"):
+    for mode in ("true", "false"):
         running = start(made, **variables, SERVE_SHORTCUTS=mode)
         model.requests.clear()
         answers.append([told(running, sample), told(running, sample)])

@@ -218,7 +218,7 @@ def test_at_the_end_each_answer_is_the_last_of_its_connection(path: str) -> None
     requests = TestClient(application)
     method, body = ("POST", {"question": "a"}) if path == "/score" else ("GET", None)
     assert "connection" not in requests.request(method, path, json=body).headers
-    application.closing = True
+    application.close()
     assert requests.request(method, path, json=body).headers["connection"] == "close"
 
 

@@ -115,7 +115,7 @@ def test_settings_have_defaults_and_take_variables() -> None:
     assert default.queue == 4 * default.threads
     given = settings.read({"SERVE_THREADS": "8", "SERVE_GRACE": "", "SERVE_LOG_LEVEL": "WARNING"})
     assert (given.threads, given.queue, given.grace, given.log_level) == (8, 32, 20, "warning")
-    assert settings.read({"SERVE_SHORTCUTS": "off", "SERVE_QUEUE": "0"}).shortcuts is False
+    assert settings.read({"SERVE_SHORTCUTS": "False", "SERVE_QUEUE": "0"}).shortcuts is False
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_workers_and_threads_fit_the_container(
         ),
         (
             {"SERVE_PRELOAD": "no"},
-            "SERVE_PRELOAD is 'no': set on or off, or nothing for on",
+            "SERVE_PRELOAD is 'no': set one of true, false",
         ),
         (
             {"SERVE_LOG_LEVEL": "loud"},

@@ -21,6 +21,8 @@ from promptflow.contracts.flow import Node as FlowNode
 from promptflow.exceptions import PromptflowException
 from promptflow.executor._input_assignment_parser import parse_value
 
+from . import spans
+
 
 @dataclass
 class NodeFailed(Exception):
@@ -218,16 +220,18 @@ async def run_async(graph: Graph, inputs: Mapping[str, Any]) -> Line:
 async def _awaited(node: Node, arguments: dict[str, Any]) -> Any:
     if not node.is_async:
         return await asyncio.to_thread(_call, node, arguments)
-    result: Awaitable[Any] = _call(node, arguments)
     try:
-        return await result
+        with spans.node(node.name):
+            result: Awaitable[Any] = node.call(**arguments)
+            return await result
     except Exception as error:
         raise _failure(node, error) from None
 
 
 def _call(node: Node, arguments: dict[str, Any]) -> Any:
     try:
-        return node.call(**arguments)
+        with spans.node(node.name):
+            return node.call(**arguments)
     except Exception as error:
         raise _failure(node, error) from None
 

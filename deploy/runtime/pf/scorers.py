@@ -19,7 +19,7 @@ from promptflow.exceptions import PromptflowException
 from promptflow.executor.flow_validator import FlowValidator
 
 from ..scorer import Field
-from . import retries
+from . import retries, spans
 from .answers import answer
 from .dag import Graph, Line, NodeFailed, run, run_async
 from .failures import by_code, translate
@@ -100,17 +100,19 @@ class DagScorer(_Scorer):
     async def _score(self, inputs: dict[str, Any], stream: bool) -> Any:
         if not self._graph.is_async:
             return await asyncio.to_thread(self._run, inputs, stream)
-        line = await run_async(self._graph, self._prepared(inputs))
-        outputs = self._outputs(line, inputs)
-        if not stream:
-            outputs = await self._executor._stringify_generator_output_async(outputs)
+        prepared = self._prepared(inputs)
+        with spans.flow(self._executor, prepared, dag=True):
+            outputs = self._outputs(await run_async(self._graph, prepared), prepared)
+            if not stream:
+                outputs = await self._executor._stringify_generator_output_async(outputs)
         return self._answer(outputs, bare=False)
 
     def _run(self, inputs: dict[str, Any], stream: bool) -> Any:
         prepared = self._prepared(inputs)
-        outputs = self._outputs(run(self._graph, prepared, self._helpers), prepared)
-        if not stream:
-            outputs = self._executor._stringify_generator_output(outputs)
+        with spans.flow(self._executor, prepared, dag=True):
+            outputs = self._outputs(run(self._graph, prepared, self._helpers), prepared)
+            if not stream:
+                outputs = self._executor._stringify_generator_output(outputs)
         return self._answer(outputs, bare=False)
 
     def _prepared(self, inputs: dict[str, Any]) -> Mapping[str, Any]:
@@ -140,9 +142,10 @@ class FunctionScorer(_Scorer):
     def _run(self, inputs: dict[str, Any], stream: bool) -> Any:
         values = self._prepared(inputs)
         try:
-            output = self._executor._func(**values)
-            if not stream:
-                output = self._executor._stringify_generator_output(output)
+            with spans.flow(self._executor, values, dag=False):
+                output = self._executor._func(**values)
+                if not stream:
+                    output = self._executor._stringify_generator_output(output)
         except Exception as error:
             raise translate(error) from None
         return self._finished(output)
@@ -150,12 +153,13 @@ class FunctionScorer(_Scorer):
     async def _run_async(self, inputs: dict[str, Any], stream: bool) -> Any:
         values = self._prepared(inputs)
         try:
-            output = self._executor._func_async(**values)
-            # What an async generator function returns cannot be awaited.
-            if inspect.isawaitable(output):
-                output = await output
-            if not stream:
-                output = await self._executor._stringify_generator_output_async(output)
+            with spans.flow(self._executor, values, dag=False):
+                output = self._executor._func_async(**values)
+                # What an async generator function returns cannot be awaited.
+                if inspect.isawaitable(output):
+                    output = await output
+                if not stream:
+                    output = await self._executor._stringify_generator_output_async(output)
         except Exception as error:
             raise translate(error) from None
         return self._finished(output)

@@ -1,7 +1,7 @@
 """Make promptflow's own steps cheaper, with the same results.
 
 Each function here replaces one name inside of promptflow or the OpenAI SDK, for one reason that it
-states. `SERVE_SHORTCUTS=off` leaves all of them out.
+states. `SERVE_SHORTCUTS=false` leaves all of them out.
 """
 
 from __future__ import annotations
