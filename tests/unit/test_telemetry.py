@@ -41,6 +41,7 @@ from opentelemetry import trace
 from starlette.testclient import TestClient
 from deploy.runtime import app
 from deploy.runtime.scorer import Field, FlowFailed
+from deploy.runtime.settings import Settings
 class Scorer:
     inputs = {"question": Field("string")}
     outputs = {"answer": Field("string")}
@@ -50,7 +51,7 @@ class Scorer:
                 raise FlowFailed("the flow failed")
             return {"answer": "private answer"}
 sending = telemetry.start(os.environ, about)
-client = TestClient(sending.wrap(app.create(Scorer(), about, 1000)))
+client = TestClient(sending.wrap(app.Application(Scorer(), about, Settings())))
 def post(question="private question", **headers):
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
     return client.post("/score", json={"question": question}, headers=headers)
