@@ -294,7 +294,9 @@ def test_a_collector_that_hangs_holds_neither_requests_nor_the_end(
 
 def test_a_collector_that_is_not_there_costs_a_line(traced: Traced) -> None:
     address = "http://host.docker.internal:9"
-    running = traced("faq", OTEL_EXPORTER_OTLP_ENDPOINT=address, OTEL_BSP_SCHEDULE_DELAY="1")
+    # Each worker has exporters, and lines, of its own.
+    one = {"OTEL_BSP_SCHEDULE_DELAY": "1", "SERVE_WORKERS": "1"}
+    running = traced("faq", OTEL_EXPORTER_OTLP_ENDPOINT=address, **one)
     for _ in range(20):
         assert running.post(sample("faq")).status_code == 200
     until(lambda: "telemetry is not delivered, and is dropped" in running.logs())
@@ -308,10 +310,11 @@ def test_a_collector_that_is_not_there_costs_a_line(traced: Traced) -> None:
 LOAD = """
 import asyncio, gc, json, os, sys
 sys.path[:0] = ["/app"]
-from runtime import app, connections, serve, telemetry
+from runtime import app, connections, serve, settings, telemetry
 about = json.load(open("/app/about.json"))
 found = connections.resolve(about["connections"], os.environ)
-scorer = serve._load(about, found.connections)
+config = settings.read(os.environ)
+scorer = serve.Served(about, found.connections, (), config).load()
 sending = telemetry.start(os.environ, about)
 """
 
@@ -355,7 +358,7 @@ def test_nothing_stays_behind_after_a_request(
     code = """
 import httpx
 from promptflow.tracing import _trace
-served = sending.wrap(app.create(scorer, about, 10000))
+served = sending.wrap(app.Application(scorer, about, config))
 async def run():
     transport = httpx.ASGITransport(served)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

@@ -9,9 +9,12 @@ come again.
 from __future__ import annotations
 
 import contextvars
+import logging
 import sys
 import time
 from types import SimpleNamespace
+
+log = logging.getLogger("serve.promptflow")
 
 # Seconds that the request at hand has left; a list, so that helper threads share it.
 _budget: contextvars.ContextVar[list[float]] = contextvars.ContextVar("budget")
@@ -25,11 +28,17 @@ def install() -> None:
     for name in _MODULES:
         if name in sys.modules:
             sys.modules[name].time = SimpleNamespace(sleep=_wait)  # type: ignore[attr-defined]
+            # It prints each failure, which is logged in the end.
+            sys.modules[name].print = _debug  # type: ignore[attr-defined]
 
 
 def allow(seconds: float) -> None:
     """Give the request at hand `seconds`."""
     _budget.set([seconds])
+
+
+def _debug(text: str, **_: object) -> None:
+    log.debug("%s", text)
 
 
 def _wait(seconds: float) -> None:

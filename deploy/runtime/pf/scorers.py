@@ -101,18 +101,20 @@ class DagScorer(_Scorer):
         if not self._graph.is_async:
             return await asyncio.to_thread(self._run, inputs, stream)
         prepared = self._prepared(inputs)
-        with spans.flow(self._executor, prepared, dag=True):
+        with spans.dag(self._executor, prepared) as tell:
             outputs = self._outputs(await run_async(self._graph, prepared), prepared)
             if not stream:
                 outputs = await self._executor._stringify_generator_output_async(outputs)
+            tell(outputs)
         return self._answer(outputs, bare=False)
 
     def _run(self, inputs: dict[str, Any], stream: bool) -> Any:
         prepared = self._prepared(inputs)
-        with spans.flow(self._executor, prepared, dag=True):
+        with spans.dag(self._executor, prepared) as tell:
             outputs = self._outputs(run(self._graph, prepared, self._helpers), prepared)
             if not stream:
                 outputs = self._executor._stringify_generator_output(outputs)
+            tell(outputs)
         return self._answer(outputs, bare=False)
 
     def _prepared(self, inputs: dict[str, Any]) -> Mapping[str, Any]:
@@ -142,7 +144,7 @@ class FunctionScorer(_Scorer):
     def _run(self, inputs: dict[str, Any], stream: bool) -> Any:
         values = self._prepared(inputs)
         try:
-            with spans.flow(self._executor, values, dag=False):
+            with spans.function(self._executor):
                 output = self._executor._func(**values)
                 if not stream:
                     output = self._executor._stringify_generator_output(output)
@@ -153,7 +155,7 @@ class FunctionScorer(_Scorer):
     async def _run_async(self, inputs: dict[str, Any], stream: bool) -> Any:
         values = self._prepared(inputs)
         try:
-            with spans.flow(self._executor, values, dag=False):
+            with spans.function(self._executor):
                 output = self._executor._func_async(**values)
                 # What an async generator function returns cannot be awaited.
                 if inspect.isawaitable(output):
