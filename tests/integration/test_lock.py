@@ -40,10 +40,12 @@ def test_what_serving_never_uses_is_left_out_unless_it_is_asked_for(tmp_path: Pa
         assert f"\n{name}==" in text
 
 
-def test_a_flow_with_a_connection_has_openai(tmp_path: Path) -> None:
-    connection = "connections:\n  ai: {type: open_ai, api_key: KEY}\n"
-    deploy = {"flows/hello/deploy.yaml": projects.DEPLOY + connection}
-    assert "\nopenai==" in lock(tmp_path, "promptflow-core==1.18.5\n", **deploy)
+def test_a_flow_with_a_connection_to_a_model_has_openai(tmp_path: Path) -> None:
+    for kind, expected in (("open_ai", True), ("serp", False)):
+        connection = f"connections:\n  it: {{type: {kind}, api_key: KEY}}\n"
+        deploy = {"flows/hello/deploy.yaml": projects.DEPLOY + connection}
+        text = lock(tmp_path, "promptflow-core==1.18.5\n", **deploy)
+        assert ("\nopenai==" in text) == expected
 
 
 def test_a_connection_that_may_use_an_identity_brings_azure_identity(tmp_path: Path) -> None:
