@@ -41,14 +41,20 @@ MINICONDA_PACKAGES = [
 ]
 PACKAGES = [*MINICONDA_PACKAGES, f"python{PYTHON}", f"python{PYTHON}-venv"]
 # What a line of pf's Dockerfile installs: with what they recommend, and with the package lists
-# left behind. Debian's images keep those compressed.
+# left behind.
 PF_PACKAGES = ["runit", "gcc"]
 # In the new root, never beside it: a hook's own apt-get would install on this machine.
 INSTALL = (
-    'chroot "$1" sh -c "apt-get -o Acquire::GzipIndexes=true update && '
+    'chroot "$1" sh -c "apt-get update && '
     "DEBIAN_FRONTEND=noninteractive apt-get -o APT::Install-Recommends=true install -y "
     f'{" ".join(PF_PACKAGES)}"'
 )
+# As Debian's images have it: package lists stay compressed.
+APT_OPTIONS = [
+    'APT::Install-Recommends "false"',
+    'Acquire::GzipIndexes "true"',
+    'Acquire::CompressionTypes::Order:: "gz"',
+]
 # What Debian's slim images leave out.
 LEFT_OUT = ["/usr/share/doc/*", "/usr/share/man/*", "/usr/share/locale/*", "/usr/share/info/*"]
 CONDA = f"""#!/bin/sh
@@ -69,7 +75,7 @@ def ensure(client: docker.DockerClient) -> str:
 
     Raises `RuntimeError` where it cannot be made.
     """
-    recipe = "\n".join([SUITE, *PACKAGES, INSTALL, *LEFT_OUT, CONDA])
+    recipe = "\n".join([SUITE, *PACKAGES, *APT_OPTIONS, INSTALL, *LEFT_OUT, CONDA])
     tag = f"bench-pf-base:{SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
     try:
         return str(client.images.get(tag).id)
@@ -91,7 +97,7 @@ def ensure(client: docker.DockerClient) -> str:
 def _bootstrap(archive: Path) -> None:
     say(f"making a base of Debian {SUITE} for pf's own image")
     command = ["mmdebstrap", "--quiet", "--variant=minbase"]
-    command += ['--aptopt=APT::Install-Recommends "false"']
+    command += [f"--aptopt={option}" for option in APT_OPTIONS]
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in LEFT_OUT]
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
     command += [f"--include={','.join(PACKAGES)}"]
