@@ -29,6 +29,8 @@ from tests.benchmarks.subjects import Subject
 FLOWS = tuple(dict.fromkeys(flow for _, flows in PARTS.values() for flow in flows))
 # The last results, written after each part: what was measured survives an interruption.
 KEPT = ROOT / ".build" / "bench" / "results.json"
+# More than what measuring itself needs.
+BUSY = 1.0
 NOTES = "What each figure means, and where pf's own image differs from pf's: docs/benchmarks.md"
 
 
@@ -117,6 +119,12 @@ def _check(client: docker.DockerClient) -> None:
         what = "the memory of a container's processes is root's to read"
         raise DeployError("benchmark", what, "run it as root, beside the engine")
     load.ensure_wrk()
+    busy = os.getloadavg()[0]
+    if busy > BUSY:
+        say(
+            f"caution: {busy:.1f} processes have run at a time in the last minute: only ratios count,"
+        )
+        say("and those of load are nearer to each other than on a machine that does nothing else")
     others = [str(container.name) for container in client.containers.list()]
     if others:
         say(f"caution: other containers run ({', '.join(others)}): pages that they share with")
