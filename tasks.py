@@ -241,9 +241,33 @@ def test(c: Context, unit: bool = False, k: str = "") -> None:
 
 
 @task(
-    help={"flow": "one flow; faq and triage without it", "repeat": "how often to start each image"}
+    help={
+        "only": "parts, separated by commas: build, size, start, load, stream, stop",
+        "flow": "one flow: faq (no model), llm or chat; all without it",
+        "repeat": "how often to measure each",
+        "seconds": "of each load",
+        "traced": "ours with telemetry, too",
+        "json": "print JSON, every single figure",
+        "chart": "write an SVG to this file; docs/serving.svg if all is measured",
+        "again": "print what was measured last",
+    }
 )
-def bench(c: Context, flow: str = "", repeat: int = 5) -> None:
-    """Measure our images beside pf's own images of the same flows."""
-    chosen = f" --flow {flow}" if flow else ""
-    cli.run(c, f"python -m tests.benchmarks.compare --repeat {repeat}{chosen}")
+def bench(
+    c: Context,
+    only: str = "",
+    flow: str = "",
+    repeat: int = 3,
+    seconds: int = 10,
+    traced: bool = False,
+    json: bool = False,
+    chart: str = "",
+    again: bool = False,
+) -> None:
+    """Measure our images beside pf's own images of the same flows, and draw the figures."""
+    command = f"python -m tests.benchmarks.compare --repeat {repeat} --seconds {seconds}"
+    command += "".join(f" --only {part}" for part in only.split(",") if part)
+    command += f" --flow {flow}" if flow else ""
+    chart = chart or ("" if only or flow or again else "docs/serving.svg")
+    command += f" --chart {chart}" if chart else ""
+    flags = {"--traced": traced, "--json": json, "--again": again}
+    cli.run(c, command + "".join(f" {name}" for name, wanted in flags.items() if wanted))

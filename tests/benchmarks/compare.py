@@ -1,4 +1,4 @@
-"""Print our image of a flow beside pf's own: `python -m tests.benchmarks.compare --flow faq`.
+"""Print our image of a flow beside pf's own: `python -m tests.benchmarks.compare`.
 
 Progress goes to standard error, the tables (or JSON) to standard output.
 """
@@ -7,219 +7,129 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
+import os
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import docker
 
 from deploy import engine
-from tests import model_server
-from tests.benchmarks import images, measure
-from tests.benchmarks.measure import Built, Run
-from tests.benchmarks.own_image import OwnImage
-from tests.benchmarks.pf_image import PROMPTFLOW, PYTHON, SUITE, PfImage
+from deploy.errors import DeployError
+from tests.benchmarks import chart, fast_model, images, load, table, variants
+from tests.benchmarks.own_image import ROOT
+from tests.benchmarks.parts import PARTS, Bench
+from tests.benchmarks.pf_base import say
+from tests.benchmarks.results import Results
+from tests.benchmarks.subjects import Subject
 
-FLOWS = ("faq", "triage")
-# pf's start script reads it; without it eight workers start.
-ONE_WORKER = {"PROMPTFLOW_WORKER_NUM": "1"}
-
-NOTES = f"""\
-ours      built by this repository's `deploy`
-pf's own  `pf flow build --format docker` of {PROMPTFLOW}; its Dockerfile on Debian {SUITE}'s
-          Python {PYTHON} with runit and gcc, and virtual environments in place of conda; start
-          scripts as pf wrote them, eight workers by default
-clean     base image and downloaded packages at hand, nothing else built (pip installs from
-          wheels on this machine's loopback address, uv from its cache); one build each
-rebuild   after a line of Python in the flow changed; packing included, which pf does in
-          `pf flow build`, so `docker build` alone is not all that a change needs
-start     from the container's start to the first 200 from /score, asked every \
-{measure.POLL_SECONDS * 1000:.0f} ms
-memory    idle, after that; PSS: shared pages counted once; cgroup: without droppable file cache
-"""
-
-
-@dataclass
-class Figures:
-    """All that was measured of one image. Seconds and bytes."""
-
-    size: int = 0
-    clean_build: float = 0.0
-    rebuilds: list[float] = field(default_factory=list)
-    rebuilds_docker_alone: list[float] = field(default_factory=list)
-    runs: list[Run] = field(default_factory=list)
-    runs_one_worker: list[Run] = field(default_factory=list)
-
-
-@dataclass
-class Comparison:
-    """One flow: our image and pf's own."""
-
-    flow: str
-    ours: Figures = field(default_factory=Figures)
-    pf: Figures = field(default_factory=Figures)
-
-
-def compare(client: docker.DockerClient, flow: str, repeat: int) -> Comparison:
-    """Build and run both images of `flow`, `repeat` times, and remove them again."""
-    with (
-        _run_of_its_own(client) as run,
-        model_server.serve() as model,
-        tempfile.TemporaryDirectory(prefix="bench-") as temporary,
-    ):
-        folder = Path(temporary)
-        ours = OwnImage(client, flow, folder / "ours", run)
-        pf = PfImage(client, flow, folder / "pf", run, model.endpoint)
-        found = Comparison(flow)
-        with pf.packages_at_hand():
-            our_image, pf_image = _measure_builds(found, ours, pf, repeat)
-        found.ours.size = measure.size(client, our_image)
-        found.pf.size = measure.size(client, pf_image)
-        sample = json.loads((ours.source / "sample.json").read_text(encoding="utf-8"))
-        our_environment = ours.environment(model.endpoint, model_server.KEY)
-        pf_environment = pf.environment(model_server.KEY)
-        one_worker = {**pf_environment, **ONE_WORKER}
-        for number in range(1, repeat + 1):
-            _say(f"{flow}: start and memory, {number} of {repeat}")
-            # In turns, so that what else the machine does meets all alike.
-            found.ours.runs.append(measure.run(client, our_image, sample, our_environment))
-            found.pf.runs.append(measure.run(client, pf_image, sample, pf_environment))
-            found.pf.runs_one_worker.append(measure.run(client, pf_image, sample, one_worker))
-        return found
-
-
-def _measure_builds(found: Comparison, ours: OwnImage, pf: PfImage, repeat: int) -> tuple[str, str]:
-    """Time the builds of both; return the ids of the images they end with."""
-    _say(f"{found.flow}: our build once unmeasured, so that the packages are downloaded")
-    ours.clean()
-    _say(f"{found.flow}: clean builds")
-    our_built, pf_built = ours.clean(), pf.clean()
-    found.ours.clean_build, found.pf.clean_build = our_built.seconds, pf_built.seconds
-    for number in range(1, repeat + 1):
-        _say(f"{found.flow}: rebuild after a change, {number} of {repeat}")
-        our_built = _rebuild(found.ours, ours.source, ours.build, number)
-        pf_built = _rebuild(found.pf, pf.source, pf.build, number)
-    return our_built.image, pf_built.image
-
-
-def _rebuild(figures: Figures, source: Path, build: Callable[[], Built], number: int) -> Built:
-    change(source, number)
-    built = build()
-    figures.rebuilds.append(built.seconds)
-    if built.docker_seconds is not None:
-        figures.rebuilds_docker_alone.append(built.docker_seconds)
-    return built
-
-
-def change(source: Path, number: int) -> None:
-    """Add a line to a Python file of the flow in `source`."""
-    path = min(source.glob("*.py"))
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"CHANGE_{number} = {number}\n")
+FLOWS = tuple(dict.fromkeys(flow for _, flows in PARTS.values() for flow in flows))
+# The last results, written after each part: what was measured survives an interruption.
+KEPT = ROOT / ".build" / "bench" / "results.json"
+# More than what measuring itself needs.
+BUSY = 1.0
+NOTES = "What each figure means, and where pf's own image differs from pf's: docs/benchmarks.md"
 
 
 @contextmanager
-def _run_of_its_own(client: docker.DockerClient) -> Iterator[str]:
-    """Yield a name for this run, and remove the images that were built under it."""
-    run = uuid.uuid4().hex[:8]
-    try:
-        yield run
-    finally:
-        images.remove(client, run)
-
-
-def table(found: Comparison) -> str:
-    """Return the comparison as an aligned plain table: medians, in brackets the extremes."""
-    rows = [(found.flow, "ours", "pf's own", "ours/pf"), *_rows(found.ours, found.pf)]
-    widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    lines = [
-        "  ".join([row[0].ljust(widths[0]), *[row[i].rjust(widths[i]) for i in (1, 2, 3)]])
-        for row in rows
-    ]
-    return "\n".join(lines)
-
-
-def _rows(ours: Figures, pf: Figures) -> list[tuple[str, str, str, str]]:
-    one = pf.runs_one_worker
-    return [
-        _row("image size, MB", [ours.size], [pf.size], 1e6),
-        _row("clean build, s", [ours.clean_build], [pf.clean_build]),
-        _row("rebuild, s", ours.rebuilds, pf.rebuilds),
-        _row("  pf: docker build alone", ours.rebuilds, pf.rebuilds_docker_alone),
-        _row("start to first score, s", _starts(ours.runs), _starts(pf.runs)),
-        _row("  pf: with one worker", _starts(ours.runs), _starts(one)),
-        _row("idle memory, PSS, MB", _pss(ours.runs), _pss(pf.runs), 1e6),
-        _row("  pf: with one worker", _pss(ours.runs), _pss(one), 1e6),
-        _row("idle memory, cgroup, MB", _cgroup(ours.runs), _cgroup(pf.runs), 1e6),
-        _row("  pf: with one worker", _cgroup(ours.runs), _cgroup(one), 1e6),
-    ]
-
-
-def _row(
-    name: str, ours: Sequence[float], pf: Sequence[float], unit: float = 1.0
-) -> tuple[str, str, str, str]:
-    return name, _cell(ours, unit), _cell(pf, unit), f"{ratio(ours, pf):.2f}"
-
-
-def _cell(values: Sequence[float], unit: float) -> str:
-    scaled = [value / unit for value in values]
-    middle = f"{statistics.median(scaled):.2f}"
-    if len(scaled) == 1:
-        return middle
-    return f"{middle} ({min(scaled):.2f}–{max(scaled):.2f})"
-
-
-def ratio(ours: Sequence[float], pf: Sequence[float]) -> float:
-    """Return the median of ours divided by the median of pf's."""
-    return statistics.median(ours) / statistics.median(pf)
-
-
-def _starts(runs: Sequence[Run]) -> list[float]:
-    return [run.first_score_seconds for run in runs]
-
-
-def _pss(runs: Sequence[Run]) -> list[float]:
-    return [run.pss for run in runs]
-
-
-def _cgroup(runs: Sequence[Run]) -> list[float]:
-    return [run.cgroup for run in runs]
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Compare the flows that the command line names."""
-    parser = argparse.ArgumentParser(description="Our image of a flow beside pf's own.")
-    parser.add_argument("--flow", action="append", choices=FLOWS, help="all without it")
-    parser.add_argument("--repeat", type=int, default=5, help="rebuilds and starts; 5 without it")
-    parser.add_argument("--json", action="store_true", help="print JSON, every single figure")
-    chosen = parser.parse_args(arguments)
+def bench(
+    results: Results,
+    flows: Sequence[str],
+    repeat: int,
+    seconds: float,
+    *,
+    traced: bool = False,
+) -> Iterator[tuple[Bench, dict[str, Subject]]]:
+    """Yield what the parts need, and the flows by name; remove the images that were built."""
     client = engine.connect()
-    _warn_of_others(client)
-    found = [compare(client, flow, chosen.repeat) for flow in chosen.flow or FLOWS]
+    run = uuid.uuid4().hex[:8]
+    with ExitStack() as stack:
+        stack.callback(images.remove, client, run)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        model = stack.enter_context(fast_model.serve())
+        chosen: tuple[variants.Variant, ...] = variants.ALL
+        if traced:
+            # It throws away what it is sent.
+            collector = stack.enter_context(fast_model.serve())
+            chosen = (*chosen, variants.traced(collector.endpoint))
+        subjects = {flow: Subject(client, flow, folder, run, model) for flow in flows}
+        for subject in subjects.values():
+            stack.enter_context(subject.packages_at_hand())
+        yield Bench(client, results, model, chosen, repeat, seconds), subjects
+
+
+def measure(
+    parts: Sequence[str], flows: Sequence[str], repeat: int, seconds: float, traced: bool
+) -> Results:
+    """Measure `parts` for those of `flows` that they are for."""
+    results = Results()
+    pairs = [(part, flow) for part in parts for flow in PARTS[part][1] if flow in flows]
+    needed = list(dict.fromkeys(flow for _, flow in pairs))
+    with bench(results, needed, repeat, seconds, traced=traced) as (made, subjects):
+        for part, flow in pairs:
+            PARTS[part][0](made, subjects[flow])
+            KEPT.parent.mkdir(parents=True, exist_ok=True)
+            KEPT.write_text(json.dumps(results.data()), encoding="utf-8")
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure what the command line asks for; return the exit status."""
+    chosen = _parser().parse_args(arguments)
+    if chosen.again:
+        results = Results.of_data(json.loads(KEPT.read_text(encoding="utf-8")))
+    else:
+        parts = [part for part in PARTS if part in (chosen.only or PARTS)]
+        flows = chosen.flow or FLOWS
+        try:
+            _check(engine.connect())
+            results = measure(parts, flows, chosen.repeat, chosen.seconds, chosen.traced)
+        except (DeployError, RuntimeError) as error:
+            say(f"error: {error}")
+            return 1
     if chosen.json:
-        data: list[dict[str, Any]] = [asdict(comparison) for comparison in found]
-        print(json.dumps(data, indent=2))
-        return
-    print("\n\n".join(table(comparison) for comparison in found))
-    print(f"\nmedians of {chosen.repeat}, in brackets the lowest and the highest\n{NOTES}", end="")
+        print(json.dumps(results.data(), indent=2))
+    else:
+        print(f"{table.text(results)}\n\nmedians, in brackets the lowest and the highest\n{NOTES}")
+    if chosen.chart:
+        Path(chosen.chart).write_text(chart.svg(results), encoding="utf-8")
+        say(f"chart: {chosen.chart}")
+    return 0
 
 
-def _warn_of_others(client: docker.DockerClient) -> None:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Our image of a flow beside pf's own.")
+    parser.add_argument("--only", action="append", choices=PARTS, help="a part; all without it")
+    parser.add_argument("--flow", action="append", choices=FLOWS, help="a flow; all without it")
+    parser.add_argument("--repeat", type=int, default=3, help="how often; 3 without it")
+    parser.add_argument("--seconds", type=float, default=10, help="of each load; 10 without it")
+    parser.add_argument("--traced", action="store_true", help="ours with telemetry, too")
+    parser.add_argument("--json", action="store_true", help="print JSON, every single figure")
+    parser.add_argument("--chart", help="write an SVG to this file")
+    parser.add_argument("--again", action="store_true", help="print what was measured last")
+    return parser
+
+
+def _check(client: docker.DockerClient) -> None:
+    """Raise `DeployError` where nothing can be measured; tell what disturbs."""
+    if os.geteuid() != 0:
+        what = "the memory of a container's processes is root's to read"
+        raise DeployError("benchmark", what, "run it as root, beside the engine")
+    load.ensure_wrk()
+    busy = os.getloadavg()[0]
+    if busy > BUSY:
+        say(
+            f"caution: {busy:.1f} processes have run at a time in the last minute: only ratios count,"
+        )
+        say("and those of load are nearer to each other than on a machine that does nothing else")
     others = [str(container.name) for container in client.containers.list()]
     if others:
-        _say(f"caution: other containers run ({', '.join(others)}): pages that they share with")
-        _say("a measured one make its PSS smaller, and what they do makes it slower")
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+        say(f"caution: other containers run ({', '.join(others)}): pages that they share with")
+        say("a measured one make its PSS smaller, and what they do makes it slower")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

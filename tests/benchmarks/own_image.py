@@ -9,12 +9,15 @@ from pathlib import Path
 
 import docker
 
-from deploy import base, config, pipeline
+from deploy import base, config, locks, pipeline
 from deploy.model import Flow
 from tests.benchmarks import images
 from tests.benchmarks.measure import Built
 
 ROOT = Path(__file__).parents[2]
+# Flows for the benchmark only, and whose packages they have: a lock of their own would need care.
+FLOWS = Path(__file__).with_name("flows")
+PACKAGES_OF = {"llm": "chat"}
 
 
 class OwnImage:
@@ -61,6 +64,10 @@ class OwnImage:
 def copy_of_project(root: Path) -> Path:
     """Copy what a build reads of this repository to `root`, to be changed there; return `root`."""
     shutil.copytree(ROOT / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(FLOWS, root / "flows", dirs_exist_ok=True)
+    for flow, other in PACKAGES_OF.items():
+        for name in (locks.REQUIREMENTS, locks.LOCK):
+            shutil.copy(ROOT / "flows" / other / name, root / "flows" / flow / name)
     for name in (config.ENVIRONMENTS, base.LOCK):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, root / name)

@@ -1,0 +1,41 @@
+"""What is compared: the ways of running pf's own image, and ours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An image, `ours` or pf's own, run with these variables."""
+
+    name: str
+    ours: bool
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+OURS = Variant("ours", True)
+# As it comes: 8 synchronous gunicorn workers.
+PF = Variant("pf", False)
+FASTAPI = Variant("pf fastapi", False, {"PROMPTFLOW_SERVING_ENGINE": "fastapi"})
+# What its variables allow: most of what it lacks is configuration, so it stands beside the rest.
+TUNED = Variant(
+    "pf tuned",
+    False,
+    {
+        "PROMPTFLOW_WORKER_NUM": "2",
+        "PROMPTFLOW_WORKER_THREADS": "128",
+        "PF_LOGGING_LEVEL": "WARNING",
+    },
+)
+# Only to see what one process takes.
+ONE_WORKER = Variant("pf, 1 worker", False, {"PROMPTFLOW_WORKER_NUM": "1"})
+ALL = (PF, FASTAPI, TUNED, OURS)
+# The columns of ratios, left divided by right, where a table has both.
+RATIOS = ((OURS.name, PF.name), (OURS.name, TUNED.name), ("ours traced", OURS.name))
+
+
+def traced(collector: str) -> Variant:
+    """Return ours with telemetry, sent to `collector`."""
+    return Variant("ours traced", True, {"OTEL_EXPORTER_OTLP_ENDPOINT": collector})
