@@ -9,7 +9,7 @@ from __future__ import annotations
 import statistics
 from html import escape
 
-from tests.benchmarks.parts import LLM, STREAM, about
+from tests.benchmarks.parts import LLM, PLAIN, STREAM, about
 from tests.benchmarks.results import Figure, Results
 from tests.benchmarks.table import number
 from tests.benchmarks.variants import FASTAPI, OURS, PF, TUNED
@@ -41,7 +41,7 @@ DRAWN = (
     ),
     (
         "Plain flow, 64 clients: requests/s",
-        Figure("load", about("faq", 64), "requests/s", True),
+        Figure("load", about(PLAIN, 64), "requests/s", True),
     ),
     (
         "64 streams at once: median time to the first event, ms",

@@ -17,7 +17,7 @@ from tests.benchmarks.measure import Built
 ROOT = Path(__file__).parents[2]
 # Flows for the benchmark only, and whose packages they have: a lock of their own would need care.
 FLOWS = Path(__file__).with_name("flows")
-PACKAGES_OF = {"llm": "chat"}
+PACKAGES_OF = {"llm": "chat", "plain": "faq"}
 
 
 class OwnImage:

@@ -22,8 +22,9 @@ from tests.benchmarks.variants import ONE_WORKER, OURS, PF, Variant
 MB = 1e6
 GB = 1e9
 LLM = "llm"
+PLAIN = "plain"
 # How many clients at once. One client of a flow that waits shows nothing but the model.
-CLIENTS = {"faq": (1, 64, 256), LLM: (8, 64, 256)}
+CLIENTS = {PLAIN: (1, 64, 256), LLM: (8, 64, 256)}
 WARM_CLIENTS = 16
 WARM_SECONDS = 2.0
 STREAMS = 64
@@ -215,7 +216,7 @@ PARTS: dict[str, tuple[Part, tuple[str, ...]]] = {
     "build": (build, ("faq", LLM)),
     "size": (size, ("faq", LLM)),
     "start": (start, ("faq", LLM)),
-    "load": (loads, ("faq", LLM)),
+    "load": (loads, (PLAIN, LLM)),
     "stream": (stream, ("chat",)),
     "stop": (stop, (LLM,)),
 }
