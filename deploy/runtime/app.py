@@ -94,16 +94,18 @@ class Application:
         return response
 
     async def _answer(self, request: Request, request_id: str, held: bytearray) -> Response:
+        received = False
         try:
             self._refuse_if_overloaded()
-            await self._receive(request, held)
-            self._refuse_if_overloaded()
-            self._at_work += 1
-            try:
-                with anyio.fail_after(self._settings.timeout):
+            with anyio.fail_after(self._settings.timeout):
+                await self._receive(request, held)
+                received = True
+                self._refuse_if_overloaded()
+                self._at_work += 1
+                try:
                     return await self._scored(request, bytes(held))
-            finally:
-                self._at_work -= 1
+                finally:
+                    self._at_work -= 1
         except BadInput as error:
             return _error(400, error.code, error.message, inputs=error.inputs)
         except FlowFailed as error:
@@ -115,8 +117,7 @@ class Application:
         except HTTPException as error:
             return _http_error(error, request_id)
         except TimeoutError:
-            message = f"no answer within {self._settings.timeout} s"
-            return _error(504, "Timeout", message, request_id=request_id)
+            return self._too_late(received, request_id)
         except ClientDisconnect:
             return Response(status_code=499)
         except asyncio.CancelledError:
@@ -141,17 +142,18 @@ class Application:
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             raise too_large
-        try:
-            with anyio.fail_after(self._settings.timeout):
-                async for chunk in request.stream():
-                    body += chunk
-                    self._held += len(chunk)
-                    if len(body) > limit:
-                        raise too_large
-                    self._refuse_if_overloaded()
-        except TimeoutError:
-            seconds = self._settings.timeout
-            raise HTTPException(408, f"the body did not arrive within {seconds} s") from None
+        async for chunk in request.stream():
+            body += chunk
+            self._held += len(chunk)
+            if len(body) > limit:
+                raise too_large
+            self._refuse_if_overloaded()
+
+    def _too_late(self, received: bool, request_id: str) -> Response:
+        seconds = self._settings.timeout
+        if not received:
+            return _error(408, "BodyTooSlow", f"the body did not arrive within {seconds} s")
+        return _error(504, "Timeout", f"no answer within {seconds} s", request_id=request_id)
 
     async def _scored(self, request: Request, body: bytes) -> Response:
         values = inputs.read(body, self._scorer.inputs)
@@ -234,7 +236,7 @@ def _error(status: int, code: str, message: str, **more: Any) -> Response:
     return JSONResponse(content, status_code=status)
 
 
-_CODES = {406: "NotAcceptable", 408: "BodyTooSlow", 413: "BodyTooLarge", 503: "Overloaded"}
+_CODES = {406: "NotAcceptable", 413: "BodyTooLarge", 503: "Overloaded"}
 
 
 def _http_error(error: HTTPException, request_id: str) -> Response:

@@ -47,6 +47,8 @@ class Server(uvicorn.Server):
                 timeout_graceful_shutdown=settings.grace,
                 timeout_keep_alive=75,
                 server_header=False,
+                # Nothing here reads the client's address.
+                proxy_headers=False,
                 ws="none",
                 http="httptools",
                 loop="asyncio",

@@ -22,7 +22,7 @@ from promptflow.storage._run_storage import DummyRunStorage
 
 from ..scorer import CannotStart, Scorer
 from ..settings import Settings
-from . import retries, shortcuts
+from . import pictures, retries, shortcuts, transport
 from .scorers import DagScorer, FunctionScorer, RecordedScorer, streaming
 
 log = logging.getLogger("serve.promptflow")
@@ -52,6 +52,9 @@ def load(
         entry_meta_generator.generate_flow_meta, dump=False, load_in_subprocess=False
     )
     logging.getLogger(entry_meta_generator.__name__).setLevel(logging.ERROR)
+    if settings.shortcuts:
+        # Before the flow makes its clients.
+        transport.install()
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     try:
@@ -69,6 +72,7 @@ def load(
         raise CannotStart(f"the flow cannot be loaded: {_one_line(error)}") from None
     _require_connection(invoker, connections)
     retries.install()
+    pictures.install(folder, [spec.default for spec in invoker.flow.inputs.values()])
     _limit_clients(invoker, settings.timeout)
     if settings.shortcuts:
         shortcuts.install()

@@ -20,7 +20,7 @@ TEMPLATES = 128
 
 
 def install() -> None:
-    """Install them all, in the modules that the flow has loaded."""
+    """Install those that belong to modules which the flow has loaded."""
     compile_each_template_once()
     keep_clients_of_prompties()
     send_plain_chat_requests_as_they_are()
@@ -83,6 +83,7 @@ _PLAIN_PARAMETERS = frozenset(
         "temperature",
         "top_p",
         "n",
+        "stream",
         "stop",
         "max_tokens",
         "max_completion_tokens",
