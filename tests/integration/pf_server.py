@@ -58,7 +58,7 @@ def start(
             "PF_LOGGING_LEVEL": "WARNING",
             "CONNECTIONS": json.dumps(resolved.connections),
         },
-        ports={"8080/tcp": ("127.0.0.1", None)},
+        ports={"8080/tcp": None},
         extra_hosts={"host.docker.internal": "host-gateway"},
         labels={"flow-deploy.test": "pf-server"},
     )
@@ -66,8 +66,8 @@ def start(
     container.put_archive("/", pack({"pf/pf_app.py": APP}))
     container.start()
     container.reload()
-    port = container.ports["8080/tcp"][0]["HostPort"]
-    running = Running(container, f"http://127.0.0.1:{port}")
+    (published, *_) = container.ports["8080/tcp"] or []
+    running = Running(container, f"http://127.0.0.1:{published['HostPort']}")
     until(lambda: _listens(running))
     return running
 
