@@ -1,6 +1,7 @@
 """Find the passages of the handbook that fit a question best (BM25, by the library lunr)."""
 
 import re
+import threading
 from functools import lru_cache
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from lunr.index import Index
 from promptflow.core import tool
 
 HANDBOOK = Path(__file__).with_name("handbook.md")
+# Requests run side by side in threads, and all searches of lunr share one stemmer.
+LOCK = threading.Lock()
 
 
 @lru_cache(maxsize=1)
@@ -31,7 +34,8 @@ def search(query: str, limit: int = 2) -> dict:
     index, sections = load()
     # The query language of lunr gives meaning to + - : ~ ^ *; a question means none of it.
     words = re.sub(r"[^\w\s]", " ", query)
-    hits = index.search(words)[:limit] if words.strip() else []
+    with LOCK:
+        hits = index.search(words)[:limit] if words.strip() else []
     titles = [hit["ref"] for hit in hits]
     return {
         "passages": [{"title": title, "text": sections[title]} for title in titles],
