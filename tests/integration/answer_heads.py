@@ -7,6 +7,7 @@ import json
 from tests.integration.answer_table import (
     ABOUT,
     ACCEPT,
+    BY_PATH,
     CORS,
     EVENTS,
     FAILED,
@@ -183,6 +184,22 @@ WITH_A_MODEL = [
             )
         ),
         "chat",
+    ),
+    Case(
+        "a picture from the container's disk",
+        post(
+            chat(
+                [
+                    {
+                        "inputs": {"question": [{"data:image/png;path": "/etc/passwd"}]},
+                        "outputs": {"answer": "x"},
+                    }
+                ]
+            )
+        ),
+        "chat",
+        (200, 400),
+        {"status": BY_PATH, "body": BY_PATH},
     ),
     *(
         Case(name, post(chat(history)), "chat", (400, 500), {"status": FAILED, "body": FAILED})

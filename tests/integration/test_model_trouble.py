@@ -201,11 +201,12 @@ def test_500_failures_leave_the_same_processes_and_memory(
             answers = list(pool.map(lambda _: ask(running, name).status_code, range(times)))
         assert answers == [500] * times
 
-    fail(100)
+    fail(200)
     before, processes = footprint.memory(running.container), footprint.processes(running.container)
     fail(500)
     assert footprint.processes(running.container) == processes
-    assert footprint.memory(running.container) - before < 10
+    # What a failure leaves behind would be there 500 times; less than this the allocator may keep.
+    assert footprint.memory(running.container) - before < 25
     model.behave()
     begin = time.monotonic()
     assert ask(running, name).status_code == 200
