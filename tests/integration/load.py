@@ -19,6 +19,8 @@ from typing import Any
 from docker.models.containers import Container
 
 Address = tuple[str, int]
+# Seconds after which an answer counts as lost.
+PATIENCE = 60.0
 
 
 class BadAnswer(Exception):
@@ -87,8 +89,9 @@ async def _client(to: Address, data: bytes, go_on: Callable[[], bool], tally: Ta
             begin = time.perf_counter()
             try:
                 await loop.sock_sendall(connection, data)
-                last = await _answer(lambda: loop.sock_recv(connection, 65536))
-            except (OSError, BadAnswer) as error:
+                receiving = _answer(lambda: loop.sock_recv(connection, 65536))
+                last = await asyncio.wait_for(receiving, PATIENCE)
+            except (OSError, BadAnswer, asyncio.TimeoutError) as error:
                 tally.lost.append(f"{type(error).__name__} {error}")
                 return
             tally.seconds.append(time.perf_counter() - begin)
