@@ -21,7 +21,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 TOKEN = "token-of-the-managed-identity"
@@ -40,14 +40,20 @@ class ModelServer:
     """What the server was asked, and how it is to behave.
 
     Once `gate` is there, an answer (of a stream: all after its first chunk) waits until it is set.
-    `latency` is in seconds, before an answer or the first chunk; `fail` is a status to answer with
-    instead of an answer. With `usage`, a stream ends with the tokens it took, as the service does where
-    it is asked to.
+    `latency` is in seconds, before an answer or the first chunk. `fail` is a status to answer with
+    instead of an answer (`fail_times` times, if that is not None), with the header Retry-After if
+    `retry_after` is set. With `garbage`, the answer is a page of HTML. A stream breaks after
+    `cut_after` chunks. With `usage` it ends with the tokens it took, as the service does where it
+    is asked to.
     """
 
     latency: float = 0.0
     fail: int = 0
     usage: bool = False
+    fail_times: int | None = None
+    retry_after: str = ""
+    garbage: bool = False
+    cut_after: int | None = None
     gate: threading.Event | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     port: int = 0
@@ -56,6 +62,14 @@ class ModelServer:
     def endpoint(self) -> str:
         """The address as a container on this machine's engine sees it."""
         return f"http://host.docker.internal:{self.port}"
+
+    def behave(self) -> None:
+        """Answer at once and well from now on, and forget what was asked."""
+        fresh = ModelServer()
+        self.latency, self.fail, self.gate = fresh.latency, fresh.fail, fresh.gate
+        self.fail_times, self.retry_after = fresh.fail_times, fresh.retry_after
+        self.garbage, self.cut_after, self.usage = fresh.garbage, fresh.cut_after, fresh.usage
+        self.requests.clear()
 
     def app(self) -> Starlette:
         """Return the application."""
@@ -101,15 +115,20 @@ class ModelServer:
         if key != KEY:
             # As the real service does, the error quotes a part of what was sent.
             return _error(401, f"Access denied due to invalid subscription key: {key}")
-        if self.fail:
-            return _error(self.fail, "the model server was told to fail")
+        if self.fail and self.fail_times != 0:
+            if self.fail_times is not None:
+                self.fail_times -= 1
+            headers = {"Retry-After": self.retry_after} if self.retry_after else None
+            return _error(self.fail, "the model server was told to fail", headers)
+        if self.garbage:
+            return HTMLResponse("<html>a proxy's page</html>")
         if not body.get("messages"):
             return _error(400, "'messages' is required")
         await asyncio.sleep(self.latency)
         model = model or body["model"]
         text = answer(body["messages"])
         if body.get("stream"):
-            chunks = _chunks(text, model, self._opened, self.usage)
+            chunks = _chunks(text, model, self._opened, self.usage, self.cut_after)
             return StreamingResponse(chunks, media_type="text/event-stream")
         await self._opened()
         return JSONResponse(_completion(text, model))
@@ -143,7 +162,7 @@ def serve(latency: float = 0.0) -> Iterator[ModelServer]:
     # Containers reach this machine through the bridge, not through the loopback.
     listener.bind(("0.0.0.0", 0))
     model.port = listener.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(model.app(), log_level="error", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(model.app(), log_level="critical", lifespan="off"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
@@ -164,9 +183,16 @@ def _text(message: dict[str, Any]) -> str:
 
 
 async def _chunks(
-    text: str, model: str, opened: Callable[[], Awaitable[None]], usage: bool
+    text: str,
+    model: str,
+    opened: Callable[[], Awaitable[None]],
+    usage: bool,
+    cut_after: int | None,
 ) -> AsyncIterator[str]:
-    for piece in text.split(" "):
+    for number, piece in enumerate(text.split(" ")):
+        if number == cut_after:
+            # uvicorn closes the connection in the middle of the body.
+            raise ConnectionAbortedError("the model server was told to break the stream")
         yield f"data: {json.dumps(_chunk({'content': piece + ' '}, model, None))}\n\n"
         await opened()
     yield f"data: {json.dumps(_chunk({}, model, 'stop'))}\n\n"
@@ -199,8 +225,9 @@ def _completion(text: str, model: str) -> dict[str, Any]:
     }
 
 
-def _error(status: int, message: str) -> Response:
-    return JSONResponse({"error": {"message": message, "code": str(status)}}, status_code=status)
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
+    content = {"error": {"message": message, "code": str(status)}}
+    return JSONResponse(content, status_code=status, headers=headers)
 
 
 def main() -> None:

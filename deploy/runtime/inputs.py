@@ -42,7 +42,8 @@ def _parse(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
     if not body.strip():
         raise BadInput(f"the body is empty; send {wanted}", list(fields), "EmptyBody")
     try:
-        text = body.decode("utf-8")
+        # Some editors write a byte order mark, and it may be passed over (RFC 8259, 8.1).
+        text = body.decode("utf-8-sig")
         data = json.loads(text, parse_constant=_refuse, parse_float=_finite)
         if "\\ud" in text.lower():
             # Half of a surrogate pair is no character: no answer could carry it.

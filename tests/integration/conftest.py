@@ -51,8 +51,7 @@ def model() -> Iterator[ModelServer]:
 @pytest.fixture(autouse=True)
 def well_behaved_model(model: ModelServer) -> Iterator[None]:
     """Each test starts with a model server that answers at once, and with no requests seen."""
-    model.latency, model.fail, model.usage, model.gate = 0.0, 0, False, None
-    model.requests.clear()
+    model.behave()
     yield
     if model.gate:
         model.gate.set()

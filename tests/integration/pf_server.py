@@ -1,0 +1,91 @@
+"""pf's own server of an example flow, in a container: the one that ours is compared with.
+
+The container runs what the image of `pf flow build --format docker` runs (gunicorn with promptflow's
+Flask application), with fewer workers, and with the flow as it was packed for our image. Connections
+come from a variable in place of a store on disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import docker
+from docker.models.containers import Container
+
+from deploy import base, engine, locks, packages
+from deploy.model import Flow, Image
+from deploy.runtime import connections
+from deploy.sandbox import pack
+from tests.integration.running import Running, until
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+LOCK = HERE / "pf_server.lock"
+APP = HERE / "pf_app.py"
+FOLDER = "opt/pf-server"
+PACKED_FLOW = "/app/flow"
+# As pf's start script, but for the number of workers: what is compared does not depend on it.
+COMMAND = ["gunicorn", "-w", "1", "--threads", "4", "-b", "0.0.0.0:8080", "--timeout", "300"]
+
+
+def image(client: docker.DockerClient, flow: Flow) -> str:
+    """Return the id of an image with promptflow's packages; made once, and kept."""
+    chosen = base.ensure(client, flow.image, ROOT)
+    body = locks.body_of(LOCK.read_text(encoding="utf-8"))
+    platform = engine.native_platform(client)
+    return packages.ensure(client, chosen, chosen, body, flow.image.python, platform, FOLDER)
+
+
+def start(
+    client: docker.DockerClient, flow: Flow, ours: Image, environ: Mapping[str, str]
+) -> Running:
+    """Start pf's server of the flow that is packed in the image `ours`, and wait until it listens.
+
+    `environ` has the values that the flow's connections read.
+    """
+    packed = _packed(client, ours)
+    resolved = connections.resolve(flow.connections, environ)
+    container: Container = client.containers.create(
+        image(client, flow),
+        ["python3", "-m", *COMMAND, "pf_app:create()"],
+        working_dir=PACKED_FLOW,
+        environment={
+            "PYTHONPATH": f"/{FOLDER}:/pf",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HOME": "/tmp",
+            "PF_LOGGING_LEVEL": "WARNING",
+            "CONNECTIONS": json.dumps(resolved.connections),
+        },
+        ports={"8080/tcp": None},
+        extra_hosts={"host.docker.internal": "host-gateway"},
+        labels={"flow-deploy.test": "pf-server"},
+    )
+    container.put_archive("/app", packed)
+    container.put_archive("/", pack({"pf/pf_app.py": APP}))
+    container.start()
+    container.reload()
+    (published, *_) = container.ports["8080/tcp"] or []
+    running = Running(container, f"http://127.0.0.1:{published['HostPort']}")
+    until(lambda: _listens(running))
+    return running
+
+
+def _packed(client: docker.DockerClient, ours: Image) -> bytes:
+    """Return the flow as it lies in our image, as an archive of the folder `flow`."""
+    holder = client.containers.create(ours.id)
+    try:
+        chunks, _ = holder.get_archive(PACKED_FLOW)
+        return b"".join(chunks)
+    finally:
+        holder.remove()
+
+
+def _listens(running: Running) -> bool:
+    running.container.reload()
+    assert running.container.status == "running", running.logs()
+    try:
+        return running.get("/health").status_code == 200
+    except OSError:
+        return False

@@ -1,0 +1,84 @@
+"""Hostile clients: those beside them are served as before, and nothing of them stays."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+
+from tests.integration import attackers, footprint, load
+from tests.integration.conftest import Start, built
+from tests.integration.load import Address, Tally
+from tests.integration.running import Running
+from tests.integration.test_contract import sample
+
+HEALTHY = 8
+WINDOWS = 3
+# Answers in a window: of less, the 99th percentile is a single bad one.
+ANSWERS = 200
+# Below this, noise of the machine is larger than what an attacker does (seconds).
+FLOOR = 0.05
+# MB by which the container may be larger afterwards.
+KEPT = 30
+
+HEAD = b"POST /score HTTP/1.1\r\nHost: flow\r\nX-Slow: "
+BODY = b"POST /score HTTP/1.1\r\nHost: flow\r\nContent-Length: 1000\r\n\r\n{"
+Attack = Callable[[Address], AbstractContextManager[object]]
+
+ATTACKS: dict[str, Attack] = {
+    "256 never read": lambda to: attackers.never_reading(to, 256),
+    "100 heads, a byte a second": lambda to: attackers.dribbling(to, 100, HEAD, b"x" * 60),
+    "100 bodies, a byte a second": lambda to: attackers.dribbling(to, 100, BODY, b" " * 60),
+    "10,000 connections dropped": lambda to: attackers.dropping(to, 10_000),
+}
+
+
+@pytest.fixture(scope="module")
+def faq(start: Start) -> Running:
+    """A container for these tests alone, warm."""
+    running = start(built("faq")[1])
+    measure(load.address(running.container), 2)
+    return running
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
+def test_healthy_clients_do_not_notice(attack: Attack, faq: Running) -> None:
+    to = load.address(faq.container)
+    # What the allocator keeps of a first attack is not what a second one adds.
+    with attack(to):
+        pass
+    processes, memory = footprint.processes(faq.container), footprint.memory(faq.container)
+    before = measure(to, WINDOWS)
+    with attack(to):
+        during = measure(to, WINDOWS)
+    # Other work of the machine comes and goes: the quiet time on both sides is what counts.
+    quiet = max(before, measure(to, WINDOWS))
+    assert during < max(2 * quiet, FLOOR), f"{quiet=:.3f} s"
+    assert footprint.memory(faq.container) < memory + KEPT
+    assert footprint.processes(faq.container) == processes
+    assert faq.post(sample("faq")).status_code == 200
+
+
+def test_a_head_has_an_end(faq: Running) -> None:
+    memory = footprint.memory(faq.container)
+    most = 64 * 2**20
+    assert attackers.endless_head(load.address(faq.container), most) < most / 4
+    assert footprint.memory(faq.container) < memory + KEPT
+    assert faq.post(sample("faq")).status_code == 200
+
+
+def measure(to: Address, windows: int) -> float:
+    """Return the median of the p99 of `windows` of healthy clients, in seconds."""
+    return statistics.median(_window(to) for _ in range(windows))
+
+
+def _window(to: Address) -> float:
+    tally = Tally()
+    data = load.request(sample("faq"))
+    asyncio.run(load.run(to, data, HEALTHY, lambda: len(tally.seconds) < ANSWERS, tally))
+    assert tally.lost == [], f"{tally.lost} after {len(tally.seconds)} answers"
+    assert tally.refused == 0
+    return load.p99(tally.seconds)

@@ -1,0 +1,78 @@
+"""Ours answers as pf's own server does, but where the documentation says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cache
+
+import docker
+import pytest
+
+from tests.integration import pf_server, wire
+from tests.integration.answer_bodies import BAD_BODIES, GOOD
+from tests.integration.answer_heads import HEADS, PATHS_AND_METHODS, WITH_A_MODEL
+from tests.integration.answer_table import COMPARED, Case
+from tests.integration.conftest import ROOT, built
+from tests.integration.running import Running
+from tests.integration.wire import Answer
+
+Serving = Callable[[str], Running]
+SECTION = "## Differences from pf's own server, on purpose"
+CASES = [*GOOD, *BAD_BODIES, *HEADS, *PATHS_AND_METHODS, *WITH_A_MODEL]
+# Rows that other tests prove: of starting and stopping, which are no answers.
+PROVED_ELSEWHERE = {"missing connection", "SIGTERM"}
+
+
+@pytest.fixture(scope="session")
+def pf(client: docker.DockerClient, variables: dict[str, str]) -> Iterator[Serving]:
+    """Return pf's own server of a flow; one a session."""
+    started: list[Running] = []
+
+    @cache
+    def of(name: str) -> Running:
+        running = pf_server.start(client, *built(name), variables)
+        started.append(running)
+        return running
+
+    yield of
+    for running in started:
+        running.container.remove(force=True)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_the_answer_is_that_of_pf(case: Case, pf: Serving, serving: Serving) -> None:
+    theirs = wire.exchange(pf(case.flow).url, case.request)
+    ours = wire.exchange(serving(case.flow).url, case.request)
+    assert (theirs.status, ours.status) == case.status, f"pf: {theirs}\nours: {ours}"
+    assert _differences(case, theirs, ours) == set(case.differs), f"pf: {theirs}\nours: {ours}"
+
+
+def test_names_are_unique() -> None:
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names))
+
+
+def test_every_difference_is_documented_and_every_documented_one_is_there() -> None:
+    declared = {row for case in CASES for row in case.differs.values()}
+    assert declared | PROVED_ELSEWHERE == set(_rows())
+
+
+def _differences(case: Case, theirs: Answer, ours: Answer) -> set[str]:
+    found = {
+        name
+        for name in (*COMPARED, *case.headers)
+        if theirs.headers.get(name, "").lower() != ours.headers.get(name, "").lower()
+    }
+    if theirs.status != ours.status:
+        found.add("status")
+    if theirs.body != ours.body:
+        found.add("body")
+    return found
+
+
+def _rows() -> list[str]:
+    """Return the first cell of each row of the documentation's table."""
+    text = (ROOT / "docs/container.md").read_text(encoding="utf-8")
+    section = text.partition(SECTION)[2].partition("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("| ")]
+    return [line.split(" | ")[0].removeprefix("| ").strip() for line in lines[1:]]
