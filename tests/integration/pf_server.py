@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 LOCK = HERE / "pf_server.lock"
 APP = HERE / "pf_app.py"
-FOLDER = "opt/pf-server"
+FOLDER = packages.FOLDER
 PACKED_FLOW = "/app/flow"
 # As pf's start script, but for the number of workers: what is compared does not depend on it.
 COMMAND = ["gunicorn", "-w", "1", "--threads", "4", "-b", "0.0.0.0:8080", "--timeout", "300"]
@@ -35,7 +35,7 @@ def image(client: docker.DockerClient, flow: Flow) -> str:
     chosen = base.ensure(client, flow.image, ROOT)
     body = locks.body_of(LOCK.read_text(encoding="utf-8"))
     platform = engine.native_platform(client)
-    return packages.ensure(client, chosen, chosen, body, flow.image.python, platform, FOLDER)
+    return packages.ensure(client, chosen, chosen, body, flow.image.python, platform)
 
 
 def start(

@@ -15,6 +15,8 @@ from typing import Any
 from jinja2 import Template
 from jinja2.sandbox import SandboxedEnvironment
 
+from .quick_chat import QuickChat
+
 # A flow has a handful of templates; only one that makes templates of its inputs has more.
 TEMPLATES = 128
 
@@ -105,9 +107,9 @@ _PLAIN_TYPES = (str, int, float, bool, type(None))
 def send_plain_chat_requests_as_they_are() -> None:
     """The SDK walks through each request by its type hints, to convert what is no JSON: 1 ms.
 
-    What is JSON already goes out by the SDK's own way for requests that it has no method for
-    ("Undocumented endpoints" in its README): the same client, authentication, retries, time limits
-    and type of answer. All else, streams too, takes the ordinary way.
+    What is JSON already goes out by `quick_chat`, or by the SDK's own way for requests that it has
+    no method for ("Undocumented endpoints" in its README): the same client, authentication,
+    retries, time limits and type of answer. All else, streams too, takes the ordinary way.
     """
     try:
         resources = importlib.import_module("openai.resources.chat.completions")
@@ -115,6 +117,7 @@ def send_plain_chat_requests_as_they_are() -> None:
         # The flow talks to no model, and its image has no SDK.
         return
     types = importlib.import_module("openai.types.chat")
+    quick = QuickChat()
 
     def plain(ordinary: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(ordinary)
@@ -123,10 +126,17 @@ def send_plain_chat_requests_as_they_are() -> None:
             usual = not args and body.keys() <= _PLAIN_PARAMETERS and not body.get("stream")
             if not (usual and _is_plain(body)):
                 return ordinary(self, *args, **params)
-            options = {"headers": params.get("extra_headers") or {}}
-            return self._client.post(
-                "/chat/completions", body=body, cast_to=types.ChatCompletion, options=options
+            headers = params.get("extra_headers") or {}
+            post = functools.partial(
+                self._client.post,
+                "/chat/completions",
+                body=body,
+                cast_to=types.ChatCompletion,
+                options={"headers": headers},
             )
+            if quick.accepts(self._client) and _is_plain(headers):
+                return quick.create(self._client, body, headers, post)
+            return post()
 
         return create
 

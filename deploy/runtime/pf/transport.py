@@ -9,12 +9,17 @@ own transport, with one connection; what is on top was used last, and is most li
 from __future__ import annotations
 
 import functools
+import ssl
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 Make = Callable[[], Any]
+
+_seen: ContextVar[list[Any] | None] = ContextVar("seen", default=None)
 
 
 def install() -> None:
@@ -32,7 +37,9 @@ def install() -> None:
         client._init_transport = _stacked(client._init_transport, stack)
 
 
-def _stacked(ordinary: Callable[..., Any], stack: Callable[[Any, Make], Any]) -> Any:
+def _stacked(
+    ordinary: Callable[..., Any], stack: Callable[[Any, ssl.SSLContext, Make], Any]
+) -> Any:
     def init_transport(self: Any, *args: Any, **options: Any) -> Any:
         first = ordinary(self, *args, **options)
         context = getattr(getattr(first, "_pool", None), "_ssl_context", None)
@@ -40,7 +47,7 @@ def _stacked(ordinary: Callable[..., Any], stack: Callable[[Any, Make], Any]) ->
             return first
         # Certificates are read once: that takes longer than the start of a connection.
         options = {**options, "verify": context, "cert": None}
-        return stack(first, lambda: ordinary(self, **options))
+        return stack(first, context, lambda: ordinary(self, **options))
 
     return init_transport
 
@@ -48,7 +55,8 @@ def _stacked(ordinary: Callable[..., Any], stack: Callable[[Any, Make], Any]) ->
 class _Stack:
     """Transports that rest. Taking and giving back are atomic, so threads may share one."""
 
-    def __init__(self, first: Any, make: Make) -> None:
+    def __init__(self, first: Any, context: ssl.SSLContext, make: Make) -> None:
+        self.context = context
         self._make = make
         self._resting = deque([first])
 
@@ -71,6 +79,8 @@ class Stack(_Stack):
 
     def handle_request(self, request: Any) -> Any:
         """Send `request`; the connection is free again once the answer is read or closed."""
+        if (seen := _seen.get()) is not None:
+            seen.append(request)
         transport = self._take()
         try:
             response = transport.handle_request(request)
@@ -79,6 +89,16 @@ class Stack(_Stack):
             raise
         response.stream = self._freed(response.stream, transport)
         return response
+
+    @contextmanager
+    def watched(self) -> Iterator[list[Any]]:
+        """Yield a list to which the requests of this thread are added meanwhile."""
+        seen: list[Any] = []
+        token = _seen.set(seen)
+        try:
+            yield seen
+        finally:
+            _seen.reset(token)
 
     def close(self) -> None:
         """Close the connections that rest."""
