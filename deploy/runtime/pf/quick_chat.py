@@ -119,13 +119,24 @@ class QuickChat:
 
 @dataclass
 class Answer:
-    """An answer as it comes in; `alive` tells whether the connection may be used again."""
+    """An answer as it comes in; `alive` tells whether the connection may be used again.
+
+    The parser tells `on_…`.
+    """
 
     status: int = 0
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     content: bytearray = field(default_factory=bytearray)
     complete: bool = False
     alive: bool = False
+
+    def __post_init__(self) -> None:
+        self.parser = httptools.HttpResponseParser(self)
+
+    def on_headers_complete(self) -> None:
+        """Know what the head says: after the body the parser has forgotten it."""
+        self.status = self.parser.get_status_code()
+        self.alive = self.parser.should_keep_alive()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header."""
@@ -141,7 +152,7 @@ class Answer:
 
 
 class Route:
-    """One deployment of a model, as one client asks it: the head of its requests, and connections."""
+    """One deployment of a model, as one client asks it: the head of requests, and connections."""
 
     def __init__(self, request: Any, head: bytes, context: ssl.SSLContext, token: bool) -> None:
         self.request = request
@@ -244,16 +255,14 @@ def _readable(connection: socket.socket) -> bool:
 
 def _read(connection: socket.socket) -> Answer:
     answer = Answer()
-    parser = httptools.HttpResponseParser(answer)
     while not answer.complete:
         part = connection.recv(65536)
         if not part:
             lengths = {b"content-length", b"transfer-encoding"}
             if answer.headers and not lengths & {name.lower() for name, _ in answer.headers}:
                 # The end of the connection is the end of the body.
+                answer.alive = False
                 break
             raise ConnectionError(DISCONNECTED)
-        parser.feed_data(part)
-    answer.status = parser.get_status_code()
-    answer.alive = answer.complete and parser.should_keep_alive()
+        answer.parser.feed_data(part)
     return answer
