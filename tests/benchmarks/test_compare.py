@@ -53,7 +53,7 @@ def test_it_starts_in_half_the_time_and_half_the_memory_at_most(made: Made) -> N
     assert ratio(made, Figure("start", "llm", "idle memory, PSS, MB")) <= 1 / 2
 
 
-@pytest.mark.parametrize(("flow", "least"), [("llm", 2.0), ("plain", 2.0)])
+@pytest.mark.parametrize(("flow", "least"), [("llm", 3.0), ("plain", 3.0)])
 def test_it_answers_more_requests_of_64_clients_and_loses_none(
     made: Made, flow: str, least: float
 ) -> None:
@@ -65,9 +65,8 @@ def test_it_answers_more_requests_of_64_clients_and_loses_none(
 
 def test_nothing_is_lost_when_it_is_told_to_end(made: Made) -> None:
     parts.stop(made[0], made[1]["llm"])
-    under_way, lost, _, before = (
+    under_way, lost, later, before = (
         made[0].results.of(figure, OURS.name) for figure in parts.STOP_FIGURES
     )
     assert under_way[0] > 0
-    assert lost == [0]
-    assert before == [0]
+    assert (lost, later, before) == ([0], [0], [0])

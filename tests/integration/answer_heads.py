@@ -129,7 +129,6 @@ PATHS_AND_METHODS = [
         Case(f"GET {path}", get(path), "faq", (200, 200), {"body": ABOUT})
         for path in ("/health", "/version", "/swagger.json")
     ),
-    Case("the page", get("/"), "faq", (400, 404), {"status": PAGES, "body": PAGES}),
     Case(
         "feedback",
         post(b"{}", target="/feedback"),
