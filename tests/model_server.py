@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -57,11 +58,13 @@ class ModelServer:
     gate: threading.Event | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
     port: int = 0
+    scheme: str = "http"
+    clients: set[Any] = field(default_factory=set)
 
     @property
     def endpoint(self) -> str:
         """The address as a container on this machine's engine sees it."""
-        return f"http://host.docker.internal:{self.port}"
+        return f"{self.scheme}://host.docker.internal:{self.port}"
 
     def behave(self) -> None:
         """Answer at once and well from now on, and forget what was asked."""
@@ -70,6 +73,7 @@ class ModelServer:
         self.fail_times, self.retry_after = fresh.fail_times, fresh.retry_after
         self.garbage, self.cut_after, self.usage = fresh.garbage, fresh.cut_after, fresh.usage
         self.requests.clear()
+        self.clients.clear()
 
     def app(self) -> Starlette:
         """Return the application."""
@@ -112,6 +116,7 @@ class ModelServer:
     async def _complete(self, request: Request, key: str | None, model: str | None) -> Response:
         body = await request.json()
         self.requests.append(body)
+        self.clients.add(request.client)
         if key != KEY:
             # As the real service does, the error quotes a part of what was sent.
             return _error(401, f"Access denied due to invalid subscription key: {key}")
@@ -155,14 +160,19 @@ def answer(messages: list[dict[str, Any]]) -> str:
 
 
 @contextlib.contextmanager
-def serve(latency: float = 0.0) -> Iterator[ModelServer]:
-    """Run a server in a thread, on a free port of every interface."""
-    model = ModelServer(latency=latency)
+def serve(latency: float = 0.0, certificate: Path | None = None) -> Iterator[ModelServer]:
+    """Run a server in a thread, on a free port of every interface.
+
+    `certificate` is a file with a certificate and its key, to serve by HTTPS.
+    """
+    model = ModelServer(latency=latency, scheme="https" if certificate else "http")
     listener = socket.socket()
     # Containers reach this machine through the bridge, not through the loopback.
     listener.bind(("0.0.0.0", 0))
     model.port = listener.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(model.app(), log_level="critical", lifespan="off"))
+    server = uvicorn.Server(
+        uvicorn.Config(model.app(), log_level="critical", lifespan="off", ssl_certfile=certificate)
+    )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:

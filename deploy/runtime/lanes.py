@@ -47,6 +47,10 @@ class Lanes(ThreadPoolExecutor):
         self._looks = 0
         self._seen = (0.0, 0.0)
 
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Start nothing more. Never waits: what outlived the grace period would hold up the end."""
+        super().shutdown(wait=False, cancel_futures=cancel_futures)
+
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run `fn` as soon as a lane is free."""
         future: Future[T] = Future()

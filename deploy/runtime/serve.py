@@ -110,7 +110,7 @@ def _start(served: Served, load: Callable[[], Scorer], count: int) -> int:
         except CannotStart as error:
             return _refuse(error)
 
-    return work(0) if count == 1 else workers.run(count, work, EX_CONFIG)
+    return work(0) if count == 1 else workers.run(count, work, EX_CONFIG, listener.close)
 
 
 def _work(served: Served, scorer: Scorer, listener: socket.socket, number: int) -> int:

@@ -10,18 +10,48 @@ from typing import Any
 import anyio.to_thread
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .lanes import Lanes
 from .settings import Settings
 
 # A client that has sent no request after this many seconds is let go.
 HEAD_SECONDS = 30.0
+# … and one whose head is longer than this; h11, which uvicorn has otherwise, allows as much.
+HEAD_BYTES = 64 * 1024
 # How long a connection without a request stays open at the end: a request that is on its way to it
 # is answered, and told to be its last.
 LINGER_SECONDS = 1.0
 STEP_SECONDS = 0.02
 # A connection can be refused for a moment for lack of file descriptors or memory.
 PAUSE_SECONDS = 0.1
+
+
+class _Protocol(HttpToolsProtocol):
+    """HTTP by httptools, with an end to how long the head of a request may be."""
+
+    _head = 0
+    _ended = False
+
+    def on_headers_complete(self) -> None:
+        """Take note that the head has come to its end."""
+        self._head = -1
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Take note that another head follows."""
+        self._head, self._ended = 0, True
+        super().on_message_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Let go of a client whose head is too long."""
+        self._ended = False
+        super().data_received(data)
+        if self._head < 0 or self._ended:
+            return
+        self._head += len(data)
+        if self._head > HEAD_BYTES:
+            self.transport.abort()
 
 
 class Server(uvicorn.Server):
@@ -50,7 +80,7 @@ class Server(uvicorn.Server):
                 # Nothing here reads the client's address.
                 proxy_headers=False,
                 ws="none",
-                http="httptools",
+                http=_Protocol,
                 loop="asyncio",
             )
         )

@@ -43,19 +43,24 @@ def _sockets() -> list[str]:
     return [link for link in links if link.startswith("socket:")]
 
 
-def run(count: int, work: Callable[[int], int], fatal: int) -> int:
+def run(count: int, work: Callable[[int], int], fatal: int, closing: Callable[[], None]) -> int:
     """Run `work(number)` in `count` processes until SIGTERM; return the exit status.
 
-    A process that ends by itself is started again; one that ends with `fatal` ends all.
+    A process that ends by itself is started again; one that ends with `fatal` ends all. `closing`
+    is called before they are told to end, to let go of what they share with this process: a
+    listener that one process still holds accepts what nobody will answer.
     """
-    return _Workers(count, work, fatal).run()
+    return _Workers(count, work, fatal, closing).run()
 
 
 class _Workers:
-    def __init__(self, count: int, work: Callable[[int], int], fatal: int) -> None:
+    def __init__(
+        self, count: int, work: Callable[[int], int], fatal: int, closing: Callable[[], None]
+    ) -> None:
         self._count = count
         self._work = work
         self._fatal = fatal
+        self._closing = closing
         self._running: dict[int, tuple[int, float]] = {}
         self._stopping = False
         self._status = 0
@@ -105,5 +110,6 @@ class _Workers:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._stopping = True
+        self._closing()
         for process in self._running:
             os.kill(process, signal.SIGTERM)

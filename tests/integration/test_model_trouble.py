@@ -13,7 +13,7 @@ from functools import cache
 import pytest
 import requests
 
-from deploy import config, pipeline
+from deploy import config, locks, pipeline
 from tests.integration import footprint, local_project
 from tests.integration.conftest import Start, built
 from tests.integration.running import Running
@@ -171,6 +171,9 @@ def answer(question: str) -> str:
 def test_a_model_that_is_too_slow_is_504(
     project: config.Project, start: Start, model: ModelServer
 ) -> None:
+    # faq's packages, which the project has, are without openai.
+    local_project.write(project, "requirements.txt", "promptflow-core==1.18.5\nopenai>=1.55,<4\n")
+    locks.lock(config.load_flow(project, "hello"))
     local_project.write(project, "answer.py", SLOW)
     flow = config.load_flow(project, "hello")
     running = start(pipeline.build(project, flow), ENDPOINT=model.endpoint, KEY=KEY)

@@ -30,7 +30,7 @@ def work(number):
     signal.sigwait([signal.SIGTERM])
     return 0
 signal.pthread_sigmask(signal.SIG_BLOCK, [])
-sys.exit(workers.run(2, work, 78))
+sys.exit(workers.run(2, work, 78, (folder / "closed").touch))
 """
 
 
@@ -95,8 +95,10 @@ def pids(folder: Path, number: int, count: int = 1) -> list[int]:
 def test_sigterm_ends_all_workers(tmp_path: Path) -> None:
     process = started(tmp_path, "serve")
     both = [*pids(tmp_path, 0), *pids(tmp_path, 1)]
+    assert not (tmp_path / "closed").exists()
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
+    assert (tmp_path / "closed").exists()
     for worker in both:
         with pytest.raises(ProcessLookupError):
             os.kill(worker, 0)

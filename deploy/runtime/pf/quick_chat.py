@@ -22,7 +22,7 @@ import ssl
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,8 @@ from .transport import Stack
 
 # As httpx: a connection that has rested for longer may be dead without a sign of it.
 REST_SECONDS = 5.0
+# A client may ask as many deployments as its users can name.
+MOST_ROUTES = 64
 DISCONNECTED = "Server disconnected without sending a response."
 
 Ordinary = Callable[..., Any]
@@ -80,19 +82,22 @@ class QuickChat:
         Raises the SDK's `APIError`s.
         """
         routes = self._routes.setdefault(client, {})
-        key = (body.get("model"), *sorted(headers.items()))
+        # With traces the values of headers differ from request to request.
+        key = (body.get("model"), *sorted(headers))
         route = routes.get(key)
         if route is None:
             with client._client._transport.watched() as seen:
                 answer = ordinary()
+            if len(routes) >= MOST_ROUTES:
+                routes.clear()
             if len(seen) == 1:
-                routes[key] = Route.of(seen[0], client)
+                routes[key] = Route.of(seen[0], client, headers)
             return answer
         content = json.dumps(
             body, ensure_ascii=False, separators=(",", ":"), allow_nan=False
         ).encode()
         try:
-            got = route.send(content, client)
+            got = route.send(content, client, headers)
         except TimeoutError as error:
             raise self._openai.APITimeoutError(request=route.request) from error
         except (OSError, httptools.HttpParserError) as error:
@@ -162,17 +167,16 @@ class Route:
         self._resting: deque[tuple[socket.socket, float]] = deque()
 
     @classmethod
-    def of(cls, request: Any, client: Any) -> Route:
-        """Return the route on which the SDK has sent `request`."""
+    def of(cls, request: Any, client: Any, changing: Iterable[str]) -> Route:
+        """Return the route on which the SDK has sent `request`; headers named `changing` change."""
         token = getattr(client, "_azure_ad_token_provider", None) is not None
-        left_out = {b"content-length", b"accept-encoding"} | (
-            {b"authorization"} if token else set()
-        )
+        left_out = {"content-length", "accept-encoding", *(name.lower() for name in changing)}
+        left_out |= {"authorization"} if token else set()
         lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
         lines += [
             b"%s: %s" % (name, value)
             for name, value in request.headers.raw
-            if name.lower() not in left_out
+            if name.lower().decode("ascii") not in left_out
         ]
         # The key is in it, as it was in the SDK's own; it goes nowhere but there.
         head = b"\r\n".join(lines)
@@ -181,12 +185,14 @@ class Route:
         shown = type(request)(request.method, request.url)
         return cls(shown, head, transport.context, token)
 
-    def send(self, content: bytes, client: Any) -> Answer:
-        """Send a request with the body `content`; return the answer.
+    def send(self, content: bytes, client: Any, headers: Mapping[str, str]) -> Answer:
+        """Send a request with the body `content` and `headers`; return the answer.
 
         Raises `TimeoutError` or another `OSError`.
         """
         head = self._head
+        for name, value in headers.items():
+            head += f"\r\n{name}: {value}".encode("ascii")
         if self._token:
             head += b"\r\nauthorization: Bearer " + client._get_azure_ad_token().encode()
         connecting, reading = _seconds(client.timeout)

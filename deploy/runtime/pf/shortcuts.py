@@ -134,7 +134,7 @@ def send_plain_chat_requests_as_they_are() -> None:
                 cast_to=types.ChatCompletion,
                 options={"headers": headers},
             )
-            if quick.accepts(self._client) and _is_plain(headers):
+            if _are_plain_headers(headers) and quick.accepts(self._client):
                 return quick.create(self._client, body, headers, post)
             return post()
 
@@ -142,6 +142,14 @@ def send_plain_chat_requests_as_they_are() -> None:
 
     resources.Completions.create = plain(resources.Completions.create)
     resources.AsyncCompletions.create = plain(resources.AsyncCompletions.create)
+
+
+def _are_plain_headers(headers: Any) -> bool:
+    return isinstance(headers, dict) and all(
+        isinstance(text, str) and text.isascii() and text.isprintable()
+        for pair in headers.items()
+        for text in pair
+    )
 
 
 def _is_plain(value: Any) -> bool:
