@@ -21,7 +21,7 @@ from deploy import config, engine, pipeline, verify
 from deploy.errors import DeployError
 from deploy.model import Flow, Image
 from tests import model_server, projects
-from tests.integration import local_project
+from tests.integration import local_project, pf_server
 from tests.integration.running import Running
 from tests.model_server import ModelServer
 
@@ -115,6 +115,24 @@ def serving(start: Start, variables: dict[str, str]) -> Callable[[str], Running]
         return start(built(name)[1], **variables)
 
     return of
+
+
+@pytest.fixture(scope="session")
+def pf(
+    client: docker.DockerClient, variables: dict[str, str]
+) -> Iterator[Callable[[str], Running]]:
+    """Return pf's own server of a flow; one a session."""
+    started: list[Running] = []
+
+    @cache
+    def of(name: str) -> Running:
+        running = pf_server.start(client, *built(name), variables)
+        started.append(running)
+        return running
+
+    yield of
+    for running in started:
+        running.container.remove(force=True)
 
 
 def _ended(container: Container) -> str:

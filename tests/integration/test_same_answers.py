@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable
 
-import docker
 import pytest
 
-from tests.integration import pf_server, wire
+from tests.integration import wire
 from tests.integration.answer_bodies import BAD_BODIES, GOOD
 from tests.integration.answer_heads import HEADS, PATHS_AND_METHODS, WITH_A_MODEL
 from tests.integration.answer_table import COMPARED, Case
-from tests.integration.conftest import ROOT, built
+from tests.integration.conftest import ROOT
 from tests.integration.running import Running
 from tests.integration.wire import Answer
 
@@ -21,22 +19,6 @@ SECTION = "## Differences from pf's own server, on purpose"
 CASES = [*GOOD, *BAD_BODIES, *HEADS, *PATHS_AND_METHODS, *WITH_A_MODEL]
 # Rows that other tests prove: of starting and stopping, which are no answers.
 PROVED_ELSEWHERE = {"missing connection", "SIGTERM"}
-
-
-@pytest.fixture(scope="session")
-def pf(client: docker.DockerClient, variables: dict[str, str]) -> Iterator[Serving]:
-    """Return pf's own server of a flow; one a session."""
-    started: list[Running] = []
-
-    @cache
-    def of(name: str) -> Running:
-        running = pf_server.start(client, *built(name), variables)
-        started.append(running)
-        return running
-
-    yield of
-    for running in started:
-        running.container.remove(force=True)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
