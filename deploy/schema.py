@@ -32,6 +32,9 @@ Variable = Annotated[
 ]
 """The name of an environment variable, never its value."""
 
+# A host or host:port, and perhaps folders: no scheme, no tag, no upper case.
+REGISTRY = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-][a-z0-9]+)*)*$"
+
 Type = Literal["string", "integer", "number", "boolean", "list", "object"]
 Expect = Union[Type, dict[str, Type]]  # noqa: UP007 (pydantic reads it when Python 3.10 runs too)
 """What a good answer looks like: the type of each output, or of the answer itself."""
@@ -52,6 +55,31 @@ class EnvModel(Strict):
 
     clear: dict[str, str] = {}
     secret: list[Variable] = []
+
+
+class CloudModel(Strict):
+    """The addresses of an Azure that is none of the known ones, such as Azure Stack Hub's."""
+
+    resource_manager: Annotated[str, Field(pattern="^https://")]
+    authority: Annotated[str, Field(pattern="^https://")] | None = None
+    registry_suffix: Annotated[str, Field(pattern=r"^\.")] = ".azurecr.io"
+    polling: Annotated[float, Field(gt=0, strict=False)] | None = Field(
+        None, description="Seconds between two looks at a long operation."
+    )
+
+
+class PlaceModel(Strict):
+    """What environments.yaml says of an environment for every target; each target adds its own."""
+
+    registry: Annotated[str, Field(pattern=REGISTRY)] | None = Field(
+        None, description="Host, port and folder of a registry, such as crchatprod.azurecr.io."
+    )
+    registry_login: Literal["azure", "docker"] | None = Field(
+        None,
+        description="Who logs in: Entra, or the docker command's credentials. By the name without it.",
+    )
+    cloud: Literal["public", "usgovernment", "china"] | CloudModel = "public"
+    subscription: str | None = None
 
 
 class TargetSettings(Strict):
@@ -115,7 +143,7 @@ def deploy_schema(settings: dict[str, type[TargetSettings]]) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_hoist(schema)}
 
 
-def environments_schema(places: dict[str, type[Strict]]) -> dict[str, Any]:
+def environments_schema(places: dict[str, type[PlaceModel]]) -> dict[str, Any]:
     """Return the JSON Schema of environments.yaml: keys that some target knows."""
     properties: dict[str, Any] = {}
     for model in places.values():

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from deploy.model import Deployment, Image, Plan, Spec, Step
-from deploy.schema import Strict, TargetSettings
+from deploy.schema import PlaceModel, TargetSettings
 
 Prove = Callable[[str, Mapping[str, str]], None]
 """Scores the flow's sample at a URL, with these headers.
@@ -26,7 +26,7 @@ class Target(Protocol):
     """
 
     Settings: type[TargetSettings]
-    Place: type[Strict]
+    Place: type[PlaceModel]
 
     def engine(self, spec: Spec) -> str | None:
         """Return the address of the engine that must have the image; None for the usual one."""

@@ -15,7 +15,7 @@ from pydantic import Field
 from deploy import engine, verify
 from deploy.errors import DeployError
 from deploy.model import Image, Plan, Spec
-from deploy.schema import Strict, TargetSettings
+from deploy.schema import PlaceModel, TargetSettings
 
 PORT = "8080/tcp"
 LABEL = "flow-deploy"
@@ -33,7 +33,7 @@ class Settings(TargetSettings):
     start_timeout: Annotated[int, Field(ge=1, le=1800)] = 60
 
 
-class Place(Strict):
+class Place(PlaceModel):
     """Which engine: an address as in DOCKER_HOST, or the one that the docker command uses."""
 
     engine: str | None = None

@@ -1,0 +1,78 @@
+"""Which Azure: its addresses, and who asks. Public and sovereign clouds, or one of your own."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from deploy.errors import DeployError
+from deploy.schema import CloudModel
+
+if TYPE_CHECKING:
+    from azure.core.credentials import TokenCredential
+
+# Of the registries of all clouds (Azure Container Registry, "Authentication", azure-containerregistry).
+REGISTRY_AUDIENCE = "https://containerregistry.azure.net"
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """The addresses of an Azure.
+
+    `authority` is None for the one that azure-identity chooses (AZURE_AUTHORITY_HOST, or public).
+    `polling` is how many seconds pass between two looks at a long operation, None for the SDK's own.
+    """
+
+    resource_manager: str
+    authority: str | None
+    registry_suffix: str
+    polling: float | None = None
+
+    @property
+    def scope(self) -> str:
+        """The scope of a token for Azure Resource Manager."""
+        return f"{self.resource_manager.rstrip('/')}/.default"
+
+
+# azure-cli, `az cloud show`: endpoints and suffixes.
+CLOUDS = {
+    "public": Cloud("https://management.azure.com", None, ".azurecr.io"),
+    "usgovernment": Cloud(
+        "https://management.usgovcloudapi.net", "https://login.microsoftonline.us", ".azurecr.us"
+    ),
+    "china": Cloud(
+        "https://management.chinacloudapi.cn",
+        "https://login.partner.microsoftonline.cn",
+        ".azurecr.cn",
+    ),
+}
+
+
+def chosen(model: str | CloudModel) -> Cloud:
+    """Return the cloud that environments.yaml names or describes."""
+    if isinstance(model, str):
+        return CLOUDS[model]
+    return Cloud(model.resource_manager, model.authority, model.registry_suffix, model.polling)
+
+
+@functools.cache
+def credential(cloud: Cloud) -> TokenCredential:
+    """Return whoever is logged in: workload identity, managed identity, `az login`."""
+    from azure.identity import DefaultAzureCredential
+
+    given = {"authority": cloud.authority} if cloud.authority else {}
+    return DefaultAzureCredential(exclude_shared_token_cache_credential=True, **given)
+
+
+def token(cloud: Cloud, scope: str) -> str:
+    """Return an Entra token for `scope`. Raises `DeployError` where nobody is logged in."""
+    from azure.core.exceptions import AzureError
+
+    try:
+        return credential(cloud).get_token(scope).token
+    except AzureError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        what = f"no Azure log-in works: {lines[0] if lines else type(error).__name__}"
+        hint = "`az login`; in CI let the workflow log in with workload identity federation"
+        raise DeployError("Azure", what, hint) from None
