@@ -85,6 +85,23 @@ class Image:
         """Repository and tag, for people: `faq:1f2e…`."""
         return f"{self.repository}:{self.tag}"
 
+    @property
+    def pinned(self) -> str:
+        """What is deployed: `registry/faq@sha256:…`; the image's id where it is in no registry."""
+        return f"{self.repository}@{self.digest}" if self.digest else self.id
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A document about an image that goes with it into a registry.
+
+    `kind` is its name for people (sbom.cdx), `type` its media type.
+    """
+
+    kind: str
+    type: str
+    content: bytes
+
 
 @dataclass(frozen=True)
 class Step:
