@@ -12,7 +12,7 @@ from deploy.schema import CloudModel
 if TYPE_CHECKING:
     from azure.core.credentials import TokenCredential
 
-# Of the registries of all clouds (Azure Container Registry, "Authentication", azure-containerregistry).
+# Of the registries of all clouds (azure-containerregistry, "Authenticate the client").
 REGISTRY_AUDIENCE = "https://containerregistry.azure.net"
 
 
@@ -21,7 +21,7 @@ class Cloud:
     """The addresses of an Azure.
 
     `authority` is None for the one that azure-identity chooses (AZURE_AUTHORITY_HOST, or public).
-    `polling` is how many seconds pass between two looks at a long operation, None for the SDK's own.
+    `polling` is in seconds, between two looks at a long operation; None for the SDK's own.
     """
 
     resource_manager: str

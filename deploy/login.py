@@ -72,7 +72,9 @@ class AzureLogin:
         name = server.partition(".")[0]
         doing = "push to" if push else "pull from"
         what = f"{self._who} may not {doing} {repository}: the role {role} is missing"
-        hint = f"have {role} assigned to it on the registry {name}; a new role takes minutes to work"
+        hint = (
+            f"have {role} assigned to it on the registry {name}; a new role takes minutes to work"
+        )
         return DeployError(f"registry {server}", what, hint)
 
     def _exchange(self) -> str:
@@ -142,6 +144,8 @@ def _claims(token: str) -> dict[str, Any]:
 
 
 def _identity(claims: dict[str, Any]) -> str:
-    name = claims.get("upn") or claims.get("unique_name") or claims.get("appid") or claims.get("azp")
+    name = (
+        claims.get("upn") or claims.get("unique_name") or claims.get("appid") or claims.get("azp")
+    )
     thing = f" (object {claims['oid']})" if claims.get("oid") else ""
     return f"the identity {name or 'without a name'}{thing}"

@@ -1,19 +1,18 @@
-"""A registry's own language: manifests, blobs and referrers (OCI Distribution Specification 1.1)."""
+"""A registry's own language (OCI Distribution Specification 1.1): manifests, blobs, referrers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urljoin
 
 import requests
 
 from deploy import login, wire
+from deploy.bearer import Bearer
 from deploy.errors import DeployError
 from deploy.login import Login
 
@@ -49,40 +48,33 @@ class Manifest:
         return {"mediaType": self.media_type, "digest": self.digest, "size": len(self.content)}
 
 
-@dataclass
-class _Challenge:
-    realm: str = ""
-    service: str = ""
-    basic: bool = False
-
-
-@dataclass
 class Registry:
     """One registry, and who asks. Every method raises `DeployError`."""
 
-    server: str
-    login: Login
-    _http: requests.Session = field(default_factory=wire.session, repr=False)
-    _base: str = ""
-    _challenge: _Challenge = field(default_factory=_Challenge)
-    _tokens: dict[str, tuple[str, float]] = field(default_factory=dict, repr=False)
-
-    @property
-    def where(self) -> str:
-        """Its name in messages."""
-        return f"registry {self.server}"
+    def __init__(self, server: str, who: Login) -> None:
+        self.server = server
+        self.login = who
+        self.where = f"registry {server}"
+        self._http = wire.session()
+        self._bearer = Bearer(server, who, self._http)
 
     def manifest(self, repository: str, reference: str) -> Manifest | None:
         """Return the manifest behind a tag or digest, or None where there is none."""
-        response = self._ask("GET", repository, f"manifests/{reference}", accept=ACCEPT)
+        response = self._ask(
+            "GET", repository, f"manifests/{reference}", headers={"Accept": ACCEPT}
+        )
         if response.status_code == 404:
             return None
         self._expect(response, 200, f"reading {repository}")
         digest = digest_of(response.content)
         wanted = reference if reference.startswith("sha256:") else digest
         if digest != wanted:
-            raise DeployError(self.where, f"{repository}@{reference} has other content than its digest")
-        return Manifest(digest, response.headers["Content-Type"].partition(";")[0], response.content)
+            raise DeployError(
+                self.where, f"{repository}@{reference} has other content than its digest"
+            )
+        return Manifest(
+            digest, response.headers["Content-Type"].partition(";")[0], response.content
+        )
 
     def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> bool:
         """Store `manifest` under a tag or its digest.
@@ -107,15 +99,17 @@ class Registry:
     def mount(self, repository: str, digest: str, source: str) -> bool:
         """Let `repository` have a blob of the repository `source` of this registry, if it may."""
         path = f"blobs/uploads/?mount={digest}&from={source}"
-        scopes = [f"repository:{source}:pull"]
-        return self._ask("POST", repository, path, push=True, scopes=scopes).status_code == 201
+        also = (f"repository:{source}:pull",)
+        return self._ask("POST", repository, path, push=True, also=also).status_code == 201
 
     def blob(self, repository: str, digest: str) -> bytes:
         """Return a small blob, such as a configuration."""
         response = self._ask("GET", repository, f"blobs/{digest}")
         self._expect(response, 200, f"reading {repository}@{digest}")
         if digest_of(response.content) != digest:
-            raise DeployError(self.where, f"{repository}@{digest} has other content than its digest")
+            raise DeployError(
+                self.where, f"{repository}@{digest} has other content than its digest"
+            )
         return response.content
 
     def download(self, repository: str, digest: str, target: IO[bytes], progress: Progress) -> None:
@@ -133,49 +127,37 @@ class Registry:
 
         By the referrers API, or where the registry lacks it by the tag that takes its place.
         """
-        response = self._ask("GET", repository, f"referrers/{digest}", accept=INDEX)
+        response = self._ask("GET", repository, f"referrers/{digest}", headers={"Accept": INDEX})
         if response.status_code == 200:
             return _manifests(response.json())
         listed = self.manifest(repository, fallback_tag(digest))
         return _manifests(listed.data) if listed else []
 
-    def _ask(
-        self,
-        method: str,
-        repository: str,
-        path: str,
-        *,
-        push: bool = False,
-        accept: str = "",
-        scopes: list[str] | None = None,
-        **arguments: Any,
-    ) -> requests.Response:
-        def once() -> requests.Response:
-            return self.request(
-                method, self._url(repository, path), repository, push, scopes, accept, **arguments
-            )
+    def _ask(self, method: str, repository: str, path: str, **arguments: Any) -> requests.Response:
+        return wire.patiently(
+            lambda: self._request(method, self._url(repository, path), repository, **arguments)
+        )
 
-        return wire.patiently(once)
-
-    def request(
+    def _request(
         self,
         method: str,
         url: str,
         repository: str,
-        push: bool,
-        scopes: list[str] | None = None,
-        accept: str = "",
+        *,
+        push: bool = False,
+        also: tuple[str, ...] = (),
+        headers: Mapping[str, str] | None = None,
         **arguments: Any,
     ) -> requests.Response:
-        """Send one request with a token for `repository`, renewed once where it has run out."""
-        actions = "pull,push" if push else "pull"
-        wanted = [f"repository:{repository}:{actions}", *(scopes or [])]
-        headers = {**arguments.pop("headers", {}), **({"Accept": accept} if accept else {})}
-        body = arguments.get("data")
+        """Send one request with a token for `repository`, renewed once where it has run out.
+
+        `also` are scopes that the token has besides. Raises `wire.Transient`, too.
+        """
+        scopes = (f"repository:{repository}:{'pull,push' if push else 'pull'}", *also)
         for renew in (False, True):
-            if renew and hasattr(body, "seek"):
-                body.seek(0)
-            sent = {**headers, **self._authorization(wanted, renew)}
+            if renew and isinstance(arguments.get("data"), _Counted):
+                arguments["data"].seek(0)
+            sent = {**(headers or {}), **self._bearer.headers(scopes, renew)}
             response = wire.send(self._http, method, url, self.where, headers=sent, **arguments)
             if response.status_code != 401:
                 break
@@ -184,68 +166,7 @@ class Registry:
         return response
 
     def _url(self, repository: str, path: str) -> str:
-        if not self._base:
-            self._base, self._challenge = self._find()
-        return f"{self._base}/v2/{repository}/{path}"
-
-    def _find(self) -> tuple[str, _Challenge]:
-        """Return the address of the registry, and how it wants to be asked."""
-        base = f"https://{self.server}"
-        try:
-            response = wire.patiently(lambda: self._ping(base))
-        except DeployError as error:
-            # As the docker command does: a registry on this machine may do without TLS.
-            if not wire.is_loopback(base) or "does not speak TLS" not in str(error):
-                raise
-            base = f"http://{self.server}"
-            response = wire.patiently(lambda: self._ping(base))
-        if response.status_code == 200:
-            return base, _Challenge()
-        if response.status_code != 401:
-            what = f"this is no registry: /v2/ answers {response.status_code}"
-            raise DeployError(self.where, what, "correct `registry` in environments.yaml")
-        kind, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
-        given = dict(re.findall(r'(\w+)="([^"]*)"', rest))
-        if kind.lower() == "basic":
-            return base, _Challenge(basic=True)
-        return base, _Challenge(given.get("realm", ""), given.get("service", ""))
-
-    def _ping(self, base: str) -> requests.Response:
-        return wire.send(self._http, "GET", f"{base}/v2/", self.where)
-
-    def _authorization(self, scopes: list[str], renew: bool) -> dict[str, str]:
-        if self._challenge.basic:
-            known = self.login.credentials()
-            made = requests.Request("GET", self._base, auth=(known.username, known.password))
-            return {"Authorization": str(made.prepare().headers["Authorization"])}
-        if not self._challenge.realm:
-            return {}
-        key = " ".join(scopes)
-        token, until = self._tokens.get(key, ("", 0.0))
-        if renew or time.monotonic() > until:
-            token, until = self._token(scopes)
-            self._tokens[key] = token, until
-        return {"Authorization": f"Bearer {token}"}
-
-    def _token(self, scopes: list[str]) -> tuple[str, float]:
-        """Return an access token and until when it is used ("Token Authentication", Distribution)."""
-        known = self.login.credentials()
-        about = {"service": self._challenge.service, "scope": scopes}
-        realm = self._challenge.realm
-        if known.refresh_token:
-            form = {**about, "grant_type": "refresh_token", "refresh_token": known.refresh_token}
-            form["client_id"] = "flow-deploy"
-            response = wire.send(self._http, "POST", realm, self.where, data=form)
-        else:
-            basic = (known.username, known.password) if known.username else None
-            response = wire.send(self._http, "GET", realm, self.where, params=about, auth=basic)
-        if response.status_code in (400, 401, 403):
-            repository = scopes[0].split(":")[1]
-            raise self.login.refused(self.server, repository, scopes[0].endswith("push"))
-        self._expect(response, 200, "logging in")
-        data = response.json()
-        lifetime = float(data.get("expires_in") or 60)
-        return str(data.get("access_token") or data["token"]), time.monotonic() + lifetime * 0.8
+        return f"{self._bearer.base}/v2/{repository}/{path}"
 
     def _download(
         self, repository: str, digest: str, target: IO[bytes], progress: Progress
@@ -253,7 +174,7 @@ class Registry:
         target.seek(0)
         target.truncate()
         url = self._url(repository, f"blobs/{digest}")
-        response = self.request("GET", url, repository, False, stream=True)
+        response = self._request("GET", url, repository, stream=True)
         self._expect(response, 200, f"reading {repository}@{digest}")
         found = hashlib.sha256()
         try:
@@ -272,13 +193,13 @@ class Registry:
     ) -> None:
         source.seek(0)
         start = self._url(repository, "blobs/uploads/")
-        response = self.request("POST", start, repository, True)
+        response = self._request("POST", start, repository, push=True)
         self._expect(response, 202, f"writing to {repository}")
         place = urljoin(start, response.headers["Location"])
         url = f"{place}{'&' if '?' in place else '?'}digest={digest}"
         body = _Counted(source, size, progress)
         headers = {"Content-Type": "application/octet-stream"}
-        response = self.request("PUT", url, repository, True, data=body, headers=headers)
+        response = self._request("PUT", url, repository, push=True, data=body, headers=headers)
         self._expect(response, 201, f"writing to {repository}")
 
     def _expect(self, response: requests.Response, status: int, doing: str) -> None:

@@ -76,7 +76,7 @@ class PlaceModel(Strict):
     )
     registry_login: Literal["azure", "docker"] | None = Field(
         None,
-        description="Who logs in: Entra, or the docker command's credentials. By the name without it.",
+        description="Who logs in: Entra, or docker's credentials; without it the name tells.",
     )
     cloud: Literal["public", "usgovernment", "china"] | CloudModel = "public"
     subscription: str | None = None

@@ -21,6 +21,7 @@ BACK_OFF = 0.5
 LONGEST_WAIT = 60.0
 # To connect, and between two bytes.
 TIMEOUT = (10, 120)
+NO_TLS = "it does not speak TLS"
 BUSY = (408, 429, 500, 502, 503, 504)
 
 
@@ -56,14 +57,14 @@ def send(
         response = http.request(method, url, timeout=TIMEOUT, **arguments)
     except requests.exceptions.SSLError as error:
         if "CERTIFICATE_VERIFY_FAILED" not in str(error):
-            raise DeployError(where, f"it does not speak TLS as expected ({_cause(error)})") from None
+            raise DeployError(where, f"{NO_TLS} as expected ({_cause(error)})") from None
         hint = "if its authority is your company's, let REQUESTS_CA_BUNDLE name the file with it"
         what = f"its certificate is not trusted ({_cause(error)})"
         raise DeployError(where, what, hint) from None
     except requests.exceptions.ConnectionError as error:
         if _never_connected(error):
             what = f"it cannot be reached ({_cause(error)})"
-            hint = "is its name right, and does your network (VPN, proxy, private endpoint) lead there?"
+            hint = "is its name right, and does your network (VPN, private endpoint) lead there?"
             raise DeployError(where, what, hint) from None
         raise Transient(where, f"the connection broke ({_cause(error)})") from None
     except requests.exceptions.Timeout:
