@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,26 +24,43 @@ def about(name: str) -> Iterator[None]:
         _prefix = before
 
 
+class Phase:
+    """What a phase can say while it goes on, and in its last line."""
+
+    def __init__(self, head: str, live: bool) -> None:
+        self._head, self._live, self._width = head, live, 0
+        self.result = ""
+
+    def now(self, text: str) -> None:
+        """Show how far it is; on a terminal only, where the next text takes its place."""
+        if self._live:
+            line = f"{self._head} … {text}"[: shutil.get_terminal_size().columns - 1]
+            print(line.ljust(self._width), end="\r", file=sys.stderr, flush=True)
+            self._width = len(line)
+
+    def end(self, text: str) -> None:
+        """Print the last line over what was shown."""
+        line = f"{self._head}{text}".ljust(self._width)
+        print(line.rstrip() if not self._live else line, file=sys.stderr, flush=True)
+
+
 @contextlib.contextmanager
-def phase(name: str, what: str) -> Iterator[None]:
+def phase(name: str, what: str) -> Iterator[Phase]:
     """Say that a phase began, and when it ended how long it took.
 
     On a terminal the line is shown while the work goes on and then completed; on a pipe, and in CI,
     there is one plain line at the end, so that a log has one line a phase.
     """
-    live = sys.stderr.isatty()
-    if live:
-        print(f"{_prefix}{name:<9} {what} …", end="\r", file=sys.stderr, flush=True)
+    shown = Phase(f"{_prefix}{name:<9} {what}", sys.stderr.isatty())
+    shown.now("")
     start = time.monotonic()
     try:
-        yield
+        yield shown
     except BaseException as error:
-        end = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
-        print(f"{_prefix}{name:<9} {what} … {end}", file=sys.stderr, flush=True)
+        shown.end(f" … {'interrupted' if isinstance(error, KeyboardInterrupt) else 'failed'}")
         raise
-    print(
-        f"{_prefix}{name:<9} {what}  {time.monotonic() - start:.1f} s", file=sys.stderr, flush=True
-    )
+    result = f"  {shown.result}" if shown.result else ""
+    shown.end(f"{result}  {time.monotonic() - start:.1f} s")
 
 
 def note(name: str, what: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 from urllib.parse import urljoin
@@ -23,10 +23,6 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEXES = (INDEX, DOCKER_LIST)
 ACCEPT = ", ".join([MANIFEST, DOCKER_MANIFEST, *INDEXES])
 CHUNK = 1024 * 1024
-
-Progress = Callable[[int], None]
-"""Is told how many bytes more have gone over the wire."""
-
 
 @dataclass(frozen=True)
 class Manifest:
@@ -112,15 +108,13 @@ class Registry:
             )
         return response.content
 
-    def download(self, repository: str, digest: str, target: IO[bytes], progress: Progress) -> None:
+    def download(self, repository: str, digest: str, target: IO[bytes]) -> None:
         """Write a blob to the empty file `target`; started anew where the connection breaks."""
-        wire.patiently(lambda: self._download(repository, digest, target, progress))
+        wire.patiently(lambda: self._download(repository, digest, target))
 
-    def upload(
-        self, repository: str, digest: str, source: IO[bytes], size: int, progress: Progress
-    ) -> None:
+    def upload(self, repository: str, digest: str, source: IO[bytes], size: int) -> None:
         """Store the `size` bytes of the file `source`; started anew where the connection breaks."""
-        wire.patiently(lambda: self._upload(repository, digest, source, size, progress))
+        wire.patiently(lambda: self._upload(repository, digest, source, size))
 
     def referrers(self, repository: str, digest: str) -> list[dict[str, Any]]:
         """Return the descriptors of what refers to the manifest `digest`.
@@ -155,7 +149,7 @@ class Registry:
         """
         scopes = (f"repository:{repository}:{'pull,push' if push else 'pull'}", *also)
         for renew in (False, True):
-            if renew and isinstance(arguments.get("data"), _Counted):
+            if renew and isinstance(arguments.get("data"), _Sized):
                 arguments["data"].seek(0)
             sent = {**(headers or {}), **self._bearer.headers(scopes, renew)}
             response = wire.send(self._http, method, url, self.where, headers=sent, **arguments)
@@ -168,9 +162,7 @@ class Registry:
     def _url(self, repository: str, path: str) -> str:
         return f"{self._bearer.base}/v2/{repository}/{path}"
 
-    def _download(
-        self, repository: str, digest: str, target: IO[bytes], progress: Progress
-    ) -> None:
+    def _download(self, repository: str, digest: str, target: IO[bytes]) -> None:
         target.seek(0)
         target.truncate()
         url = self._url(repository, f"blobs/{digest}")
@@ -181,23 +173,20 @@ class Registry:
             for chunk in response.iter_content(CHUNK):
                 found.update(chunk)
                 target.write(chunk)
-                progress(len(chunk))
         except requests.RequestException:
             raise wire.Transient(self.where, "the answer broke off") from None
         if f"sha256:{found.hexdigest()}" != digest:
             raise wire.Transient(self.where, f"{digest} came with other content")
         target.seek(0)
 
-    def _upload(
-        self, repository: str, digest: str, source: IO[bytes], size: int, progress: Progress
-    ) -> None:
+    def _upload(self, repository: str, digest: str, source: IO[bytes], size: int) -> None:
         source.seek(0)
         start = self._url(repository, "blobs/uploads/")
         response = self._request("POST", start, repository, push=True)
         self._expect(response, 202, f"writing to {repository}")
         place = urljoin(start, response.headers["Location"])
         url = f"{place}{'&' if '?' in place else '?'}digest={digest}"
-        body = _Counted(source, size, progress)
+        body = _Sized(source, size)
         headers = {"Content-Type": "application/octet-stream"}
         response = self._request("PUT", url, repository, push=True, data=body, headers=headers)
         self._expect(response, 201, f"writing to {repository}")
@@ -208,19 +197,17 @@ class Registry:
             raise DeployError(self.where, what)
 
 
-class _Counted:
-    """A file that tells how much was read of it. Its length makes requests send it as it is."""
+class _Sized:
+    """A file whose length is known: requests sends it in parts, and not in chunks."""
 
-    def __init__(self, source: IO[bytes], size: int, progress: Progress) -> None:
-        self._source, self._size, self._progress = source, size, progress
+    def __init__(self, source: IO[bytes], size: int) -> None:
+        self._source, self._size = source, size
 
     def __len__(self) -> int:
         return self._size
 
     def read(self, size: int = -1) -> bytes:
-        chunk = self._source.read(size)
-        self._progress(len(chunk))
-        return chunk
+        return self._source.read(size)
 
     def seek(self, position: int) -> int:
         return self._source.seek(position)

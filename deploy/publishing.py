@@ -1,0 +1,99 @@
+"""One image into one registry: found there, or checked, pushed, and its documents attached."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import docker
+import docker.errors
+
+from deploy import archive, artifact, bom, console, engine, gate, image, provenance, push, referrers
+from deploy.errors import DeployError
+from deploy.model import Attachment, Flow, Image
+from deploy.remote import Remote
+
+DOCUMENTS = (*bom.TYPES, provenance.TYPE)
+
+
+def publish(
+    client: docker.DockerClient,
+    remote: Remote,
+    flow: Flow,
+    built: Image,
+    secrets: dict[str, str],
+    root: Path,
+) -> Image:
+    """Push `built`, which the registry does not have, and return it as it is there.
+
+    `secrets` are names and values that must not be in it. Raises `DeployError`; nothing is pushed
+    then, or what was pushed is taken up by the next attempt.
+    """
+    with archive.saved(client, built.id) as files:
+        with console.phase("gate", "no secret in any layer, variable, label or line of history"):
+            gate.check(files, flow, secrets)
+        digest = push.push(client, built.id, remote.registry, remote.name, built.tag)
+        published = _arrived(remote, flow, built.tag, digest)
+        if published.id == built.id:
+            _attach(remote, published, _documents(files, published, flow, root))
+    if published.id != built.id:
+        # Another machine pushed the same content at the same time, and has the tag.
+        complete(client, remote, flow, published, root)
+    return published
+
+
+def complete(
+    client: docker.DockerClient | None, remote: Remote, flow: Flow, found: Image, root: Path
+) -> None:
+    """Attach what a push that was interrupted did not; nothing where all is there."""
+    digest = found.digest or ""
+    present = referrers.types(remote.registry, remote.repository, digest)
+    if set(DOCUMENTS) <= present:
+        return
+    client = client or engine.connect()
+    fetch(client, remote, found)
+    with archive.saved(client, found.id) as files:
+        _attach(remote, found, _documents(files, found, flow, root))
+
+
+def fetch(client: docker.DockerClient, remote: Remote, found: Image) -> None:
+    """Let the engine have the image `found` of the registry. Raises `DeployError`."""
+    with engine.explained(f"pulling {found.pinned}"):
+        try:
+            client.images.get(found.pinned)
+        except docker.errors.ImageNotFound:
+            given = remote.registry.login.credentials().for_engine()
+            with console.phase("pull", found.pinned):
+                client.images.pull(found.pinned, platform=found.platform, auth_config=given)
+
+
+def record(root: Path, flow: Flow, published: Image) -> None:
+    """Write the file that the next step of a pipeline reads."""
+    path = artifact.write(root, flow.name, published, image.commit(root))
+    console.note("artifact", f"{path.relative_to(root)}  {published.pinned}")
+
+
+def _arrived(remote: Remote, flow: Flow, tag: str, digest: str) -> Image:
+    """Return what the registry has under the tag now, after a push of `digest`."""
+    found = remote.find(flow, tag)
+    if found is None:
+        what = f"{remote.name}:{tag} is not there, though its push ended well"
+        raise DeployError(remote.registry.where, what, "does a rule of the registry remove it?")
+    if found.digest != digest:
+        console.note("push", f"another machine pushed the same content: {found.digest} has the tag")
+    return found
+
+
+def _documents(
+    files: archive.ImageArchive, published: Image, flow: Flow, root: Path
+) -> tuple[Attachment, ...]:
+    with console.phase("sbom", "packages and provenance"):
+        return (*bom.make(files, published), provenance.make(published, files, flow, root))
+
+
+def _attach(remote: Remote, published: Image, documents: tuple[Attachment, ...]) -> None:
+    kinds = ", ".join(document.kind for document in documents)
+    subject = remote.registry.manifest(remote.repository, published.digest or "")
+    if subject is None:
+        raise DeployError(remote.registry.where, f"{published.pinned} has gone", "push it again")
+    with console.phase("attach", kinds):
+        referrers.attach(remote.registry, remote.repository, subject, documents)

@@ -1,0 +1,84 @@
+"""The registry of an environment: where a flow's images are there, and which it has."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from deploy import cloud, image, login, oci
+from deploy.errors import DeployError
+from deploy.model import Flow, Image
+from deploy.oci import Manifest, Registry
+from deploy.schema import PlaceModel
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A flow's repository in a registry."""
+
+    registry: Registry
+    repository: str
+
+    @property
+    def name(self) -> str:
+        """The repository with its registry's address, as the engine and Azure want it."""
+        return f"{self.registry.server}/{self.repository}"
+
+    def find(self, flow: Flow, reference: str) -> Image | None:
+        """Return the flow's image behind a content tag or a digest, or None.
+
+        Raises `DeployError` where something else has the tag, or the digest is of something else.
+        """
+        manifest = self.registry.manifest(self.repository, reference)
+        if manifest is None:
+            return None
+        config, digest = self._config(manifest, flow.image.platform)
+        labels: dict[str, str] = (config.get("config") or {}).get("Labels") or {}
+        tag = labels.get(image.LABEL_TAG, "")
+        by_tag = not reference.startswith("sha256:")
+        if labels.get(image.LABEL_FLOW) != flow.name or (by_tag and tag != reference):
+            what = f"{self.name}:{reference} is no image of the flow {flow.name} with this content"
+            hint = "nothing is overwritten: remove that tag if nobody needs it, or choose another folder"
+            raise DeployError(self.registry.where, what, f"{hint} in `registry`")
+        return Image(
+            repository=self.name,
+            tag=tag,
+            id=digest,
+            platform=f"{config.get('os')}/{config.get('architecture')}",
+            base=labels.get(f"{image.OCI}.base.name", ""),
+            commit=labels.get(f"{image.OCI}.revision", ""),
+            digest=manifest.digest,
+        )
+
+    def _config(self, manifest: Manifest, platform: str) -> tuple[dict[str, Any], str]:
+        """Return the image's configuration, and its digest, which is the image's id."""
+        data = manifest.data
+        if manifest.media_type in oci.INDEXES:
+            inner = self.registry.manifest(self.repository, _of_platform(data, platform))
+            data = inner.data if inner else {}
+        digest = str((data.get("config") or {}).get("digest", ""))
+        if not digest:
+            what = f"{self.name}@{manifest.digest} is no image for {platform}"
+            raise DeployError(self.registry.where, what, "push it again")
+        config: dict[str, Any] = json.loads(self.registry.blob(self.repository, digest))
+        return config, digest
+
+
+def of(flow: str, place: PlaceModel, environment: str) -> Remote:
+    """Return where images of `flow` are in `environment`. Raises `DeployError` without a registry."""
+    if place.registry is None:
+        what = "the environment has no registry"
+        hint = "add `registry: ‹name›.azurecr.io` to it in environments.yaml"
+        raise DeployError(f"--env {environment}", what, hint)
+    server, _, folder = place.registry.partition("/")
+    who = login.choose(server, place.registry_login, cloud.chosen(place.cloud))
+    return Remote(Registry(server, who), f"{folder}/{flow}" if folder else flow)
+
+
+def _of_platform(index: dict[str, Any], platform: str) -> str:
+    for entry in index.get("manifests") or ():
+        given = entry.get("platform") or {}
+        if f"{given.get('os')}/{given.get('architecture')}" == platform:
+            return str(entry["digest"])
+    return "sha256:" + "0" * 64
