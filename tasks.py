@@ -109,35 +109,93 @@ def base(c: Context, refresh: bool = False) -> None:
 @cli.sentences
 def build(c: Context, flow: str | None = None, env: str | None = None, json: bool = False) -> None:
     """Build the image of each flow; what is unchanged is not built again."""
-    from deploy import config, console, pipeline
+    from deploy import config, console, images
 
     project = _project()
     chosen = [s.flow for s in _specs(flow, env)] if env else config.load_flows(project, flow)
-    images = [pipeline.as_data(pipeline.build(project, one)) for one in chosen]
+    built = [images.build(project, one) for one in chosen]
     if json:
-        console.as_json(images)
+        console.as_json([vars(image) for image in built])
     else:
-        console.table([{"image": f"{i['repository']}:{i['tag']}", "id": i["id"]} for i in images])
+        console.table([{"image": image.reference, "id": image.id} for image in built])
+
+
+@task(help={"flow": FLOW, "env": "an environment with a registry", "json": "print JSON"})
+@cli.sentences
+def push(c: Context, env: str, flow: str | None = None, json: bool = False) -> None:
+    """Publish each flow's image to the environment's registry; what is there is left as it is."""
+    from deploy import console, images
+
+    project = _project()
+    done = cli.each(_specs(flow, env), lambda spec: images.publish(project, spec))
+    _show_published(done.results) if not json else console.as_json(
+        [vars(image) for image in done.results]
+    )
+    done.finish()
+
+
+@task(
+    help={
+        "from": "the environment whose image it is",
+        "to": "the environment whose registry gets it",
+        "flow": FLOW,
+        "image": "a file of `inv push`; without it, what runs in --from",
+        "json": "print JSON",
+    }
+)
+@cli.sentences
+def promote(
+    c: Context,
+    from_: str,
+    to: str,
+    flow: str | None = None,
+    image: str | None = None,
+    json: bool = False,
+) -> None:
+    """Carry the very same image onward, by its digest; nothing is built."""
+    from deploy import artifact, console, pipeline
+
+    project, handed = _project(), cli.file("--image", image)
+    flow = flow or (artifact.read(handed, None, "").flow if handed else None)
+    pairs = [(spec, _specs(spec.flow.name, to)[0]) for spec in _specs(flow, from_)]
+    done = cli.each(pairs, lambda pair: pipeline.promote(*pair, project, handed))
+    _show_published(done.results) if not json else console.as_json(
+        [vars(image) for image in done.results]
+    )
+    done.finish()
+
+
+def _show_published(published: Any) -> None:
+    from deploy import console
+
+    console.table([{"image": image.reference, "digest": image.digest} for image in published])
 
 
 @task(
     help={
         "flow": FLOW,
         "env": ENV,
+        "image": "a file of `inv push`; nothing is built then",
         "plan": "only show what would change",
         "json": "print JSON",
     }
 )
 @cli.sentences
 def deploy(
-    c: Context, flow: str | None = None, env: str = "local", plan: bool = False, json: bool = False
+    c: Context,
+    flow: str | None = None,
+    env: str = "local",
+    image: str | None = None,
+    plan: bool = False,
+    json: bool = False,
 ) -> None:
-    """Build, then deploy the image where the configuration says, and prove it with the sample."""
-    from deploy import console, pipeline
+    """Build, publish, deploy the image where the configuration says; prove it with the sample."""
+    from deploy import artifact, console, pipeline
 
-    project = _project()
+    project, handed = _project(), cli.file("--image", image)
+    flow = flow or (artifact.read(handed, None, "").flow if handed else None)
     if plan:
-        plans = cli.each(_specs(flow, env), lambda spec: pipeline.plan(project, spec))
+        plans = cli.each(_specs(flow, env), lambda spec: pipeline.plan(project, spec, handed))
         steps = [
             {"flow": p.spec.flow.name, **pipeline.as_data(step)}
             for p in plans.results
@@ -146,7 +204,7 @@ def deploy(
         console.as_json(steps) if json else console.table(steps)
         plans.finish()
         return
-    done = cli.each(_specs(flow, env), lambda spec: pipeline.deploy(project, spec))
+    done = cli.each(_specs(flow, env), lambda spec: pipeline.deploy(project, spec, handed))
     rows = [pipeline.as_data(deployment) for deployment in done.results]
     shown = ("flow", "environment", "target", "state", "tag", "url")
     console.as_json(rows) if json else console.table(rows, shown)

@@ -43,6 +43,15 @@ class Base:
         return self.reference if by_content else self.id
 
 
+def pinned(settings: ImageSettings, root: Path) -> Base | None:
+    """Return the base for `settings` if files alone tell its content: pinned by digest.
+
+    It has no `id`: whether an engine has it is not asked.
+    """
+    wanted = settings.base or _pins(root).get(_key(settings))
+    return Base(wanted, "") if wanted and "@" in wanted else None
+
+
 def find(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base | None:
     """Return the base image for `settings` if the engine has it already. Asks no registry."""
     pinned = _pins(root).get(_key(settings))

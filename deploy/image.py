@@ -15,15 +15,11 @@ from typing import Any
 import docker
 import docker.errors
 
-from deploy import base, console, engine, flow, locks, packages, packing, sandbox
+from deploy import base, console, engine, flow, labels, locks, packages, packing, sandbox
 from deploy.base import Base
 from deploy.errors import DeployError
 from deploy.model import Flow, Image, ImageSettings
 
-# Labels by the OCI image specification, "Pre-Defined Annotation Keys"; and the project's own.
-OCI = "org.opencontainers.image"
-LABEL_FLOW = "flow-deploy.flow"
-LABEL_TAG = "flow-deploy.tag"
 # What every container of a flow has, unless it is told otherwise.
 HOME = "app"
 SETTINGS: dict[str, Any] = {
@@ -94,8 +90,8 @@ def find(client: docker.DockerClient, made_of: Inputs) -> Image | None:
             found = client.images.get(f"{repository}:{made_of.tag}")
         except docker.errors.ImageNotFound:
             return None
-    labels = found.labels or {}
-    if labels.get(LABEL_TAG) != made_of.tag:
+    given = found.labels or {}
+    if given.get(labels.TAG) != made_of.tag:
         # Somebody else's image by the same name.
         return None
     return Image(
@@ -103,8 +99,8 @@ def find(client: docker.DockerClient, made_of: Inputs) -> Image | None:
         tag=made_of.tag,
         id=str(found.id),
         platform=made_of.flow.image.platform,
-        base=labels.get(f"{OCI}.base.name", ""),
-        commit=labels.get(f"{OCI}.revision", ""),
+        base=given.get(f"{labels.OCI}.base.name", ""),
+        commit=given.get(f"{labels.OCI}.revision", ""),
     )
 
 
@@ -212,17 +208,17 @@ def _labels(made_of: Inputs, root: Path) -> dict[str, str]:
         if epoch.isdecimal()
         else datetime.now(timezone.utc)
     )
-    labels = {
-        f"{OCI}.title": made_of.flow.name,
-        f"{OCI}.version": made_of.tag,
-        f"{OCI}.created": created.isoformat(timespec="seconds"),
-        f"{OCI}.revision": commit(root),
-        f"{OCI}.source": _source(root),
-        f"{OCI}.base.name": made_of.base.reference,
-        LABEL_FLOW: made_of.flow.name,
-        LABEL_TAG: made_of.tag,
+    made = {
+        f"{labels.OCI}.title": made_of.flow.name,
+        f"{labels.OCI}.version": made_of.tag,
+        f"{labels.OCI}.created": created.isoformat(timespec="seconds"),
+        f"{labels.OCI}.revision": commit(root),
+        f"{labels.OCI}.source": _source(root),
+        f"{labels.OCI}.base.name": made_of.base.reference,
+        labels.FLOW: made_of.flow.name,
+        labels.TAG: made_of.tag,
     }
-    return {key: value for key, value in labels.items() if value}
+    return {key: value for key, value in made.items() if value}
 
 
 def _source(root: Path) -> str:

@@ -135,7 +135,8 @@ class Plan:
 class Deployment:
     """What runs.
 
-    `state` is healthy, starting, unhealthy or stopped; `auth` tells how a caller authenticates.
+    `state` is healthy, starting, unhealthy or stopped; `auth` tells how a caller authenticates;
+    `digest` is the image's in its registry, empty where it came from none.
     """
 
     flow: str
@@ -149,3 +150,4 @@ class Deployment:
     commit: str
     created: str
     name: str
+    digest: str = ""

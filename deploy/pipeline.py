@@ -9,37 +9,65 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy import base, config, console, engine, image, locks, targets, verify
+from deploy import (
+    base,
+    config,
+    console,
+    engine,
+    image,
+    images,
+    locks,
+    promotion,
+    publishing,
+    remote,
+    targets,
+    verify,
+)
 from deploy.config import Project
 from deploy.errors import DeployError
 from deploy.model import Deployment, Flow, Image, Plan, Spec, Step
 
 
-def build(project: Project, flow: Flow, address: str | None = None) -> Image:
-    """Build the flow's image on the engine at `address`, or find it built there."""
+def promote(source: Spec, target: Spec, project: Project, handed: Path | None = None) -> Image:
+    """Carry the digest that runs in one environment, or that `handed` names, to another's registry."""
+    flow = source.flow
     with console.about(flow.name):
-        # The cheap checks come first: what is wrong shows in a second, not after the downloads.
-        image.check(flow, project.root)
-        return image.build(engine.connect(address), flow, project.root)
+        origin = remote.of(flow.name, source.place, source.environment)
+        goal = remote.of(flow.name, target.place, target.environment)
+        digest = images.handed_over(project, flow, handed).digest if handed else _running(source)
+        places = (source.place, target.place)
+        there = promotion.promote(flow, digest, origin, goal, places)
+        publishing.record(project.root, flow, there)
+        return there
 
 
-def plan(project: Project, spec: Spec) -> Plan:
-    """Build the image if need be, and return what deploying it would change."""
+def plan(project: Project, spec: Spec, handed: Path | None = None) -> Plan:
+    """Build the image if need be, and return what deploying it would change. Pushes nothing."""
     target = targets.get(spec.target)
     target.check(spec)
-    built = build(project, spec.flow, target.engine(spec))
+    found = images.to_plan(project, spec, handed)
     with console.about(spec.flow.name):
-        return target.plan(spec, built)
+        planned = target.plan(spec, found)
+        if found.digest or not spec.place.registry:
+            return planned
+        where = remote.of(spec.flow.name, spec.place, spec.environment)
+        why = "the registry does not have it"
+        step = Step("create", f"image {where.name}:{found.tag}", "", "", why)
+        return dataclasses.replace(planned, steps=(step, *planned.steps))
 
 
-def deploy(project: Project, spec: Spec) -> Deployment:
-    """Build, look, act, and prove the result.
+def deploy(project: Project, spec: Spec, handed: Path | None = None) -> Deployment:
+    """Build, publish where there is a registry, look, act, and prove the result.
 
-    What ran before keeps running unless the new one is proved.
+    With `handed`, a file of `publish`, nothing is built: that very image is deployed. What ran
+    before keeps running unless the new one is proved.
     """
     with _alone(project, spec):
-        planned = plan(project, spec)
+        target = targets.get(spec.target)
+        target.check(spec)
+        chosen = images.to_deploy(project, spec, handed)
         with console.about(spec.flow.name):
+            planned = target.plan(spec, chosen)
             for step in planned.steps:
                 console.note("plan", f"{step.action} {step.what}: {step.why}")
             if planned.changes:
@@ -101,6 +129,16 @@ def nothing_deployed(spec: Spec) -> dict[str, str]:
 def as_data(value: Any) -> Any:
     """Return a noun of `model` as plain data for JSON."""
     return dataclasses.asdict(value) if dataclasses.is_dataclass(value) else value  # type: ignore[arg-type]
+
+
+def _running(spec: Spec) -> str:
+    """Return the digest that runs for `spec`."""
+    found = _deployed(spec)
+    if not found.digest:
+        what = "what runs there did not come from a registry"
+        hint = f"`inv push --env {spec.environment}`, then name its file with --image"
+        raise DeployError(spec.name, what, hint)
+    return found.digest
 
 
 def _apply(planned: Plan) -> Deployment:

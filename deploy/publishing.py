@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import docker
-import docker.errors
 
-from deploy import archive, artifact, bom, console, engine, gate, image, provenance, push, referrers
+from deploy import archive, artifact, bom, console, engine, gate, image, provenance, pull, push, referrers
 from deploy.errors import DeployError
 from deploy.model import Attachment, Flow, Image
 from deploy.remote import Remote
@@ -50,20 +49,9 @@ def complete(
     if set(DOCUMENTS) <= present:
         return
     client = client or engine.connect()
-    fetch(client, remote, found)
+    pull.fetch(client, remote, found)
     with archive.saved(client, found.id) as files:
         _attach(remote, found, _documents(files, found, flow, root))
-
-
-def fetch(client: docker.DockerClient, remote: Remote, found: Image) -> None:
-    """Let the engine have the image `found` of the registry. Raises `DeployError`."""
-    with engine.explained(f"pulling {found.pinned}"):
-        try:
-            client.images.get(found.pinned)
-        except docker.errors.ImageNotFound:
-            given = remote.registry.login.credentials().for_engine()
-            with console.phase("pull", found.pinned):
-                client.images.pull(found.pinned, platform=found.platform, auth_config=given)
 
 
 def record(root: Path, flow: Flow, published: Image) -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from deploy import cloud, image, login, oci
+from deploy import cloud, labels, login, oci
 from deploy.errors import DeployError
 from deploy.model import Flow, Image
 from deploy.oci import Manifest, Registry
@@ -34,10 +34,10 @@ class Remote:
         if manifest is None:
             return None
         config, digest = self._config(manifest, flow.image.platform)
-        labels: dict[str, str] = (config.get("config") or {}).get("Labels") or {}
-        tag = labels.get(image.LABEL_TAG, "")
+        given: dict[str, str] = (config.get("config") or {}).get("Labels") or {}
+        tag = given.get(labels.TAG, "")
         by_tag = not reference.startswith("sha256:")
-        if labels.get(image.LABEL_FLOW) != flow.name or (by_tag and tag != reference):
+        if given.get(labels.FLOW) != flow.name or (by_tag and tag != reference):
             what = f"{self.name}:{reference} is no image of the flow {flow.name} with this content"
             hint = "nothing is overwritten: remove that tag if nobody needs it, or choose another folder"
             raise DeployError(self.registry.where, what, f"{hint} in `registry`")
@@ -46,8 +46,8 @@ class Remote:
             tag=tag,
             id=digest,
             platform=f"{config.get('os')}/{config.get('architecture')}",
-            base=labels.get(f"{image.OCI}.base.name", ""),
-            commit=labels.get(f"{image.OCI}.revision", ""),
+            base=given.get(f"{labels.OCI}.base.name", ""),
+            commit=given.get(f"{labels.OCI}.revision", ""),
             digest=manifest.digest,
         )
 

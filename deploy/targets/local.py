@@ -9,7 +9,7 @@ import docker
 import docker.errors
 from docker.models.containers import Container
 
-from deploy import engine, verify
+from deploy import engine, pull, remote, verify
 from deploy.errors import DeployError
 from deploy.model import Deployment, Image, Plan, Spec, Step
 from deploy.runtime.connections import resolve
@@ -57,6 +57,8 @@ class Local:
     def apply(self, plan: Plan, prove: Prove) -> Deployment:
         spec = plan.spec
         client = _client(spec)
+        if plan.image.digest:
+            pull.fetch(client, remote.of(spec.flow.name, spec.place, spec.environment), plan.image)
         with engine.explained(f"deploying {spec.name}"):
             _mend(client, spec)
             current = _find(client, spec)
@@ -88,6 +90,7 @@ class Local:
                 commit=container.labels.get(f"{shape.LABEL}.commit", ""),
                 created=str(container.attrs["Created"]),
                 name=str(container.name),
+                digest=container.labels.get(f"{shape.LABEL}.digest", ""),
             )
 
     def logs(self, spec: Spec, tail: int) -> Iterator[str]:

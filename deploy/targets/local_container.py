@@ -72,13 +72,14 @@ def create(client: docker.DockerClient, plan: Plan, port: int, suffix: str) -> C
     settings = settings_of(spec)
     address = place_of(spec).engine
     return client.containers.create(
-        plan.image.id,
+        plan.image.pinned,
         name=f"{name_of(spec)}{suffix}",
         environment=variables_of(spec),
         labels={
             **labels_of(spec),
             f"{LABEL}.tag": plan.image.tag,
             f"{LABEL}.commit": plan.image.commit,
+            f"{LABEL}.digest": plan.image.digest or "",
         },
         ports=cast(Any, {PORT: (_bind(address), port or None)}),
         mem_limit=settings.memory,
@@ -111,7 +112,8 @@ def differences(container: Container, spec: Spec, image: Image) -> list[str]:
     host = container.attrs["HostConfig"]
     config = container.attrs["Config"]
     reasons = []
-    if container.attrs["Image"] != image.id:
+    # An engine with containerd's store tells the manifest's digest, others the configuration's.
+    if container.attrs["Image"] not in (image.id, image.digest):
         reasons.append("another image")
     if container.status != "running":
         reasons.append("it does not run")

@@ -17,7 +17,7 @@ os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 
-from deploy import config, engine, pipeline, verify
+from deploy import config, engine, images, pipeline, verify
 from deploy.errors import DeployError
 from deploy.model import Flow, Image
 from tests import model_server, projects
@@ -62,7 +62,7 @@ def built(name: str) -> tuple[Flow, Image]:
     """Build a flow of the repository, once a session."""
     project = config.open_project(ROOT)
     flow = config.load_flow(project, name)
-    return flow, pipeline.build(project, flow)
+    return flow, images.build(project, flow)
 
 
 Start = Callable[..., Running]

@@ -10,7 +10,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from deploy import base, config, engine, image, packages, pipeline
+from deploy import base, config, engine, image, images, packages
 from deploy.errors import DeployError
 from deploy.model import Image, ImageSettings
 from tests import projects
@@ -27,7 +27,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> config.Project:
 
 
 def build(project: config.Project) -> Image:
-    return pipeline.build(project, config.load_flow(project, "hello"))
+    return images.build(project, config.load_flow(project, "hello"))
 
 
 def refusal(project: config.Project) -> str:

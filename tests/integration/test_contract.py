@@ -13,7 +13,8 @@ import jsonschema
 import pytest
 import requests
 
-from deploy import image, verify
+from deploy import labels as names
+from deploy import verify
 from tests import model_server
 from tests.integration.conftest import ROOT, Start, built
 from tests.integration.running import Running, until
@@ -108,11 +109,11 @@ def test_no_secret_and_no_value_of_an_environment_in_the_image(
 def test_labels(flow: str, client: docker.DockerClient) -> None:
     made = built(flow)[1]
     labels = client.images.get(made.id).labels
-    assert labels[f"{image.OCI}.title"] == flow
-    assert labels[f"{image.OCI}.version"] == made.tag == labels[image.LABEL_TAG]
-    assert labels[f"{image.OCI}.revision"]
-    assert labels[f"{image.OCI}.created"]
-    assert labels[f"{image.OCI}.base.name"] == made.base
+    assert labels[f"{names.OCI}.title"] == flow
+    assert labels[f"{names.OCI}.version"] == made.tag == labels[names.TAG]
+    assert labels[f"{names.OCI}.revision"]
+    assert labels[f"{names.OCI}.created"]
+    assert labels[f"{names.OCI}.base.name"] == made.base
 
 
 def test_sigterm_ends_at_once_when_nothing_runs(

@@ -11,7 +11,7 @@ import docker
 import docker.errors
 import pytest
 
-from deploy import config, pipeline
+from deploy import config, images, pipeline
 from deploy.errors import DeployError
 from deploy.targets import local_container
 from tests import projects
@@ -278,7 +278,7 @@ def test_disk_that_is_full(
         text = "mkdir /var/lib/docker/overlay2/abc: no space left on device"
         raise docker.errors.APIError("500 Server Error", explanation=text)
 
-    pipeline.build(project, spec(project).flow)
+    images.build(project, spec(project).flow)
     monkeypatch.setattr(ContainerCollection, "create", full)
     message = refusal(project)
     assert message.startswith(

@@ -13,7 +13,7 @@ from functools import cache
 import pytest
 import requests
 
-from deploy import config, locks, pipeline
+from deploy import config, images, locks
 from tests.integration import footprint, local_project
 from tests.integration.conftest import Start, built
 from tests.integration.running import Running
@@ -176,7 +176,7 @@ def test_a_model_that_is_too_slow_is_504(
     locks.lock(config.load_flow(project, "hello"))
     local_project.write(project, "answer.py", SLOW)
     flow = config.load_flow(project, "hello")
-    running = start(pipeline.build(project, flow), ENDPOINT=model.endpoint, KEY=KEY)
+    running = start(images.build(project, flow), ENDPOINT=model.endpoint, KEY=KEY)
     assert running.post({"question": "why?"}).status_code == 200
     model.latency = 5
     check(running.post({"question": "why?"}), 504, "ModelTimeout")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from deploy import config, pipeline
+from deploy import config, images
 from deploy.model import Image
 from tests import projects
 from tests.integration.conftest import ROOT, Start, built
@@ -59,7 +59,7 @@ def _built(root: Path, name: str) -> Image:
     files["flows/hello/deploy.yaml"] = projects.DEPLOY.replace("answer", "joined")
     files["flows/hello/answer.py"] = None
     project = projects.make(root, files)
-    return pipeline.build(project, config.load_flow(project, "hello"))
+    return images.build(project, config.load_flow(project, "hello"))
 
 
 def told(running: Running, body: Any, **headers: str) -> tuple[int, Any]:

@@ -1,0 +1,104 @@
+"""Which image: found in the registry, named by a file, or built and published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import docker
+
+from deploy import artifact, base, config, console, engine, image, publishing, remote, targets
+from deploy.config import Project
+from deploy.documents import show
+from deploy.errors import DeployError
+from deploy.model import Flow, Image, Spec
+
+
+def build(project: Project, flow: Flow, address: str | None = None) -> Image:
+    """Build the flow's image on the engine at `address`, or find it built there."""
+    with console.about(flow.name):
+        # The cheap checks come first: what is wrong shows in a second, not after the downloads.
+        image.check(flow, project.root)
+        return image.build(engine.connect(address), flow, project.root)
+
+
+def publish(project: Project, spec: Spec) -> Image:
+    """Return the flow's image as the environment's registry has it.
+
+    Where its content is there, nothing is built and nothing pushed, and no engine is asked if the
+    base is pinned.
+    """
+    flow, root = spec.flow, project.root
+    with console.about(flow.name):
+        image.check(flow, root)
+        where = remote.of(flow.name, spec.place, spec.environment)
+        client, tag = _content(flow, root)
+        found = where.find(flow, tag) if tag else None
+        if found is None:
+            client = client or engine.connect()
+            built = image.build(client, flow, root)
+            found = where.find(flow, built.tag) if built.tag != tag else None
+        if found is None:
+            secrets = config.secret_values(project, flow)
+            found = publishing.publish(client, where, flow, built, secrets, root)
+        else:
+            console.note("push", f"unchanged: {found.reference}")
+            publishing.complete(client, where, flow, found, root)
+        publishing.record(root, flow, found)
+        return found
+
+
+def to_plan(project: Project, spec: Spec, handed: Path | None) -> Image:
+    """Return the image that deploying would take: of the registry, or else built."""
+    if handed:
+        return _of_file(project, spec, handed)
+    if spec.place.registry:
+        with console.about(spec.flow.name):
+            image.check(spec.flow, project.root)
+            where = remote.of(spec.flow.name, spec.place, spec.environment)
+            _, tag = _content(spec.flow, project.root)
+            found = where.find(spec.flow, tag) if tag else None
+            if found:
+                return found
+    return build(project, spec.flow, targets.get(spec.target).engine(spec))
+
+
+def to_deploy(project: Project, spec: Spec, handed: Path | None) -> Image:
+    if handed:
+        return _of_file(project, spec, handed)
+    if spec.place.registry:
+        return publish(project, spec)
+    return build(project, spec.flow, targets.get(spec.target).engine(spec))
+
+
+def _of_file(project: Project, spec: Spec, handed: Path) -> Image:
+    """Return the image that the file names, as the environment's registry has it."""
+    flow = spec.flow
+    with console.about(flow.name):
+        named = handed_over(project, flow, handed)
+        where = remote.of(flow.name, spec.place, spec.environment)
+        found = where.find(flow, named.digest)
+        if found is None:
+            what = f"{where.name}@{named.digest} is not there"
+            hint = f"`inv promote --from ‹environment› --to {spec.environment} --flow {flow.name}`"
+            raise DeployError(where.registry.where, what, hint)
+        if (found.tag, found.platform) != (named.tag, named.platform):
+            what = f"the image is {found.tag} for {found.platform}, which the file does not say"
+            raise DeployError(show(handed), what, artifact.AGAIN)
+        return found
+
+
+def handed_over(project: Project, flow: Flow, handed: Path) -> artifact.Artifact:
+    return artifact.read(handed, flow.name, image.commit(project.root))
+
+
+def _content(flow: Flow, root: Path) -> tuple[docker.DockerClient | None, str]:
+    """Return the flow's content tag, empty where the base is not known yet.
+
+    With an engine's client only where it had to be asked.
+    """
+    pinned = base.pinned(flow.image, root)
+    if pinned:
+        return None, image.inputs(flow, pinned, root).tag
+    client = engine.connect()
+    found = base.find(client, flow.image, root)
+    return client, image.inputs(flow, found, root).tag if found else ""
