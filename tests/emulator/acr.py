@@ -1,0 +1,150 @@
+"""Azure Container Registry: a real registry behind a front that speaks TLS and Entra.
+
+Recorded (tests of the Azure SDKs): paths instead of addresses in Location; the challenge of a 401.
+Documented: Microsoft Learn, "Manage OCI artifacts and supply chain artifacts with ORAS" (referrers).
+Assumed: a body is read to its end before the next request, as openresty does, even if it is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.emulator import proxy
+from tests.emulator.acr_tokens import ACCESS_SECONDS, ISSUER, UNAUTHORIZED, Tokens
+from tests.emulator.certificates import Authority
+from tests.emulator.exchange import Exchange
+from tests.emulator.identities import Directory
+from tests.emulator.referrers import INDEX, Referrers
+from tests.emulator.registry import Registry
+from tests.emulator.server import Server
+
+MANIFEST = re.compile(r"/v2/(?P<name>.+)/manifests/(?P<reference>[^/]+)")
+REFERRERS = re.compile(r"/v2/(?P<name>.+)/referrers/(?P<digest>sha256:[0-9a-f]{64})")
+UPLOAD = "/blobs/uploads/"
+DOWNLOAD = "/blobs/sha256:"
+
+
+class Acr:
+    """One registry.
+
+    `server` is its front: its record, its faults, its address. Without `referrers_api` it answers as
+    registries do that know nothing of subjects.
+    """
+
+    def __init__(self, name: str, authority: Authority, directory: Directory, folder: Path) -> None:
+        self.name = name
+        self.referrers_api = True
+        self.referrers = Referrers()
+        self.server = Server(authority, self._serve)
+        login = self.server.name
+        self.tokens = Tokens(name, login, authority.signing_key(ISSUER), directory)
+        token = {
+            "realm": f"{self.server.url}/oauth2/token",
+            "service": login,
+            "issuer": ISSUER,
+            "rootcertbundle": str(authority.bundle),
+        }
+        self.registry = Registry(folder, token, relative=True)
+
+    @property
+    def login_server(self) -> str:
+        """What stands before a repository in an image's name."""
+        return self.server.name
+
+    @property
+    def uploaded(self) -> int:
+        """Bytes of layers and configurations that were sent to it."""
+        return sum(seen.received for seen in self.server.requests("PUT|PATCH|POST", UPLOAD))
+
+    @property
+    def downloaded(self) -> int:
+        """Bytes of layers and configurations that were fetched from it."""
+        return sum(seen.sent for seen in self.server.requests("GET", DOWNLOAD))
+
+    def start(self) -> None:
+        """Start the registry, then its front."""
+        self.registry.start()
+        self.server.start()
+
+    def stop(self) -> None:
+        """Stop both."""
+        self.server.stop()
+        self.registry.stop()
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Be gone inside of the block: connections are refused."""
+        with self.server.down():
+            yield
+
+    def expire_tokens(self) -> None:
+        """Refuse every access token that was issued so far."""
+        self.tokens.expire()
+
+    def reset(self) -> None:
+        """Behave well from now on, and forget what was seen. What is stored stays."""
+        self.referrers_api = True
+        self.tokens.lifetime = ACCESS_SECONDS
+        self.server.reset()
+
+    def _serve(self, exchange: Exchange) -> None:
+        if exchange.path.startswith("/oauth2/"):
+            if not self.tokens.serve(exchange):
+                self._unknown(exchange)
+        elif exchange.path == "/v2" or exchange.path.startswith("/v2/"):
+            self._registry(exchange)
+        else:
+            self._unknown(exchange)
+
+    def _unknown(self, exchange: Exchange) -> None:
+        self.server.unexpected.append(f"registry {self.name}: {exchange.method} {exchange.target}")
+        exchange.answer(404, b"404 page not found")
+
+    def _registry(self, exchange: Exchange) -> None:
+        token = exchange.bearer()
+        access = self.tokens.access(token) if token else None
+        manifest = MANIFEST.fullmatch(exchange.path)
+        referrers = REFERRERS.fullmatch(exchange.path)
+        if token and access is None:
+            # As good as none. The registry refuses before it reads, so that it needs no body.
+            anonymous = frozenset({"authorization"})
+            proxy.relay(exchange, proxy.ask(self.registry, exchange, b"", anonymous))
+        elif referrers and exchange.method == "GET" and self.referrers_api:
+            self._referrers(exchange, access or {}, referrers["name"], referrers["digest"])
+        elif manifest and exchange.method == "PUT":
+            self._put_manifest(exchange, manifest["name"])
+        else:
+            response = proxy.ask(self.registry, exchange)
+            if manifest and exchange.method == "DELETE" and response.status == 202:
+                self.referrers.forget(manifest["name"], manifest["reference"])
+            proxy.relay(exchange, response)
+
+    def _put_manifest(self, exchange: Exchange, name: str) -> None:
+        content = exchange.content()
+        response = proxy.ask(self.registry, exchange, content)
+        extra = []
+        if response.status == 201 and self.referrers_api:
+            subject = self.referrers.note(name, content, exchange.headers["Content-Type"])
+            if subject:
+                extra.append(("OCI-Subject", subject))
+        proxy.relay(exchange, response, extra)
+
+    def _referrers(
+        self, exchange: Exchange, access: dict[str, set[str]], name: str, digest: str
+    ) -> None:
+        if "pull" not in access.get(name, set()):
+            challenge = (
+                f'Bearer realm="{self.server.url}/oauth2/token",service="{self.server.name}",'
+                f'scope="repository:{name}:pull"'
+            )
+            detail = [{"Type": "repository", "Name": name, "Action": "pull"}]
+            errors = [{"code": "UNAUTHORIZED", "message": UNAUTHORIZED, "detail": detail}]
+            exchange.answer(401, {"errors": errors}, [("WWW-Authenticate", challenge)])
+            return
+        kind = exchange.query.get("artifactType", [None])[0]
+        headers = [("OCI-Filters-Applied", "artifactType")] if kind else []
+        index = self.referrers.index(name, digest, kind)
+        exchange.answer(200, index, headers, INDEX)

@@ -1,0 +1,140 @@
+"""An Azure on this machine, for tests: Entra, Resource Manager, and registries with real content.
+
+Every server listens on a free port of 127.0.0.1. Nothing of it is known to what is tested: that gets
+environment variables, as CI would set them, and a cloud of its own in environments.yaml.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.emulator.acr import Acr
+from tests.emulator.acr_tokens import AUDIENCE as REGISTRY_AUDIENCE
+from tests.emulator.arm import ResourceManager
+from tests.emulator.certificates import Authority
+from tests.emulator.entra import Entra
+from tests.emulator.identities import Directory, Identity
+from tests.emulator.registry import Registry
+from tests.emulator.server import HOST, Server
+
+# What would lead a process past us, or to somebody else's identity.
+FOREIGN_VARIABLES = (
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLIENT_CERTIFICATE_PATH",
+    "AZURE_USERNAME",
+    "AZURE_TOKEN_CREDENTIALS",
+    "IDENTITY_ENDPOINT",
+    "IDENTITY_HEADER",
+    "MSI_ENDPOINT",
+)
+# Of a job's token in CI; long enough for a session of tests.
+FEDERATED_SECONDS = 6 * 3600
+# Seconds between two looks at a long operation.
+POLLING = 0.05
+
+
+class Azure:
+    """The whole. Use it as a context manager; `reset` between tests."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.authority = Authority(folder)
+        # Nobody trusts this one.
+        self.stranger = Authority(folder, "Somebody Else")
+        self.directory = Directory(self.authority)
+        self.entra = Entra(self.authority, self.directory)
+        self.arm = ResourceManager(self.authority, self.directory)
+        self.entra.audiences = {REGISTRY_AUDIENCE, *self.arm.audiences}
+        self.registries: dict[str, Acr] = {}
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Azure:
+        with contextlib.ExitStack() as stack:
+            for server in (self.entra.server, self.arm.server):
+                server.start()
+                stack.callback(server.stop)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def registry(self, name: str) -> Acr:
+        """Return the registry `name`, started where it is new."""
+        if name not in self.registries:
+            acr = Acr(name, self.authority, self.directory, self._folder / name)
+            self._stack.callback(acr.stop)
+            acr.start()
+            self.arm.add(acr)
+            self.registries[name] = acr
+        return self.registries[name]
+
+    def identity(self, name: str, **roles: list[str]) -> Identity:
+        """Return a new identity; `roles` are the names of its roles, by registry."""
+        made = self.directory.add(name)
+        for registry, names in roles.items():
+            made.give(registry, *names)
+        return made
+
+    def environment(self, identity: Identity) -> dict[str, str]:
+        """Return the variables with which a process is `identity`, as the log-in of CI sets them.
+
+        A process must not have the `FOREIGN_VARIABLES`.
+        """
+        token = self._folder / f"{identity.client_id}.jwt"
+        token.write_text(self.directory.federated_token(identity, FEDERATED_SECONDS), "utf-8")
+        return {
+            "AZURE_CLIENT_ID": identity.client_id,
+            "AZURE_TENANT_ID": self.directory.tenant,
+            "AZURE_FEDERATED_TOKEN_FILE": str(token),
+            "AZURE_AUTHORITY_HOST": self.entra.server.url,
+            "REQUESTS_CA_BUNDLE": str(self.authority.bundle),
+            "NO_PROXY": f"{HOST},localhost",
+            "no_proxy": f"{HOST},localhost",
+        }
+
+    @property
+    def cloud(self) -> dict[str, Any]:
+        """The mapping `cloud:` of environments.yaml."""
+        return {
+            "resource_manager": self.arm.server.url,
+            "authority": self.entra.server.url,
+            "registry_suffix": ".azurecr.test",
+            "polling": POLLING,
+        }
+
+    def place(self, acr: Acr, folder: str = "") -> dict[str, Any]:
+        """Return what environments.yaml says of an environment that publishes to `acr`."""
+        return {
+            "registry": f"{acr.login_server}/{folder}".rstrip("/"),
+            "registry_login": "azure",
+            "subscription": self.arm.subscription,
+            "cloud": self.cloud,
+        }
+
+    def reset(self) -> None:
+        """Behave well from now on; forget identities, and what was seen. What is stored stays."""
+        self.directory.clear()
+        self.entra.reset()
+        self.arm.reset()
+        for acr in self.registries.values():
+            acr.reset()
+
+    def problems(self) -> list[str]:
+        """Return what no client should have asked, and where the emulator itself failed."""
+        return [text for server in self._servers() for text in server.unexpected + server.failures]
+
+    def _servers(self) -> list[Server]:
+        fronts = [acr.server for acr in self.registries.values()]
+        return [self.entra.server, self.arm.server, *fronts]
+
+
+@contextlib.contextmanager
+def plain_registry(folder: Path) -> Iterator[Registry]:
+    """Run a registry without TLS, log-in and referrers API inside of the block."""
+    with Registry(folder) as registry:
+        yield registry

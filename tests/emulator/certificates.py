@@ -1,0 +1,165 @@
+"""Certificates and signed tokens for tests: an authority that nobody else knows, and its keys."""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import ipaddress
+import ssl
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import jwt
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPublicKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+HOSTS = ("localhost", "127.0.0.1", "::1")
+DAY = datetime.timedelta(days=1)
+
+
+class Authority:
+    """A certificate authority, and the file with which a client trusts it.
+
+    `bundle` is for REQUESTS_CA_BUNDLE, and for a registry's `rootcertbundle`.
+    """
+
+    def __init__(self, folder: Path, name: str = "Emulated Azure") -> None:
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        usage = _usage(certificates=True)
+        self._certificate = (
+            self._builder(name, self._key.public_key())
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(usage, critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        self.bundle = folder / f"{_file_name(name)}.pem"
+        self.bundle.write_bytes(self._certificate.public_bytes(Encoding.PEM))
+
+    def server(self) -> ssl.SSLContext:
+        """Return a context with a new certificate for this machine's own addresses."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        names: list[x509.GeneralName] = []
+        for host in HOSTS:
+            try:
+                names.append(x509.IPAddress(ipaddress.ip_address(host)))
+            except ValueError:
+                names.append(x509.DNSName(host))
+        certificate = (
+            self._builder("localhost", key.public_key())
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(_usage(), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        # The context reads files only.
+        pem = self._folder / f"{uuid.uuid4().hex}.pem"
+        pem.write_bytes(
+            certificate.public_bytes(Encoding.PEM)
+            + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        )
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(pem)
+        pem.unlink()
+        return context
+
+    def signing_key(self, issuer: str) -> SigningKey:
+        """Return a key that signs tokens as `issuer`, with a certificate of this authority."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        certificate = (
+            self._builder(issuer[:64], key.public_key())
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        return SigningKey(issuer, key, certificate.public_bytes(Encoding.DER))
+
+    def _builder(
+        self, name: str, public: CertificateIssuerPublicKeyTypes
+    ) -> x509.CertificateBuilder:
+        now = datetime.datetime.now(datetime.timezone.utc)
+        # Python 3.13 and Go verify strictly, which needs both key identifiers.
+        return (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(self._name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - DAY)
+            .not_valid_after(now + 30 * DAY)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
+        )
+
+
+class SigningKey:
+    """A key that signs tokens (RS256) as one issuer, and tells its own from others."""
+
+    def __init__(self, issuer: str, key: rsa.RSAPrivateKey, certificate: bytes) -> None:
+        self.issuer = issuer
+        self._key = key
+        self._chain = [base64.b64encode(certificate).decode()]
+
+    def sign(self, claims: dict[str, Any], lifetime: float) -> str:
+        """Return a token of `claims`, good from now on for `lifetime` seconds.
+
+        Times, issuer and id are added; a claim that is given wins. The header carries the
+        certificate (x5c), by which a registry trusts it.
+        """
+        now = int(time.time())
+        about = {
+            "iss": self.issuer,
+            "iat": now,
+            "nbf": now,
+            "exp": int(time.time() + lifetime),
+            "jti": str(uuid.uuid4()),
+        }
+        return jwt.encode({**about, **claims}, self._key, "RS256", headers={"x5c": self._chain})
+
+    def read(self, token: str, audience: str) -> dict[str, Any]:
+        """Return the claims of a token that this key signed for `audience`, and that still holds.
+
+        Raises `jwt.InvalidTokenError`.
+        """
+        return jwt.decode(
+            token,
+            self._key.public_key(),
+            algorithms=["RS256"],
+            audience=audience,
+            issuer=self.issuer,
+            options={"require": ["exp", "iat", "aud", "iss"]},
+        )
+
+
+def _usage(certificates: bool = False) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=certificates,
+        crl_sign=certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _file_name(name: str) -> str:
+    return name.lower().replace(" ", "-")

@@ -1,0 +1,83 @@
+"""Hands requests on to a registry and answers back, as streams in both directions."""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Iterable
+
+from tests.emulator.exchange import CHUNK, Exchange, Headers
+from tests.emulator.registry import Registry
+from tests.emulator.server import HOST
+
+# They are about one connection, not about what is sent (RFC 9110, 7.6.1).
+HOP_BY_HOP = {
+    "connection",
+    "expect",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+}
+TIMEOUT = 120
+
+
+def ask(
+    registry: Registry,
+    exchange: Exchange,
+    content: bytes | None = None,
+    without: frozenset[str] = frozenset(),
+) -> http.client.HTTPResponse:
+    """Send the request on, its body as it comes, and return the answer with its body unread.
+
+    `content` takes the place of the request's own body; the headers `without` (in lower case) are
+    left out.
+    """
+    # One connection a request: a kept one may have been closed by the other side in the meantime.
+    connection = http.client.HTTPConnection(HOST, registry.port, timeout=TIMEOUT)
+    chunked = content is None and exchange.is_chunked
+    dropped = HOP_BY_HOP | without | ({"content-length"} if content is not None else set())
+    try:
+        connection.putrequest(
+            exchange.method, exchange.target, skip_host=True, skip_accept_encoding=True
+        )
+        for name, value in exchange.headers.items():
+            if name.lower() not in dropped:
+                connection.putheader(name, value)
+        if content is not None:
+            connection.putheader("Content-Length", str(len(content)))
+        if chunked:
+            connection.putheader("Transfer-Encoding", "chunked")
+        connection.putheader("X-Forwarded-Proto", "https")
+        connection.putheader("Connection", "close")
+        connection.endheaders()
+        _send(connection, exchange.body() if content is None else [content], chunked)
+        return connection.getresponse()
+    except BaseException:
+        connection.close()
+        raise
+
+
+def relay(exchange: Exchange, response: http.client.HTTPResponse, extra: Headers = ()) -> None:
+    """Answer with what the registry answered, and the headers `extra`."""
+    with response:
+        headers = [(k, v) for k, v in response.getheaders() if k.lower() not in HOP_BY_HOP]
+        exchange.begin(response.status, [*headers, *extra])
+        while piece := response.read1(CHUNK):
+            exchange.write(piece)
+        exchange.end()
+
+
+def _send(connection: http.client.HTTPConnection, body: Iterable[bytes], chunked: bool) -> None:
+    for piece in body:
+        if not piece:
+            continue
+        try:
+            connection.send(b"%x\r\n%b\r\n" % (len(piece), piece) if chunked else piece)
+        except OSError:
+            # It has answered before it has read all, and there is an answer to read.
+            return
+    if chunked:
+        connection.send(b"0\r\n\r\n")
