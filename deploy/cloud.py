@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 # Of the registries of all clouds (azure-containerregistry, "Authenticate the client").
 REGISTRY_AUDIENCE = "https://containerregistry.azure.net"
+
+# How a credential of azure-identity says that it was not set up, and so did not fail.
+ABSENT = re.compile(r"unavailable|not found|not be found|not installed|to be installed")
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,16 @@ def token(cloud: Cloud, scope: str) -> str:
     try:
         return credential(cloud).get_token(scope).token
     except AzureError as error:
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-        what = f"no Azure log-in works: {lines[0] if lines else type(error).__name__}"
+        what = f"no Azure log-in works: {_reason(str(error))}"
         hint = "`az login`; in CI let the workflow log in with workload identity federation"
         raise DeployError("Azure", what, hint) from None
+
+
+def _reason(text: str) -> str:
+    """Return which log-in was set up and failed, and why, from the list of all that were tried."""
+    tried = re.findall(r"^\s*(\w+Credential): (.*)$", text, re.MULTILINE)
+    for name, why in tried:
+        if "AADSTS" in why or not ABSENT.search(why):
+            # Entra's numbers for support follow, which differ each time.
+            return f"{name}: {why.partition(' Trace ID:')[0]}"
+    return "nobody is logged in" if tried else " ".join(text.split())[:300]

@@ -69,12 +69,9 @@ class AzureLogin:
 
     def refused(self, server: str, repository: str, push: bool) -> DeployError:
         role = "AcrPush" if push else "AcrPull"
-        name = server.partition(".")[0]
         doing = "push to" if push else "pull from"
         what = f"{self._who} may not {doing} {repository}: the role {role} is missing"
-        hint = (
-            f"have {role} assigned to it on the registry {name}; a new role takes minutes to work"
-        )
+        hint = f"have {role} assigned to it on this registry; a new role takes minutes to work"
         return DeployError(f"registry {server}", what, hint)
 
     def _exchange(self) -> str:

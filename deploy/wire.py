@@ -56,6 +56,9 @@ def send(
     try:
         response = http.request(method, url, timeout=TIMEOUT, **arguments)
     except requests.exceptions.SSLError as error:
+        if "EOF occurred in violation of protocol" in str(error):
+            # A connection that was cut, as it looks from inside of TLS.
+            raise Transient(where, "the connection broke") from None
         if "CERTIFICATE_VERIFY_FAILED" not in str(error):
             raise DeployError(where, f"{NO_TLS} as expected ({_cause(error)})") from None
         hint = "if its authority is your company's, let REQUESTS_CA_BUNDLE name the file with it"

@@ -149,12 +149,14 @@ class Exchange:
 
     def _receive(self) -> Iterator[bytes]:
         for piece in self._chunks() if self.is_chunked else self._exactly(self.length):
-            self._seen.received += len(piece)
             cut = self._cut_received
-            if cut is not None and self._seen.received >= cut:
+            if cut is not None and self._seen.received + len(piece) > cut:
                 # What came before the cut has arrived, as it would on a real wire.
-                yield piece[: len(piece) - (self._seen.received - cut)]
+                head = piece[: cut - self._seen.received]
+                self._seen.received += len(head)
+                yield head
                 self.reset()
+            self._seen.received += len(piece)
             yield piece
 
     def _write(self, piece: bytes) -> None:

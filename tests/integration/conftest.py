@@ -22,6 +22,15 @@ from deploy.errors import DeployError
 from deploy.model import Flow, Image
 from tests import model_server, projects
 from tests.integration import local_project, pf_server
+from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtures here)
+    acr,
+    azure,
+    azure_servers,
+    log_in,
+    plain_registry,
+    production_acr,
+    registry_program,
+)
 from tests.integration.running import Running
 from tests.model_server import ModelServer
 

@@ -1,0 +1,80 @@
+"""Fixtures of an emulated Azure: its servers once a session, its faults and identities for one test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from deploy import cloud
+from tests.emulator import azure as emulator
+from tests.emulator.acr import Acr
+from tests.emulator.azure import Azure
+from tests.emulator.identities import Identity
+from tests.emulator.registry import Registry
+from tests.emulator.tools import MissingError, docker_registry
+
+LogIn = Callable[[Identity], None]
+
+
+@pytest.fixture(scope="session")
+def registry_program() -> None:
+    """The program that every registry of the tests is."""
+    try:
+        docker_registry()
+    except MissingError as error:
+        pytest.exit(f"the integration tests need a registry: {error}", returncode=1)
+
+
+@pytest.fixture(scope="session")
+def azure_servers(
+    registry_program: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Azure]:
+    with Azure(tmp_path_factory.mktemp("azure")) as servers:
+        yield servers
+
+
+@pytest.fixture
+def azure(azure_servers: Azure) -> Iterator[Azure]:
+    """Azure without identities and faults. A request that it does not know fails the test."""
+    azure_servers.reset()
+    yield azure_servers
+    problems = azure_servers.problems()
+    azure_servers.reset()
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture
+def acr(azure: Azure) -> Acr:
+    """A registry of Azure; what earlier tests stored is still there."""
+    return azure.registry("crflows")
+
+
+@pytest.fixture
+def production_acr(azure: Azure) -> Acr:
+    """Another one, to promote to."""
+    return azure.registry("crproduction")
+
+
+@pytest.fixture(scope="session")
+def plain_registry(
+    registry_program: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Registry]:
+    """A registry without TLS, log-in and referrers API."""
+    with emulator.plain_registry(tmp_path_factory.mktemp("registry")) as registry:
+        yield registry
+
+
+@pytest.fixture
+def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
+    """Be an identity from now on, in this process and those that it starts."""
+
+    def become(identity: Identity) -> None:
+        for name in emulator.FOREIGN_VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in azure.environment(identity).items():
+            monkeypatch.setenv(name, value)
+        # It remembers who was logged in, which in a process of its own does not change.
+        cloud.credential.cache_clear()
+
+    return become

@@ -1,0 +1,66 @@
+"""Small content for registries: blobs, manifests, and what refers to them."""
+
+from __future__ import annotations
+
+import io
+import os
+
+from deploy import cloud, oci
+from deploy.cloud import Cloud
+from deploy.login import AzureLogin
+from deploy.oci import Manifest, Registry
+from deploy.schema import CloudModel
+from tests.emulator.acr import Acr
+from tests.emulator.azure import Azure
+
+ARTIFACT = "application/vnd.example.sbom"
+CONFIG = b"{}"
+
+
+def where(azure: Azure) -> Cloud:
+    """Return the emulated cloud as the product knows it."""
+    return cloud.chosen(CloudModel(**azure.cloud))
+
+
+def client(azure: Azure, acr: Acr) -> Registry:
+    """Return the product's client of `acr`, as whoever is logged in."""
+    return Registry(acr.login_server, AzureLogin(acr.login_server, where(azure)))
+
+
+def push_blob(registry: Registry, repository: str, content: bytes) -> str:
+    """Store a blob; return its digest."""
+    digest = oci.digest_of(content)
+    registry.upload(repository, digest, io.BytesIO(content), len(content), lambda _: None)
+    return digest
+
+
+def pull_blob(registry: Registry, repository: str, digest: str) -> bytes:
+    """Return a blob by way of a file, as layers are fetched."""
+    target = io.BytesIO()
+    registry.download(repository, digest, target, lambda _: None)
+    return target.getvalue()
+
+
+def push_image(
+    registry: Registry, repository: str, tag: str = "", subject: Manifest | None = None
+) -> tuple[Manifest, bool]:
+    """Store a manifest with a layer of its own under `tag`, or its digest.
+
+    Return it, and whether the registry took note of its subject.
+    """
+    layer = os.urandom(1000)
+    about = [("application/vnd.oci.image.config.v1+json", CONFIG), ("application/x", layer)]
+    parts = [
+        {"mediaType": kind, "digest": push_blob(registry, repository, part), "size": len(part)}
+        for kind, part in about
+    ]
+    data = {
+        "schemaVersion": 2,
+        "mediaType": oci.MANIFEST,
+        "config": parts[0],
+        "layers": parts[1:],
+    }
+    if subject:
+        data |= {"artifactType": ARTIFACT, "subject": subject.descriptor}
+    manifest = oci.document(data)
+    return manifest, registry.put_manifest(repository, tag or manifest.digest, manifest)
