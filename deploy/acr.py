@@ -42,7 +42,7 @@ def imported(
         origin, _ = _find(source, places[0])
         destination, client = _find(target, places[1])
         if not origin or not destination:
-            console.note("promote", "the registries are not in these subscriptions: copying by hand")
+            console.note("promote", "the subscriptions lack one of the registries: copying by hand")
             return False
         _import(client, source, target, wanted, tag, origin, destination)
     except HttpResponseError as error:
@@ -64,12 +64,13 @@ def _find(
     from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
     where = cloud.chosen(place.cloud)
+    settings: dict[str, Any] = {"polling_interval": where.polling} if where.polling else {}
     client = ContainerRegistryManagementClient(
         cloud.credential(where),
         str(place.subscription),
         base_url=where.resource_manager,
         credential_scopes=[where.scope],
-        **({"polling_interval": where.polling} if where.polling else {}),
+        **settings,
     )
     for found in client.registries.list():
         if found.login_server == remote.registry.server:

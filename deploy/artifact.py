@@ -57,9 +57,7 @@ class Artifact:
 def write(root: Path, flow: str, image: Image, commit: str) -> Path:
     """Write the file for `image`, and return its path. Raises `OSError`."""
     digest = image.digest or ""
-    made = Artifact(
-        flow, image.repository, digest, image.tag, commit, image.platform, image.base
-    )
+    made = Artifact(flow, image.repository, digest, image.tag, commit, image.platform, image.base)
     path = root / FOLDER / f"{flow}.json"
     path.parent.mkdir(exist_ok=True)
     text = json.dumps({"version": 1, **asdict(made)}, indent=2) + "\n"

@@ -146,6 +146,10 @@ def load_spec(project: Project, name: str, environment: str) -> Spec:
     )
 
 
+def secret_values(project: Project, flow: Flow) -> dict[str, str]:
+    return {}
+
+
 def _is_flow(folder: Path) -> bool:
     return any(kind.entries(folder) for kind in kinds.KINDS)
 

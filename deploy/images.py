@@ -31,18 +31,17 @@ def publish(project: Project, spec: Spec) -> Image:
     with console.about(flow.name):
         image.check(flow, root)
         where = remote.of(flow.name, spec.place, spec.environment)
-        client, tag = _content(flow, root)
+        client, tag = content(flow, root)
         found = where.find(flow, tag) if tag else None
-        if found is None:
+        if found:
+            console.note("push", f"unchanged: {found.reference}")
+            publishing.complete(client, where, flow, found, root)
+        else:
             client = client or engine.connect()
             built = image.build(client, flow, root)
             found = where.find(flow, built.tag) if built.tag != tag else None
-        if found is None:
             secrets = config.secret_values(project, flow)
-            found = publishing.publish(client, where, flow, built, secrets, root)
-        else:
-            console.note("push", f"unchanged: {found.reference}")
-            publishing.complete(client, where, flow, found, root)
+            found = found or publishing.publish(client, where, flow, built, secrets, root)
         publishing.record(root, flow, found)
         return found
 
@@ -55,7 +54,7 @@ def to_plan(project: Project, spec: Spec, handed: Path | None) -> Image:
         with console.about(spec.flow.name):
             image.check(spec.flow, project.root)
             where = remote.of(spec.flow.name, spec.place, spec.environment)
-            _, tag = _content(spec.flow, project.root)
+            _, tag = content(spec.flow, project.root)
             found = where.find(spec.flow, tag) if tag else None
             if found:
                 return found
@@ -63,6 +62,7 @@ def to_plan(project: Project, spec: Spec, handed: Path | None) -> Image:
 
 
 def to_deploy(project: Project, spec: Spec, handed: Path | None) -> Image:
+    """Return the image to deploy: the file's, or published, or where there is no registry built."""
     if handed:
         return _of_file(project, spec, handed)
     if spec.place.registry:
@@ -88,10 +88,11 @@ def _of_file(project: Project, spec: Spec, handed: Path) -> Image:
 
 
 def handed_over(project: Project, flow: Flow, handed: Path) -> artifact.Artifact:
+    """Return what the file says. Raises `DeployError` unless it is of this flow and commit."""
     return artifact.read(handed, flow.name, image.commit(project.root))
 
 
-def _content(flow: Flow, root: Path) -> tuple[docker.DockerClient | None, str]:
+def content(flow: Flow, root: Path) -> tuple[docker.DockerClient | None, str]:
     """Return the flow's content tag, empty where the base is not known yet.
 
     With an engine's client only where it had to be asked.

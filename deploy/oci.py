@@ -24,6 +24,7 @@ INDEXES = (INDEX, DOCKER_LIST)
 ACCEPT = ", ".join([MANIFEST, DOCKER_MANIFEST, *INDEXES])
 CHUNK = 1024 * 1024
 
+
 @dataclass(frozen=True)
 class Manifest:
     """A manifest or an index, as the registry has it, byte for byte."""

@@ -29,7 +29,10 @@ from deploy.model import Deployment, Flow, Image, Plan, Spec, Step
 
 
 def promote(source: Spec, target: Spec, project: Project, handed: Path | None = None) -> Image:
-    """Carry the digest that runs in one environment, or that `handed` names, to another's registry."""
+    """Carry the digest that runs in one environment to the registry of another.
+
+    With `handed`, a file of `images.publish`, that one.
+    """
     flow = source.flow
     with console.about(flow.name):
         origin = remote.of(flow.name, source.place, source.environment)

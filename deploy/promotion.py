@@ -58,9 +58,7 @@ def _copy(source: Remote, target: Remote, digest: str, tag: str) -> None:
         phase.result = f"{count / 1e6:.1f} MB"
 
 
-def _copy_manifest(
-    source: Remote, target: Remote, digest: str, reference: str, say: Say
-) -> int:
+def _copy_manifest(source: Remote, target: Remote, digest: str, reference: str, say: Say) -> int:
     """Copy a manifest, and first all that it names. Return how many bytes of blobs went over."""
     manifest = _get(source, digest)
     data = manifest.data
@@ -112,4 +110,3 @@ def _get(remote: Remote, digest: str) -> Manifest:
 
 def _same(one: Registry, other: Registry) -> bool:
     return one.server == other.server
-

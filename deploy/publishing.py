@@ -6,7 +6,19 @@ from pathlib import Path
 
 import docker
 
-from deploy import archive, artifact, bom, console, engine, gate, image, provenance, pull, push, referrers
+from deploy import (
+    archive,
+    artifact,
+    bom,
+    console,
+    engine,
+    gate,
+    image,
+    provenance,
+    pull,
+    push,
+    referrers,
+)
 from deploy.errors import DeployError
 from deploy.model import Attachment, Flow, Image
 from deploy.remote import Remote

@@ -105,7 +105,9 @@ def _failed(registry: Registry, name: str, text: str) -> Exception:
         return registry.login.refused(registry.server, name.partition("/")[2], True)
     if UNTRUSTED.search(text):
         hint = f"let the engine trust it: /etc/docker/certs.d/{registry.server}/ca.crt"
-        return DeployError(registry.where, f"the engine does not trust its certificate: {text}", hint)
+        return DeployError(
+            registry.where, f"the engine does not trust its certificate: {text}", hint
+        )
     return wire.Transient(registry.where, f"the push broke off ({text[:160]})")
 
 

@@ -46,7 +46,7 @@ def attach(
     for document in documents:
         if document.type in present:
             continue
-        manifest = _manifest(subject, document)
+        manifest = manifest_of(subject, document)
         _store(registry, repository, EMPTY)
         _store(registry, repository, document.content)
         put(registry, repository, subject.digest, manifest)
@@ -79,7 +79,8 @@ def _list(registry: Registry, repository: str, subject: str, manifest: Manifest)
     raise DeployError(registry.where, what, "try again")
 
 
-def _manifest(subject: Manifest, document: Attachment) -> Manifest:
+def manifest_of(subject: Manifest, document: Attachment) -> Manifest:
+    """Return the manifest of `document`; the same each time, so it is attached once."""
     empty = {"mediaType": EMPTY_TYPE, "digest": oci.digest_of(EMPTY), "size": len(EMPTY)}
     layer = {
         "mediaType": document.type,

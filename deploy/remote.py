@@ -39,8 +39,8 @@ class Remote:
         by_tag = not reference.startswith("sha256:")
         if given.get(labels.FLOW) != flow.name or (by_tag and tag != reference):
             what = f"{self.name}:{reference} is no image of the flow {flow.name} with this content"
-            hint = "nothing is overwritten: remove that tag if nobody needs it, or choose another folder"
-            raise DeployError(self.registry.where, what, f"{hint} in `registry`")
+            hint = "nothing is overwritten: remove that tag, or add a folder to `registry`"
+            raise DeployError(self.registry.where, what, hint)
         return Image(
             repository=self.name,
             tag=tag,
@@ -66,7 +66,10 @@ class Remote:
 
 
 def of(flow: str, place: PlaceModel, environment: str) -> Remote:
-    """Return where images of `flow` are in `environment`. Raises `DeployError` without a registry."""
+    """Return where images of `flow` are in `environment`.
+
+    Raises `DeployError` where that has no registry.
+    """
     if place.registry is None:
         what = "the environment has no registry"
         hint = "add `registry: ‹name›.azurecr.io` to it in environments.yaml"

@@ -146,8 +146,11 @@ def deploy_schema(settings: dict[str, type[TargetSettings]]) -> dict[str, Any]:
 def environments_schema(places: dict[str, type[PlaceModel]]) -> dict[str, Any]:
     """Return the JSON Schema of environments.yaml: keys that some target knows."""
     properties: dict[str, Any] = {}
+    definitions: dict[str, Any] = {}
     for model in places.values():
-        properties.update(model.model_json_schema()["properties"])
+        schema = model.model_json_schema()
+        properties.update(schema["properties"])
+        definitions.update(schema.get("$defs") or {})
     environment = {
         "type": ["object", "null"],
         "properties": properties,
@@ -158,6 +161,7 @@ def environments_schema(places: dict[str, type[PlaceModel]]) -> dict[str, Any]:
         "title": "environments.yaml",
         "type": "object",
         "additionalProperties": environment,
+        "$defs": definitions,
     }
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import docker
 
-from deploy import base, config, images, locks
+from deploy import base, config, locks
+from deploy.images import build
 from deploy.model import Flow
 from tests.benchmarks import images
 from tests.benchmarks.measure import Built
@@ -49,7 +50,7 @@ class OwnImage:
     def build(self) -> Built:
         """Build the flow as it is now, on the base of the last `clean`."""
         start = time.monotonic()
-        image = images.build(self._project, self._flow)
+        image = build(self._project, self._flow)
         return Built(image.id, time.monotonic() - start)
 
     def environment(self, endpoint: str, key: str) -> dict[str, str]:

@@ -44,6 +44,11 @@ class Referrers:
                 if name == repository:
                     known.pop(digest, None)
 
+    def clear(self) -> None:
+        """Forget all, as if nothing had been attached yet."""
+        with self._lock:
+            self._known.clear()
+
     def index(self, repository: str, subject: str, kind: str | None) -> dict[str, Any]:
         """Return the index of what refers to `subject`; only artifacts of the type `kind`, if given."""
         with self._lock:
