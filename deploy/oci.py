@@ -89,6 +89,14 @@ class Registry:
         self._expect(response, 201, f"writing {repository}:{reference}")
         return "OCI-Subject" in response.headers
 
+    def ask_to_push(self, repository: str) -> None:
+        """Return if who asks may push to `repository`; raise `DeployError` otherwise.
+
+        It begins an upload, which registries forget after a while: to end it needs one more right.
+        """
+        response = self._ask("POST", repository, "blobs/uploads/", push=True)
+        self._expect(response, 202, f"writing to {repository}")
+
     def has_blob(self, repository: str, digest: str) -> bool:
         """Whether the repository has this blob."""
         return self._ask("HEAD", repository, f"blobs/{digest}", push=True).status_code == 200
@@ -156,6 +164,9 @@ class Registry:
             response = wire.send(self._http, method, url, self.where, headers=sent, **arguments)
             if response.status_code != 401:
                 break
+        if "invalid_token" in response.headers.get("WWW-Authenticate", ""):
+            what = "it does not accept the token that it has just issued"
+            raise DeployError(self.where, what, "is the clock of this machine right?")
         if response.status_code in (401, 403):
             raise self.login.refused(self.server, repository, push)
         return response

@@ -102,7 +102,8 @@ def _once(
 def _failed(registry: Registry, name: str, text: str) -> Exception:
     text = " ".join(text.split())
     if REFUSED.search(text):
-        return registry.login.refused(registry.server, name.partition("/")[2], True)
+        # Or has its token run out meanwhile? The engine says the same of both.
+        registry.ask_to_push(name.partition("/")[2])
     if UNTRUSTED.search(text):
         hint = f"let the engine trust it: /etc/docker/certs.d/{registry.server}/ca.crt"
         return DeployError(

@@ -109,7 +109,8 @@ def _wait(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.wait if isinstance(error, Transient) else None
     backed_off = BACK_OFF * 2.0 ** (state.attempt_number - 1)
-    return min(asked if asked is not None else backed_off, LONGEST_WAIT)
+    # A service that asks for no wait at all is given one: five attempts at once help nobody.
+    return min(max(asked or 0.0, backed_off), LONGEST_WAIT)
 
 
 def _never_connected(error: Exception) -> bool:

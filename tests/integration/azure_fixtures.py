@@ -78,3 +78,10 @@ def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
         cloud.credential.cache_clear()
 
     return become
+
+
+@pytest.fixture
+def folder(request: pytest.FixtureRequest) -> str:
+    """A folder in the registries that only this test uses."""
+    name = request.node.name.partition("[")[0].removeprefix("test_")
+    return str(name.replace("_", "-"))[:60].rstrip("-")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from deploy import config, images
+from deploy import config, images, remote
 from deploy.model import Image, Spec
 
 Places = dict[str, dict[str, Any]]
@@ -34,3 +34,8 @@ def change(project: config.Project, line: str) -> None:
     """Add a line to the flow's code."""
     path = project.root / "flows/hello/answer.py"
     path.write_text(path.read_text("utf-8") + line + "\n", encoding="utf-8")
+
+
+def where(project: config.Project, environment: str = "dev") -> remote.Remote:
+    place = spec(project, environment).place
+    return remote.of("hello", place, environment)

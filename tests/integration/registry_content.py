@@ -30,14 +30,14 @@ def client(azure: Azure, acr: Acr) -> Registry:
 def push_blob(registry: Registry, repository: str, content: bytes) -> str:
     """Store a blob; return its digest."""
     digest = oci.digest_of(content)
-    registry.upload(repository, digest, io.BytesIO(content), len(content), lambda _: None)
+    registry.upload(repository, digest, io.BytesIO(content), len(content))
     return digest
 
 
 def pull_blob(registry: Registry, repository: str, digest: str) -> bytes:
     """Return a blob by way of a file, as layers are fetched."""
     target = io.BytesIO()
-    registry.download(repository, digest, target, lambda _: None)
+    registry.download(repository, digest, target)
     return target.getvalue()
 
 

@@ -10,7 +10,7 @@ import docker
 import pytest
 import requests
 
-from deploy import artifact, config, console, image, images, pipeline, publishing, remote, wire
+from deploy import artifact, config, console, image, images, pipeline, publishing, wire
 from deploy.errors import DeployError
 from deploy.model import Image
 from tests.emulator.acr import Acr
@@ -19,15 +19,13 @@ from tests.emulator.identities import Identity
 from tests.emulator.registry import Registry
 from tests.integration import local_project
 from tests.integration.azure_fixtures import LogIn
-from tests.integration.publishing import change, publish, spec, with_places
+from tests.integration.publishing import change, publish, spec, where, with_places
 
 TYPES = {
     "application/vnd.cyclonedx+json",
     "application/spdx+json",
     "application/vnd.in-toto+json",
 }
-# Without renewal: for reading, for the engine, and for writing the documents.
-TOKENS = 4
 
 
 @pytest.fixture
@@ -36,13 +34,6 @@ def pusher(azure: Azure, log_in: LogIn) -> Identity:
     identity = azure.identity("ci", crflows=["AcrPush"], crproduction=["AcrPush"])
     log_in(identity)
     return identity
-
-
-@pytest.fixture
-def folder(request: pytest.FixtureRequest) -> str:
-    """A folder in the registries that only this test uses."""
-    name = request.node.name.partition("[")[0].removeprefix("test_")
-    return str(name.replace("_", "-"))[:60].rstrip("-")
 
 
 @pytest.fixture
@@ -55,13 +46,12 @@ def cloud_project(
 
 
 @pytest.fixture
-def fresh_acr(azure: Azure, project: config.Project, folder: str) -> Acr:
+def fresh_acr(azure: Azure, project: config.Project, folder: str, pusher: Identity) -> Acr:
     """An empty registry, to which every layer must be sent: `dev` of the project."""
     name = f"cr{folder.replace('-', '')}"
     fresh = azure.registry(name)
     with_places(project, {"dev": azure.place(fresh)})
-    for identity in azure.directory.identities:
-        identity.give(name, "AcrPush")
+    pusher.give(name, "AcrPush")
     return fresh
 
 
@@ -69,11 +59,6 @@ def fresh_acr(azure: Azure, project: config.Project, folder: str) -> Acr:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait a tenth of the time before another attempt."""
     monkeypatch.setattr(wire, "BACK_OFF", 0.05)
-
-
-def where(project: config.Project, environment: str = "dev") -> remote.Remote:
-    place = spec(project, environment).place
-    return remote.of("hello", place, environment)
 
 
 def pushes(acr: Acr) -> list[str]:
@@ -159,10 +144,23 @@ def test_a_role_to_read_is_missing(
 def test_tokens_that_run_out_in_the_middle_are_renewed(
     project: config.Project, pusher: Identity, fresh_acr: Acr
 ) -> None:
-    # To send, and for the engine to compress, the layers takes longer.
-    fresh_acr.tokens.lifetime = 1.0
-    published = publish(project)
-    assert len(fresh_acr.server.requests("GET|POST", "/oauth2/token")) > TOKENS
+    done = threading.Event()
+
+    def expire() -> None:
+        while not fresh_acr.server.requests("PATCH", "/blobs/uploads/") and not done.wait(0.01):
+            pass
+        fresh_acr.expire_tokens()
+
+    thread = threading.Thread(target=expire)
+    thread.start()
+    try:
+        published = publish(project)
+    finally:
+        done.set()
+        thread.join()
+    assert [
+        seen for seen in fresh_acr.server.requests("PUT|PATCH|POST", "/v2/") if seen.status == 401
+    ]
     assert attached(project, "dev", published.digest) == TYPES
 
 
