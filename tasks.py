@@ -120,6 +120,22 @@ def build(c: Context, flow: str | None = None, env: str | None = None, json: boo
         console.table([{"image": f"{i['repository']}:{i['tag']}", "id": i["id"]} for i in images])
 
 
+@task(help={"flow": "one flow; without it, every flow", "json": "print JSON"})
+@cli.sentences
+def inspect(c: Context, flow: str | None = None, json: bool = False) -> None:
+    """Show what is inside each flow's image: its layers, the largest packages, what it says."""
+    from deploy import config, console, inspection, pipeline
+
+    project = _project()
+    chosen = config.load_flows(project, flow)
+    done = cli.each(chosen, lambda one: pipeline.inspect(project, one))
+    if json:
+        console.as_json([pipeline.as_data(found) for found in done.results])
+    else:
+        inspection.show(done.results)
+    done.finish()
+
+
 @task(
     help={
         "flow": FLOW,

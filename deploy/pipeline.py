@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy import base, config, console, engine, image, locks, targets, verify
+from deploy import base, config, console, engine, image, inspection, locks, targets, verify
 from deploy.config import Project
 from deploy.errors import DeployError
+from deploy.inspection import Inspection
 from deploy.model import Deployment, Flow, Image, Plan, Spec, Step
 
 
@@ -21,6 +22,11 @@ def build(project: Project, flow: Flow, address: str | None = None) -> Image:
         # The cheap checks come first: what is wrong shows in a second, not after the downloads.
         image.check(flow, project.root)
         return image.build(engine.connect(address), flow, project.root)
+
+
+def inspect(project: Project, flow: Flow) -> Inspection:
+    """Return what is inside the flow's image, which must be built."""
+    return inspection.inspect(engine.connect(), flow, project.root)
 
 
 def plan(project: Project, spec: Spec) -> Plan:
