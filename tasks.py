@@ -171,6 +171,22 @@ def _show_published(published: Any) -> None:
     console.table([{"image": image.reference, "digest": image.digest} for image in published])
 
 
+@task(help={"flow": "one flow; without it, every flow", "json": "print JSON"})
+@cli.sentences
+def inspect(c: Context, flow: str | None = None, json: bool = False) -> None:
+    """Show what is inside each flow's image: its layers, the largest packages, what it says."""
+    from deploy import config, console, inspection, pipeline
+
+    project = _project()
+    chosen = config.load_flows(project, flow)
+    done = cli.each(chosen, lambda one: pipeline.inspect(project, one))
+    if json:
+        console.as_json([pipeline.as_data(found) for found in done.results])
+    else:
+        inspection.show(done.results)
+    done.finish()
+
+
 @task(
     help={
         "flow": FLOW,

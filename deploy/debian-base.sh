@@ -17,6 +17,7 @@ rm -rf "$root"/usr/share/man "$root"/usr/share/locale "$root"/usr/share/info "$r
   "$root"/usr/share/polkit-1 "$root"/usr/share/readline "$root"/usr/share/applications \
   "$root"/usr/share/pixmaps "$root"/usr/share/gcc "$root"/usr/share/gdb \
   "$root"/usr/lib/*/perl-base "$root"/usr/lib/dpkg "$root"/usr/lib/apt "$root"/usr/libexec "$root"/etc/apt/sources.list* "$root"/etc/dpkg \
+  "$root"/etc/apt/apt.conf.d/70debconf \
   "$root"/etc/cron.daily "$root"/etc/logrotate.d "$root"/etc/alternatives "$root"/etc/ca-certificates "$root"/etc/debconf.conf \
   "$root"/etc/rmt "$root"/etc/gss "$root"/etc/netconfig "$root"/etc/fstab "$root"/etc/resolv.conf "$root"/etc/hostname "$root"/var/log "$root"/lib/systemd "$root"/usr/lib/systemd \
   "$root"/etc/default "$root"/etc/bindresvport.blacklist "$root"/var/cache/debconf \
@@ -77,12 +78,47 @@ mkdir -p "$root/etc/ssl/certs"
 cat "$root"/usr/share/ca-certificates/mozilla/*.crt > "$root/etc/ssl/certs/ca-certificates.crt"
 rm -rf "$root/usr/share/ca-certificates"
 
+# What tells a scanner which packages are here, where it looks on any Debian (and on the official
+# image of Python): the fields of those of which a file is left, documentation aside, and the files.
+# Sums are only of programs and libraries, which scanners also recognise by what is in them: by the
+# sums they see that these are a package's, and do not list them twice.
+database="$root/var/lib/dpkg"
+files="$root/tmp/files"
+rm -rf "$database"
+mkdir -p "$database/info"
+for deb in "$root"/var/cache/apt/archives/*.deb; do
+  package=$(dpkg-deb --field "$deb" Package)
+  dpkg-deb --fsys-tarfile "$deb" | tar --list --quoting-style=literal | sed 's|^[.]||' | LC_ALL=C sort |
+    while IFS= read -r path; do
+      if [ -L "$root$path" ] || [ -f "$root$path" ]; then echo "$path"; fi
+    done > "$files"
+  if [ "$package" = ca-certificates ]; then echo /etc/ssl/certs/ca-certificates.crt >> "$files"; fi
+  if grep -qv '^/usr/share/doc/' "$files"; then
+    cp "$files" "$database/info/$package.list"
+    while IFS= read -r path; do
+      case "$path" in
+        "/usr/bin/$python" | *.so | *.so.*) if [ ! -L "$root$path" ]; then (cd "$root" && md5sum "${path#/}"); fi ;;
+      esac
+    done < "$files" > "$database/info/$package.md5sums"
+    echo "Package: $package"
+    echo 'Status: install ok installed'
+    dpkg-deb --field "$deb" Source Version Architecture Maintainer Pre-Depends Depends
+    echo
+  fi
+done > "$database/status"
+find "$database/info" -empty -delete
+rm "$files"
+
 printf 'root:x:0:0:root:/:/none\nflow:x:10001:10001:flow:/:/none\n' > "$root/etc/passwd"
 printf 'root:x:0:\nflow:x:10001:\n' > "$root/etc/group"
 mkdir -p "$root/tmp" "$root/proc" "$root/sys" "$root/dev" "$root/run"
 chmod 1777 "$root/tmp"
 
-printf 'ID=debian\nNAME="Debian GNU/Linux"\nVERSION_CODENAME=%s\n' "$suite" > "$root/etc/os-release"
+# By the number of the release scanners find what is known of its packages.
+case "$suite" in bookworm) release=12 ;; trixie) release=13 ;; esac
+printf 'ID=debian\nNAME="Debian GNU/Linux"\nVERSION_ID="%s"\nVERSION_CODENAME=%s\n' \
+  "$release" "$suite" > "$root/etc/os-release"
+echo "$release" > "$root/etc/debian_version"
 
 if [ "$compile" = yes ]; then
   # All but what no server imports: tools at a prompt, old protocols, what has a counterpart in C,

@@ -15,7 +15,7 @@ from typing import Any
 import docker
 import docker.errors
 
-from deploy import base, console, engine, flow, labels, locks, packages, packing, sandbox
+from deploy import base, console, engine, flow, labels, locks, packages, packing, record, sandbox
 from deploy.base import Base
 from deploy.errors import DeployError
 from deploy.model import Flow, Image, ImageSettings
@@ -143,6 +143,7 @@ def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
             "tag": made_of.tag,
             "commit": commit(root),
             **_declared(definition),
+            "built_with": record.of_build(client, definition, chosen),
         }
         content: dict[str, Path | bytes] = {
             f"{HOME}/about.json": json.dumps(about, indent=2).encode(),

@@ -14,7 +14,7 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from deploy import console, engine, sandbox, uv_command
+from deploy import console, engine, record, sandbox, uv_command
 from deploy.base import Base
 from deploy.errors import DeployError
 
@@ -61,13 +61,14 @@ def ensure(
             pass
     archive = install(lock, python, platform, FOLDER)
     command = compiling(FOLDER)
+    labels = record.labels_of_packages()
     with console.phase("packages", f"compiling into {tag}"):
         if base.id == native.id:
-            return sandbox.run_into_image(client, base.id, command, archive, tag)
+            return sandbox.run_into_image(client, base.id, command, archive, tag, labels)
         # On the engine's own platform, which needs no emulation: bytecode is the same on all.
         doing = f"compiling the packages of {tag}"
         compiled = sandbox.run(client, native.id, command, archive, f"/{FOLDER}", {}, doing)
-        settings = {"command": ["python3"], "user": sandbox.ROOT}
+        settings = {"command": ["python3"], "user": sandbox.ROOT, "labels": labels}
         return sandbox.make_image(client, base.id, sandbox.moved(compiled, FOLDER), tag, settings)
 
 

@@ -16,6 +16,7 @@ from deploy import (
     engine,
     image,
     images,
+    inspection,
     locks,
     promotion,
     publishing,
@@ -25,6 +26,7 @@ from deploy import (
 )
 from deploy.config import Project
 from deploy.errors import DeployError
+from deploy.inspection import Inspection
 from deploy.model import Deployment, Flow, Image, Plan, Spec, Step
 
 
@@ -42,6 +44,11 @@ def promote(source: Spec, target: Spec, project: Project, handed: Path | None = 
         there = promotion.promote(flow, digest, origin, goal, places)
         publishing.record(project.root, flow, there)
         return there
+
+
+def inspect(project: Project, flow: Flow) -> Inspection:
+    """Return what is inside the flow's image, which must be built."""
+    return inspection.inspect(engine.connect(), flow, project.root)
 
 
 def plan(project: Project, spec: Spec, handed: Path | None = None) -> Plan:

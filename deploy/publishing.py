@@ -23,7 +23,7 @@ from deploy.errors import DeployError
 from deploy.model import Attachment, Flow, Image
 from deploy.remote import Remote
 
-DOCUMENTS = (*bom.TYPES, provenance.TYPE)
+DOCUMENTS = (*(kind for _, kind in bom.DOCUMENTS.values()), provenance.TYPE)
 
 
 def publish(

@@ -87,14 +87,20 @@ def make_image(
 
 
 def run_into_image(
-    client: docker.DockerClient, image: str, command: Sequence[str], files: bytes, tag: str
+    client: docker.DockerClient,
+    image: str,
+    command: Sequence[str],
+    files: bytes,
+    tag: str,
+    labels: Mapping[str, str],
 ) -> str:
     """Make an image of one layer on `image`: `files`, and what `command` makes of them.
 
-    Return its id. Raises `DeployError` like `run`.
+    Return its id. The image has `labels`. Raises `DeployError` like `run`.
     """
     doing = f"building {tag}"
-    with _container(client, image, doing, {"command": command, "user": ROOT}) as container:
+    settings = {"command": command, "user": ROOT, "labels": dict(labels)}
+    with _container(client, image, doing, settings) as container:
         _execute(container, files, doing)
         return _commit(container, tag, 'CMD ["python3"]')
 
