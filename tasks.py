@@ -171,15 +171,27 @@ def _show_published(published: Any) -> None:
     console.table([{"image": image.reference, "digest": image.digest} for image in published])
 
 
-@task(help={"flow": "one flow; without it, every flow", "json": "print JSON"})
+@task(
+    help={
+        "flow": "one flow; without it, every flow",
+        "env": "an environment with a registry: what that has of it, too",
+        "json": "print JSON",
+    }
+)
 @cli.sentences
-def inspect(c: Context, flow: str | None = None, json: bool = False) -> None:
+def inspect(
+    c: Context, flow: str | None = None, env: str | None = None, json: bool = False
+) -> None:
     """Show what is inside each flow's image: its layers, the largest packages, what it says."""
     from deploy import config, console, inspection, pipeline
 
     project = _project()
-    chosen = config.load_flows(project, flow)
-    done = cli.each(chosen, lambda one: pipeline.inspect(project, one))
+    chosen: list[Any] = (
+        [(spec.flow, spec) for spec in _specs(flow, env)]
+        if env
+        else [(one, None) for one in config.load_flows(project, flow)]
+    )
+    done = cli.each(chosen, lambda pair: pipeline.inspect(project, *pair))
     if json:
         console.as_json([pipeline.as_data(found) for found in done.results])
     else:

@@ -33,7 +33,8 @@ class Inspection:
     """What a built image says of itself, and what is in it.
 
     `size` is the engine's figure for the image, `python` and `debian` count packages, and
-    `variables` are names only. `attached` are documents that a registry has about the image.
+    `variables` are names only. `published` is where a registry has it, by digest, and `attached`
+    are the documents that the registry has about it.
     """
 
     reference: str
@@ -54,20 +55,21 @@ class Inspection:
     largest: tuple[Package, ...]
     variables: tuple[str, ...]
     labels: Mapping[str, str]
+    published: str = ""
     attached: tuple[Mapping[str, Any], ...] = ()
 
 
 def inspect(
     client: docker.DockerClient,
-    definition: Flow,
-    root: Path,
+    built: Image,
+    published: Image | None = None,
     attached: Sequence[Mapping[str, Any]] = (),
 ) -> Inspection:
-    """Return what is inside the image of `definition`, which must be built. Raises `DeployError`.
+    """Return what is inside the image `built`. Raises `DeployError`.
 
-    `attached` is a row for each document that goes with the image in a registry.
+    `published` is the image as a registry has it, and `attached` a row for each document that goes
+    with it there.
     """
-    built = find(client, definition, root)
     with archive.saved(client, built.id) as saved:
         found = contents.read(saved, measuring.wanted)
         layers = [layer.digest for layer in saved.layers]
@@ -96,6 +98,7 @@ def inspect(
         largest=tuple(every[:LARGEST]),
         variables=tuple(entry.partition("=")[0] for entry in settings.get("Env") or ()),
         labels=dict(sorted(labels.items())),
+        published=published.pinned if published else "",
         attached=tuple(attached),
     )
 
@@ -136,12 +139,19 @@ def _show(found: Inspection) -> None:
     console.table([{"label": name, "value": value} for name, value in found.labels.items()])
     if found.attached:
         print()
-        console.table(found.attached)
+        console.table(
+            [
+                {"attached": row["kind"], "type": row["type"], "kB": f"{row['size'] / 1e3:.1f}"}
+                | {"digest": row["digest"]}
+                for row in found.attached
+            ]
+        )
 
 
 def _facts(found: Inspection) -> None:
     rows = {
         "id": found.id,
+        **({"published": found.published} if found.published else {}),
         "created": found.created,
         "commit": found.commit,
         "base": found.base,

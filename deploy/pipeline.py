@@ -20,6 +20,7 @@ from deploy import (
     locks,
     promotion,
     publishing,
+    referrers,
     remote,
     targets,
     verify,
@@ -46,9 +47,23 @@ def promote(source: Spec, target: Spec, project: Project, handed: Path | None = 
         return there
 
 
-def inspect(project: Project, flow: Flow) -> Inspection:
-    """Return what is inside the flow's image, which must be built."""
-    return inspection.inspect(engine.connect(), flow, project.root)
+def inspect(project: Project, flow: Flow, spec: Spec | None = None) -> Inspection:
+    """Return what is inside the flow's image, which must be built.
+
+    With `spec` also whether its environment's registry has it, and which documents about it.
+    """
+    client = engine.connect()
+    built = inspection.find(client, flow, project.root)
+    if spec is None:
+        return inspection.inspect(client, built)
+    where = remote.of(flow.name, spec.place, spec.environment)
+    published = where.find(flow, built.tag)
+    attached = (
+        referrers.attached(where.registry, where.repository, published.digest or "")
+        if published
+        else ()
+    )
+    return inspection.inspect(client, built, published, attached)
 
 
 def plan(project: Project, spec: Spec, handed: Path | None = None) -> Plan:

@@ -25,7 +25,9 @@ from deploy.errors import DeployError
 from deploy.inspection import Inspection
 from deploy.model import Attachment, Flow, Image
 from tests import model_server, projects
+from tests.emulator.registry import Registry
 from tests.integration.conftest import ROOT, built
+from tests.integration.publishing import publish, spec, with_places
 
 Listed = set[tuple[str, str]]
 # What holds in the image, for markers of a lock.
@@ -55,7 +57,7 @@ def faq(client: docker.DockerClient) -> Iterator[Inside]:
 
 @pytest.fixture(scope="module")
 def inspected(client: docker.DockerClient) -> Inspection:
-    return inspection.inspect(client, built("faq")[0], ROOT)
+    return inspection.inspect(client, built("faq")[1])
 
 
 def documents(flow: Flow, image: Image, saved: ImageArchive) -> dict[str, Attachment]:
@@ -318,12 +320,23 @@ def test_inspect_tells_what_the_image_says(
 
 
 def test_documents_in_a_registry_are_shown(
-    client: docker.DockerClient, capsys: pytest.CaptureFixture[str]
+    project: config.Project,
+    plain_registry: Registry,
+    folder: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    rows = [{"document": "sbom.cdx", "digest": "sha256:1"}]
-    found = inspection.inspect(client, built("faq")[0], ROOT, rows)
-    inspection.show([found])
-    assert capsys.readouterr().out.endswith("document  digest\nsbom.cdx  sha256:1\n")
+    place = {"registry": f"{plain_registry.name}/{folder}"}
+    published = publish(with_places(project, {"dev": place}))
+    flow = spec(project).flow
+    inspection.show([pipeline.inspect(project, flow, spec(project))])
+    text = capsys.readouterr().out
+    assert f"published  {published.pinned}\n" in text
+    for kind, media_type in (
+        {**dict(bom.DOCUMENTS.values()), provenance.KIND: provenance.TYPE}
+    ).items():
+        assert re.search(
+            rf"^{re.escape(kind)} +{re.escape(media_type)} +\d+\.\d +sha256:", text, re.M
+        )
 
 
 def test_what_is_not_built_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
