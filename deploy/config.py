@@ -18,7 +18,7 @@ from deploy import checks, documents, kinds, targets
 from deploy.documents import Document, KeyPath, show
 from deploy.errors import DeployError, Problem
 from deploy.explain import origins
-from deploy.model import Flow, ImageSettings, Spec
+from deploy.model import AllowedSecret, Flow, ImageSettings, Spec
 from deploy.runtime import connections
 from deploy.schema import DeployFile, TargetSettings
 from deploy.validation import check, nearest
@@ -28,7 +28,8 @@ DEPLOY = "deploy.yaml"
 NAME = re.compile(r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")
 # Variables that the container cannot start without, or not as it was tested.
 IMAGE_VARIABLES = {"PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LD_PRELOAD"}
-_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CONNECTION_STRING)$")
+# How the names of variables end that hold a secret.
+SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CONNECTION_STRING)$")
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,10 @@ class Project:
 
 def open_project(root: Path) -> Project:
     """Return the project in `root`."""
-    return Project(root.resolve(), {**_env_file(root / ".env"), **os.environ})
+    return Project(root.resolve(), {**env_file(root / ".env"), **os.environ})
 
 
-def _env_file(path: Path) -> dict[str, str]:
+def env_file(path: Path) -> dict[str, str]:
     """Return the variables in .env. Raises `DeployError` for a line that is none; quotes none."""
     if not path.exists():
         return {}
@@ -146,10 +147,6 @@ def load_spec(project: Project, name: str, environment: str) -> Spec:
     )
 
 
-def secret_values(project: Project, flow: Flow) -> dict[str, str]:
-    return {}
-
-
 def _is_flow(folder: Path) -> bool:
     return any(kind.entries(folder) for kind in kinds.KINDS)
 
@@ -206,6 +203,7 @@ def _flow(project: Project, name: str) -> tuple[Flow, Document]:
             file.image.base or project.environ.get("FLOW_BASE_IMAGE") or None,
         ),
         environments={name: str(value["target"]) for name, value in file.environments.items()},
+        allow_secrets=tuple(AllowedSecret(a.file, a.rule, a.reason) for a in file.allow_secrets),
     )
     return flow, document
 
@@ -243,7 +241,7 @@ def _settings(
         where = document.where((*at, "env", "clear", variable))
         if variable in IMAGE_VARIABLES:
             problems.append(Problem(where, "the image sets this itself", "leave it out"))
-        if _SECRET_NAME.search(variable):
+        if SECRET_NAME.search(variable):
             hint = "put the value into .env, and the name under env.secret"
             problems.append(
                 Problem(where, "this is the name of a secret; it may not be written here", hint)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import docker
 
-from deploy import artifact, base, config, console, engine, image, publishing, remote, targets
+from deploy import artifact, base, console, engine, image, publishing, remote, targets, values
 from deploy.config import Project
 from deploy.documents import show
 from deploy.errors import DeployError
@@ -40,8 +40,8 @@ def publish(project: Project, spec: Spec) -> Image:
             client = client or engine.connect()
             built = image.build(client, flow, root)
             found = where.find(flow, built.tag) if built.tag != tag else None
-            secrets = config.secret_values(project, flow)
-            found = found or publishing.publish(client, where, flow, built, secrets, root)
+            hidden = values.of(project)
+            found = found or publishing.publish(client, where, flow, built, hidden, root)
         publishing.record(root, flow, found)
         return found
 

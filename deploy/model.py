@@ -18,12 +18,21 @@ class ImageSettings:
 
 
 @dataclass(frozen=True)
+class AllowedSecret:
+    """What looks like a secret and is none: in which files, by which rule, and why it may stay."""
+
+    file: str
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Flow:
     """A source folder under flows/, with what its deploy.yaml says that holds in every environment.
 
     `entry` is the file that makes it a flow, `connections` are declarations that name environment
     variables, and `expect` is the shape of a good answer. `environments` maps each environment to
-    the name of its target.
+    the name of its target. `allow_secrets` are exceptions for the gate before a push.
     """
 
     name: str
@@ -36,6 +45,7 @@ class Flow:
     init: Mapping[str, Any]
     image: ImageSettings
     environments: Mapping[str, str]
+    allow_secrets: tuple[AllowedSecret, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,8 @@ from deploy.errors import DeployError
 from deploy.model import Attachment, Flow, Image
 from deploy.remote import Remote
 
+# Layers that were found to hold nothing of the shape of a secret.
+GATE = Path(".build/gate")
 DOCUMENTS = (*(kind for _, kind in bom.DOCUMENTS.values()), provenance.TYPE)
 
 
@@ -31,17 +33,17 @@ def publish(
     remote: Remote,
     flow: Flow,
     built: Image,
-    secrets: dict[str, str],
+    hidden: dict[str, str],
     root: Path,
 ) -> Image:
     """Push `built`, which the registry does not have, and return it as it is there.
 
-    `secrets` are names and values that must not be in it. Raises `DeployError`; nothing is pushed
+    `hidden` are names and values that must not be in it. Raises `DeployError`; nothing is pushed
     then, or what was pushed is taken up by the next attempt.
     """
     with archive.saved(client, built.id) as files:
         with console.phase("gate", "no secret in any layer, variable, label or line of history"):
-            gate.check(files, flow, secrets)
+            gate.check(files, flow, hidden, root / GATE)
         digest = push.push(client, built.id, remote.registry, remote.name, built.tag)
         published = _arrived(remote, flow, built.tag, digest)
         if published.id == built.id:

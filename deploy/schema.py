@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic_core import PydanticKnownError
 
+from deploy import entropy, secrets
 from deploy.runtime.connections import KEY, MANAGED_IDENTITY, TYPES, ConnectionType, is_variable
 
 
@@ -121,6 +123,36 @@ CONNECTIONS: dict[str, type[Strict]] = {
 }
 
 
+def _rule(value: str) -> str:
+    if value not in SECRET_RULES:
+        expected = ", ".join(f"'{rule}'" for rule in SECRET_RULES)
+        raise PydanticKnownError("literal_error", {"expected": expected})
+    return value
+
+
+def _said(value: str) -> str:
+    if not value.strip():
+        raise ValueError("this is empty; say in a few words")
+    return value
+
+
+SECRET_RULES = (*secrets.RULES, *secrets.WHOLE, entropy.NAME)
+"""The kinds of secret that the gate before a push knows by their shape."""
+
+Text = Annotated[str, AfterValidator(_said), Field(json_schema_extra={"pattern": r"\S"})]
+SecretRule = Annotated[
+    str, AfterValidator(_rule), Field(json_schema_extra={"enum": list(SECRET_RULES)})
+]
+
+
+class AllowedSecretModel(Strict):
+    """What looks like a secret and is none, so that it may be in an image."""
+
+    file: Text = Field(description="A path in the image, such as app/flow/docs/*.md.")
+    rule: SecretRule
+    reason: Text = Field(description="Why this is no secret.")
+
+
 class DeployFile(Strict):
     """flows/<flow>/deploy.yaml: what the flow is, and which target where."""
 
@@ -129,6 +161,7 @@ class DeployFile(Strict):
     connections: dict[str, dict[str, Any]] = {}
     init: dict[str, Any] = {}
     image: ImageModel = ImageModel()
+    allow_secrets: list[AllowedSecretModel] = []
     environments: dict[str, dict[str, Any]] = Field(min_length=1)
 
 

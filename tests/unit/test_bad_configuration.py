@@ -159,6 +159,29 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
         "flows/hello/deploy.yaml:5: init.key: this looks like a key (32 hexadecimal digits); secrets do "
         "not belong in files\n  → put the value into .env, name its variable here, and rotate it",
     ),
+    "exception for a secret of no known kind": (
+        {
+            "flows/hello/deploy.yaml": projects.DEPLOY
+            + "allow_secrets:\n- {file: app/flow/a.md, rule: a OpenAI key, reason: made up}\n"
+        },
+        "flows/hello/deploy.yaml:6: allow_secrets.0.rule: this is not one of the known values\n"
+        "  → did you mean an OpenAI key?",
+    ),
+    "exception without a reason": (
+        {
+            "flows/hello/deploy.yaml": projects.DEPLOY
+            + "allow_secrets:\n- {file: app/flow/a.md, rule: an OpenAI key}\n"
+        },
+        "flows/hello/deploy.yaml:6: allow_secrets.0: the key reason is missing\n  → add it",
+    ),
+    "exception with an empty reason": (
+        {
+            "flows/hello/deploy.yaml": projects.DEPLOY
+            + "allow_secrets:\n- {file: ' ', rule: an OpenAI key,\n   reason: ' '}\n"
+        },
+        "flows/hello/deploy.yaml:6: allow_secrets.0.file: this is empty; say in a few words\n"
+        "flows/hello/deploy.yaml:7: allow_secrets.0.reason: this is empty; say in a few words",
+    ),
     "type of an answer": (
         {"flows/hello/deploy.yaml": projects.DEPLOY.replace("answer: string", "answer: int")},
         "flows/hello/deploy.yaml:2: expect.answer: this is not one of the known values\n"

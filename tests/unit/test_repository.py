@@ -76,6 +76,9 @@ def test_schema_accepts_the_flows(name: str) -> None:
         {"environments": {"local": {"target": "nowhere"}}},
         {"environments": {"local": {"target": "local", "port": "80"}}},
         {"image": {"python": 3.11}},
+        {"allow_secrets": [{"file": "a", "rule": "an OpenAI key"}]},
+        {"allow_secrets": [{"file": "a", "rule": "an OpenAI kex", "reason": "b"}]},
+        {"allow_secrets": [{"file": "a", "rule": "an OpenAI key", "reason": " "}]},
     ],
 )
 def test_schema_refuses_what_the_tool_refuses(wrong: dict[str, object]) -> None:

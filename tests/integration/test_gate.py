@@ -1,0 +1,159 @@
+"""The gate before a push, on images of a real engine: what is planted is found, the flows pass.
+
+Every kind of secret in every place is in tests/unit/test_gate.py, on images that no engine made. Here
+the engine makes the layers, the history, the variables and the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import docker
+import pytest
+
+from deploy import archive, base, config, gate, image, sandbox, values
+from deploy.config import Project
+from deploy.errors import DeployError
+from deploy.model import AllowedSecret, Flow, ImageSettings
+from tests import made_up, projects
+from tests.integration.conftest import ROOT, built
+
+KEY = made_up.text(made_up.LETTERS, 84)
+ENV = {".env": f"AI_API_KEY={KEY}\nAI_ENDPOINT=https://contoso-gate.openai.azure.com/\n"}
+NAME = "gate-test"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base is the same in all images: it is searched once, as on a real machine."""
+    return tmp_path_factory.mktemp("gate")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.chdir(tmp_path)
+    return projects.make(tmp_path, ENV)
+
+
+@pytest.fixture
+def flow(project: Project) -> Flow:
+    return config.load_flow(project, "hello")
+
+
+@pytest.fixture(scope="module")
+def planted(client: docker.DockerClient) -> Iterator[str]:
+    """An image on the base with every secret in five places; the file is deleted above its layer."""
+    found = base.find(client, ImageSettings(), ROOT)
+    assert found is not None
+    secrets = [*made_up.SECRETS.values(), KEY]
+    text = "\n".join(secrets)
+    content: dict[str, Path | bytes] = {f"app/flow/{n}.md": text.encode() for n in ("kept", "gone")}
+    settings = {
+        "command": ["python3"],
+        "environment": {f"PLANTED_{n}": secret for n, secret in enumerate(secrets)},
+        "labels": {f"planted.{n}": secret for n, secret in enumerate(secrets)},
+    }
+    files = sandbox.pack(content)
+    below = sandbox.make_image(client, found.id, files, f"{NAME}:below", settings)
+    command = ["python3", "-c", "import os; os.remove('/app/flow/gone.md')"]
+    above = sandbox.run_into_image(client, below, command, sandbox.pack({}), f"{NAME}:above")
+    container = client.containers.create(above)
+    try:
+        whole = container.commit(NAME, "whole", message=text)
+    finally:
+        container.remove()
+    yield str(whole.id)
+    for tag in ("whole", "above", "below"):
+        client.images.remove(f"{NAME}:{tag}", force=True)
+
+
+def refusal(
+    client: docker.DockerClient, made: str, flow: Flow, hidden: dict[str, str], cache: Path
+) -> str:
+    with (
+        archive.saved(client, made) as files,
+        pytest.raises(DeployError) as caught,
+    ):
+        gate.check(files, flow, hidden, cache)
+    return str(caught.value)
+
+
+def test_each_secret_is_found_in_each_place(
+    client: docker.DockerClient, planted: str, project: Project, flow: Flow, cache: Path
+) -> None:
+    message = refusal(client, planted, flow, values.of(project), cache)
+    found = [line for line in message.splitlines() if not line.startswith("  →")]
+    told = {
+        rule: sorted(
+            {line.split(":")[0].split(",")[0] for line in found if line.endswith(f" {rule}")}
+        )
+        for rule in (*made_up.SECRETS, "the value of AI_API_KEY")
+    }
+    # The history counts a line that made no layer: the last one, of the message alone.
+    layers = len(client.images.get(planted).attrs["RootFS"]["Layers"])
+    history = len(client.images.get(planted).history())
+    for number, (rule, places) in enumerate(told.items()):
+        expected = [
+            # In the layer below, and gone from the one above.
+            f"/app/flow/gone.md (layer {layers - 1})",
+            f"/app/flow/kept.md (layer {layers - 1})",
+            f"history line {history}",
+            f"label planted.{number}",
+            f"variable PLANTED_{number}",
+        ]
+        assert [place for place in expected if place not in places] == [], rule
+    assert not [secret for secret in (*made_up.SECRETS.values(), KEY) if secret in message]
+
+
+def test_exceptions_cover_shapes_and_never_values(
+    client: docker.DockerClient, planted: str, project: Project, flow: Flow, cache: Path
+) -> None:
+    exceptions = [AllowedSecret("*", rule, "made up for this test") for rule in made_up.SECRETS]
+    allowed = replace(flow, allow_secrets=tuple(exceptions))
+    with archive.saved(client, planted) as files:
+        with files.layers[-1].open() as last:
+            assert "app/flow/.wh.gone.md" in last.getnames()
+        gate.check(files, allowed, {}, cache)
+    message = refusal(client, planted, allowed, values.of(project), cache)
+    places = [line.split(":")[0] for line in message.splitlines()[::2]]
+    number = len(made_up.SECRETS)
+    assert {f"variable PLANTED_{number}", f"label planted.{number}"} < set(places)
+    assert message.count("this holds the value of AI_API_KEY") == len(places)
+
+
+@pytest.mark.parametrize("name", ["faq", "chat"])
+def test_the_flows_pass_without_exceptions(
+    name: str, client: docker.DockerClient, project: Project, cache: Path
+) -> None:
+    flow, made = built(name)
+    assert flow.allow_secrets == ()
+    with archive.saved(client, made.id) as files:
+        gate.check(files, flow, values.of(project), cache)
+
+
+def test_a_file_of_the_flow_that_holds_a_value_stops_the_push(
+    client: docker.DockerClient, project: Project, cache: Path
+) -> None:
+    """The whole way: a key in the flow's code, built as any flow is."""
+    for name in ("requirements.txt", "requirements.lock"):
+        text = (ROOT / "flows/faq" / name).read_text(encoding="utf-8")
+        (project.root / "flows/hello" / name).write_text(text, encoding="utf-8")
+    code = f'{projects.CODE}\nKEY = "{KEY}"\n'
+    (project.root / "flows/hello/answer.py").write_text(code, encoding="utf-8")
+    flow = config.load_flow(project, "hello")
+    made = image.build(client, flow, project.root)
+    try:
+        message = refusal(client, made.id, flow, values.of(project), cache)
+        places = [line.split(":")[0].split(" ")[0] for line in message.splitlines()[::2]]
+        # Its bytecode, too.
+        assert len(places) == 2
+        assert places[0].startswith("/app/flow/") and "__pycache__" in message
+        line = code[: code.index(KEY)].count("\n") + 1
+        assert (
+            f"/app/flow/answer.py (layer 3), line {line}: this holds the value of AI_API_KEY"
+            in message
+        )
+    finally:
+        client.images.remove(made.id, force=True)
