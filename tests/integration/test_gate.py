@@ -14,6 +14,7 @@ import docker
 import pytest
 
 from deploy import archive, base, config, gate, image, sandbox, values
+from deploy.archive import ImageArchive
 from deploy.config import Project
 from deploy.errors import DeployError
 from deploy.model import AllowedSecret, Flow, ImageSettings
@@ -43,7 +44,7 @@ def flow(project: Project) -> Flow:
 
 
 @pytest.fixture(scope="module")
-def planted(client: docker.DockerClient) -> Iterator[str]:
+def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
     """An image on the base with every secret in five places; the file is deleted above its layer."""
     found = base.find(client, ImageSettings(), ROOT)
     assert found is not None
@@ -55,8 +56,7 @@ def planted(client: docker.DockerClient) -> Iterator[str]:
         "environment": {f"PLANTED_{n}": secret for n, secret in enumerate(secrets)},
         "labels": {f"planted.{n}": secret for n, secret in enumerate(secrets)},
     }
-    files = sandbox.pack(content)
-    below = sandbox.make_image(client, found.id, files, f"{NAME}:below", settings)
+    below = sandbox.make_image(client, found.id, sandbox.pack(content), f"{NAME}:below", settings)
     command = ["python3", "-c", "import os; os.remove('/app/flow/gone.md')"]
     above = sandbox.run_into_image(client, below, command, sandbox.pack({}), f"{NAME}:above")
     container = client.containers.create(above)
@@ -64,26 +64,24 @@ def planted(client: docker.DockerClient) -> Iterator[str]:
         whole = container.commit(NAME, "whole", message=text)
     finally:
         container.remove()
-    yield str(whole.id)
-    for tag in ("whole", "above", "below"):
-        client.images.remove(f"{NAME}:{tag}", force=True)
+    try:
+        with archive.saved(client, str(whole.id)) as files:
+            yield files
+    finally:
+        for tag in ("whole", "above", "below"):
+            client.images.remove(f"{NAME}:{tag}", force=True)
 
 
-def refusal(
-    client: docker.DockerClient, made: str, flow: Flow, hidden: dict[str, str], cache: Path
-) -> str:
-    with (
-        archive.saved(client, made) as files,
-        pytest.raises(DeployError) as caught,
-    ):
+def refusal(files: ImageArchive, flow: Flow, hidden: dict[str, str], cache: Path) -> str:
+    with pytest.raises(DeployError) as caught:
         gate.check(files, flow, hidden, cache)
     return str(caught.value)
 
 
 def test_each_secret_is_found_in_each_place(
-    client: docker.DockerClient, planted: str, project: Project, flow: Flow, cache: Path
+    planted: ImageArchive, project: Project, flow: Flow, cache: Path
 ) -> None:
-    message = refusal(client, planted, flow, values.of(project), cache)
+    message = refusal(planted, flow, values.of(project), cache)
     found = [line for line in message.splitlines() if not line.startswith("  →")]
     told = {
         rule: sorted(
@@ -91,9 +89,7 @@ def test_each_secret_is_found_in_each_place(
         )
         for rule in (*made_up.SECRETS, "the value of AI_API_KEY")
     }
-    # The history counts a line that made no layer: the last one, of the message alone.
-    layers = len(client.images.get(planted).attrs["RootFS"]["Layers"])
-    history = len(client.images.get(planted).history())
+    layers, history = len(planted.layers), len(planted.config["history"])
     for number, (rule, places) in enumerate(told.items()):
         expected = [
             # In the layer below, and gone from the one above.
@@ -108,15 +104,14 @@ def test_each_secret_is_found_in_each_place(
 
 
 def test_exceptions_cover_shapes_and_never_values(
-    client: docker.DockerClient, planted: str, project: Project, flow: Flow, cache: Path
+    planted: ImageArchive, project: Project, flow: Flow, cache: Path
 ) -> None:
     exceptions = [AllowedSecret("*", rule, "made up for this test") for rule in made_up.SECRETS]
     allowed = replace(flow, allow_secrets=tuple(exceptions))
-    with archive.saved(client, planted) as files:
-        with files.layers[-1].open() as last:
-            assert "app/flow/.wh.gone.md" in last.getnames()
-        gate.check(files, allowed, {}, cache)
-    message = refusal(client, planted, allowed, values.of(project), cache)
+    with planted.layers[-1].open() as last:
+        assert "app/flow/.wh.gone.md" in last.getnames()
+    gate.check(planted, allowed, {}, cache)
+    message = refusal(planted, allowed, values.of(project), cache)
     places = [line.split(":")[0] for line in message.splitlines()[::2]]
     number = len(made_up.SECRETS)
     assert {f"variable PLANTED_{number}", f"label planted.{number}"} < set(places)
@@ -145,7 +140,8 @@ def test_a_file_of_the_flow_that_holds_a_value_stops_the_push(
     flow = config.load_flow(project, "hello")
     made = image.build(client, flow, project.root)
     try:
-        message = refusal(client, made.id, flow, values.of(project), cache)
+        with archive.saved(client, made.id) as files:
+            message = refusal(files, flow, values.of(project), cache)
         places = [line.split(":")[0].split(" ")[0] for line in message.splitlines()[::2]]
         # Its bytecode, too.
         assert len(places) == 2
