@@ -183,7 +183,8 @@ def inspect(
     c: Context, flow: str | None = None, env: str | None = None, json: bool = False
 ) -> None:
     """Show what is inside each flow's image: its layers, the largest packages, what it says."""
-    from deploy import config, console, inspection, pipeline
+    from deploy import config, console, pipeline
+    from deploy.inside import inspection
 
     project = _project()
     chosen: list[Any] = (

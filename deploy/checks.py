@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploy import secrets
 from deploy.documents import Document, KeyPath, show
 from deploy.errors import Problem
+from deploy.gate import shapes
 from deploy.schema import CONNECTIONS
 from deploy.validation import check, nearest
 
@@ -33,7 +33,7 @@ def secrets_in(document: Document) -> list[Problem]:
             document.where(keys), f"this looks like {kind}; secrets do not belong in files", hint
         )
         for keys, text in document.texts()
-        if (kind := secrets.recognise(text))
+        if (kind := shapes.recognise(text))
     ]
 
 

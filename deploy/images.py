@@ -6,11 +6,13 @@ from pathlib import Path
 
 import docker
 
-from deploy import artifact, base, console, engine, image, publishing, remote, targets, values
+from deploy import artifact, base, console, engine, image, publishing, targets
 from deploy.config import Project
 from deploy.documents import show
 from deploy.errors import DeployError
+from deploy.gate import values
 from deploy.model import Flow, Image, Spec
+from deploy.registry import remote
 
 
 def build(project: Project, flow: Flow, address: str | None = None) -> Image:

@@ -9,26 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy import (
-    base,
-    config,
-    console,
-    engine,
-    image,
-    images,
-    inspection,
-    locks,
-    promotion,
-    publishing,
-    referrers,
-    remote,
-    targets,
-    verify,
-)
+from deploy import base, config, console, engine, image, images, locks, publishing, targets, verify
 from deploy.config import Project
 from deploy.errors import DeployError
-from deploy.inspection import Inspection
+from deploy.inside import inspection
+from deploy.inside.inspection import Inspection
 from deploy.model import Deployment, Flow, Image, Plan, Spec, Step
+from deploy.registry import promotion, referrers, remote
 
 
 def promote(source: Spec, target: Spec, project: Project, handed: Path | None = None) -> Image:

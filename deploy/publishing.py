@@ -6,22 +6,13 @@ from pathlib import Path
 
 import docker
 
-from deploy import (
-    archive,
-    artifact,
-    bom,
-    console,
-    engine,
-    gate,
-    image,
-    provenance,
-    pull,
-    push,
-    referrers,
-)
+from deploy import artifact, console, engine, image
 from deploy.errors import DeployError
+from deploy.gate import check
+from deploy.inside import archive, bom, provenance
 from deploy.model import Attachment, Flow, Image
-from deploy.remote import Remote
+from deploy.registry import pull, push, referrers
+from deploy.registry.remote import Remote
 
 # Layers that were found to hold nothing of the shape of a secret.
 GATE = Path(".build/gate")
@@ -43,7 +34,7 @@ def publish(
     """
     with archive.saved(client, built.id) as files:
         with console.phase("gate", "no secret in any layer, variable, label or line of history"):
-            gate.check(files, flow, hidden, root / GATE)
+            check.refuse_secrets(files, flow, hidden, root / GATE)
         digest = push.push(client, built.id, remote.registry, remote.name, built.tag)
         published = _arrived(remote, flow, built.tag, digest)
         if published.id == built.id:

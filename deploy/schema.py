@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from pydantic_core import PydanticKnownError
 
-from deploy import entropy, secrets
+from deploy.gate import entropy, shapes
 from deploy.runtime.connections import KEY, MANAGED_IDENTITY, TYPES, ConnectionType, is_variable
 
 
@@ -136,7 +136,7 @@ def _said(value: str) -> str:
     return value
 
 
-SECRET_RULES = (*secrets.RULES, *secrets.WHOLE, entropy.NAME)
+SECRET_RULES = (*shapes.RULES, *shapes.WHOLE, entropy.NAME)
 """The kinds of secret that the gate before a push knows by their shape."""
 
 Text = Annotated[str, AfterValidator(_said), Field(json_schema_extra={"pattern": r"\S"})]

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy import archive
-from deploy.archive import ImageArchive
+from deploy.inside import archive
+from deploy.inside.archive import ImageArchive
 
 CREATED = "2026-01-02T03:04:05.123456789Z"
 

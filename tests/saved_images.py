@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy import archive
-from deploy.archive import ImageArchive
+from deploy.inside import archive
+from deploy.inside.archive import ImageArchive
 
 CLEAN = {"history": [{"created_by": "COPY . /app"}], "config": {"Env": ["PATH=/usr/bin"]}}
 

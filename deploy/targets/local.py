@@ -9,9 +9,10 @@ import docker
 import docker.errors
 from docker.models.containers import Container
 
-from deploy import engine, pull, remote, verify
+from deploy import engine, verify
 from deploy.errors import DeployError
 from deploy.model import Deployment, Image, Plan, Spec, Step
+from deploy.registry import pull, remote
 from deploy.runtime.connections import resolve
 from deploy.targets import local_container as shape
 from deploy.targets.base import Prove

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from deploy import config, images, remote
+from deploy import config, images
 from deploy.model import Image, Spec
+from deploy.registry import remote
 
 Places = dict[str, dict[str, Any]]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import os
 
-from deploy import cloud, oci
+from deploy import cloud
 from deploy.cloud import Cloud
-from deploy.login import AzureLogin
-from deploy.oci import Manifest, Registry
+from deploy.registry import oci
+from deploy.registry.login import AzureLogin
+from deploy.registry.oci import Manifest, Registry
 from deploy.schema import CloudModel
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure

@@ -18,7 +18,7 @@ import pytest
 import requests
 from docker.models.images import Image
 
-from deploy import oci
+from deploy.registry import oci
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.identities import ACR_PULL, ACR_PUSH

@@ -9,8 +9,8 @@ from azure.core.exceptions import HttpResponseError
 from azure.identity import DefaultAzureCredential
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
-from deploy import oci
-from deploy.oci import Manifest
+from deploy.registry import oci
+from deploy.registry.oci import Manifest
 from tests.emulator.acr import Acr
 from tests.emulator.arm import GROUP
 from tests.emulator.azure import POLLING, Azure

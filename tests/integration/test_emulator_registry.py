@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 from azure.identity import DefaultAzureCredential
 
-from deploy import oci, wire
 from deploy.errors import DeployError
-from deploy.login import DockerLogin
+from deploy.registry import oci, wire
+from deploy.registry.login import DockerLogin
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.identities import ACR_PULL, ACR_PUSH, Identity

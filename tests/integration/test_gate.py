@@ -13,10 +13,12 @@ from pathlib import Path
 import docker
 import pytest
 
-from deploy import archive, base, config, gate, image, sandbox, values
-from deploy.archive import ImageArchive
+from deploy import base, config, image, sandbox
 from deploy.config import Project
 from deploy.errors import DeployError
+from deploy.gate import check, values
+from deploy.inside import archive
+from deploy.inside.archive import ImageArchive
 from deploy.model import AllowedSecret, Flow, ImageSettings
 from tests import made_up, projects
 from tests.integration.conftest import ROOT, built
@@ -74,7 +76,7 @@ def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
 
 def refusal(files: ImageArchive, flow: Flow, hidden: dict[str, str], cache: Path) -> str:
     with pytest.raises(DeployError) as caught:
-        gate.check(files, flow, hidden, cache)
+        check.refuse_secrets(files, flow, hidden, cache)
     return str(caught.value)
 
 
@@ -110,7 +112,7 @@ def test_exceptions_cover_shapes_and_never_values(
     allowed = replace(flow, allow_secrets=tuple(exceptions))
     with planted.layers[-1].open() as last:
         assert "app/flow/.wh.gone.md" in last.getnames()
-    gate.check(planted, allowed, {}, cache)
+    check.refuse_secrets(planted, allowed, {}, cache)
     message = refusal(planted, allowed, values.of(project), cache)
     places = [line.split(":")[0] for line in message.splitlines()[::2]]
     number = len(made_up.SECRETS)
@@ -125,7 +127,7 @@ def test_the_flows_pass_without_exceptions(
     flow, made = built(name)
     assert flow.allow_secrets == ()
     with archive.saved(client, made.id) as files:
-        gate.check(files, flow, values.of(project), cache)
+        check.refuse_secrets(files, flow, values.of(project), cache)
 
 
 def test_a_file_of_the_flow_that_holds_a_value_stops_the_push(

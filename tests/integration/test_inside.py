@@ -19,10 +19,11 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from deploy import archive, base, bom, config, contents, inspection, locks, pipeline, provenance
-from deploy.archive import ImageArchive
+from deploy import base, config, locks, pipeline
 from deploy.errors import DeployError
-from deploy.inspection import Inspection
+from deploy.inside import archive, bom, contents, inspection, provenance
+from deploy.inside.archive import ImageArchive
+from deploy.inside.inspection import Inspection
 from deploy.model import Attachment, Flow, Image
 from tests import model_server, projects
 from tests.emulator.registry import Registry

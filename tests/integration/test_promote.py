@@ -8,9 +8,10 @@ from dataclasses import replace
 import docker
 import pytest
 
-from deploy import artifact, config, image, oci, pipeline, remote
+from deploy import artifact, config, image, pipeline
 from deploy.errors import DeployError
 from deploy.model import Image
+from deploy.registry import oci, remote
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.identities import Identity

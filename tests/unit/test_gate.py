@@ -16,10 +16,11 @@ from urllib.parse import quote
 
 import pytest
 
-from deploy import config, gate, gate_layers, values
-from deploy.archive import ImageArchive
+from deploy import config
 from deploy.errors import DeployError
-from deploy.layer_contents import Contents
+from deploy.gate import check, layers, values
+from deploy.gate.contents import Contents
+from deploy.inside.archive import ImageArchive
 from deploy.model import AllowedSecret, Flow
 from tests import made_up, projects
 from tests.saved_images import CLEAN, layer, write
@@ -59,7 +60,7 @@ def image(
 
 def refusal(made: ImageArchive, flow: Flow, hidden: Mapping[str, str] | None = None) -> str:
     with pytest.raises(DeployError) as caught:
-        gate.check(made, flow, hidden or {})
+        check.refuse_secrets(made, flow, hidden or {})
     return str(caught.value)
 
 
@@ -118,7 +119,7 @@ def test_a_value_across_two_blocks_is_found_once(
     tmp_path: Path, flow: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for size in (512, 1024, 1536, 1540, 1560, 2048):
-        monkeypatch.setattr("deploy.layer_contents.BLOCK", size)
+        monkeypatch.setattr("deploy.gate.contents.BLOCK", size)
         made = image(tmp_path, [layer({"a": "x" * 500, NOTES: "\n" * 10 + KEY + "\n", "z": ""})])
         message = refusal(made, flow, HIDDEN)
         assert message.startswith("/app/flow/notes.md (layer 1), line 11: this holds")
@@ -221,7 +222,7 @@ def test_archives_are_looked_into(name: str, tmp_path: Path, flow: Flow) -> None
 def test_a_broken_archive_is_no_obstacle(name: str, tmp_path: Path, flow: Flow) -> None:
     whole = ARCHIVES["a.tar.gz" if name == "a.tgz" else name]("text " * 99)
     for content in (whole[: len(whole) // 2], b"", b"PK\3\4", b"\x1f\x8b", b"no archive"):
-        gate.check(image(tmp_path, [layer({f"app/flow/{name}": content})]), flow, HIDDEN)
+        check.refuse_secrets(image(tmp_path, [layer({f"app/flow/{name}": content})]), flow, HIDDEN)
 
 
 def test_layers_may_be_compressed(tmp_path: Path, flow: Flow) -> None:
@@ -252,7 +253,7 @@ def test_what_a_package_brought_is_not_searched_for_shapes(tmp_path: Path, flow:
         "app/packages/x-1.dist-info/RECORD": record(files),
         "app/packages/x/__pycache__/a.cpython-311.pyc": f"\0{token}",
     }
-    gate.check(image(tmp_path, [layer(content)]), flow, {})
+    check.refuse_secrets(image(tmp_path, [layer(content)]), flow, {})
     # Values are another matter.
     message = refusal(image(tmp_path, [layer(content)]), flow, {"NPM_TOKEN": token})
     assert message.count("this holds the value of NPM_TOKEN") == 3
@@ -298,7 +299,7 @@ def test_an_exception_is_for_its_file_and_its_rule(
         "take the exception out of flows/hello/deploy.yaml\n"
     )
     everywhere = replace(flow, allow_secrets=(AllowedSecret("*", "an npm token", "made up"),))
-    gate.check(made, everywhere, {})
+    check.refuse_secrets(made, everywhere, {})
     # Of a value that is really used there is no exception.
     assert refusal(made, everywhere, {"NPM_TOKEN": token}).count("the value of NPM_TOKEN") == 3
 
@@ -310,32 +311,32 @@ def test_layers_without_a_shape_are_remembered_and_values_never(
     lower = layer({"usr/a": "x", "usr/b.gz": gzip.compress(KEY.encode())})
     made = image(tmp_path, [lower, layer({NOTES: made_up.SECRETS["an npm token"]})])
     with pytest.raises(DeployError):
-        gate.check(made, flow, {}, cache)
+        check.refuse_secrets(made, flow, {}, cache)
     (remembered,) = cache.iterdir()
     assert remembered.name == f"{made.layers[0].digest.replace(':', '-')}.json"
     # Only the layer that has one is read again.
     read: list[str] = []
-    shapes = gate_layers._shapes
+    shapes = layers._shapes
 
-    def watched(inside: Contents, where: str) -> Iterator[gate_layers.Hit]:
+    def watched(inside: Contents, where: str) -> Iterator[layers.Hit]:
         read.append(where)
         return shapes(inside, where)
 
-    monkeypatch.setattr(gate_layers, "_shapes", watched)
+    monkeypatch.setattr(layers, "_shapes", watched)
     with pytest.raises(DeployError):
-        gate.check(made, flow, {}, cache)
+        check.refuse_secrets(made, flow, {}, cache)
     assert read == ["layer 2"]
     # Values are searched for each time, in archives, too; and nothing of them is written down.
     with pytest.raises(DeployError) as caught:
-        gate.check(made, flow, HIDDEN, cache)
+        check.refuse_secrets(made, flow, HIDDEN, cache)
     assert "/usr/b.gz! (layer 1), line 1: this holds the value of MODEL_API_KEY" in str(
         caught.value
     )
     assert KEY not in remembered.read_text("utf-8")
     # By other rules the layer has to be looked at again.
-    monkeypatch.setattr(gate_layers, "_version", lambda: "other")
+    monkeypatch.setattr(layers, "_version", lambda: "other")
     with pytest.raises(DeployError):
-        gate.check(made, flow, {}, cache)
+        check.refuse_secrets(made, flow, {}, cache)
     assert read[2:] == ["layer 1", "layer 2"]
 
 
@@ -346,7 +347,7 @@ def test_a_broken_memory_is_none(content: str, tmp_path: Path, flow: Flow) -> No
     cache.mkdir()
     (cache / f"{made.layers[0].digest.replace(':', '-')}.json").write_text(content, "utf-8")
     with pytest.raises(DeployError):
-        gate.check(made, flow, {}, cache)
+        check.refuse_secrets(made, flow, {}, cache)
 
 
 def test_a_clean_image_passes(tmp_path: Path, flow: Flow) -> None:
@@ -359,7 +360,7 @@ def test_a_clean_image_passes(tmp_path: Path, flow: Flow) -> None:
     # As the official image of Python has it.
     environment = [f"GPG_KEY={made_up.text('0123456789ABCDEF', 40)}", "PYTHON_VERSION=3.11.9"]
     made = image(tmp_path, [layer(files), layer({}), layer({})], {"config": {"Env": environment}})
-    gate.check(made, flow, HIDDEN)
+    check.refuse_secrets(made, flow, HIDDEN)
 
 
 def hidden(root: Path, files: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:

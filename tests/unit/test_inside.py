@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from deploy import bom, config, contents, measuring, provenance
-from deploy.archive import ImageArchive
+from deploy import config
 from deploy.errors import DeployError
-from deploy.measuring import Package
+from deploy.inside import bom, contents, measuring, provenance
+from deploy.inside.archive import ImageArchive
+from deploy.inside.measuring import Package
 from deploy.model import Flow, Image
 from tests import archives
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from deploy import artifact, cloud, login, oci, referrers
+from deploy import artifact, cloud
 from deploy.errors import DeployError
 from deploy.model import Attachment, Image
-from deploy.oci import Manifest
-from deploy.push import Layers
+from deploy.registry import login, oci, referrers
+from deploy.registry.oci import Manifest
+from deploy.registry.push import Layers
 from deploy.schema import CloudModel, PlaceModel
 
 DIGEST = "sha256:" + "a" * 64

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import entropy, secrets
+from deploy.gate import entropy, shapes
 from deploy.schema import SECRET_RULES
 from tests import made_up
 
@@ -25,11 +25,11 @@ FRAMES = [
 
 
 def found(data: bytes) -> list[str]:
-    return [rule for rule, _, _ in secrets.find(data)]
+    return [rule for rule, _, _ in shapes.find(data)]
 
 
 def test_every_rule_has_an_example_and_near_misses() -> None:
-    assert list(made_up.SECRETS) == list(secrets.RULES) == list(made_up.NEAR)
+    assert list(made_up.SECRETS) == list(shapes.RULES) == list(made_up.NEAR)
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -52,13 +52,13 @@ def test_near_misses_pass(rule: str, text: str) -> None:
 def test_every_one_of_many_is_found_where_it_stands(rule: str) -> None:
     secret = made_up.SECRETS[rule].encode()
     data = b"\n\n".join([secret] * 5)
-    starts = [data[:start].count(secret) for _, start, _ in secrets.find(data)]
+    starts = [data[:start].count(secret) for _, start, _ in shapes.find(data)]
     assert starts == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("rule", made_up.SECRETS)
 def test_configuration_is_checked_by_the_same_rules(rule: str) -> None:
-    assert secrets.recognise(made_up.SECRETS[rule]) == rule
+    assert shapes.recognise(made_up.SECRETS[rule]) == rule
 
 
 def test_a_made_up_key_before_a_real_one_hides_nothing() -> None:
@@ -130,7 +130,7 @@ def test_the_repository_is_clean_by_its_own_rules() -> None:
         if path.is_file():
             data = path.read_bytes()
             name = path.relative_to(ROOT).as_posix()
-            hits = list(secrets.find(data))
+            hits = list(shapes.find(data))
             hits += entropy.find(name, data) if entropy.applies(name) else []
             assert not hits, name
 

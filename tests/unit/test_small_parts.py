@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from deploy import documents, kinds, locks, sandbox, secrets, verify
+from deploy import documents, kinds, locks, sandbox, verify
 from deploy.config import load_flow
 from deploy.errors import DeployError
+from deploy.gate import shapes
 from deploy.runtime import limits, redaction, settings
 from deploy.runtime.scorer import CannotStart
 from tests import projects
@@ -57,7 +58,7 @@ def test_kinds(files: list[str], expected: tuple[str, str], tmp_path: Path) -> N
     ],
 )
 def test_secrets_are_recognised(text: str) -> None:
-    assert secrets.recognise(text)
+    assert shapes.recognise(text)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +74,7 @@ def test_secrets_are_recognised(text: str) -> None:
     ],
 )
 def test_ordinary_values_are_no_secrets(text: str) -> None:
-    assert secrets.recognise(text) is None
+    assert shapes.recognise(text) is None
 
 
 def test_redaction_covers_all_that_the_process_and_its_children_write() -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from deploy import cloud, console
 from deploy.errors import DeployError
-from deploy.login import AzureLogin
 from deploy.model import Image
-from deploy.remote import Remote
+from deploy.registry.login import AzureLogin
+from deploy.registry.remote import Remote
 from deploy.schema import PlaceModel
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from deploy import oci
 from deploy.errors import DeployError
 from deploy.model import Attachment
-from deploy.oci import Manifest, Registry
+from deploy.registry import oci
+from deploy.registry.oci import Manifest, Registry
 
 EMPTY = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"

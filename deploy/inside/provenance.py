@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploy import bom, contents, locks, record
-from deploy.archive import ImageArchive
+from deploy import locks, record
 from deploy.errors import DeployError
 from deploy.image import HOME
+from deploy.inside import bom, contents
+from deploy.inside.archive import ImageArchive
 from deploy.labels import OCI
 from deploy.model import Attachment, Flow, Image
 
@@ -109,9 +110,7 @@ def _locks(built_with: dict[str, str], flow: Flow, root: Path) -> list[dict[str,
     own = (flow.folder / locks.LOCK).relative_to(root).as_posix()
     pack = f"{locks.PACK_LOCK.parent.name}/{locks.PACK_LOCK.name}"
     digests = {own: built_with.get("requirements_lock"), pack: built_with.get("pack_lock")}
-    return [
-        {"name": name, "digest": _digest(digest)} for name, digest in digests.items() if digest
-    ]
+    return [{"name": name, "digest": _digest(digest)} for name, digest in digests.items() if digest]
 
 
 def _versions(labels: dict[str, str], built_with: dict[str, str]) -> dict[str, str]:

@@ -6,11 +6,12 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from deploy import acr, console, referrers
+from deploy import console
 from deploy.errors import DeployError
 from deploy.model import Flow, Image
-from deploy.oci import Manifest, Registry
-from deploy.remote import Remote
+from deploy.registry import acr, referrers
+from deploy.registry.oci import Manifest, Registry
+from deploy.registry.remote import Remote
 from deploy.schema import PlaceModel
 
 Say = Callable[[str], None]

@@ -9,9 +9,10 @@ from typing import Any
 
 import docker
 
-from deploy import console, engine, wire
+from deploy import console, engine
 from deploy.errors import DeployError
-from deploy.oci import Registry
+from deploy.registry import wire
+from deploy.registry.oci import Registry
 
 # What the engine says of a layer that it need not send.
 PRESENT = ("Layer already exists", "Mounted from")

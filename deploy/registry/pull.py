@@ -7,7 +7,7 @@ import docker.errors
 
 from deploy import console, engine
 from deploy.model import Image
-from deploy.remote import Remote
+from deploy.registry.remote import Remote
 
 
 def fetch(client: docker.DockerClient, remote: Remote, found: Image) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import requests
 
-from deploy import login, wire
 from deploy.errors import DeployError
-from deploy.login import Login
+from deploy.registry import login, wire
+from deploy.registry.login import Login
 
 # Part of a token's lifetime for which it is used: the rest is for clocks and slow requests.
 USED = 0.8

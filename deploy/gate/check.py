@@ -1,8 +1,8 @@
 """The gate before every push: no secret in any layer of an image, nor in its configuration.
 
 Two kinds of thing are looked for. What this environment holds (`values`): everywhere, and nothing
-excuses it. What has the shape of a secret (`secrets`, `entropy`): everywhere but in files of
-published packages (`gate_layers`), and a flow's deploy.yaml may list exceptions, each with its
+excuses it. What has the shape of a secret (`shapes`, `entropy`): everywhere but in files of
+published packages (`layers`), and a flow's deploy.yaml may list exceptions, each with its
 reason.
 """
 
@@ -13,20 +13,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy import console, gate_layers, secrets
-from deploy.archive import ImageArchive
+from deploy import console
 from deploy.documents import show
 from deploy.errors import DeployError, Problem
-from deploy.gate_layers import Hit
+from deploy.gate import layers, shapes
+from deploy.gate.layers import Hit
+from deploy.gate.values import Needles
+from deploy.inside.archive import ImageArchive
 from deploy.model import AllowedSecret, Flow
 from deploy.runtime import redaction
-from deploy.values import Needles
 
 # How many lines of one place are named.
 LINES = 5
 
 
-def check(
+def refuse_secrets(
     archive: ImageArchive, flow: Flow, hidden: Mapping[str, str], cache: Path | None = None
 ) -> None:
     """Raise `DeployError` with a problem for every place of `archive` that holds a secret.
@@ -41,7 +42,7 @@ def check(
         # An image may have a layer twice: an empty one, often.
         if layer.digest not in done:
             done.add(layer.digest)
-            hits += gate_layers.search(layer, f"layer {number}", wanted, cache)
+            hits += layers.search(layer, f"layer {number}", wanted, cache)
     _tell_unused(flow, hits)
     left = [hit for hit in hits if hit.known or not _allowed(hit, flow.allow_secrets)]
     problems = [_problem(group, flow, wanted) for group in _grouped(left)]
@@ -55,8 +56,8 @@ def _in_configuration(config: Mapping[str, Any], wanted: Needles) -> Iterator[Hi
         data = text.encode()
         for name, _ in wanted.find(data):
             yield Hit(place, place, name, known=True)
-        whole = secrets.recognise_whole(value)
-        for rule in [*(rule for rule, _, _ in secrets.find(data)), *([whole] if whole else [])]:
+        whole = shapes.recognise_whole(value)
+        for rule in [*(rule for rule, _, _ in shapes.find(data)), *([whole] if whole else [])]:
             yield Hit(place, place, rule)
 
 
@@ -135,7 +136,7 @@ def _lines(hits: list[Hit]) -> str:
 def _masked(place: str, wanted: Needles) -> str:
     """Return `place` without secrets: names of files and labels may hold them, too."""
     data = wanted.masked(place.encode("utf-8", "surrogateescape"))
-    for _, start, end in sorted(secrets.find(data), key=lambda found: -found[1]):
+    for _, start, end in sorted(shapes.find(data), key=lambda found: -found[1]):
         data = data[:start] + redaction.MASK + data[end:]
     return data.decode("utf-8", "replace")
 

@@ -15,15 +15,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import entropy, image, layer_contents, packages, secrets
-from deploy.archive import Layer
-from deploy.layer_contents import Contents, File
-from deploy.values import Needles
+from deploy import image, packages
+from deploy.gate import contents, entropy, shapes
+from deploy.gate.contents import Contents, File
+from deploy.gate.values import Needles
+from deploy.inside.archive import Layer
 
 # The flow's own files, in whichever layer they are; the packages are below them.
 OWN, PACKAGES = f"{image.HOME}/", f"{packages.FOLDER}/"
 # What finds shapes: a layer that had none by other rules may have one by these.
-_RULES = (secrets, entropy, layer_contents)
+_RULES = (shapes, entropy, contents)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def search(layer: Layer, where: str, wanted: Needles, cache: Path | None) -> Ite
     Layers without any shape are remembered in the folder `cache`, since those of the base and the
     packages are the same in most images. What is `wanted` is looked for each time, and not kept.
     """
-    with layer_contents.opened(layer, where) as inside:
+    with contents.opened(layer, where) as inside:
         packed = _recall(cache, layer)
         clean = packed is not None
         if packed is None:
@@ -69,21 +70,21 @@ def _values(inside: Contents, packed: list[File], where: str, wanted: Needles) -
             line = _line(inside.read(file), offset) if offset >= 0 else None
             yield _hit(file.path, where, name, line, known=True)
     for file in packed:
-        for path, content in layer_contents.unpacked(file.path, inside.read(file)):
+        for path, content in contents.unpacked(file.path, inside.read(file)):
             for name, begin in wanted.find(content):
                 yield _hit(path, where, name, _line(content, begin), known=True)
 
 
 def _shapes(inside: Contents, where: str) -> Iterator[Hit]:
     for file in inside.files:
-        for rule, _, _ in secrets.find(file.path.encode("utf-8", "surrogateescape")):
+        for rule, _, _ in shapes.find(file.path.encode("utf-8", "surrogateescape")):
             yield _hit(file.path, where, rule)
         if file.path in inside.published and not _own(file.path):
             continue
         content = inside.read(file)
-        inner = layer_contents.unpacked(file.path, content) if file.packed else ()
+        inner = contents.unpacked(file.path, content) if file.packed else ()
         for path, data in ((file.path, content), *inner):
-            found = list(secrets.find(data))
+            found = list(shapes.find(data))
             if _own(path) and entropy.applies(path):
                 found += entropy.find(path, data)
             for rule, begin, _ in found:

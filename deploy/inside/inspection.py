@@ -9,11 +9,12 @@ from typing import Any
 
 import docker
 
-from deploy import archive, base, console, contents, engine, image, measuring
-from deploy.contents import Contents
+from deploy import base, console, engine, image
 from deploy.errors import DeployError
+from deploy.inside import archive, contents, measuring
+from deploy.inside.contents import Contents
+from deploy.inside.measuring import Package
 from deploy.labels import OCI
-from deploy.measuring import Package
 from deploy.model import Flow, Image
 
 LARGEST = 10

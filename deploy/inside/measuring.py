@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from deploy import packages
-from deploy.contents import Contents
+from deploy.inside.contents import Contents
 
 # The recording of installed projects (packaging.python.org, "Recording installed projects").
 RECORD = re.compile(rf"{packages.FOLDER}/([^/]+)-([^/-]+)[.]dist-info/RECORD")

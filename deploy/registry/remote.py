@@ -6,10 +6,11 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from deploy import cloud, labels, login, oci
+from deploy import cloud, labels
 from deploy.errors import DeployError
 from deploy.model import Flow, Image
-from deploy.oci import Manifest, Registry
+from deploy.registry import login, oci
+from deploy.registry.oci import Manifest, Registry
 from deploy.schema import PlaceModel
 
 

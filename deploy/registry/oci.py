@@ -11,10 +11,10 @@ from urllib.parse import urljoin
 
 import requests
 
-from deploy import login, wire
-from deploy.bearer import Bearer
 from deploy.errors import DeployError
-from deploy.login import Login
+from deploy.registry import login, wire
+from deploy.registry.bearer import Bearer
+from deploy.registry.login import Login
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

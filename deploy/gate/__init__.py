@@ -1,0 +1,1 @@
+"""No secret in an image: what one looks like, and where it is looked for."""

@@ -1,0 +1,1 @@
+"""What is inside a built image: its files, for people, and as documents."""
