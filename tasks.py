@@ -14,6 +14,10 @@ from deploy import cli
 ROOT = Path(__file__).parent
 FLOW = "one flow; without it, every flow of the environment"
 ENV = "an environment of environments.yaml (default: local)"
+# How many flows are planned, deployed and rolled back side by side.
+AT_ONCE = 4
+# The status of `inv plan` where something would change.
+CHANGES = 2
 
 
 def _project() -> Any:
@@ -205,7 +209,47 @@ def inspect(
         "flow": FLOW,
         "env": ENV,
         "image": "a file of `inv push`; nothing is built then",
+        "json": "print JSON",
+    }
+)
+@cli.sentences
+def plan(
+    c: Context,
+    flow: str | None = None,
+    env: str = "local",
+    image: str | None = None,
+    json: bool = False,
+) -> None:
+    """Show what a deploy would change, and why. The status is 0 for nothing, 2 for something."""
+    if _show_plans(flow, env, image, json):
+        raise Exit(code=CHANGES)
+
+
+def _show_plans(flow: str | None, env: str, image: str | None, json: bool) -> bool:
+    """Print the plans; return whether anything would change."""
+    from deploy import artifact, console, pipeline
+
+    project, handed = _project(), cli.file("--image", image)
+    flow = flow or (artifact.read(handed, None, "").flow if handed else None)
+    specs = _specs(flow, env)
+    plans = cli.each(specs, lambda spec: pipeline.plan(project, spec, handed), AT_ONCE)
+    steps = [
+        {"flow": p.spec.flow.name, **pipeline.as_data(step)}
+        for p in plans.results
+        for step in p.steps
+    ]
+    console.as_json(steps) if json else console.table(steps)
+    plans.finish()
+    return any(p.changes for p in plans.results)
+
+
+@task(
+    help={
+        "flow": FLOW,
+        "env": ENV,
+        "image": "a file of `inv push`; nothing is built then",
         "plan": "only show what would change",
+        "no-wait": "hand back once a long operation has begun; `inv status` shows how it goes",
         "json": "print JSON",
     }
 )
@@ -216,27 +260,41 @@ def deploy(
     env: str = "local",
     image: str | None = None,
     plan: bool = False,
+    no_wait: bool = False,
     json: bool = False,
 ) -> None:
     """Build, publish, deploy the image where the configuration says; prove it with the sample."""
     from deploy import artifact, console, pipeline
 
+    if plan:
+        _show_plans(flow, env, image, json)
+        return
     project, handed = _project(), cli.file("--image", image)
     flow = flow or (artifact.read(handed, None, "").flow if handed else None)
-    if plan:
-        plans = cli.each(_specs(flow, env), lambda spec: pipeline.plan(project, spec, handed))
-        steps = [
-            {"flow": p.spec.flow.name, **pipeline.as_data(step)}
-            for p in plans.results
-            for step in p.steps
-        ]
-        console.as_json(steps) if json else console.table(steps)
-        plans.finish()
-        return
-    done = cli.each(_specs(flow, env), lambda spec: pipeline.deploy(project, spec, handed))
+    done = cli.each(
+        _specs(flow, env),
+        lambda spec: pipeline.deploy(project, spec, handed, wait=not no_wait),
+        AT_ONCE,
+    )
     rows = [pipeline.as_data(deployment) for deployment in done.results]
+    rows += [pipeline.nothing_deployed(spec, "failed") for spec in done.failed]
     shown = ("flow", "environment", "target", "state", "tag", "url")
-    console.as_json(rows) if json else console.table(rows, shown)
+    if json:
+        console.as_json(rows)
+    else:
+        console.table([{key: row.get(key) for key in shown} for row in rows], shown)
+    done.finish()
+
+
+@task(help={"flow": FLOW, "env": ENV, "json": "print JSON"})
+@cli.sentences
+def rollback(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
+    """Let the version that served before serve again, where the target keeps it."""
+    from deploy import pipeline
+
+    project = _project()
+    done = cli.each(_specs(flow, env), lambda spec: pipeline.rollback(project, spec), AT_ONCE)
+    _show_status([row for found in done.results for row in pipeline.status_rows(found)], json)
     done.finish()
 
 
@@ -246,24 +304,42 @@ def smoke(c: Context, flow: str | None = None, env: str = "local", json: bool = 
     """Score each flow's sample against what is deployed, and judge the answer."""
     from deploy import console, pipeline, verify
 
-    done = cli.each(_specs(flow, env), lambda spec: (spec, *pipeline.prove(spec)))
-    rows = [{"flow": s.flow.name, "url": url, "answer": answer} for s, url, answer in done.results]
+    done = cli.each(_specs(flow, env), lambda spec: (spec, pipeline.prove(spec)))
+    rows = [{"flow": spec.flow.name, **pipeline.as_data(proof)} for spec, proof in done.results]
     if json:
         console.as_json(rows)
     else:
-        for spec, url, answer in done.results:
-            console.as_json(answer)
-            print(f"\nIt runs at {url}\nTry it:  {verify.curl(url, spec)}")
+        for spec, proof in done.results:
+            console.as_json(proof.answer)
+            print(f"\nIt runs at {proof.url} and took {proof.seconds:.2f} s")
+            print(f"Try it:  {verify.curl(proof.url, spec, proof.auth)}")
     done.finish()
 
 
-@task(help={"flow": FLOW, "env": ENV, "tail": "how many lines"})
+@task(
+    help={
+        "flow": FLOW,
+        "env": ENV,
+        "tail": "how many lines",
+        "follow": "of one flow, then those that come, until Ctrl-C",
+    }
+)
 @cli.sentences
-def logs(c: Context, flow: str | None = None, env: str = "local", tail: str = "100") -> None:
+def logs(
+    c: Context,
+    flow: str | None = None,
+    env: str = "local",
+    tail: str = "100",
+    follow: bool = False,
+) -> None:
     """Print the last lines of what is deployed."""
     from deploy import pipeline
 
     specs = _specs(flow, env)
+    if follow:
+        for line in pipeline.logs(cli.one(specs, "--follow"), cli.count("--tail", tail), True):
+            print(line, flush=True)
+        return
     # Of all flows those that run; the one that is asked for must.
     for spec in specs if flow else [spec for spec in specs if pipeline.status(spec)]:
         for line in pipeline.logs(spec, cli.count("--tail", tail)):
@@ -273,15 +349,29 @@ def logs(c: Context, flow: str | None = None, env: str = "local", tail: str = "1
 @task(help={"flow": FLOW, "env": ENV, "json": "print JSON"})
 @cli.sentences
 def status(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
-    """Show what runs: state, URL, image tag, commit, since when."""
+    """Show what runs: state, URL, image tag, commit, since when, and who serves what share."""
     from deploy import console, pipeline
 
     found = [(spec, pipeline.status(spec)) for spec in _specs(flow, env)]
-    rows = [pipeline.as_data(d) or pipeline.nothing_deployed(s) for s, d in found]
+    if json:
+        console.as_json([pipeline.as_data(d) or pipeline.nothing_deployed(s) for s, d in found])
+        return
+    _show_status(
+        [
+            row
+            for spec, one in found
+            for row in (pipeline.status_rows(one) if one else [pipeline.nothing_deployed(spec)])
+        ]
+    )
+
+
+def _show_status(rows: list[dict[str, Any]], json: bool = False) -> None:
+    from deploy import console
+
     if json:
         console.as_json(rows)
         return
-    keys = ("flow", "environment", "target", "state", "tag", "commit", "created", "url")
+    keys = ("flow", "environment", "target", "state", "share", "tag", "commit", "created", "url")
     short = {"commit": 7, "created": len("2026-01-01T00:00:00")}
     console.table([{k: str(r.get(k, ""))[: short.get(k)] for k in keys} for r in rows])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import os
 import signal
@@ -50,6 +51,7 @@ class Outcome(Generic[Result]):
 
     results: list[Result] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    failed: list[Any] = field(default_factory=list)
 
     def finish(self) -> None:
         """Raise one `DeployError` with all that went wrong, if anything did."""
@@ -57,15 +59,49 @@ class Outcome(Generic[Result]):
             raise DeployError.of(self.problems)
 
 
-def each(items: Iterable[Item], action: Callable[[Item], Result]) -> Outcome[Result]:
-    """Do `action` for every one of `items`, whichever fail."""
+def each(
+    items: Iterable[Item], action: Callable[[Item], Result], at_once: int = 1
+) -> Outcome[Result]:
+    """Do `action` for every one of `items`, whichever fail; up to `at_once` of them side by side.
+
+    The outcome is in the order of `items`. An interruption reaches all of them (`pausing`), and is
+    raised once each has put things right.
+    """
+    every = list(items)
     outcome: Outcome[Result] = Outcome()
-    for item in items:
+    if at_once == 1 or len(every) < 2:
+        for item in every:
+            _note(outcome, item, functools.partial(action, item))
+        return outcome
+    from concurrent.futures import ThreadPoolExecutor
+
+    from deploy import console, pausing
+
+    with console.side_by_side(), ThreadPoolExecutor(at_once) as pool:
+        running = [pool.submit(contextvars.copy_context().run, action, item) for item in every]
         try:
-            outcome.results.append(action(item))
-        except DeployError as error:
-            outcome.problems += error.problems
+            for item, future in zip(every, running, strict=True):
+                _note(outcome, item, future.result)
+        except BaseException:
+            pausing.interrupt()
+            pool.shutdown(cancel_futures=True)
+            raise
     return outcome
+
+
+def _note(outcome: Outcome[Result], item: Any, action: Callable[[], Result]) -> None:
+    try:
+        outcome.results.append(action())
+    except DeployError as error:
+        outcome.problems += error.problems
+        outcome.failed.append(item)
+
+
+def one(items: list[Item], option: str) -> Item:
+    """Return the only one of `items`. Raises `DeployError` where there are more."""
+    if len(items) != 1:
+        raise DeployError(option, f"it is for one flow, not for {len(items)}", "add --flow")
+    return items[0]
 
 
 def count(option: str, text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import json
 import shutil
 import sys
@@ -10,18 +11,31 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_prefix = ""
+# Each flow's thread has its own.
+_prefix = contextvars.ContextVar("prefix", default="")
+_together = contextvars.ContextVar("together", default=False)
+# Seconds between two lines about the same phase, where several go on side by side.
+SELDOM = 30.0
 
 
 @contextlib.contextmanager
 def about(name: str) -> Iterator[None]:
     """Put `name` before every line inside of the block: which flow it is about."""
-    global _prefix
-    before, _prefix = _prefix, f"{name}: "
+    token = _prefix.set(f"{name}: ")
     try:
         yield
     finally:
-        _prefix = before
+        _prefix.reset(token)
+
+
+@contextlib.contextmanager
+def side_by_side() -> Iterator[None]:
+    """Inside of the block several phases go on at once: no line is drawn over another's."""
+    token = _together.set(True)
+    try:
+        yield
+    finally:
+        _together.reset(token)
 
 
 class Phase:
@@ -29,11 +43,20 @@ class Phase:
 
     def __init__(self, head: str, live: bool) -> None:
         self._head, self._live, self._width = head, live, 0
+        self._together = _together.get()
+        self._said = time.monotonic()
         self.result = ""
 
     def now(self, text: str) -> None:
-        """Show how far it is; on a terminal only, where the next text takes its place."""
-        if self._live:
+        """Show how far it is; on a terminal only, where the next text takes its place.
+
+        Where several phases go on side by side, it is a line of its own now and then.
+        """
+        if self._together:
+            if self._live and text and time.monotonic() - self._said > SELDOM:
+                self._said = time.monotonic()
+                print(f"{self._head} … {text}", file=sys.stderr, flush=True)
+        elif self._live:
             line = f"{self._head} … {text}"[: shutil.get_terminal_size().columns - 1]
             print(line.ljust(self._width), end="\r", file=sys.stderr, flush=True)
             self._width = len(line)
@@ -51,7 +74,7 @@ def phase(name: str, what: str) -> Iterator[Phase]:
     On a terminal the line is shown while the work goes on and then completed; on a pipe, and in CI,
     there is one plain line at the end, so that a log has one line a phase.
     """
-    shown = Phase(f"{_prefix}{name:<9} {what}", sys.stderr.isatty())
+    shown = Phase(f"{_prefix.get()}{name:<9} {what}", sys.stderr.isatty())
     shown.now("")
     start = time.monotonic()
     try:
@@ -65,7 +88,7 @@ def phase(name: str, what: str) -> Iterator[Phase]:
 
 def note(name: str, what: str) -> None:
     """Say one thing that is worth a line among the phases."""
-    print(f"{_prefix}{name:<9} {what}", file=sys.stderr, flush=True)
+    print(f"{_prefix.get()}{name:<9} {what}", file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:

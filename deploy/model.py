@@ -115,9 +115,10 @@ class Attachment:
 
 @dataclass(frozen=True)
 class Step:
-    """One change.
+    """One change, or what one should know of it.
 
-    `action` is create, replace, remove or keep; `before` and `after` are for people.
+    `action` is create, change, replace, remove or keep; or note, for what changes nothing.
+    `before` and `after` are for people.
     """
 
     action: str
@@ -129,16 +130,37 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """The changes that would bring a spec about, found by looking only."""
+    """The changes that would bring a spec about, found by looking only.
+
+    `found` is for the target alone: what it saw, and what it makes of that.
+    """
 
     spec: Spec
     image: Image
     steps: tuple[Step, ...]
+    found: Any = field(default=None, repr=False, compare=False)
 
     @property
     def changes(self) -> bool:
         """Whether anything would change."""
-        return any(step.action != "keep" for step in self.steps)
+        return any(step.action not in ("keep", "note") for step in self.steps)
+
+
+@dataclass(frozen=True)
+class Share:
+    """One of several versions that are there at once, and the per cent of requests it gets.
+
+    `since` is when it came to have that share, empty where nobody knows; `by` is who saw to it.
+    """
+
+    name: str
+    percent: int
+    state: str
+    tag: str
+    commit: str
+    digest: str
+    since: str
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -146,7 +168,8 @@ class Deployment:
     """What runs.
 
     `state` is healthy, starting, unhealthy or stopped; `auth` tells how a caller authenticates;
-    `digest` is the image's in its registry, empty where it came from none.
+    `digest` is the image's in its registry, empty where it came from none. `shares` are all
+    versions that are there, on a target that has several at once; the rest is of the largest.
     """
 
     flow: str
@@ -161,3 +184,4 @@ class Deployment:
     created: str
     name: str
     digest: str = ""
+    shares: tuple[Share, ...] = ()

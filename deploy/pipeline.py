@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,19 @@ from deploy.inside import inspection
 from deploy.inside.inspection import Inspection
 from deploy.model import Deployment, Flow, Image, Plan, Spec, Step
 from deploy.registry import promotion, referrers, remote
+
+# Flows are deployed side by side, but built one after the other: builds share tools and volumes.
+_building = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The answer to the sample, where it was scored, how one is let in there, and the seconds."""
+
+    url: str
+    auth: str
+    answer: Any
+    seconds: float
 
 
 def promote(source: Spec, target: Spec, project: Project, handed: Path | None = None) -> Image:
@@ -57,7 +73,8 @@ def plan(project: Project, spec: Spec, handed: Path | None = None) -> Plan:
     """Build the image if need be, and return what deploying it would change. Pushes nothing."""
     target = targets.get(spec.target)
     target.check(spec)
-    found = images.to_plan(project, spec, handed)
+    with _building:
+        found = images.to_plan(project, spec, handed)
     with console.about(spec.flow.name):
         planned = target.plan(spec, found)
         if found.digest or not spec.place.registry:
@@ -68,35 +85,46 @@ def plan(project: Project, spec: Spec, handed: Path | None = None) -> Plan:
         return dataclasses.replace(planned, steps=(step, *planned.steps))
 
 
-def deploy(project: Project, spec: Spec, handed: Path | None = None) -> Deployment:
+def deploy(
+    project: Project, spec: Spec, handed: Path | None = None, wait: bool = True
+) -> Deployment:
     """Build, publish where there is a registry, look, act, and prove the result.
 
     With `handed`, a file of `publish`, nothing is built: that very image is deployed. What ran
-    before keeps running unless the new one is proved.
+    before keeps running unless the new one is proved. Without `wait` see `Target.apply`.
     """
     with _alone(project, spec):
         target = targets.get(spec.target)
         target.check(spec)
-        chosen = images.to_deploy(project, spec, handed)
+        with _building:
+            chosen = images.to_deploy(project, spec, handed)
         with console.about(spec.flow.name):
             planned = target.plan(spec, chosen)
             for step in planned.steps:
                 console.note("plan", f"{step.action} {step.what}: {step.why}")
             if planned.changes:
-                what = "start, wait for health, score the sample"
-                with console.phase("deploy", f"{spec.target}: {what}"):
-                    return _apply(planned)
+                return _apply(planned, wait)
             # Nothing to change; what an earlier deploy left half-done is cleaned up all the same.
-            found = _apply(planned)
-            prove(spec)
+            found = _apply(planned, wait)
+            prove(spec, found)
             return found
 
 
-def prove(spec: Spec) -> tuple[str, Any]:
-    """Score the sample against what runs; return where that was, and the answer."""
-    url = _deployed(spec).url
+def prove(spec: Spec, found: Deployment | None = None) -> Proof:
+    """Score the sample against what runs, `found` where the caller knows that already."""
+    found = found or _deployed(spec)
+    headers = targets.get(spec.target).headers(spec)
     with console.phase("smoke", f"scoring {spec.flow.sample.name}"):
-        return url, verify.score_sample(spec, url)
+        start = time.monotonic()
+        answer = _score(spec, found.url, headers)
+        return Proof(found.url, found.auth, answer, round(time.monotonic() - start, 3))
+
+
+def rollback(project: Project, spec: Spec) -> Deployment:
+    """Let the version that served before serve again."""
+    with _alone(project, spec), console.about(spec.flow.name):
+        with console.phase("rollback", spec.environment):
+            return targets.get(spec.target).rollback(spec)
 
 
 def status(spec: Spec) -> Deployment | None:
@@ -104,9 +132,9 @@ def status(spec: Spec) -> Deployment | None:
     return targets.get(spec.target).status(spec)
 
 
-def logs(spec: Spec, tail: int) -> Iterator[str]:
-    """Yield the last lines of what runs for `spec`."""
-    return targets.get(spec.target).logs(spec, tail)
+def logs(spec: Spec, tail: int, follow: bool = False) -> Iterator[str]:
+    """Yield the last lines of what runs for `spec`; with `follow` then those that come."""
+    return targets.get(spec.target).logs(spec, tail, follow)
 
 
 def destroy(spec: Spec) -> tuple[Step, ...]:
@@ -128,14 +156,32 @@ def lock(flows: list[Flow]) -> list[Path]:
     return written
 
 
-def nothing_deployed(spec: Spec) -> dict[str, str]:
+def nothing_deployed(spec: Spec, state: str = "not deployed") -> dict[str, str]:
     """Return the row of a status table for what does not run."""
     return {
         "flow": spec.flow.name,
         "environment": spec.environment,
         "target": spec.target,
-        "state": "not deployed",
+        "state": state,
     }
+
+
+def status_rows(found: Deployment) -> list[dict[str, Any]]:
+    """Return what runs as rows of a table: one, or one for each version that is there at once."""
+    row = {**as_data(found), "share": ""}
+    return [
+        {
+            **row,
+            "name": share.name,
+            "share": f"{share.percent} %",
+            "state": share.state,
+            "tag": share.tag,
+            "commit": share.commit,
+            "created": share.since,
+            "by": share.by,
+        }
+        for share in found.shares
+    ] or [row]
 
 
 def as_data(value: Any) -> Any:
@@ -153,10 +199,14 @@ def _running(spec: Spec) -> str:
     return found.digest
 
 
-def _apply(planned: Plan) -> Deployment:
+def _apply(planned: Plan, wait: bool) -> Deployment:
     spec = planned.spec
     target = targets.get(spec.target)
-    return target.apply(planned, lambda url, headers: _score(spec, url, headers))
+
+    def prove(url: str, headers: Mapping[str, str]) -> None:
+        _score(spec, url, headers)
+
+    return target.apply(planned, prove, wait)
 
 
 @contextlib.contextmanager
@@ -181,8 +231,9 @@ def _deployed(spec: Spec) -> Deployment:
     return found
 
 
-def _score(spec: Spec, url: str, headers: Any) -> None:
-    verify.score_sample(spec, url, headers)
+def _score(spec: Spec, url: str, headers: Mapping[str, str]) -> Any:
+    target = targets.get(spec.target)
+    return verify.score_sample(spec, url, headers, lambda *said: target.refusal(spec, *said))
 
 
 def _row(project: Project, flow: Flow) -> dict[str, Any]:

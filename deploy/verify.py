@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import requests
 
 from deploy.documents import show
-from deploy.errors import DeployError
+from deploy.errors import DeployError, Problem
 from deploy.model import Image, Spec
 
 POLL_SECONDS = 0.05
@@ -20,6 +20,9 @@ SCORE_SECONDS = 120
 
 Alive = Callable[[], str]
 """Returns an empty text while what was started still runs, and the reason once it does not."""
+
+Refusal = Callable[[int, Mapping[str, str]], Problem | None]
+"""Returns what a status and headers say that are not the flow's (`Target.refusal`)."""
 
 
 def ready(
@@ -56,14 +59,19 @@ def healthy(url: str, headers: Mapping[str, str] | None = None) -> bool:
         return False
 
 
-def score_sample(spec: Spec, url: str, headers: Mapping[str, str] | None = None) -> Any:
+def score_sample(
+    spec: Spec,
+    url: str,
+    headers: Mapping[str, str] | None = None,
+    refusal: Refusal | None = None,
+) -> Any:
     """Score the flow's sample and return the answer.
 
     Raises `DeployError` where it is rejected, or not as expected.
     """
     sample = json.loads(spec.flow.sample.read_text(encoding="utf-8"))
     hint = f"`inv logs --flow {spec.flow.name} --env {spec.environment}`"
-    answer = score(url, sample, show(spec.flow.sample), headers, hint)
+    answer = score(url, sample, show(spec.flow.sample), headers, hint, refusal)
     problems = judge(answer, spec.flow.expect)
     if problems:
         found = "; ".join(problems)
@@ -73,7 +81,12 @@ def score_sample(spec: Spec, url: str, headers: Mapping[str, str] | None = None)
 
 
 def score(
-    url: str, body: Any, source: str, headers: Mapping[str, str] | None = None, hint: str = ""
+    url: str,
+    body: Any,
+    source: str,
+    headers: Mapping[str, str] | None = None,
+    hint: str = "",
+    refusal: Refusal | None = None,
 ) -> Any:
     """POST `body` to `url`/score and return the answer.
 
@@ -90,6 +103,10 @@ def score(
         what = f"no answer to {source} ({type(error).__name__})"
         raise DeployError(f"{url}/score", what) from None
     if response.status_code != 200:
+        given = {name.lower(): value for name, value in response.headers.items()}
+        problem = refusal(response.status_code, given) if refusal else None
+        if problem:
+            raise DeployError.of([problem])
         text = _message(response)
         if response.status_code < 500:
             raise DeployError(
@@ -114,10 +131,11 @@ def judge(answer: Any, expect: Any) -> list[str]:
     return problems
 
 
-def curl(url: str, spec: Spec) -> str:
-    """Return a command line that scores the sample by hand."""
+def curl(url: str, spec: Spec, auth: str = "none") -> str:
+    """Return a command line that scores the sample by hand; whoever uses it has the key."""
+    login = "" if auth == "none" else ' -H "Authorization: Bearer $TOKEN"'
     sample = shlex.quote(show(spec.flow.sample))
-    return f"curl -s {url}/score -H 'Content-Type: application/json' -d @{sample}"
+    return f"curl -s {url}/score -H 'Content-Type: application/json'{login} -d @{sample}"
 
 
 def _is(value: Any, wanted: str) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import docker
 import docker.errors
 from docker.models.containers import Container
 
-from deploy import engine, verify
-from deploy.errors import DeployError
+from deploy import console, engine, verify
+from deploy.errors import DeployError, Problem
 from deploy.model import Deployment, Image, Plan, Spec, Step
 from deploy.registry import pull, remote
 from deploy.runtime.connections import resolve
@@ -55,7 +55,7 @@ class Local:
             return Plan(spec, image, (Step("keep", what, before, after, "it runs already"),))
         return Plan(spec, image, (Step("replace", what, before, after, ", ".join(reasons)),))
 
-    def apply(self, plan: Plan, prove: Prove) -> Deployment:
+    def apply(self, plan: Plan, prove: Prove, wait: bool = True) -> Deployment:
         spec = plan.spec
         client = _client(spec)
         if plan.image.digest:
@@ -63,14 +63,26 @@ class Local:
         with engine.explained(f"deploying {spec.name}"):
             _mend(client, spec)
             current = _find(client, spec)
-            if current is None:
-                self._start(client, plan, shape.settings_of(spec).port, prove)
-            elif plan.changes:
-                self._replace(client, plan, current, prove)
+            if current is None or plan.changes:
+                with console.phase("deploy", "local: start, wait for health, score the sample"):
+                    if current is None:
+                        self._start(client, plan, shape.settings_of(spec).port, prove)
+                    else:
+                        self._replace(client, plan, current, prove)
         found = self.status(spec)
         if found is None:
             raise DeployError(spec.name, "the container is gone", "look at `docker events`")
         return found
+
+    def rollback(self, spec: Spec) -> Deployment:
+        what = "this target keeps no earlier version"
+        raise DeployError(spec.name, what, "check the earlier commit out, then `inv deploy`")
+
+    def headers(self, spec: Spec) -> Mapping[str, str]:
+        return {}
+
+    def refusal(self, spec: Spec, status: int, headers: Mapping[str, str]) -> Problem | None:
+        return None
 
     def status(self, spec: Spec) -> Deployment | None:
         client = _client(spec)
@@ -94,7 +106,7 @@ class Local:
                 digest=container.labels.get(f"{shape.LABEL}.digest", ""),
             )
 
-    def logs(self, spec: Spec, tail: int) -> Iterator[str]:
+    def logs(self, spec: Spec, tail: int, follow: bool = False) -> Iterator[str]:
         client = _client(spec)
         with engine.explained("reading the log"):
             container = _find(client, spec)
@@ -102,7 +114,12 @@ class Local:
                 raise DeployError(
                     spec.name, "nothing is deployed", f"`inv deploy --flow {spec.flow.name}`"
                 )
-            yield from container.logs(tail=tail).decode("utf-8", "replace").splitlines()
+            rest = b""
+            for part in container.logs(tail=tail, stream=True, follow=follow):
+                *lines, rest = (rest + part).split(b"\n")
+                yield from (line.decode("utf-8", "replace").rstrip("\r") for line in lines)
+            if rest:
+                yield rest.decode("utf-8", "replace")
 
     def destroy(self, spec: Spec) -> tuple[Step, ...]:
         client = _client(spec)
