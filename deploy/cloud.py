@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from deploy.errors import DeployError
 from deploy.schema import CloudModel
@@ -79,6 +82,22 @@ def token(cloud: Cloud, scope: str) -> str:
         what = f"no Azure log-in works: {_reason(str(error))}"
         hint = "`az login`; in CI let the workflow log in with workload identity federation"
         raise DeployError("Azure", what, hint) from None
+
+
+def claims(token: str) -> dict[str, Any]:
+    """Return what a token says of itself, unchecked: for messages and expiry only."""
+    try:
+        part = token.split(".")[1]
+        found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        return found
+    except (IndexError, ValueError):
+        return {}
+
+
+def name_of(claims: Mapping[str, Any]) -> str:
+    """Return the name of whom a token with these claims is for: a person's, or a client id."""
+    names = (claims.get(key) for key in ("upn", "unique_name", "appid", "azp"))
+    return next((str(name) for name in names if name), "")
 
 
 def _reason(text: str) -> str:

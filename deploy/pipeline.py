@@ -122,9 +122,13 @@ def prove(spec: Spec, found: Deployment | None = None) -> Proof:
 
 def rollback(project: Project, spec: Spec) -> Deployment:
     """Let the version that served before serve again."""
-    with _alone(project, spec), console.about(spec.flow.name):
-        with console.phase("rollback", spec.environment):
-            return targets.get(spec.target).rollback(spec)
+    target = targets.get(spec.target)
+    with (
+        _alone(project, spec),
+        console.about(spec.flow.name),
+        console.phase("rollback", spec.environment),
+    ):
+        return target.rollback(spec)
 
 
 def status(spec: Spec) -> Deployment | None:

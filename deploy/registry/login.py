@@ -5,7 +5,6 @@ Nothing is stored: credentials are made when they are asked for, and given with 
 
 from __future__ import annotations
 
-import base64
 import json
 import time
 from dataclasses import dataclass, field
@@ -65,7 +64,7 @@ class AzureLogin:
     def credentials(self) -> Credentials:
         if time.time() > self._until - MARGIN:
             self._token = wire.patiently(self._exchange)
-            self._until = float(_claims(self._token).get("exp", 0))
+            self._until = float(cloud.claims(self._token).get("exp", 0))
         return Credentials(refresh_token=self._token)
 
     def refused(self, server: str, repository: str, push: bool) -> DeployError:
@@ -77,7 +76,7 @@ class AzureLogin:
 
     def _exchange(self) -> str:
         entra = cloud.token(self._cloud, f"{cloud.REGISTRY_AUDIENCE}/.default")
-        self._who = _identity(_claims(entra))
+        self._who = _identity(cloud.claims(entra))
         form = {"grant_type": "access_token", "service": self._server, "access_token": entra}
         where = f"registry {self._server}"
         url = f"https://{self._server}/oauth2/exchange"
@@ -131,19 +130,7 @@ def reason(text: str) -> str:
         return " ".join(text.split())[:200]
 
 
-def _claims(token: str) -> dict[str, Any]:
-    """Return what a token says of itself, unchecked: for messages and expiry only."""
-    try:
-        part = token.split(".")[1]
-        found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-        return found
-    except (IndexError, ValueError):
-        return {}
-
-
 def _identity(claims: dict[str, Any]) -> str:
-    name = (
-        claims.get("upn") or claims.get("unique_name") or claims.get("appid") or claims.get("azp")
-    )
+    name = cloud.name_of(claims)
     thing = f" (object {claims['oid']})" if claims.get("oid") else ""
     return f"the identity {name or 'without a name'}{thing}"

@@ -9,6 +9,7 @@ from deploy.targets.base import Target
 # A further target is one line here. Modules are imported when they are asked for.
 MODULES = {
     "local": "deploy.targets.local",
+    "azureml": "deploy.targets.azureml",
 }
 
 

@@ -58,7 +58,7 @@ class Target(Protocol):
         ...
 
     def headers(self, spec: Spec) -> Mapping[str, str]:
-        """Return what a request needs so that it is let in; it may hold a key, so show it nobody."""
+        """Return what a request needs to be let in; it may hold a key, so show it nobody."""
         ...
 
     def refusal(self, spec: Spec, status: int, headers: Mapping[str, str]) -> Problem | None:

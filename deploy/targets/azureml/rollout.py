@@ -1,0 +1,302 @@
+"""Carrying a decision out, write by write.
+
+What served before has all requests until the new version is proved, and gets them back if anything
+is wrong. Whatever is interrupted, a new plan goes on from there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+
+from deploy import console
+from deploy.errors import DeployError
+from deploy.model import Image, Spec
+from deploy.targets.azureml import decide, naming, scoring, starting, traffic, waiting
+from deploy.targets.azureml.client import Client
+from deploy.targets.azureml.decide import CREATE, KEEP, Decision, Seen
+from deploy.targets.azureml.scaling import API as SCALING_API
+from deploy.targets.azureml.scaling import document, made, path_of
+from deploy.targets.azureml.settings import settings_of
+from deploy.targets.azureml.state import READY, Endpoint, Version, World
+from deploy.targets.azureml.writes import Writer
+from deploy.targets.base import Prove
+
+# How often a write is tried again that another operation came before.
+ATTEMPTS = 3
+
+
+class BegunError(Exception):
+    """A long operation has begun, and nobody wants to wait for it."""
+
+
+class ChangedError(DeployError):
+    """The world is not as it was when the plan was made. Nothing is taken back: it is not ours."""
+
+
+class Rollout:
+    """One deploy of one spec."""
+
+    def __init__(
+        self,
+        client: Client,
+        spec: Spec,
+        image: Image,
+        decision: Decision,
+        headers: Callable[[], Mapping[str, str]],
+    ) -> None:
+        self.client, self.writer = client, Writer(spec)
+        self.spec, self.image, self.decision = spec, image, decision
+        self._headers = headers
+        self._by = client.who()
+        # What the world must look like before the next write: as planned, and with our own writes.
+        self._expected: Seen = decision.seen
+        self._before: dict[str, int] = {}
+
+    def run(self, prove: Prove, wait: bool) -> None:
+        """Carry the decision out. Raises `DeployError`, or `BegunError` without `wait`."""
+        endpoint = self._endpoint(wait)
+        self._before = {name: share for name, share in endpoint.traffic.items() if share}
+        fresh = self.decision.endpoint == CREATE
+        if self.decision.version == CREATE:
+            starting.start(self, fresh, wait)
+        else:
+            starting.go_on(self, wait)
+        try:
+            self._scale()
+            self._rule()
+            self._prove(prove)
+            self._move()
+        except ChangedError:
+            raise
+        except DeployError:
+            self._take_back(patiently=True)
+            if self.decision.version == CREATE and self._before:
+                starting.discard(self)
+            raise
+        except BaseException:
+            # Interrupted: one quick write, and the rest is the next run's.
+            self._take_back(patiently=False)
+            raise
+        self._remove()
+
+    def look(self) -> World:
+        """Look again, once nothing is under way. Raises `ChangedError` if somebody changed it."""
+        world = self.client.look()
+        if not decide.settled(world):
+            with console.phase("wait", f"{self.client.where}: an operation is under way") as shown:
+                with contextlib.suppress(waiting.FailedError):
+                    waiting.for_endpoint(self.client, shown.now)
+            world = self.client.look()
+        what = decide.changed(self._expected, decide.seen(world.endpoint, world.versions))
+        if what:
+            hint = "`inv plan` shows what is there; then deploy again"
+            raise ChangedError(self.client.where, f"somebody else changed it: {what}", hint)
+        return world
+
+    def expect(self, **changes: object) -> None:
+        """Know of a write of our own."""
+        self._expected = replace(self._expected, **changes)  # type: ignore[arg-type]
+
+    def expect_version(self, name: str, present: bool) -> None:
+        """Know that we made or removed the deployment `name`."""
+        rest = [one for one in self._expected.versions if one[0] != name]
+        wanted = self.decision.wanted
+        own = [(name, str(wanted.image), wanted.instance_type.lower())] if present else []
+        self.expect(versions=tuple(sorted([*rest, *own])))
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags of a new deployment."""
+        return naming.tags_of(self.spec, self.image, self._by, now())
+
+    def _endpoint(self, wait: bool) -> Endpoint:
+        found = self.look().endpoint
+        own = {naming.FLOW: self.spec.flow.name, naming.ENVIRONMENT: self.spec.environment}
+        what = self.client.where
+        if self.decision.endpoint == KEEP and found:
+            return found
+        auth = settings_of(self.spec).auth
+        with console.phase("endpoint", what) as shown:
+            if found is None:
+                tags = {**own, naming.MADE: "yes"}
+                starting.accept(self, lambda: self.writer.create_endpoint(tags))
+            else:
+                endpoint = found
+                tags = {**found.tags, **own}
+                change = {"auth": auth, "tags": tags}
+                starting.accept(self, lambda: self.writer.change_endpoint(endpoint, **change))
+            self.expect(auth=auth)
+            if not wait:
+                raise BegunError
+            try:
+                return waiting.for_endpoint(self.client, shown.now, lambda e: e.auth == auth)
+            except waiting.FailedError as error:
+                raise starting.explained(self, error.said, what) from None
+
+    def _scale(self) -> None:
+        """Give a deployment that stays the number of instances that it should have."""
+        world = self.look()
+        version = world.version(self.decision.name)
+        count = self.decision.scale
+        if version is None or count is None or version.count == count:
+            return
+        with console.phase("scale", f"{version.name}: {version.count} to {count}") as shown:
+            self._put(version, count)
+            starting.finish(self, shown.now, lambda found: found.count == count)
+
+    def _put(self, version: Version, count: int) -> None:
+        def put() -> None:
+            wanted = self.decision.wanted
+            self.writer.put_deployment(version.name, wanted, count, version.tags)
+
+        starting.accept(self, put)
+
+    def _rule(self) -> None:
+        """Give the deployment its autoscale rule, or take it away."""
+        rule = self.decision.rule
+        name = self.decision.name
+        if rule in ("create", "change"):
+            world = self.look()
+            version, autoscale = world.version(name), settings_of(self.spec).autoscale
+            if version is None or autoscale is None:
+                return
+            location = world.workspace.location
+            body = document(autoscale, version.id, self.client.path, location)
+            path = path_of(self.client.group, self.client.name, name)
+            self.client.put(path, SCALING_API, body)
+        elif rule == "remove":
+            self._remove_rule(name)
+
+    def _remove_rule(self, name: str) -> None:
+        path = path_of(self.client.group, self.client.name, name)
+        self.client.delete(path, SCALING_API)
+
+    def _prove(self, prove: Prove) -> None:
+        """Score the new version by its header, before anybody else does."""
+        if not self.decision.ramp and self.decision.version == KEEP:
+            return
+        name = self.decision.name
+        with console.phase("prove", f"{name}: scoring {self.spec.flow.sample.name}") as shown:
+            url, headers = self._address(), self._to(name)
+            starting.reach(self, lambda: self._shot(url, headers), name, shown.now)
+            prove(url, headers)
+
+    def _move(self) -> None:
+        """Move the requests over, step by step, and watch."""
+        settings, name = settings_of(self.spec), self.decision.name
+        alone = not traffic.without(self._before, name)
+        if self.decision.mirror:
+            with console.phase("mirror", f"{self.decision.mirror} % to {name}") as shown:
+                self._shares(self._before, {name: self.decision.mirror}, shown.now)
+                self._watch(settings.soak, shown.now)
+        for shares in self.decision.ramp:
+            with console.phase("traffic", traffic.shown(shares)) as shown:
+                self._shares(shares, {}, shown.now)
+                if not alone:
+                    self._watch(settings.soak, shown.now)
+        if not self.decision.ramp and self._expected.mirror:
+            with console.phase("mirror", "none") as shown:
+                self._shares(self._before, {}, shown.now)
+
+    def _watch(self, seconds: float, say: waiting.Say) -> None:
+        url, headers = self._address(), self._to(self.decision.name)
+        guards = settings_of(self.spec).guards
+        reason = scoring.watch(lambda: self._shot(url, headers), guards, seconds, say)
+        if reason:
+            what = f"{self.decision.name} is taken back: {reason}"
+            hint = "`inv logs` tells what runs; correct the flow, or the guards in deploy.yaml"
+            raise DeployError(self.client.where, what, hint)
+
+    def _shares(
+        self, shares: Mapping[str, int], mirror: Mapping[str, int], say: waiting.Say
+    ) -> None:
+        endpoint = self.look().endpoint
+        if endpoint is None:
+            raise ChangedError(self.client.where, "it is gone", "deploy again")
+        tags = {
+            **endpoint.tags,
+            naming.FLOW: self.spec.flow.name,
+            naming.ENVIRONMENT: self.spec.environment,
+            naming.SHARES: naming.shares_text(shares),
+            naming.SINCE: now(),
+            naming.PREVIOUS: self.decision.previous,
+        }
+
+        def put() -> None:
+            self.writer.change_endpoint(endpoint, traffic=shares, mirror=mirror, tags=tags)
+
+        wanted, copies = decide.shares(shares), decide.shares(mirror)
+        starting.accept(self, put)
+        # From here on it may be so, whatever comes.
+        self.expect(traffic=wanted, mirror=copies)
+        try:
+            waiting.for_endpoint(
+                self.client,
+                say,
+                lambda e: (decide.shares(e.traffic), decide.shares(e.mirror)) == (wanted, copies),
+            )
+        except waiting.FailedError as error:
+            raise starting.explained(self, error.said, "traffic") from None
+
+    def _take_back(self, patiently: bool) -> None:
+        """Give what served before all requests again, if the new version has got any."""
+        back = traffic.without(self._before, self.decision.name)
+        if decide.shares(back) == self._expected.traffic and not self._expected.mirror:
+            return
+        if not back:
+            return
+        console.note("traffic", f"back to {traffic.shown(back)}")
+        try:
+            if patiently:
+                self._shares(back, {}, lambda _: None)
+                return
+            endpoint = self.client.endpoint()
+            if endpoint and decide.shares(endpoint.traffic) == self._expected.traffic:
+                tags = {**endpoint.tags, naming.SHARES: naming.shares_text(back)}
+                self.writer.change_endpoint(endpoint, traffic=back, mirror={}, tags=tags)
+        except Exception as error:  # the first failure is what the user must see
+            console.note("traffic", f"that did not work ({error}); `inv plan` shows what is there")
+
+    def _remove(self) -> None:
+        for name in self.decision.remove:
+            world = self.look()
+            version = world.version(name)
+            if version is None or world.traffic.get(name):
+                continue
+            with console.phase("remove", f"deployment {name}") as shown:
+                if made(version):
+                    self._remove_rule(name)
+                starting.accept(self, lambda name=name: self.writer.delete_deployment(name))  # type: ignore[misc]
+                self.expect_version(name, False)
+                waiting.until_gone(
+                    self.client, lambda name=name: self.client.version(name), shown.now
+                )
+
+    def _address(self) -> str:
+        endpoint = self.client.endpoint()
+        if endpoint is None or not endpoint.url:
+            raise DeployError(self.client.where, "it has no address", "`inv status`")
+        return base_of(endpoint)
+
+    def _to(self, name: str) -> dict[str, str]:
+        return {**self._headers(), scoring.HEADER: name}
+
+    def _shot(self, url: str, headers: Mapping[str, str]) -> scoring.Shot:
+        return scoring.shoot(self.spec, url, headers)
+
+
+def base_of(endpoint: Endpoint) -> str:
+    """Return the address before /score."""
+    return endpoint.url.removesuffix("/score")
+
+
+def ready(version: Version | None) -> bool:
+    """Whether a deployment can be given requests."""
+    return version is not None and version.state == READY
+
+
+def now() -> str:
+    """Return the time as tags have it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,169 @@
+"""What deploy.yaml and environments.yaml say for a managed online endpoint."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, cast
+
+from pydantic import AfterValidator, Field, model_validator
+
+from deploy.model import Spec
+from deploy.schema import EnvModel, PlaceModel, Strict, TargetSettings, Variable
+
+# "Manage and increase quotas": 3 to 32 letters, digits and single hyphens, a letter first.
+NAME = r"^[A-Za-z](-?[A-Za-z0-9]){2,31}$"
+LONGEST_NAME = 32
+# Secret injection ("Access secrets from online deployment using secret injection"), without the
+# braces around it. A secret of a vault needs its version.
+CONNECTION = r"azureml://connections/[\w.-]+(/credentials/[\w.-]+|/metadata/[\w.-]+|/target)?"
+VAULT = r"keyvault:https://[\w-]+\.vault\.[\w.]+/secrets/[\w-]+/\w+"
+REFERENCE = rf"^({CONNECTION}|{VAULT})$"
+IDENTITY = (
+    r"^/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/"
+    r"Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+$"
+)
+# "Managed online endpoints SKU list": two cores and 8 GiB, and in no series that is being retired.
+INSTANCE_TYPE = "Standard_D2as_v4"
+
+
+def _name(value: str) -> str:
+    if not re.match(NAME, value) or len(value) > LONGEST_NAME:
+        raise ValueError(
+            "3 to 32 letters, digits and single hyphens are expected, a letter first and no hyphen "
+            "last"
+        )
+    return value
+
+
+def _reference(value: str) -> str:
+    if not re.match(REFERENCE, value):
+        raise ValueError(
+            "a reference is expected: azureml://connections/‹name›/credentials/‹key›, or "
+            "keyvault:https://‹vault›.vault.azure.net/secrets/‹name›/‹version›"
+        )
+    return value
+
+
+def _rollout(value: list[int]) -> list[int]:
+    if value != sorted(set(value)) or not value or value[0] < 1 or value[-1] != 100:
+        raise ValueError("per cents are expected that rise, from 1 on, and end in 100")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": NAME})]
+Reference = Annotated[
+    str, AfterValidator(_reference), Field(json_schema_extra={"pattern": REFERENCE})
+]
+Rollout = Annotated[
+    list[int],
+    AfterValidator(_rollout),
+    Field(json_schema_extra={"minItems": 1, "items": {"type": "integer", "maximum": 100}}),
+]
+
+
+class Env(EnvModel):
+    """Variables of the container.
+
+    `secret_refs` are fetched by the endpoint's identity when the container starts: a credential of
+    a workspace connection, or a secret in a vault.
+    """
+
+    secret_refs: dict[Variable, Reference] = {}
+
+
+class Probe(Strict):
+    """How the service asks the container's /health; seconds, and how many answers count."""
+
+    initial_delay: Annotated[int, Field(ge=1, le=3600)] = 10
+    period: Annotated[int, Field(ge=1, le=3600)] = 10
+    timeout: Annotated[int, Field(ge=1, le=240)] = 5
+    success_threshold: Annotated[int, Field(ge=1, le=30)] = 1
+    failure_threshold: Annotated[int, Field(ge=1, le=240)] = 30
+
+
+class Probes(Strict):
+    """Liveness restarts a container; readiness lets requests reach it."""
+
+    liveness: Probe = Probe()
+    readiness: Probe = Probe(initial_delay=5, period=5)
+
+
+class Guards(Strict):
+    """When a rollout is taken back: measured with the sample, `probes` times in each step."""
+
+    error_rate: Annotated[float, Field(ge=0, le=1, strict=False, allow_inf_nan=False)] = 0.0
+    p95_ms: Annotated[int, Field(ge=1)] | None = None
+    probes: Annotated[int, Field(ge=1, le=1000)] = 5
+
+
+class Autoscale(Strict):
+    """Instances as Azure Monitor sees fit: by the mean load of their processors, or by requests.
+
+    `cpu` is in per cent, `requests` a minute and instance; one of the two.
+    """
+
+    min: Annotated[int, Field(ge=1, le=50)] = 1
+    max: Annotated[int, Field(ge=1, le=50)]
+    cpu: Annotated[int, Field(ge=2, le=99)] | None = None
+    requests: Annotated[int, Field(ge=2)] | None = None
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> Autoscale:
+        if (self.cpu is None) == (self.requests is None):
+            raise ValueError("either cpu or requests is expected")
+        if self.min > self.max:
+            raise ValueError("min may not be above max")
+        return self
+
+
+class Settings(TargetSettings):
+    """How a flow runs on a managed online endpoint."""
+
+    endpoint: Name | None = Field(
+        None, description="The endpoint's name; made of flow, environment and workspace without it."
+    )
+    instance_type: Annotated[str, Field(pattern=r"^Standard_\w+$")] = INSTANCE_TYPE
+    instance_count: Annotated[int, Field(ge=1, le=50)] = 1
+    allow_retiring: bool = Field(
+        False, description="Accept an instance type that Azure is going to retire."
+    )
+    auth: Literal["key", "entra"] = Field("key", description="How callers are let in.")
+    rollout: Rollout = [10, 50, 100]
+    soak: Annotated[int, Field(ge=0, le=86400)] = Field(
+        60, description="Seconds that each step of the rollout is watched."
+    )
+    guards: Guards = Guards()
+    mirror: Annotated[int, Field(ge=0, le=50)] = Field(
+        0, description="Per cent of requests that the new version gets a copy of, before any."
+    )
+    keep_previous: Annotated[int, Field(ge=0, le=5)] = Field(
+        1, description="Earlier versions that stay, and cost, so that `inv rollback` is quick."
+    )
+    request_timeout: Annotated[int, Field(ge=1, le=180)] = 180
+    max_concurrent_requests_per_instance: Annotated[int, Field(ge=1, le=10000)] = 100
+    probes: Probes = Probes()
+    app_insights: bool = False
+    autoscale: Autoscale | None = None
+    plain_secrets: bool = Field(
+        False, description="Accept secrets as plain text in the deployment's variables."
+    )
+    env: Env = Env()
+
+
+class Place(PlaceModel):
+    """Which workspace, and the user-assigned identity of what runs there."""
+
+    subscription: Annotated[str, Field(min_length=1)]
+    resource_group: Annotated[str, Field(min_length=1)]
+    workspace: Annotated[str, Field(min_length=1)]
+    identity: Annotated[str, Field(pattern=IDENTITY)] | None = Field(
+        None, description="The id of a user-assigned identity; without it the endpoint has its own."
+    )
+
+
+def settings_of(spec: Spec) -> Settings:
+    return cast(Settings, spec.settings)
+
+
+def place_of(spec: Spec) -> Place:
+    return cast(Place, spec.place)
