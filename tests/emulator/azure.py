@@ -1,7 +1,11 @@
 """An Azure on this machine: Entra, Resource Manager, registries, workspaces of Machine Learning.
 
-What registries hold is real, and so are the containers that deployments are. Every server listens on a free port of 127.0.0.1. Nothing of it is known to what is tested: that gets
-environment variables, as CI would set them, and a cloud of its own in environments.yaml.
+What registries hold is real, and so are the containers that deployments are. Every server listens on
+a free port of 127.0.0.1. Nothing of it is known to what is tested: that gets environment variables,
+as CI would set them, and a cloud of its own in environments.yaml. Use it from pytest or from anywhere:
+
+    with Azure(folder) as azure:
+        workspace = azure.workspace("mlw-flows", azure.registry("crflows"))
 """
 
 from __future__ import annotations
@@ -14,6 +18,8 @@ from typing import Any
 from tests.emulator.acr import Acr
 from tests.emulator.acr_tokens import AUDIENCE as REGISTRY_AUDIENCE
 from tests.emulator.arm import ResourceManager
+from tests.emulator.arm_autoscale import Autoscale
+from tests.emulator.arm_roles import RoleAssignments
 from tests.emulator.certificates import Authority
 from tests.emulator.entra import Entra
 from tests.emulator.identities import Directory, Identity
@@ -58,7 +64,9 @@ class Azure:
         self.engine = Engine()
         self._puller = Puller(self.engine, self.authority, self.directory, self.registries)
         self._ml = MachineLearning(self.arm)
-        self.arm.providers.append(self._ml)
+        self.autoscale = Autoscale(self.arm)
+        roles = RoleAssignments(self.arm, self.directory)
+        self.arm.providers += [roles, self._ml, self.autoscale]
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Azure:
@@ -143,6 +151,7 @@ class Azure:
         for workspace in self._ml.workspaces.values():
             workspace.reset()
         self.directory.clear()
+        self.autoscale.settings.clear()
         self.entra.reset()
         self.arm.reset()
         for acr in self.registries.values():

@@ -145,7 +145,7 @@ def logs(deployment: Deployment, body: dict[str, Any]) -> str:
 def _roll(
     workspace: Workspace, endpoint: Endpoint, deployment: Deployment, wanted: Wanted, version: str
 ) -> Operation:
-    same = deployment.serves and wanted.properties == deployment.properties
+    same = deployment.serves and _settings(wanted.properties) == _settings(deployment.properties)
     state = "Creating" if not deployment.operation_url else "Updating"
     if same and wanted.capacity != deployment.capacity:
         state = "Scaling"

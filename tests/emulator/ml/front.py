@@ -59,7 +59,9 @@ class Front:
 
     def _serve(self, exchange: Exchange) -> None:
         refused = self._refused(exchange)
-        headers = [("x-request-id", str(uuid.uuid4()))]
+        # Documented: whatever the caller says, it is a GUID of the service's.
+        id = str(uuid.uuid4())
+        headers = [("x-request-id", id)]
         if client_id := exchange.headers.get("x-ms-client-request-id"):
             headers.append(("x-ms-client-request-id", client_id))
         if refused:
@@ -72,7 +74,7 @@ class Front:
         content = b"".join(exchange.body())
         headers.append((DEPLOYMENT, deployment.name))
         if not exchange.headers.get(DEPLOYMENT):
-            self._copy(exchange, content)
+            self._copy(exchange, content, id)
         with deployment.use() as instance:
             if instance is None:
                 reason = ("ms-azureml-model-error-reason", "too_many_pending_requests")
@@ -111,7 +113,7 @@ class Front:
             self.chosen[name] = self.chosen.get(name, 0) + 1
             return deployment
 
-    def _copy(self, exchange: Exchange, content: bytes) -> None:
+    def _copy(self, exchange: Exchange, content: bytes, id: str) -> None:
         """Send a copy to the deployment that mirrors, if it is its turn; its answer is dropped."""
         with self._workspace.lock:
             mirror = {name: share for name, share in self._endpoint.mirror.items() if share}
@@ -128,7 +130,7 @@ class Front:
                 copied.mirrored += 1
                 with (
                     contextlib.suppress(OSError, http.client.HTTPException),
-                    ask(exchange, content, copied, instance) as response,
+                    ask(exchange, content, copied, instance, id) as response,
                 ):
                     response.read()
 
@@ -144,7 +146,7 @@ class Front:
     ) -> None:
         began = time.monotonic()
         try:
-            response = ask(exchange, content, deployment, instance)
+            response = ask(exchange, content, deployment, instance, headers[0][1])
         except TimeoutError:
             exchange.answer(408, b"", [*headers, ("ms-azureml-model-error-reason", "timeout")])
             return
@@ -154,6 +156,7 @@ class Front:
         headers.append(("ms-azureml-model-time", str(int((time.monotonic() - began) * 1000))))
         try:
             if response.status == 200:
+                del response.headers["x-request-id"]
                 proxy.relay(exchange, response, headers)
             else:
                 with response:
@@ -166,7 +169,7 @@ class Front:
 
 
 def ask(
-    exchange: Exchange, content: bytes, deployment: Deployment, instance: Instance
+    exchange: Exchange, content: bytes, deployment: Deployment, instance: Instance, id: str
 ) -> http.client.HTTPResponse:
     """Send a request on to an instance; return the answer with its body unread.
 
@@ -179,7 +182,7 @@ def ask(
     if exchange.path == "/score":
         target = instance.plan.routes["scoring"].path + target[len("/score") :]
     passed = {k: v for k, v in exchange.headers.items() if k.lower() not in OWN_HEADERS}
-    passed["x-request-id"] = str(uuid.uuid4())
+    passed["x-request-id"] = id
     try:
         connection.request(
             exchange.method, target, content or None, {**passed, "Connection": "close"}

@@ -143,7 +143,7 @@ class Instance:
     def logs(self) -> str:
         """Return what the container has printed, also after its end."""
         with contextlib.suppress(docker.errors.APIError):
-            self.last_logs = self.container.logs(timestamps=True).decode("utf-8", "replace")
+            self.last_logs = self.container.logs().decode("utf-8", "replace")
         return self.last_logs
 
     def close(self) -> None:
