@@ -62,7 +62,7 @@ class Azure:
         self.entra.audiences = {REGISTRY_AUDIENCE, SCORING_AUDIENCE, *self.arm.audiences}
         self.registries: dict[str, Acr] = {}
         self.engine = Engine()
-        self._puller = Puller(self.engine, self.authority, self.directory, self.registries)
+        self.puller = Puller(self.engine, self.authority, self.directory, self.registries)
         self._ml = MachineLearning(self.arm)
         self.autoscale = Autoscale(self.arm)
         roles = RoleAssignments(self.arm, self.directory)
@@ -96,7 +96,7 @@ class Azure:
         key = name.lower()
         if key not in self._ml.workspaces:
             made = Workspace(
-                name, self.arm, self.authority, self.directory, self.engine, self._puller
+                name, self.arm, self.authority, self.directory, self.engine, self.puller
             )
             self._stack.callback(made.reset)
             self._ml.workspaces[key] = made

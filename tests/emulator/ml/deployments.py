@@ -182,6 +182,12 @@ def _roll(
     return operation
 
 
+def _settings(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return what makes an instance: without a change in it none is replaced (assumed)."""
+    made = bodies.with_defaults(properties)
+    return {key: value for key, value in made.items() if key not in ("properties", "description")}
+
+
 def _plan(workspace: Workspace, endpoint: Endpoint, deployment: Deployment, wanted: Wanted) -> Plan:
     image = workspace.puller.pull(wanted.environment["image"], endpoint.identities)
     inference = wanted.environment["inferenceConfig"]

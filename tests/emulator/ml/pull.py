@@ -49,7 +49,7 @@ class Puller:
             repository, _, reference = repository.partition(":")
         try:
             for identity in identities:
-                token = self._refresh_token(acr, identity)
+                token = self.refresh_token(acr, identity)
                 found = self._digest(acr, repository, reference or "latest", token)
                 if found is not None:
                     break
@@ -61,7 +61,8 @@ class Puller:
         except (requests.RequestException, docker.errors.APIError) as error:
             raise pull_failed(image, str(error)) from None
 
-    def _refresh_token(self, acr: Acr, identity: Identity) -> str:
+    def refresh_token(self, acr: Acr, identity: Identity) -> str:
+        """Return what an identity logs in to a registry with."""
         form = {
             "grant_type": "access_token",
             "service": acr.login_server,
