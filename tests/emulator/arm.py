@@ -1,4 +1,6 @@
-"""Azure Resource Manager, as far as registries go: the list of them, and importImage.
+"""Azure Resource Manager: who asks, and registries, which are listed and import images.
+
+What else there is in the subscription joins in as a `Provider`.
 
 Recorded (tests of azure-sdk-for-js, `importImage`): 202 with the body `null`, Location under
 `…/locations/{l}/operationResults/registries-{id}`, 200 at the end. The real one also says
@@ -11,13 +13,14 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from typing import Any
+from typing import Any, Protocol
 
 import jwt
 
 from tests.emulator import arm_import
 from tests.emulator.acr import Acr
-from tests.emulator.arm_import import Operation, RefusedError, unauthorized
+from tests.emulator.arm_errors import RefusedError, not_found, unauthorized
+from tests.emulator.arm_import import Operation
 from tests.emulator.certificates import Authority
 from tests.emulator.exchange import Exchange
 from tests.emulator.identities import READ, Directory, Identity
@@ -38,6 +41,16 @@ RESULT_PATH = re.compile(
 LISTS = (f"{PROVIDER}/registries", f"/resourceGroups/{GROUP}{PROVIDER}/registries")
 
 
+class Provider(Protocol):
+    """Serves some of the resources of the subscription."""
+
+    def serves(self, path: str) -> bool:
+        """Whether `path`, which begins after the subscription's id, is one of its own."""
+
+    def serve(self, exchange: Exchange, path: str, who: Identity) -> None:
+        """Answer. Raises `RefusedError`."""
+
+
 class ResourceManager:
     """The resource manager of one subscription. A token is for its own address or the public one's."""
 
@@ -45,6 +58,7 @@ class ResourceManager:
         self._directory = directory
         self._registries: dict[str, Acr] = {}
         self._operations: dict[str, Operation] = {}
+        self.providers: list[Provider] = []
         self.subscription = str(uuid.uuid4())
         self.retry_after = 0
         # Whether a tag that exists is refused by the first answer instead of while polling.
@@ -73,15 +87,10 @@ class ResourceManager:
             who = self._who(exchange)
             found = IN_SUBSCRIPTION.fullmatch(exchange.path)
             if not found:
-                raise self._unknown(exchange)
+                raise self.unknown(exchange)
             if found["subscription"] != self.subscription:
                 text = f"The subscription '{found['subscription']}' could not be found."
                 raise RefusedError(404, "SubscriptionNotFound", text)
-            version = exchange.query.get("api-version", [""])[0]
-            if version != API_VERSION:
-                self.server.unexpected.append(f"ARM: api-version {version} of {exchange.target}")
-                text = f"No registered resource provider found for API version '{version}'."
-                raise RefusedError(400, "NoRegisteredProviderFound", text)
             self._route(exchange, found["rest"], who)
         except RefusedError as refused:
             headers = []
@@ -102,7 +111,27 @@ class ResourceManager:
                 break
         raise RefusedError(401, "InvalidAuthenticationToken", "The access token is invalid.")
 
+    def version(self, exchange: Exchange, *known: str) -> str:
+        """Return the version of the API that is asked. Raises `RefusedError` if it is not `known`."""
+        version = exchange.query.get("api-version", [""])[0]
+        if version not in known:
+            self.server.unexpected.append(f"ARM: api-version {version} of {exchange.target}")
+            text = f"No registered resource provider found for API version '{version}'."
+            raise RefusedError(400, "NoRegisteredProviderFound", text)
+        return version
+
+    def registry_at(self, id: str) -> Acr | None:
+        """Return the registry of this resource id, whatever its case."""
+        return next(
+            (acr for key, acr in self._registries.items() if key.lower() == id.lower()), None
+        )
+
     def _route(self, exchange: Exchange, rest: str, who: Identity) -> None:
+        for provider in self.providers:
+            if provider.serves(rest):
+                provider.serve(exchange, rest, who)
+                return
+        self.version(exchange, API_VERSION)
         one, copy = ONE_PATH.fullmatch(rest), IMPORT_PATH.fullmatch(rest)
         result = RESULT_PATH.fullmatch(rest)
         if exchange.method == "GET" and rest in LISTS:
@@ -119,7 +148,7 @@ class ResourceManager:
         elif exchange.method == "GET" and result:
             self._result(exchange, result["id"])
         else:
-            raise self._unknown(exchange)
+            raise self.unknown(exchange)
 
     def _import(self, exchange: Exchange, acr: Acr, who: Identity) -> None:
         try:
@@ -158,10 +187,7 @@ class ResourceManager:
         for acr in self._registries.values():
             if acr.name.lower() == name.lower():
                 return acr
-        text = (
-            f"The Resource '{PROVIDER[11:]}/registries/{name}' under resource group '{GROUP}' was "
-        )
-        raise RefusedError(404, "ResourceNotFound", f"{text}not found.")
+        raise not_found(f"{PROVIDER[11:]}/registries", name, GROUP)
 
     def _resource(self, acr: Acr) -> dict[str, Any]:
         return {
@@ -178,7 +204,8 @@ class ResourceManager:
             },
         }
 
-    def _unknown(self, exchange: Exchange) -> RefusedError:
+    def unknown(self, exchange: Exchange) -> RefusedError:
+        """Record a request that nothing here knows, and return its refusal."""
         self.server.unexpected.append(f"ARM: {exchange.method} {exchange.target}")
         text = f"The resource type could not be found for '{exchange.path}'."
         return RefusedError(404, "InvalidResourceType", text)

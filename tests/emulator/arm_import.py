@@ -15,24 +15,11 @@ from typing import Any
 
 from tests.emulator import image_copy
 from tests.emulator.acr import Acr
+from tests.emulator.arm_errors import RefusedError, unauthorized
 from tests.emulator.identities import IMPORT, PULL, READ, Identity
 from tests.emulator.image_copy import NotFoundError, Place
 
 MODES = ("NoForce", "Force")
-
-
-class RefusedError(Exception):
-    """An error of Resource Manager: its status, its code and its message."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The body that says so."""
-        return {"error": {"code": self.code, "message": str(self)}}
 
 
 @dataclass
@@ -88,16 +75,6 @@ def start(
 
     threading.Thread(target=work, daemon=True).start()
     return operation
-
-
-def unauthorized(who: Identity, action: str, scope: str) -> RefusedError:
-    """Return the refusal of an identity without a right (documented: "Troubleshoot Azure RBAC")."""
-    text = (
-        f"The client '{who.client_id}' with object id '{who.object_id}' does not have authorization "
-        f"to perform action '{action}' over scope '{scope}' or the scope is invalid. If access was "
-        "recently granted, please refresh your credentials."
-    )
-    return RefusedError(403, "AuthorizationFailed", text)
 
 
 def _check_shape(body: dict[str, Any]) -> None:

@@ -1,7 +1,11 @@
-"""An Azure on this machine, for tests: Entra, Resource Manager, and registries with real content.
+"""An Azure on this machine: Entra, Resource Manager, registries, workspaces of Machine Learning.
 
-Every server listens on a free port of 127.0.0.1. Nothing of it is known to what is tested: that gets
-environment variables, as CI would set them, and a cloud of its own in environments.yaml.
+What registries hold is real, and so are the containers that deployments are. Every server listens on
+a free port of 127.0.0.1. Nothing of it is known to what is tested: that gets environment variables,
+as CI would set them, and a cloud of its own in environments.yaml. Use it from pytest or from anywhere:
+
+    with Azure(folder) as azure:
+        workspace = azure.workspace("mlw-flows", azure.registry("crflows"))
 """
 
 from __future__ import annotations
@@ -14,9 +18,16 @@ from typing import Any
 from tests.emulator.acr import Acr
 from tests.emulator.acr_tokens import AUDIENCE as REGISTRY_AUDIENCE
 from tests.emulator.arm import ResourceManager
+from tests.emulator.arm_autoscale import Autoscale
+from tests.emulator.arm_roles import RoleAssignments
 from tests.emulator.certificates import Authority
 from tests.emulator.entra import Entra
 from tests.emulator.identities import Directory, Identity
+from tests.emulator.ml.engine import Engine
+from tests.emulator.ml.front import AUDIENCE as SCORING_AUDIENCE
+from tests.emulator.ml.pull import Puller
+from tests.emulator.ml.service import MachineLearning
+from tests.emulator.ml.workspace import Workspace
 from tests.emulator.registry import Registry
 from tests.emulator.server import HOST, Server
 
@@ -48,8 +59,14 @@ class Azure:
         self.directory = Directory(self.authority)
         self.entra = Entra(self.authority, self.directory)
         self.arm = ResourceManager(self.authority, self.directory)
-        self.entra.audiences = {REGISTRY_AUDIENCE, *self.arm.audiences}
+        self.entra.audiences = {REGISTRY_AUDIENCE, SCORING_AUDIENCE, *self.arm.audiences}
         self.registries: dict[str, Acr] = {}
+        self.engine = Engine()
+        self.puller = Puller(self.engine, self.authority, self.directory, self.registries)
+        self._ml = MachineLearning(self.arm)
+        self.autoscale = Autoscale(self.arm)
+        roles = RoleAssignments(self.arm, self.directory)
+        self.arm.providers += [roles, self._ml, self.autoscale]
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Azure:
@@ -57,6 +74,7 @@ class Azure:
             for server in (self.entra.server, self.arm.server):
                 server.start()
                 stack.callback(server.stop)
+            stack.callback(self.engine.stop)
             self._stack = stack.pop_all()
         return self
 
@@ -73,11 +91,23 @@ class Azure:
             self.registries[name] = acr
         return self.registries[name]
 
+    def workspace(self, name: str, registry: Acr | None = None) -> Workspace:
+        """Return the workspace `name`, made where it is new, with `registry` as its own."""
+        key = name.lower()
+        if key not in self._ml.workspaces:
+            made = Workspace(
+                name, self.arm, self.authority, self.directory, self.engine, self.puller
+            )
+            self._stack.callback(made.reset)
+            self._ml.workspaces[key] = made
+        self._ml.workspaces[key].registry = registry
+        return self._ml.workspaces[key]
+
     def identity(self, name: str, **roles: list[str]) -> Identity:
-        """Return a new identity; `roles` are the names of its roles, by registry."""
+        """Return a new identity; `roles` are the names of its roles, by scope."""
         made = self.directory.add(name)
-        for registry, names in roles.items():
-            made.give(registry, *names)
+        for scope, names in roles.items():
+            made.give(scope, *names)
         return made
 
     def environment(self, identity: Identity) -> dict[str, str]:
@@ -118,7 +148,10 @@ class Azure:
 
     def reset(self) -> None:
         """Behave well from now on; forget identities, and what was seen. What is stored stays."""
+        for workspace in self._ml.workspaces.values():
+            workspace.reset()
         self.directory.clear()
+        self.autoscale.settings.clear()
         self.entra.reset()
         self.arm.reset()
         for acr in self.registries.values():

@@ -1,13 +1,15 @@
 """Who there is in the emulated tenant, what each may do, and the tokens that say so.
 
-Documented: Microsoft Learn, "Azure Container Registry roles directory reference" (actions of the
-roles), "Access token claims reference" (aud, iss, appid, oid, tid), "Workload identity federation".
+Documented: Microsoft Learn, "Azure Container Registry roles directory reference" and "Azure built-in
+roles for AI + machine learning" (actions of the roles), "Access token claims reference" (aud, iss,
+appid, oid, tid), "Workload identity federation", "Understand scope for Azure RBAC".
 """
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import jwt
@@ -24,15 +26,35 @@ ACR_PUSH = "AcrPush"
 READER = "Reader"
 CONTRIBUTOR = "Contributor"
 IMPORTER = "Container Registry Data Importer and Data Reader"
+DATA_SCIENTIST = "AzureML Data Scientist"
 
+# The actions of each role, as patterns.
 ROLES = {
     ACR_PULL: {PULL},
     ACR_PUSH: {PULL, PUSH},
-    READER: {READ, PULL},
+    READER: {"*/read"},
     # Recorded: Azure/acr, issue 281.
     IMPORTER: {READ, PULL, IMPORT},
-    CONTRIBUTOR: {READ, PULL, PUSH, IMPORT},
+    # Without those on the workspace itself.
+    DATA_SCIENTIST: {
+        "Microsoft.MachineLearningServices/workspaces/read",
+        *(
+            f"Microsoft.MachineLearningServices/workspaces/*/{verb}"
+            for verb in ("read", "write", "action", "delete")
+        ),
+    },
+    CONTRIBUTOR: {
+        "*/read",
+        PUSH,
+        IMPORT,
+        "Microsoft.MachineLearningServices/*",
+        "Microsoft.Insights/*",
+    },
 }
+
+# What the scopes that have others below them are called in `Identity.roles`.
+GROUP_SCOPE = "group"
+SUBSCRIPTION_SCOPE = "subscription"
 
 # Of GitHub Actions ("About security hardening with OpenID Connect").
 CI_ISSUER = "https://token.actions.githubusercontent.com"
@@ -43,9 +65,10 @@ TOKEN_SECONDS = 3600.0
 
 @dataclass
 class Identity:
-    """An application with one federated credential.
+    """An application with one federated credential, or a managed identity.
 
-    `roles` has the names of its roles for each registry's name.
+    `roles` has the names of its roles for each scope: a registry's name, a workspace's, `group` and
+    `subscription`, whose roles go down to all that is in them.
     """
 
     name: str
@@ -54,19 +77,30 @@ class Identity:
     client_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     object_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
-    def give(self, registry: str, *roles: str) -> None:
-        """Assign roles on `registry`."""
+    def give(self, scope: str, *roles: str) -> None:
+        """Assign roles on `scope`."""
         for role in roles:
             ROLES[role]  # A role that there is not fails here, not as a denial.
-        self.roles.setdefault(registry, set()).update(roles)
+        self.roles.setdefault(scope, set()).update(roles)
 
-    def take(self, registry: str, *roles: str) -> None:
-        """Remove roles on `registry`. Tokens that were issued keep what they say."""
-        self.roles.get(registry, set()).difference_update(roles)
+    def take(self, scope: str, *roles: str) -> None:
+        """Remove roles on `scope`. Tokens that were issued keep what they say."""
+        self.roles.get(scope, set()).difference_update(roles)
 
-    def may(self, action: str, registry: str) -> bool:
-        """Whether one of its roles on `registry` has `action`."""
-        return any(action in ROLES[role] for role in self.roles.get(registry, ()))
+    def may(self, action: str, scope: str) -> bool:
+        """Whether one of its roles on `scope`, or above it, has `action`."""
+        return any(
+            fnmatchcase(action, pattern)
+            for place in scopes(scope)
+            for role in self.roles.get(place, ())
+            for pattern in ROLES[role]
+        )
+
+
+def scopes(scope: str) -> list[str]:
+    """Return `scope` and those above it."""
+    above = [GROUP_SCOPE, SUBSCRIPTION_SCOPE]
+    return above[above.index(scope) :] if scope in above else [scope, *above]
 
 
 class Directory:
@@ -87,6 +121,19 @@ class Directory:
     def clear(self) -> None:
         """Forget every identity."""
         self._identities.clear()
+
+    def remove(self, identity: Identity) -> None:
+        """Forget one identity: its tokens hold no more."""
+        self._identities.pop(identity.client_id, None)
+
+    def find_object(self, object_id: str) -> Identity | None:
+        """Return the identity of this object id."""
+        every = list(self._identities.values())
+        return next((one for one in every if one.object_id == object_id), None)
+
+    def everybody(self) -> list[Identity]:
+        """Return every identity."""
+        return list(self._identities.values())
 
     def find(self, client_id: str) -> Identity | None:
         """Return the application of this id."""

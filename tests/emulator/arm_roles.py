@@ -1,0 +1,120 @@
+"""Role assignments, as far as they are read: who may do what on a registry or a workspace.
+
+Documented: REST API of Azure role-based access control ("Role Assignments - List For Scope": the filters
+atScope(), principalId eq and assignedTo()), "Azure built-in roles" (ids), "List Azure role assignments
+using the REST API".
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+from tests.emulator.arm import GROUP, ResourceManager
+from tests.emulator.arm_errors import RefusedError, unauthorized
+from tests.emulator.exchange import Exchange
+from tests.emulator.identities import (
+    ACR_PULL,
+    ACR_PUSH,
+    CONTRIBUTOR,
+    DATA_SCIENTIST,
+    GROUP_SCOPE,
+    IMPORTER,
+    READER,
+    SUBSCRIPTION_SCOPE,
+    Directory,
+    Identity,
+    scopes,
+)
+
+PROVIDER = "/providers/Microsoft.Authorization"
+ACTION = "Microsoft.Authorization/roleAssignments/read"
+VERSIONS = ("2022-04-01",)
+LIST = re.compile(rf"(?P<scope>.*){PROVIDER}/roleAssignments", re.IGNORECASE)
+RESOURCE = re.compile(
+    rf"/resourceGroups/{GROUP}(?:/providers/(?P<kind>[^/]+/[^/]+)/(?P<name>[^/]+))?", re.IGNORECASE
+)
+FILTER = re.compile(
+    r"(?P<at>atScope\(\))?(?: and )?"
+    r"(?:principalId eq '(?P<principal>[^']+)'|assignedTo\('(?P<assigned>[^']+)'\))?"
+)
+IDS = {
+    ACR_PULL: "7f951dda-4ed3-4680-a7ca-43fe172d538d",
+    ACR_PUSH: "8311e382-0749-4cb8-b61a-304f252e45ec",
+    CONTRIBUTOR: "b24988ac-6180-42a0-ab88-20f7382dd24c",
+    READER: "acdd72a7-3385-48ef-bd42-f606fba81ae7",
+    DATA_SCIENTIST: "f6c7c914-8db3-469d-8ca1-694a8f32e121",
+    # Assumed: the emulator's own.
+    IMPORTER: "577a9874-89fd-4f24-9dbd-b5034d0ad23a",
+}
+KINDS = {
+    "microsoft.containerregistry/registries": "Microsoft.ContainerRegistry/registries",
+    "microsoft.machinelearningservices/workspaces": "Microsoft.MachineLearningServices/workspaces",
+}
+
+
+class RoleAssignments:
+    """The provider of role assignments."""
+
+    def __init__(self, arm: ResourceManager, directory: Directory) -> None:
+        self._arm = arm
+        self._directory = directory
+
+    def serves(self, path: str) -> bool:
+        """Whether `path` is of this provider."""
+        return PROVIDER.lower() in path.lower()
+
+    def serve(self, exchange: Exchange, path: str, who: Identity) -> None:
+        """Answer. Raises `RefusedError`."""
+        self._arm.version(exchange, *VERSIONS)
+        found = LIST.fullmatch(path)
+        scope = _scope(found["scope"]) if found else None
+        if exchange.method != "GET" or not found or scope is None:
+            raise self._arm.unknown(exchange)
+        if not who.may(ACTION, scope):
+            raise unauthorized(who, ACTION, found["scope"])
+        text = exchange.query.get("$filter", [""])[0]
+        chosen = FILTER.fullmatch(text)
+        if not chosen:
+            self._arm.server.unexpected.append(f"ARM: the filter {text}")
+            raise RefusedError(400, "UnsupportedQuery", f"The filter '{text}' is not supported.")
+        principal = chosen["principal"] or chosen["assigned"]
+        rows = [
+            self._row(identity, role, place, found["scope"])
+            for identity in self._directory.everybody()
+            for place in scopes(scope)
+            for role in sorted(identity.roles.get(place, ()))
+            if principal in (None, identity.object_id)
+        ]
+        exchange.answer(200, {"value": rows})
+
+    def _row(self, identity: Identity, role: str, place: str, asked: str) -> dict[str, Any]:
+        subscription = f"/subscriptions/{self._arm.subscription}"
+        above = {SUBSCRIPTION_SCOPE: "", GROUP_SCOPE: f"/resourceGroups/{GROUP}"}
+        where = subscription + above.get(place, asked)
+        name = str(uuid.uuid5(uuid.UUID(identity.object_id), f"{where} {role}"))
+        definition = f"{subscription}{PROVIDER}/roleDefinitions/{IDS[role]}"
+        return {
+            "id": f"{where}{PROVIDER}/roleAssignments/{name}",
+            "name": name,
+            "type": "Microsoft.Authorization/roleAssignments",
+            "properties": {
+                "scope": where,
+                "roleDefinitionId": definition,
+                "principalId": identity.object_id,
+                "principalType": "ServicePrincipal",
+            },
+        }
+
+
+def _scope(path: str) -> str | None:
+    """Return the name of a scope; None for what is not emulated."""
+    if not path:
+        return SUBSCRIPTION_SCOPE
+    found = RESOURCE.fullmatch(path)
+    if not found:
+        return None
+    if not found["name"]:
+        return GROUP_SCOPE
+    return str(found["name"]) if found["kind"].lower() in KINDS else None

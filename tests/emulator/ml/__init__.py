@@ -1,0 +1,1 @@
+"""Azure Machine Learning with managed online endpoints, whose deployments are real containers."""

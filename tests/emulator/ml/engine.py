@@ -1,0 +1,118 @@
+"""The machines of managed online endpoints: containers on this machine's engine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import docker
+import docker.errors
+from docker.context import ContextAPI
+from docker.models.containers import Container
+
+from tests.emulator.server import HOST
+
+ROOT = Path(__file__).parents[3]
+RUN_LABEL = "flow-deploy.emulator"
+MEMORY = "512m"
+SECONDS = 120
+
+
+def connect() -> docker.DockerClient:
+    """Return a client of the engine that the docker command would use."""
+    address = os.environ.get("DOCKER_HOST")
+    if not address:
+        context = ContextAPI.get_current_context()
+        address = context.Host if context else None
+    if address:
+        return docker.DockerClient(base_url=address, timeout=SECONDS)
+    return docker.from_env(timeout=SECONDS)
+
+
+def remove_all(client: docker.DockerClient, label: str) -> None:
+    """Remove every container that carries `label`."""
+    for container in client.containers.list(all=True, filters={"label": label}):
+        remove(container)
+
+
+def remove(container: Container) -> None:
+    """Remove a container, running or not."""
+    with contextlib.suppress(docker.errors.NotFound):
+        try:
+            container.remove(force=True, v=True)
+        except docker.errors.APIError as error:
+            # Somebody else is removing it.
+            if error.status_code != 409:
+                raise
+
+
+class Engine:
+    """Starts containers, all of them labelled; none outlives this process."""
+
+    def __init__(self) -> None:
+        self.label = f"{RUN_LABEL}={uuid.uuid4()}"
+        self._client: docker.DockerClient | None = None
+        self._sweeper: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+        self._pulled: set[str] = set()
+
+    @property
+    def client(self) -> docker.DockerClient:
+        """The client, made where it is first used."""
+        with self._lock:
+            if self._client is None:
+                command = [sys.executable, "-m", "tests.emulator.ml.sweeper", self.label]
+                # Ctrl-C in the terminal is for the tests, which then clear up themselves.
+                self._sweeper = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, cwd=ROOT, start_new_session=True
+                )
+                self._client = connect()
+            return self._client
+
+    def pull(self, reference: str, token: str) -> str:
+        """Pull an image by digest with a registry's refresh token; return its id.
+
+        Raises `docker.errors.APIError`.
+        """
+        name, digest = reference.split("@")
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            return str(self.client.images.get(reference).id)
+        auth = {"identitytoken": token}
+        image = self.client.images.pull(name, tag=digest, auth_config=auth)
+        self._pulled.add(reference)
+        return str(image.id)
+
+    def create(
+        self, image: str, name: str, variables: Mapping[str, str], ports: set[int]
+    ) -> Container:
+        """Create a container that is not started yet; its `ports` will be on this machine."""
+        key, _, value = self.label.partition("=")
+        return self.client.containers.create(
+            image,
+            environment=dict(variables),
+            extra_hosts={"host.docker.internal": "host-gateway"},
+            labels={key: value, f"{RUN_LABEL}.deployment": name},
+            mem_limit=MEMORY,
+            ports={f"{port}/tcp": (HOST, 0) for port in ports},
+        )
+
+    def stop(self) -> None:
+        """Remove what is left, and what was pulled."""
+        with self._lock:
+            client, self._client = self._client, None
+            sweeper, self._sweeper = self._sweeper, None
+        if client:
+            remove_all(client, self.label)
+            for reference in self._pulled:
+                with contextlib.suppress(docker.errors.APIError):
+                    client.images.remove(reference)
+            client.close()
+        if sweeper and sweeper.stdin:
+            sweeper.stdin.close()
+            sweeper.wait()
