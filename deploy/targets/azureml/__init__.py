@@ -25,7 +25,8 @@ from deploy.targets.azureml import plan as planning
 from deploy.targets.azureml import settings as shape
 from deploy.targets.azureml.client import Client
 from deploy.targets.azureml.decide import Decision, decide
-from deploy.targets.azureml.rollout import BegunError, Rollout
+from deploy.targets.azureml.rollout import Rollout
+from deploy.targets.azureml.starting import BegunError
 from deploy.targets.base import Prove
 
 

@@ -1,7 +1,7 @@
 """What Azure says when something does not work, told apart, each with the next step.
 
-Sources: "Troubleshoot online endpoint deployment and scoring" (Azure Machine Learning), "Troubleshoot
-Azure RBAC", and the SDK's errors as they were met.
+Sources: "Troubleshoot online endpoint deployment and scoring" (Azure Machine Learning),
+"Troubleshoot Azure RBAC", and the SDK's errors as they were met.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ LONGEST = 400
 
 @dataclass(frozen=True)
 class Said:
-    """What Azure said: a status where it was an answer, a code, and all its messages as one text."""
+    """What Azure said: a status where it was an answer, a code, its messages as one text."""
 
     code: str
     text: str

@@ -49,10 +49,14 @@ def _versions(client: Client, writer: Writer, world: World, own: list[Version]) 
             _do(client, lambda: writer.change_endpoint(endpoint, traffic={}, mirror={}))
             waiting.for_endpoint(client, shown.now, lambda e: not any(e.traffic.values()))
     for version in own:
-        with console.phase("destroy", f"deployment {version.name}") as shown:
-            _do(client, lambda name=version.name: writer.delete_deployment(name))  # type: ignore[misc]
-            waiting.until_gone(client, lambda name=version.name: client.version(name), shown.now)
+        _version(client, writer, version.name)
     return tuple(Step("remove", f"deployment {v.name}") for v in own)
+
+
+def _version(client: Client, writer: Writer, name: str) -> None:
+    with console.phase("destroy", f"deployment {name}") as shown:
+        _do(client, lambda: writer.delete_deployment(name))
+        waiting.until_gone(client, lambda: client.version(name), shown.now)
 
 
 def _do(client: Client, write: Callable[[], None]) -> None:

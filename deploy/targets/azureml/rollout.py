@@ -20,20 +20,10 @@ from deploy.targets.azureml.decide import CREATE, KEEP, Decision, Seen
 from deploy.targets.azureml.scaling import API as SCALING_API
 from deploy.targets.azureml.scaling import document, made, path_of
 from deploy.targets.azureml.settings import settings_of
-from deploy.targets.azureml.state import READY, Endpoint, Version, World
+from deploy.targets.azureml.starting import BegunError, ChangedError
+from deploy.targets.azureml.state import Endpoint, Version, World
 from deploy.targets.azureml.writes import Writer
 from deploy.targets.base import Prove
-
-# How often a write is tried again that another operation came before.
-ATTEMPTS = 3
-
-
-class BegunError(Exception):
-    """A long operation has begun, and nobody wants to wait for it."""
-
-
-class ChangedError(DeployError):
-    """The world is not as it was when the plan was made. Nothing is taken back: it is not ours."""
 
 
 class Rollout:
@@ -59,12 +49,11 @@ class Rollout:
         """Carry the decision out. Raises `DeployError`, or `BegunError` without `wait`."""
         endpoint = self._endpoint(wait)
         self._before = {name: share for name, share in endpoint.traffic.items() if share}
-        fresh = self.decision.endpoint == CREATE
-        if self.decision.version == CREATE:
-            starting.start(self, fresh, wait)
-        else:
-            starting.go_on(self, wait)
         try:
+            if self.decision.version == CREATE:
+                starting.start(self, self.decision.endpoint == CREATE, wait)
+            else:
+                starting.go_on(self, wait)
             self._scale()
             self._rule()
             self._prove(prove)
@@ -73,7 +62,7 @@ class Rollout:
             raise
         except DeployError:
             self._take_back(patiently=True)
-            if self.decision.version == CREATE and self._before:
+            if self.decision.version == CREATE and not self._serves():
                 starting.discard(self)
             raise
         except BaseException:
@@ -86,9 +75,12 @@ class Rollout:
         """Look again, once nothing is under way. Raises `ChangedError` if somebody changed it."""
         world = self.client.look()
         if not decide.settled(world):
-            with console.phase("wait", f"{self.client.where}: an operation is under way") as shown:
-                with contextlib.suppress(waiting.FailedError):
-                    waiting.for_endpoint(self.client, shown.now)
+            what = f"{self.client.where}: an operation is under way"
+            with (
+                contextlib.suppress(waiting.FailedError),
+                console.phase("wait", what) as shown,
+            ):
+                waiting.for_endpoint(self.client, shown.now)
             world = self.client.look()
         what = decide.changed(self._expected, decide.seen(world.endpoint, world.versions))
         if what:
@@ -180,7 +172,13 @@ class Rollout:
         name = self.decision.name
         with console.phase("prove", f"{name}: scoring {self.spec.flow.sample.name}") as shown:
             url, headers = self._address(), self._to(name)
-            starting.reach(self, lambda: self._shot(url, headers), name, shown.now)
+            starting.reach(
+                self,
+                lambda: self._shot(url, headers),
+                lambda: scoring.version(url, headers),
+                name,
+                shown.now,
+            )
             prove(url, headers)
 
     def _move(self) -> None:
@@ -263,16 +261,20 @@ class Rollout:
         for name in self.decision.remove:
             world = self.look()
             version = world.version(name)
-            if version is None or world.traffic.get(name):
-                continue
-            with console.phase("remove", f"deployment {name}") as shown:
-                if made(version):
-                    self._remove_rule(name)
-                starting.accept(self, lambda name=name: self.writer.delete_deployment(name))  # type: ignore[misc]
-                self.expect_version(name, False)
-                waiting.until_gone(
-                    self.client, lambda name=name: self.client.version(name), shown.now
-                )
+            if version is not None and not world.traffic.get(name):
+                self._remove_one(version)
+
+    def _remove_one(self, version: Version) -> None:
+        name = version.name
+        with console.phase("remove", f"deployment {name}") as shown:
+            if made(version):
+                self._remove_rule(name)
+            starting.accept(self, lambda: self.writer.delete_deployment(name))
+            self.expect_version(name, False)
+            waiting.until_gone(self.client, lambda: self.client.version(name), shown.now)
+
+    def _serves(self) -> bool:
+        return self.decision.name in dict(self._expected.traffic)
 
     def _address(self) -> str:
         endpoint = self.client.endpoint()
@@ -290,11 +292,6 @@ class Rollout:
 def base_of(endpoint: Endpoint) -> str:
     """Return the address before /score."""
     return endpoint.url.removesuffix("/score")
-
-
-def ready(version: Version | None) -> bool:
-    """Whether a deployment can be given requests."""
-    return version is not None and version.state == READY
 
 
 def now() -> str:

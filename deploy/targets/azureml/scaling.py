@@ -50,7 +50,7 @@ def step(
 def document(autoscale: Autoscale, deployment: str, endpoint: str, location: str) -> dict[str, Any]:
     """Return the rule for the deployment with the resource id `deployment`."""
     if autoscale.cpu is not None:
-        trigger = {
+        trigger: dict[str, Any] = {
             "metricName": "CpuUtilizationPercentage",
             "metricNamespace": f"{NAMESPACE}/deployments",
             "metricResourceUri": deployment,

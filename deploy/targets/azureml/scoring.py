@@ -1,6 +1,4 @@
-"""Requests to the endpoint as its callers send them, timed; and what a step of a rollout thinks of
-them.
-"""
+"""Requests to the endpoint as its callers send them, timed, and what a rollout thinks of them."""
 
 from __future__ import annotations
 
@@ -47,6 +45,21 @@ def shoot(spec: Spec, url: str, headers: Mapping[str, str]) -> Shot:
     seconds = time.monotonic() - start
     version = answer.headers.get(HEADER, "")
     return Shot(seconds, version, _problem(spec, url, answer), answer.status_code)
+
+
+def version(url: str, headers: Mapping[str, str]) -> str:
+    """Return the content tag that the container tells, empty where it cannot be asked.
+
+    The service in front is documented to pass /score on; that it passes other paths, too, was seen,
+    and is not promised.
+    """
+    http = wire.session()
+    http.trust_env = not wire.is_loopback(url)
+    try:
+        answer = http.get(f"{url}/version", headers=dict(headers), timeout=30)
+        return str(answer.json().get("tag") or "") if answer.status_code == 200 else ""
+    except (requests.RequestException, ValueError, AttributeError):
+        return ""
 
 
 def watch(

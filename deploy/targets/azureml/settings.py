@@ -68,7 +68,7 @@ class Env(EnvModel):
     a workspace connection, or a secret in a vault.
     """
 
-    secret_refs: dict[Variable, Reference] = {}
+    secret_refs: dict[Variable, Reference] = Field(default_factory=dict)
 
 
 class Probe(Strict):
@@ -128,7 +128,7 @@ class Settings(TargetSettings):
         False, description="Accept an instance type that Azure is going to retire."
     )
     auth: Literal["key", "entra"] = Field("key", description="How callers are let in.")
-    rollout: Rollout = [10, 50, 100]
+    rollout: Rollout = Field([10, 50, 100], description="Per cents, one after the other.")
     soak: Annotated[int, Field(ge=0, le=86400)] = Field(
         60, description="Seconds that each step of the rollout is watched."
     )

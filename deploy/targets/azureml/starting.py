@@ -28,6 +28,14 @@ LINES = 20
 AGAIN = (errors.CANCELED, errors.CONFLICT)
 
 
+class BegunError(Exception):
+    """A long operation has begun, and nobody wants to wait for it."""
+
+
+class ChangedError(DeployError):
+    """The world is not as it was when the plan was made. Nothing is taken back: it is not ours."""
+
+
 def start(rollout: Rollout, fresh: bool, wait: bool) -> None:
     """Make the deployment and wait until it is ready. `fresh`: the endpoint was just made."""
     decision, name = rollout.decision, rollout.decision.name
@@ -46,8 +54,6 @@ def start(rollout: Rollout, fresh: bool, wait: bool) -> None:
             )
             rollout.expect_version(name, True)
             if not wait:
-                from deploy.targets.azureml.rollout import BegunError
-
                 raise BegunError
             try:
                 waiting.for_version(rollout.client, name, shown.now)
@@ -73,8 +79,6 @@ def go_on(rollout: Rollout, wait: bool) -> None:
     if version is None or version.state not in BUSY:
         return
     if not wait:
-        from deploy.targets.azureml.rollout import BegunError
-
         raise BegunError
     with console.phase("start", f"deployment {version.name}: it was begun before") as shown:
         finish(rollout, shown.now, lambda _: True)
@@ -89,8 +93,17 @@ def finish(rollout: Rollout, say: waiting.Say, done: Callable[[Version], bool]) 
         raise explained(rollout, error.said, f"deployment {name}", lines=True) from None
 
 
-def reach(rollout: Rollout, shot: Callable[[], scoring.Shot], name: str, say: waiting.Say) -> None:
-    """Score until the service in front knows the new deployment, and it is that which answers."""
+def reach(
+    rollout: Rollout,
+    shot: Callable[[], scoring.Shot],
+    version: Callable[[], str],
+    name: str,
+    say: waiting.Say,
+) -> None:
+    """Score until the service in front knows the new deployment, and it is that which answers.
+
+    `version` tells which content it says that it runs, empty where it cannot be asked.
+    """
     start = time.monotonic()
     while True:
         found = shot()
@@ -107,6 +120,10 @@ def reach(rollout: Rollout, shot: Callable[[], scoring.Shot], name: str, say: wa
     if found.version and found.version != name:
         what = f"{found.version} answered what was sent to {name}"
         raise DeployError(rollout.client.where, what, "run this again")
+    other = version()
+    if other and other != rollout.image.tag:
+        what = f"{name} runs {other}, and {rollout.image.tag} was deployed"
+        raise DeployError(rollout.client.where, what, "push the image again, then deploy")
 
 
 def discard(rollout: Rollout, patiently: bool = False) -> None:
@@ -114,7 +131,7 @@ def discard(rollout: Rollout, patiently: bool = False) -> None:
     name = rollout.decision.name
     try:
         found = rollout.client.version(name)
-        if found is None:
+        if found is None or found.state == "Deleting":
             return
         rollout.writer.delete_deployment(name)
         rollout.expect_version(name, False)

@@ -22,7 +22,7 @@ Probe = tuple[float, float, float, int, int]
 
 @dataclass(frozen=True)
 class Workspace:
-    """`registry` is the id of the registry that belongs to it, whose images an endpoint may pull."""
+    """`registry` is the id of the registry that belongs to it, empty where it has none."""
 
     id: str
     location: str

@@ -20,7 +20,7 @@ from deploy.targets.azureml.state import Room, World
 
 REGISTRY_API = "2025-11-01"
 ROLES_API = "2022-04-01"
-# "Azure built-in roles": those that hold the right to pull, by the ids that are the same everywhere.
+# "Azure built-in roles": those that may pull, by ids that are the same everywhere.
 PULLING_ROLES = {
     "7f951dda-4ed3-4680-a7ca-43fe172d538d": "AcrPull",
     "8311e382-0749-4cb8-b61a-304f252e45ec": "AcrPush",

@@ -33,7 +33,7 @@ SDK_NAMES = {
     "usgovernment": "AzureUSGovernment",
     "china": "AzureChinaCloud",
 }
-# Of callers' tokens ("Authenticate clients for online endpoints"); azure-ai-ml, _azure_environments.
+# Of callers' tokens ("Authenticate clients for online endpoints"; azure-ai-ml).
 AUDIENCES = {
     "public": "https://ml.azure.com",
     "usgovernment": "https://ml.azure.us",
