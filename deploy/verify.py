@@ -7,13 +7,13 @@ import shlex
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 import requests
 
 from deploy.documents import show
 from deploy.errors import DeployError, Problem
 from deploy.model import Image, Spec
+from deploy.registry import wire
 
 POLL_SECONDS = 0.05
 SCORE_SECONDS = 120
@@ -171,7 +171,7 @@ def _get(url: str, path: str, headers: Mapping[str, str] | None) -> requests.Res
 
 
 def _session(url: str) -> requests.Session:
-    session = requests.Session()
+    session = wire.session()
     # A proxy for the internet does not lead to this machine.
-    session.trust_env = urlsplit(url).hostname not in ("127.0.0.1", "localhost")
+    session.trust_env = not wire.is_loopback(url)
     return session

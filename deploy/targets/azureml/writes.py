@@ -95,6 +95,7 @@ class Writer:
         self, name: str, wanted: Wanted, count: int, tags: Mapping[str, str]
     ) -> None:
         """Make or change a deployment. Raises `RefusedError`."""
+        client = self._client
         from azure.ai.ml.entities import (
             Environment,
             ManagedOnlineDeployment,
@@ -104,7 +105,7 @@ class Writer:
         settings = settings_of(self._spec)
 
         def put() -> None:
-            self._client.online_deployments.begin_create_or_update(
+            client.online_deployments.begin_create_or_update(
                 ManagedOnlineDeployment(
                     name=name,
                     endpoint_name=self._name,
@@ -141,6 +142,8 @@ class Writer:
         _accepted(lambda: self._client.online_endpoints.begin_delete(self._name))
 
     def _put_endpoint(self, endpoint: Endpoint) -> None:
+        client = self._client
+
         def put() -> None:
             from azure.ai.ml.entities import (
                 IdentityConfiguration,
@@ -149,7 +152,7 @@ class Writer:
             )
 
             assigned = [ManagedIdentityConfiguration(resource_id=id) for id in endpoint.clients]
-            self._client.online_endpoints.begin_create_or_update(
+            client.online_endpoints.begin_create_or_update(
                 ManagedOnlineEndpoint(
                     name=endpoint.name,
                     auth_mode={"entra": "aad_token"}.get(endpoint.auth, endpoint.auth),
@@ -200,14 +203,12 @@ def _connect(spec: Spec) -> MLClient:
     where = cloud.chosen(place.cloud)
     with _importing, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # Its loggers tell of experimental classes, and of what is none of the user's business.
-        logging.getLogger("azure").setLevel(logging.CRITICAL)
         from azure.ai.ml import MLClient
         from azure.ai.ml._utils import _azureml_polling
 
         # It prints a dot to standard output, which is for results, with each look.
         vars(_azureml_polling)["print"] = _nothing
-        return MLClient(
+        client = MLClient(
             cloud.credential(where),
             place.subscription,
             place.resource_group,
@@ -217,6 +218,11 @@ def _connect(spec: Spec) -> MLClient:
             polling_interval=where.polling or POLLING,
             **_addresses(where),
         )
+        # Some of its loggers write to standard error by themselves.
+        for name in list(logging.root.manager.loggerDict):
+            if name == "azure" or name.startswith("azure."):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
+        return client
 
 
 def _addresses(where: Cloud) -> dict[str, Any]:

@@ -1,0 +1,117 @@
+"""What tests do with the target azureml: a project that deploys to an emulated workspace."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import Any
+
+import requests
+
+from deploy import config, pipeline
+from deploy.model import Deployment, Plan, Spec
+from deploy.registry import wire
+from deploy.targets import azureml
+from deploy.targets.azureml import naming
+from tests.emulator.azure import Azure
+from tests.emulator.acr import Acr
+
+GROUP = "rg-flows"
+WORKSPACE = "mlw-flows"
+# Quick, so that a test of a rollout takes seconds.
+SETTINGS: dict[str, Any] = {
+    "target": "azureml",
+    "soak": 0,
+    "guards": {"probes": 2},
+    "rollout": [10, 50, 100],
+}
+
+
+def with_endpoint(
+    project: config.Project, azure: Azure, acr: Acr, folder: str, **settings: Any
+) -> config.Project:
+    """Let `project` deploy to an emulated workspace in the environment dev."""
+    place = {**azure.place(acr, folder), "resource_group": GROUP, "workspace": WORKSPACE}
+    text = json.dumps({"local": {}, "dev": place})
+    (project.root / "environments.yaml").write_text(text, encoding="utf-8")
+    declare(project, **settings)
+    return project
+
+
+def declare(project: config.Project, **settings: Any) -> None:
+    """Write deploy.yaml with these settings beside those of all tests."""
+    declared = {
+        "sample": "sample.json",
+        "expect": {"answer": "string"},
+        "environments": {"local": {"target": "local"}, "dev": {**SETTINGS, **settings}},
+    }
+    path = project.root / "flows/hello/deploy.yaml"
+    path.write_text(json.dumps(declared), encoding="utf-8")
+
+
+def spec(project: config.Project) -> Spec:
+    (found,) = config.load_specs(project, "dev")
+    return found
+
+
+def deploy(project: config.Project, wait: bool = True) -> Deployment:
+    return pipeline.deploy(project, spec(project), wait=wait)
+
+
+def plan(project: config.Project) -> Plan:
+    return pipeline.plan(project, spec(project))
+
+
+def rows(planned: Plan) -> list[tuple[str, str]]:
+    """What a plan does to what, in its order."""
+    return [(step.action, step.what) for step in planned.steps]
+
+
+def endpoint(project: config.Project) -> str:
+    return naming.endpoint_of(spec(project))
+
+
+@dataclass
+class Caller:
+    """A client that scores without pause: what it was answered, and how often it was not."""
+
+    answers: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def calling(project: config.Project, found: Deployment, callers: int = 2) -> Iterator[Caller]:
+    """Score without pause inside of the block."""
+    headers = azureml.TARGET.headers(spec(project))
+    caller, done = Caller(), Event()
+
+    def call() -> None:
+        http = wire.session()
+        http.trust_env = False
+        while not done.is_set():
+            try:
+                answer = http.post(
+                    f"{found.url}/score",
+                    json={"question": "why?"},
+                    headers=dict(headers),
+                    timeout=60,
+                )
+                if answer.status_code == 200:
+                    caller.answers.append(str(answer.json()["answer"]))
+                else:
+                    caller.lost.append(f"{answer.status_code} {answer.text[:200]}")
+            except requests.RequestException as error:
+                caller.lost.append(repr(error))
+
+    threads = [Thread(target=call) for _ in range(callers)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield caller
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
