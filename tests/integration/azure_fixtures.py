@@ -11,6 +11,7 @@ from tests.emulator import azure as emulator
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.identities import Identity
+from tests.emulator.ml.workspace import Workspace
 from tests.emulator.registry import Registry
 from tests.emulator.tools import MissingError, docker_registry
 
@@ -54,6 +55,12 @@ def acr(azure: Azure) -> Acr:
 def production_acr(azure: Azure) -> Acr:
     """Another one, to promote to."""
     return azure.registry("crproduction")
+
+
+@pytest.fixture
+def workspace(azure: Azure, acr: Acr) -> Workspace:
+    """An empty workspace of Machine Learning, whose own registry is the first one."""
+    return azure.workspace("mlw-flows", acr)
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,7 @@ from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtu
     plain_registry,
     production_acr,
     registry_program,
+    workspace,
 )
 from tests.integration.running import Running
 from tests.model_server import ModelServer
