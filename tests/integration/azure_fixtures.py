@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import docker
 import pytest
 
 from deploy import cloud
@@ -12,6 +13,7 @@ from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.identities import Identity
 from tests.emulator.registry import Registry
+from tests.emulator.server import HOST
 from tests.emulator.tools import MissingError, docker_registry
 
 LogIn = Callable[[Identity], None]
@@ -81,7 +83,11 @@ def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
 
 
 @pytest.fixture
-def folder(request: pytest.FixtureRequest) -> str:
-    """A folder in the registries that only this test uses."""
+def folder(request: pytest.FixtureRequest, client: docker.DockerClient) -> Iterator[str]:
+    """A folder in the registries that only this test uses. The engine forgets their images."""
     name = request.node.name.partition("[")[0].removeprefix("test_")
-    return str(name.replace("_", "-"))[:60].rstrip("-")
+    yield str(name.replace("_", "-"))[:60].rstrip("-")
+    for image in client.images.list():
+        for tag in image.tags:
+            if tag.startswith(f"{HOST}:"):
+                client.images.remove(tag, noprune=True)

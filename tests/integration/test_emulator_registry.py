@@ -171,7 +171,7 @@ def test_a_registry_that_is_gone_is_named(registry: oci.Registry, acr: Acr) -> N
     with acr.down():
         assert sentence(lambda: registry.manifest(NAME, "1")) == (
             f"registry {acr.login_server}: it cannot be reached ([Errno 111] Connection refused)\n"
-            "  → is its name right, and does your network (VPN, proxy, private endpoint) lead there?"
+            "  → is its name right, and does your network (VPN, private endpoint) lead there?"
         )
     assert registry.manifest(NAME, "no-such-tag") is None
 
