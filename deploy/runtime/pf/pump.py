@@ -42,6 +42,7 @@ class _Pump:
         self._turn: asyncio.Task[bool] | None = None
         self._leaving = False
         self._closed = False
+        self._ended = False
         self._failure: BaseException | None = None
         self.ready: deque[Any] = deque()
 
@@ -79,13 +80,21 @@ class _Pump:
         except BaseException as error:
             # To be raised where the items are taken, not in the task that waits for the thread.
             self._failure = error
+        self._end()
         return False
+
+    def _end(self) -> None:
+        """Close the iterator, once, in a thread: it may block."""
+        close = None if self._ended else getattr(self._chunks, "close", None)
+        self._ended = True
+        if close:
+            with contextlib.suppress(Exception):
+                close()
 
     async def close(self) -> None:
         """Close the iterator, after the item that is being read: no one else can."""
         self._closed = True
         if self._turn is not None:
             await asyncio.wait([self._turn])
-        close = getattr(self._chunks, "close", None)
-        if close:
-            await anyio.to_thread.run_sync(close)
+        if not self._ended:
+            await anyio.to_thread.run_sync(self._end)
