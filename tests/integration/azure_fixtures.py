@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import docker
+import docker.errors
 import pytest
 
 from deploy import cloud
@@ -88,6 +90,7 @@ def folder(request: pytest.FixtureRequest, client: docker.DockerClient) -> Itera
     name = request.node.name.partition("[")[0].removeprefix("test_")
     yield str(name.replace("_", "-"))[:60].rstrip("-")
     for image in client.images.list():
-        for tag in image.tags:
-            if tag.startswith(f"{HOST}:"):
-                client.images.remove(tag, noprune=True)
+        for name in (*image.tags, *(image.attrs["RepoDigests"] or ())):
+            if name.startswith(f"{HOST}:"):
+                with contextlib.suppress(docker.errors.ImageNotFound):
+                    client.images.remove(name, noprune=True)
