@@ -293,7 +293,9 @@ def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool 
     from deploy import console, pipeline
 
     steps = [
-        pipeline.as_data(step) for spec in _specs(flow, env) for step in pipeline.destroy(spec)
+        {"flow": spec.flow.name, **pipeline.as_data(step)}
+        for spec in _specs(flow, env)
+        for step in pipeline.destroy(spec)
     ]
     if json:
         console.as_json(steps)

@@ -64,7 +64,8 @@ def each(items: Iterable[Item], action: Callable[[Item], Result]) -> Outcome[Res
         try:
             outcome.results.append(action(item))
         except DeployError as error:
-            outcome.problems += error.problems
+            # What is wrong with all of them is said once.
+            outcome.problems += [p for p in error.problems if p not in outcome.problems]
     return outcome
 
 
