@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 _prefix = ""
+_live: Phase | None = None
 
 
 @contextlib.contextmanager
@@ -28,19 +29,19 @@ class Phase:
     """What a phase can say while it goes on, and in its last line."""
 
     def __init__(self, head: str, live: bool) -> None:
-        self._head, self._live, self._width = head, live, 0
+        self._head, self._live, self.width = head, live, 0
         self.result = ""
 
     def now(self, text: str) -> None:
         """Show how far it is; on a terminal only, where the next text takes its place."""
         if self._live:
             line = f"{self._head} … {text}"[: shutil.get_terminal_size().columns - 1]
-            print(line.ljust(self._width), end="\r", file=sys.stderr, flush=True)
-            self._width = len(line)
+            print(line.ljust(self.width), end="\r", file=sys.stderr, flush=True)
+            self.width = len(line)
 
     def end(self, text: str) -> None:
         """Print the last line over what was shown."""
-        line = f"{self._head}{text}".ljust(self._width)
+        line = f"{self._head}{text}".ljust(self.width)
         print(line.rstrip() if not self._live else line, file=sys.stderr, flush=True)
 
 
@@ -51,7 +52,9 @@ def phase(name: str, what: str) -> Iterator[Phase]:
     On a terminal the line is shown while the work goes on and then completed; on a pipe, and in CI,
     there is one plain line at the end, so that a log has one line a phase.
     """
-    shown = Phase(f"{_prefix}{name:<9} {what}", sys.stderr.isatty())
+    global _live
+    before, _live = _live, Phase(f"{_prefix}{name:<9} {what}", sys.stderr.isatty())
+    shown = _live
     shown.now("")
     start = time.monotonic()
     try:
@@ -59,13 +62,17 @@ def phase(name: str, what: str) -> Iterator[Phase]:
     except BaseException as error:
         shown.end(f" … {'interrupted' if isinstance(error, KeyboardInterrupt) else 'failed'}")
         raise
+    finally:
+        _live = before
     result = f"  {shown.result}" if shown.result else ""
     shown.end(f"{result}  {time.monotonic() - start:.1f} s")
 
 
 def note(name: str, what: str) -> None:
     """Say one thing that is worth a line among the phases."""
-    print(f"{_prefix}{name:<9} {what}", file=sys.stderr, flush=True)
+    line = f"{_prefix}{name:<9} {what}"
+    # Over what a phase shows on a terminal, which its next text shows again.
+    print(line.ljust(_live.width if _live else 0), file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
