@@ -190,7 +190,7 @@ def test_a_token_goes_with_an_upload_to_the_registry_alone(
     monkeypatch.setattr(bearer.Bearer, "base", property(lambda _: "https://registry.example"))
     monkeypatch.setattr(bearer.Bearer, "headers", lambda *_: {"Authorization": "Bearer t"})
     registry = Registry("registry.example", DockerLogin("registry.example"))
-    refused = pytest.raises(DeployError, match="without TLS to registry.example")
+    refused = pytest.raises(DeployError, match=r"without TLS to registry\.example")
     with refused if sent == "nothing" else contextlib.nullcontext():
         registry.upload("faq", DIGEST, io.BytesIO(b"content"), 7)
     assert headers == ([] if sent == "nothing" else [sent])
