@@ -124,9 +124,9 @@ def build(c: Context, flow: str | None = None, env: str | None = None, json: boo
         console.table([{"image": image.reference, "id": image.id} for image in built])
 
 
-@task(help={"flow": FLOW, "env": "an environment with a registry", "json": "print JSON"})
+@task(help={"flow": FLOW, "env": f"{ENV}; it must have a registry", "json": "print JSON"})
 @cli.sentences
-def push(c: Context, env: str, flow: str | None = None, json: bool = False) -> None:
+def push(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Publish each flow's image to the environment's registry; what is there is left as it is."""
     from deploy import console, images
 
@@ -383,7 +383,9 @@ def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool 
     from deploy import console, pipeline
 
     steps = [
-        pipeline.as_data(step) for spec in _specs(flow, env) for step in pipeline.destroy(spec)
+        {"flow": spec.flow.name, **pipeline.as_data(step)}
+        for spec in _specs(flow, env)
+        for step in pipeline.destroy(spec)
     ]
     if json:
         console.as_json(steps)

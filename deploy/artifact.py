@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -61,8 +62,8 @@ def write(root: Path, flow: str, image: Image, commit: str) -> Path:
     path = root / FOLDER / f"{flow}.json"
     path.parent.mkdir(exist_ok=True)
     text = json.dumps({"version": 1, **asdict(made)}, indent=2) + "\n"
-    # In one step, so that a reader finds the old one or the new one.
-    draft = path.with_suffix(".new")
+    # In one step, so that a reader finds the old one or the new one; two pushes may write it.
+    draft = path.with_suffix(f".{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
     return path

@@ -93,7 +93,8 @@ def _note(outcome: Outcome[Result], item: Any, action: Callable[[], Result]) -> 
     try:
         outcome.results.append(action())
     except DeployError as error:
-        outcome.problems += error.problems
+        # What is wrong with all of them is said once.
+        outcome.problems += [p for p in error.problems if p not in outcome.problems]
         outcome.failed.append(item)
 
 

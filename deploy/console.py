@@ -14,7 +14,8 @@ from typing import Any
 # Each flow's thread has its own.
 _prefix = contextvars.ContextVar("prefix", default="")
 _together = contextvars.ContextVar("together", default=False)
-# Seconds between two lines about the same phase, where several go on side by side.
+_live: contextvars.ContextVar[Phase | None] = contextvars.ContextVar("live", default=None)
+# Seconds between two lines about the same phase, where none can take the place of another.
 SELDOM = 30.0
 
 
@@ -42,28 +43,26 @@ class Phase:
     """What a phase can say while it goes on, and in its last line."""
 
     def __init__(self, head: str, live: bool) -> None:
-        self._head, self._live, self._width = head, live, 0
-        self._together = _together.get()
+        self._head, self._live, self.width = head, live and not _together.get(), 0
         self._said = time.monotonic()
         self.result = ""
 
     def now(self, text: str) -> None:
-        """Show how far it is; on a terminal only, where the next text takes its place.
+        """Show how far it is: on a terminal in place of what it showed before.
 
-        Where several phases go on side by side, it is a line of its own now and then.
+        On a pipe, and where several phases go on side by side, it is a line of its own now and then.
         """
-        if self._together:
-            if self._live and text and time.monotonic() - self._said > SELDOM:
-                self._said = time.monotonic()
-                print(f"{self._head} … {text}", file=sys.stderr, flush=True)
-        elif self._live:
+        if self._live:
             line = f"{self._head} … {text}"[: shutil.get_terminal_size().columns - 1]
-            print(line.ljust(self._width), end="\r", file=sys.stderr, flush=True)
-            self._width = len(line)
+            print(line.ljust(self.width), end="\r", file=sys.stderr, flush=True)
+            self.width = len(line)
+        elif text and time.monotonic() - self._said > SELDOM:
+            self._said = time.monotonic()
+            print(f"{self._head} … {text}", file=sys.stderr, flush=True)
 
     def end(self, text: str) -> None:
         """Print the last line over what was shown."""
-        line = f"{self._head}{text}".ljust(self._width)
+        line = f"{self._head}{text}".ljust(self.width)
         print(line.rstrip() if not self._live else line, file=sys.stderr, flush=True)
 
 
@@ -72,9 +71,10 @@ def phase(name: str, what: str) -> Iterator[Phase]:
     """Say that a phase began, and when it ended how long it took.
 
     On a terminal the line is shown while the work goes on and then completed; on a pipe, and in CI,
-    there is one plain line at the end, so that a log has one line a phase.
+    there is one plain line at the end, and before it another for each half minute.
     """
     shown = Phase(f"{_prefix.get()}{name:<9} {what}", sys.stderr.isatty())
+    token = _live.set(shown)
     shown.now("")
     start = time.monotonic()
     try:
@@ -82,13 +82,18 @@ def phase(name: str, what: str) -> Iterator[Phase]:
     except BaseException as error:
         shown.end(f" … {'interrupted' if isinstance(error, KeyboardInterrupt) else 'failed'}")
         raise
+    finally:
+        _live.reset(token)
     result = f"  {shown.result}" if shown.result else ""
     shown.end(f"{result}  {time.monotonic() - start:.1f} s")
 
 
 def note(name: str, what: str) -> None:
     """Say one thing that is worth a line among the phases."""
-    print(f"{_prefix.get()}{name:<9} {what}", file=sys.stderr, flush=True)
+    line = f"{_prefix.get()}{name:<9} {what}"
+    # Over what a phase shows on a terminal, which its next text shows again.
+    live = _live.get()
+    print(line.ljust(live.width if live else 0), file=sys.stderr, flush=True)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +59,17 @@ class Document:
 def load(path: Path) -> Document:
     """Read `path`. Raises `DeployError` where it is missing, not YAML, or not a mapping."""
     try:
-        nodes = YAML(typ="rt", pure=True).load(read_text(path))
+        text = read_text(path)
     except FileNotFoundError:
         raise DeployError(show(path), "there is no such file", "create it") from None
+    return _parse(path, text)
+
+
+@functools.lru_cache(maxsize=256)
+def _parse(path: Path, text: str) -> Document:
+    """Return `text`, the content of `path`. The same files are asked for many times in a task."""
+    try:
+        nodes = YAML(typ="rt", pure=True).load(text)
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         # Only what is before a value: it may be a secret.

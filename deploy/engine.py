@@ -11,6 +11,7 @@ from typing import Any
 import docker
 import docker.errors
 import requests
+import urllib3.exceptions
 from docker.context import ContextAPI
 from docker.models.containers import Container
 
@@ -37,6 +38,10 @@ def connect(address: str | None = None) -> docker.DockerClient:
         raise DeployError(
             "Docker", f"no engine answers at {where}{_reason(error)}", START
         ) from None
+    except ValueError:
+        # Its text may quote what was read.
+        what = "a log-in in its configuration cannot be read (config.json)"
+        raise DeployError("Docker", what, "`docker login` writes it anew") from None
     except (requests.RequestException, OSError) as error:
         raise DeployError("Docker", f"no engine answers at {where} ({error})", START) from None
     return client
@@ -68,7 +73,8 @@ def explained(doing: str) -> Iterator[None]:
         raise DeployError("Docker", f"{doing}: {text}", _hint(text)) from None
     except docker.errors.DockerException as error:
         raise DeployError("Docker", f"{doing}: {error}", _hint(str(error))) from None
-    except requests.RequestException:
+    except (requests.RequestException, urllib3.exceptions.HTTPError):
+        # The latter while an answer comes line by line, which docker reads past requests.
         raise DeployError("Docker", f"{doing}: the engine stopped answering", START) from None
 
 

@@ -31,6 +31,10 @@ SETTINGS: dict[str, Any] = {
         "PYTHONPATH": f"/{HOME}:/{packages.FOLDER}:/{HOME}/shims",
         "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONUNBUFFERED": "1",
+        # Fixed, so that glibc does not raise them by itself: large requests of the past are given
+        # back to the machine (mallopt(3): "the dynamic adjustment is disabled").
+        "MALLOC_MMAP_THRESHOLD_": "65536",
+        "MALLOC_TRIM_THRESHOLD_": "131072",
         "HOME": "/tmp",
         "PF_LOGGING_LEVEL": "WARNING",
         "PF_TRACING_SKIP_LOCAL_SETUP": "true",

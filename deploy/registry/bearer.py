@@ -6,6 +6,7 @@ import base64
 import re
 import time
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 import requests
 
@@ -15,6 +16,8 @@ from deploy.registry.login import Login
 
 # Part of a token's lifetime for which it is used: the rest is for clocks and slow requests.
 USED = 0.8
+# Seconds for which a token holds that does not say it ("Token Authentication", Distribution).
+SHORTEST = 60
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Bearer:
         challenge = self._challenge()
         if challenge.basic:
             known = self._who.credentials()
+            if not known.username:
+                return {}
             pair = base64.b64encode(f"{known.username}:{known.password}".encode()).decode()
             return {"Authorization": f"Basic {pair}"}
         if not challenge.realm:
@@ -76,6 +81,9 @@ class Bearer:
             response = wire.patiently(lambda: self._ping(base))
         if response.status_code == 200:
             return _Challenge(base)
+        if response.status_code == 403:
+            what = f"it does not let this machine in: {login.reason(response.text)}"
+            raise DeployError(self._where, what, "its firewall must allow this machine's address")
         if response.status_code != 401:
             what = f"this is no registry: /v2/ answers {response.status_code}"
             raise DeployError(self._where, what, "correct `registry` in environments.yaml")
@@ -89,6 +97,9 @@ class Bearer:
 
     def _token(self, challenge: _Challenge, scopes: tuple[str, ...]) -> tuple[str, float]:
         """Return an access token, and until when by the monotonic clock it is used."""
+        if urlsplit(challenge.realm).scheme != "https" and not wire.is_loopback(challenge.realm):
+            what = f"it wants log-ins to be sent without TLS, to {challenge.realm}"
+            raise DeployError(self._where, what, "its tokens must come from an https address")
         known = self._who.credentials()
         about = {"service": challenge.service, "scope": list(scopes)}
         if known.refresh_token:
@@ -106,7 +117,9 @@ class Bearer:
         if response.status_code != 200:
             what = f"logging in: it answered {response.status_code} {login.reason(response.text)}"
             raise DeployError(self._where, what)
-        data = response.json()
-        lifetime = float(data.get("expires_in") or 60)
-        token = str(data.get("access_token") or data["token"])
-        return token, time.monotonic() + lifetime * USED
+        data = wire.document(response.content, self._where)
+        token, lifetime = data.get("access_token") or data.get("token"), data.get("expires_in")
+        if not isinstance(token, str):
+            raise DeployError(self._where, "logging in: there is no token in its answer")
+        seconds = lifetime if isinstance(lifetime, int | float) and lifetime > 0 else SHORTEST
+        return token, time.monotonic() + seconds * USED

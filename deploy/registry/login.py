@@ -82,7 +82,10 @@ class AzureLogin:
         url = f"https://{self._server}/oauth2/exchange"
         response = wire.send(wire.session(), "POST", url, where, data=form)
         if response.status_code == 200:
-            return str(response.json()["refresh_token"])
+            token = wire.document(response.content, where).get("refresh_token")
+            if isinstance(token, str):
+                return token
+            raise DeployError(where, "logging in: there is no token in its answer")
         what = f"it does not accept {self._who}: {response.status_code} {reason(response.text)}"
         hint = "is the registry in the tenant that you are logged in to? `az account show`"
         raise DeployError(where, what, hint)
@@ -101,6 +104,11 @@ class DockerLogin:
             where = f"registry {self._server}"
             what = f"the docker command's credentials cannot be read: {error}"
             raise DeployError(where, what, f"`docker login {self._server}`") from None
+        except ValueError:
+            # Its text may quote what was read.
+            where = f"registry {self._server}"
+            what = "what a credential helper of the docker command answers cannot be read"
+            raise DeployError(where, what, f"`docker login {self._server}`") from None
         return Credentials(
             username=found.get("username") or found.get("Username") or "",
             password=found.get("password") or found.get("Password") or "",
@@ -108,10 +116,13 @@ class DockerLogin:
         )
 
     def refused(self, server: str, repository: str, push: bool) -> DeployError:
-        who = self.credentials().username or "nobody is logged in, and nobody"
+        known = self.credentials()
         doing = "push to" if push else "pull from"
+        what = f"{known.username or 'the user of the docker command'} may not {doing} {repository}"
+        if known == Credentials():
+            what = f"nobody is logged in, and only who is may {doing} {repository}"
         hint = f"`docker login {server}` with a user who may"
-        return DeployError(f"registry {server}", f"{who} may not {doing} {repository}", hint)
+        return DeployError(f"registry {server}", what, hint)
 
 
 def choose(server: str, kind: str | None, where: Cloud) -> Login:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import requests
 
@@ -23,6 +24,7 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 INDEXES = (INDEX, DOCKER_LIST)
 ACCEPT = ", ".join([MANIFEST, DOCKER_MANIFEST, *INDEXES])
 CHUNK = 1024 * 1024
+DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -63,15 +65,15 @@ class Registry:
         if response.status_code == 404:
             return None
         self._expect(response, 200, f"reading {repository}")
+        wire.document(response.content, self.where)
         digest = digest_of(response.content)
         wanted = reference if reference.startswith("sha256:") else digest
         if digest != wanted:
             raise DeployError(
                 self.where, f"{repository}@{reference} has other content than its digest"
             )
-        return Manifest(
-            digest, response.headers["Content-Type"].partition(";")[0], response.content
-        )
+        kind = response.headers.get("Content-Type", "").partition(";")[0]
+        return Manifest(digest, kind, response.content)
 
     def put_manifest(self, repository: str, reference: str, manifest: Manifest) -> bool:
         """Store `manifest` under a tag or its digest.
@@ -132,7 +134,7 @@ class Registry:
         """
         response = self._ask("GET", repository, f"referrers/{digest}", headers={"Accept": INDEX})
         if response.status_code == 200:
-            return _manifests(response.json())
+            return _manifests(wire.document(response.content, self.where))
         listed = self.manifest(repository, fallback_tag(digest))
         return _manifests(listed.data) if listed else []
 
@@ -196,11 +198,19 @@ class Registry:
         start = self._url(repository, "blobs/uploads/")
         response = self._request("POST", start, repository, push=True)
         self._expect(response, 202, f"writing to {repository}")
-        place = urljoin(start, response.headers["Location"])
+        place = urljoin(start, response.headers.get("Location", ""))
         url = f"{place}{'&' if '?' in place else '?'}digest={digest}"
         body = _Sized(source, size)
         headers = {"Content-Type": "application/octet-stream"}
-        response = self._request("PUT", url, repository, push=True, data=body, headers=headers)
+        if _origin(place) == _origin(start):
+            response = self._request("PUT", url, repository, push=True, data=body, headers=headers)
+        elif urlsplit(place).scheme == "https":
+            # A token is for the host that was asked.
+            response = wire.send(self._http, "PUT", url, self.where, data=body, headers=headers)
+        else:
+            what = f"it wants uploads to go without TLS to {urlsplit(place).netloc}"
+            hint = "behind a proxy, let the registry know its own address"
+            raise DeployError(self.where, what, hint)
         self._expect(response, 201, f"writing to {repository}")
 
     def _expect(self, response: requests.Response, status: int, doing: str) -> None:
@@ -230,6 +240,17 @@ def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
+def named(descriptor: Any, where: str) -> str:
+    """Return the digest in `descriptor`, a part of a manifest of the registry `where`.
+
+    Raises `DeployError` for all else: as a part of an address it could lead to any other place.
+    """
+    digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
+    if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+        raise DeployError(where, "a manifest names something by no digest", "push the image again")
+    return digest
+
+
 def document(data: dict[str, Any]) -> Manifest:
     """Return `data` as a manifest, written the same way each time."""
     content = json.dumps(data, separators=(",", ":"), sort_keys=True).encode()
@@ -242,6 +263,12 @@ def fallback_tag(digest: str) -> str:
     OCI Distribution Specification, "Unavailable Referrers API".
     """
     return digest.replace(":", "-")
+
+
+def _origin(url: str) -> tuple[str, str | None, int]:
+    """Return scheme, host and port: an address may name the port that goes without saying."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname, parts.port or {"http": 80}.get(parts.scheme, 443)
 
 
 def _manifests(index: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 from deploy import console
 from deploy.errors import DeployError
 from deploy.model import Flow, Image
-from deploy.registry import acr, referrers
+from deploy.registry import acr, oci, referrers
 from deploy.registry.oci import Manifest, Registry
 from deploy.registry.remote import Remote
 from deploy.schema import PlaceModel
@@ -65,17 +65,18 @@ def _copy_manifest(source: Remote, target: Remote, digest: str, reference: str, 
     data = manifest.data
     sent = 0
     for inner in data.get("manifests") or ():
-        sent += _copy_manifest(source, target, inner["digest"], inner["digest"], say)
+        part = oci.named(inner, source.registry.where)
+        sent += _copy_manifest(source, target, part, part, say)
     for blob in [*filter(None, [data.get("config")]), *(data.get("layers") or ())]:
-        say(f"{blob['digest'][7:19]}  {blob['size'] / 1e6:.1f} MB")
-        sent += _copy_blob(source, target, blob)
+        sent += _copy_blob(source, target, blob, say)
     target.registry.put_manifest(target.repository, reference, manifest)
     return sent
 
 
-def _copy_blob(source: Remote, target: Remote, blob: dict[str, Any]) -> int:
+def _copy_blob(source: Remote, target: Remote, blob: dict[str, Any], say: Say) -> int:
     """Copy a configuration, layer or document. Return how many bytes went over the wire."""
-    digest, size = str(blob["digest"]), int(blob["size"])
+    digest, size = oci.named(blob, source.registry.where), int(blob["size"])
+    say(f"{digest[7:19]}  {size / 1e6:.1f} MB")
     if target.registry.has_blob(target.repository, digest):
         return 0
     if _same(source.registry, target.registry) and target.registry.mount(
@@ -93,11 +94,12 @@ def _copy_documents(source: Remote, target: Remote, digest: str) -> None:
     """Copy what refers to the image: Azure's import leaves it behind."""
     present = {d["digest"] for d in target.registry.referrers(target.repository, digest)}
     for entry in source.registry.referrers(source.repository, digest):
-        if entry["digest"] in present:
+        document = oci.named(entry, source.registry.where)
+        if document in present:
             continue
-        manifest = _get(source, str(entry["digest"]))
+        manifest = _get(source, document)
         for blob in [manifest.data["config"], *manifest.data["layers"]]:
-            _copy_blob(source, target, blob)
+            _copy_blob(source, target, blob, lambda _: None)
         referrers.put(target.registry, target.repository, digest, manifest)
 
 

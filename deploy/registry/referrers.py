@@ -25,7 +25,7 @@ def attached(registry: Registry, repository: str, digest: str) -> list[dict[str,
     """Return for each attached document its kind, media type, digest and size in bytes."""
     rows = []
     for descriptor in registry.referrers(repository, digest):
-        manifest = registry.manifest(repository, str(descriptor["digest"]))
+        manifest = registry.manifest(repository, oci.named(descriptor, registry.where))
         for layer in manifest.data["layers"] if manifest else ():
             kind = (layer.get("annotations") or {}).get(TITLE, "")
             row = {"kind": kind, "type": layer["mediaType"]}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from deploy import cloud, labels
 from deploy.errors import DeployError
 from deploy.model import Flow, Image
-from deploy.registry import login, oci
+from deploy.registry import login, oci, wire
 from deploy.registry.oci import Manifest, Registry
 from deploy.schema import PlaceModel
 
@@ -56,14 +55,15 @@ class Remote:
         """Return the image's configuration, and its digest, which is the image's id."""
         data = manifest.data
         if manifest.media_type in oci.INDEXES:
-            inner = self.registry.manifest(self.repository, _of_platform(data, platform))
+            part = _of_platform(data, platform, self.registry.where)
+            inner = self.registry.manifest(self.repository, part)
             data = inner.data if inner else {}
-        digest = str((data.get("config") or {}).get("digest", ""))
-        if not digest:
+        if not data.get("config"):
             what = f"{self.name}@{manifest.digest} is no image for {platform}"
             raise DeployError(self.registry.where, what, "push it again")
-        config: dict[str, Any] = json.loads(self.registry.blob(self.repository, digest))
-        return config, digest
+        digest = oci.named(data["config"], self.registry.where)
+        blob = self.registry.blob(self.repository, digest)
+        return wire.document(blob, self.registry.where), digest
 
 
 def of(flow: str, place: PlaceModel, environment: str) -> Remote:
@@ -80,9 +80,9 @@ def of(flow: str, place: PlaceModel, environment: str) -> Remote:
     return Remote(Registry(server, who), f"{folder}/{flow}" if folder else flow)
 
 
-def _of_platform(index: dict[str, Any], platform: str) -> str:
+def _of_platform(index: dict[str, Any], platform: str, where: str) -> str:
     for entry in index.get("manifests") or ():
         given = entry.get("platform") or {}
         if f"{given.get('os')}/{given.get('architecture')}" == platform:
-            return str(entry["digest"])
+            return oci.named(entry, where)
     return "sha256:" + "0" * 64

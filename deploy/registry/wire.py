@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import os
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -23,6 +24,19 @@ LONGEST_WAIT = 60.0
 TIMEOUT = (10, 120)
 NO_TLS = "it does not speak TLS"
 BUSY = (408, 429, 500, 502, 503, 504)
+MISLED = (
+    requests.exceptions.TooManyRedirects,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+)
+# What urllib3 calls it: a private endpoint, seen from elsewhere, is the time-out.
+NEVER_CONNECTED = (
+    "NewConnectionError",
+    "NameResolutionError",
+    "ProxyError",
+    "ConnectTimeoutError",
+)
 
 
 class Transient(Exception):
@@ -34,9 +48,28 @@ class Transient(Exception):
         self.wait = wait
 
 
+class _Session(requests.Session):
+    """Sends the credentials that it is given with a request, and no others.
+
+    By itself requests puts those of a ~/.netrc in the place of a token, and sends a registry the
+    password of another account.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.auth = _as_it_is
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Drop the credentials where a redirect leads to another host."""
+        if self.should_strip_auth(response.request.url, prepared_request.url):  # type: ignore[no-untyped-call]
+            prepared_request.headers.pop("Authorization", None)
+
+
 def session() -> requests.Session:
     """Return a session that trusts the certificates which the environment names."""
-    made = requests.Session()
+    made = _Session()
     for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"):
         if os.environ.get(variable):
             made.verify = os.environ[variable]
@@ -53,6 +86,8 @@ def send(
     """
     # A proxy for the internet does not lead to this machine.
     http.trust_env = not is_loopback(url)
+    # What is sent, such as a token in a form, is for the host that was asked and for no other.
+    arguments.setdefault("allow_redirects", method in ("GET", "HEAD"))
     try:
         response = http.request(method, url, timeout=TIMEOUT, **arguments)
     except requests.exceptions.SSLError as error:
@@ -72,6 +107,9 @@ def send(
         raise Transient(where, f"the connection broke ({_cause(error)})") from None
     except requests.exceptions.Timeout:
         raise Transient(where, "it did not answer in time") from None
+    except MISLED as error:
+        what = f"it refers to an address that leads nowhere ({_cause(error)})"
+        raise DeployError(where, what, "is it a registry? does a proxy answer for it?") from None
     except requests.RequestException as error:
         raise Transient(where, f"the answer broke off ({_cause(error)})") from None
     if response.status_code in BUSY:
@@ -79,6 +117,18 @@ def send(
         seconds = float(wait) if wait.isdecimal() else None
         raise Transient(where, f"it answered {response.status_code} {response.reason}", seconds)
     return response
+
+
+def document(content: bytes, where: str) -> dict[str, Any]:
+    """Return the JSON object that a service answered with. Raises `DeployError` for all else."""
+    try:
+        found = json.loads(content)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        what = "it answers with something that no registry says"
+        raise DeployError(where, what, "is its name right, or does a log-in page answer for it?")
+    return found
 
 
 def patiently(action: Callable[[], Result]) -> Result:
@@ -105,6 +155,10 @@ def is_loopback(url: str) -> bool:
         return host == "localhost"
 
 
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
 def _wait(state: tenacity.RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
     asked = error.wait if isinstance(error, Transient) else None
@@ -115,7 +169,7 @@ def _wait(state: tenacity.RetryCallState) -> float:
 
 def _never_connected(error: Exception) -> bool:
     text = repr(error)
-    return "NewConnectionError" in text or "NameResolutionError" in text or "ProxyError" in text
+    return any(kind in text for kind in NEVER_CONNECTED)
 
 
 def _cause(error: BaseException) -> str:

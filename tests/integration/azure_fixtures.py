@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
+import docker
+import docker.errors
 import pytest
 
 from deploy import cloud
@@ -13,6 +16,7 @@ from tests.emulator.azure import Azure
 from tests.emulator.identities import Identity
 from tests.emulator.ml.workspace import Workspace
 from tests.emulator.registry import Registry
+from tests.emulator.server import HOST
 from tests.emulator.tools import MissingError, docker_registry
 
 LogIn = Callable[[Identity], None]
@@ -88,7 +92,12 @@ def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
 
 
 @pytest.fixture
-def folder(request: pytest.FixtureRequest) -> str:
-    """A folder in the registries that only this test uses."""
+def folder(request: pytest.FixtureRequest, client: docker.DockerClient) -> Iterator[str]:
+    """A folder in the registries that only this test uses. The engine forgets their images."""
     name = request.node.name.partition("[")[0].removeprefix("test_")
-    return str(name.replace("_", "-"))[:60].rstrip("-")
+    yield str(name.replace("_", "-"))[:60].rstrip("-")
+    for image in client.images.list():
+        for name in (*image.tags, *(image.attrs["RepoDigests"] or ())):
+            if name.startswith(f"{HOST}:"):
+                with contextlib.suppress(docker.errors.ImageNotFound):
+                    client.images.remove(name, noprune=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from docker.models.containers import Container
 
 MEGABYTE = 2**20
+# Seconds: the kernel lets go of the buffers of closed connections a little later.
+SETTLING = 15
 
 
 def memory(container: Container) -> float:
@@ -19,6 +22,16 @@ def memory(container: Container) -> float:
     details = found["stats"]
     cache = details.get("inactive_file", details.get("total_inactive_file", 0))
     return float(found["usage"] - cache) / MEGABYTE
+
+
+def settles_below(limit: float, container: Container) -> bool:
+    """Return whether the memory of `container` is, or soon falls, below `limit` (MB)."""
+    until = time.monotonic() + SETTLING
+    while memory(container) >= limit:
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.5)
+    return True
 
 
 def processes(container: Container) -> list[str]:

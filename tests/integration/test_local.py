@@ -10,7 +10,9 @@ from pathlib import Path
 import docker
 import docker.errors
 import pytest
+from invoke.context import Context
 
+import tasks
 from deploy import config, images, pipeline
 from deploy.errors import DeployError
 from deploy.targets import local_container
@@ -285,3 +287,14 @@ def test_disk_that_is_full(
         "Docker: deploying hello in local: mkdir /var/lib/docker/overlay2/abc: no space"
     )
     assert "the disk of the engine is full: `docker system df`" in message
+
+
+def test_the_commands_of_a_day_print_tables(
+    project: config.Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tasks, "ROOT", project.root)
+    for name in ("deploy", "status", "smoke", "logs", "destroy"):
+        getattr(tasks, name)(Context())
+        assert "hello" in capsys.readouterr().out, name
+    tasks.destroy(Context())
+    assert capsys.readouterr().out == "nothing was deployed\n"

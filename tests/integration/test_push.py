@@ -118,7 +118,10 @@ def test_a_changed_line_sends_kilobytes(
     manifest = there.registry.manifest(there.repository, published.tag)
     assert manifest
     size = sum(layer["size"] for layer in manifest.data["layers"])
-    assert 0 < acr.uploaded < size / 50
+    # The engine sends layers in parts; documents, which are sent at once, are about the same size each time.
+    layers = sum(seen.received for seen in acr.server.requests("PATCH", "/blobs/uploads/"))
+    assert 0 < layers < size / 100
+    assert acr.uploaded - layers < size / 25
 
 
 def test_a_missing_role_is_named_with_who_lacks_it(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import threading
 from pathlib import Path
 
 import docker
 import pytest
+import requests
 
 from deploy import sandbox, verify
 from tests import model_server
@@ -17,6 +20,7 @@ from tests.model_server import ModelServer
 NAME = "chat"
 SAMPLE = {"question": "Hello?"}
 ANSWER = {"answer": "[2 messages] You said: Hello?"}
+EVENTS = "text/event-stream"
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +54,69 @@ def test_an_error_is_told_and_nothing_is_sent_twice(
     assert running.post(SAMPLE).json() == ANSWER
 
 
+def streamed(running: Running) -> tuple[int, list[str], str]:
+    """Return the status, the texts and what else there was of an answer in events."""
+    response = running.post(SAMPLE, Accept=EVENTS)
+    events = response.text.split("\n\n")
+    texts = [json.loads(e[6:])["answer"] for e in events if e.startswith('data: {"answer"')]
+    rest = [e for e in events if e and not e.startswith('data: {"answer"')]
+    return response.status_code, texts, "\n".join(rest)
+
+
+def test_connections_of_streams_are_used_again(running: Running, model: ModelServer) -> None:
+    expected = [f"{word} " for word in ANSWER["answer"].split(" ")] + [""]
+    for usage in (False, True):
+        model.usage = usage
+        for _ in range(10):
+            assert streamed(running) == (200, expected, "")
+    assert len(model.requests) == 20
+    assert all(asked["stream"] is True for asked in model.requests)
+    # The end of a body may come too late for its connection to be kept.
+    assert len(model.clients) <= 10
+
+
+def test_a_stream_breaks_and_the_next_does_not(running: Running, model: ModelServer) -> None:
+    model.cut_after = 2
+    status, texts, rest = streamed(running)
+    assert (status, len(texts)) == (200, 2)
+    assert rest.startswith("event: error")
+    model.cut_after = None
+    assert streamed(running)[2] == ""
+    assert len(model.requests) == 2
+
+
+@pytest.mark.parametrize(("fail", "status"), [(429, 503), (500, 502), (401, 500)])
+def test_a_stream_that_does_not_begin_is_an_error(
+    running: Running, model: ModelServer, fail: int, status: int
+) -> None:
+    model.fail = fail
+    assert streamed(running)[0] == status
+    assert len(model.requests) == 1
+    model.fail = 0
+    assert streamed(running)[0] == 200
+
+
+def test_a_page_in_place_of_a_stream_is_what_it_is_by_the_sdk(
+    running: Running, model: ModelServer
+) -> None:
+    model.garbage = True
+    assert streamed(running) == (200, [], "")
+
+
+def test_a_client_that_leaves_frees_the_model(running: Running, model: ModelServer) -> None:
+    model.gate = threading.Event()
+    response = requests.post(
+        f"{running.url}/score", json=SAMPLE, headers={"Accept": EVENTS}, stream=True, timeout=30
+    )
+    assert next(response.iter_content(None))
+    response.close()
+    model.gate.set()
+    # Nothing of what the other one left is read by the next.
+    model.gate = None
+    for _ in range(3):
+        assert "".join(streamed(running)[1]).strip() == ANSWER["answer"]
+
+
 def test_a_redirect_is_left_to_the_sdk(running: Running, model: ModelServer) -> None:
     model.fail = 307
     response = running.post(SAMPLE)
@@ -57,6 +124,12 @@ def test_a_redirect_is_left_to_the_sdk(running: Running, model: ModelServer) -> 
     assert response.status_code in (500, 502)
     model.fail = 0
     assert running.post(SAMPLE).json() == ANSWER
+
+
+def test_chunks_are_those_of_the_sdk(client: docker.DockerClient) -> None:
+    script = Path(__file__).with_name("chunk_by_chunk.py").read_text(encoding="utf-8")
+    # Its exit status is 0, or this raises with what it printed.
+    client.containers.run(built(NAME)[1].id, ["python3", "-c", script], remove=True, stderr=True)
 
 
 def _certificate(folder: Path) -> Path:

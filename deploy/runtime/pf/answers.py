@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
-import anyio
-import anyio.to_thread
-from starlette.concurrency import iterate_in_threadpool
-
 from ..scorer import FlowFailed, Stream
+from .pump import in_threads
 
 
 def answer(outputs: Mapping[str, Any], hidden: set[str]) -> dict[str, Any] | Stream:
@@ -26,17 +22,5 @@ def answer(outputs: Mapping[str, Any], hidden: set[str]) -> dict[str, Any] | Str
         raise FlowFailed(f"the flow streams more than one output: {', '.join(streams)}")
     chunks = shown.pop(streams[0])
     if isinstance(chunks, Iterator):
-        chunks = _in_threads(chunks)
+        chunks = in_threads(chunks)
     return Stream(shown, streams[0], chunks)
-
-
-async def _in_threads(chunks: Iterator[str]) -> AsyncIterator[str]:
-    """Yield `chunks`, and close them whatever happens: a client that leaves must free the model."""
-    try:
-        async for chunk in iterate_in_threadpool(chunks):
-            yield chunk
-    finally:
-        close = getattr(chunks, "close", None)
-        if close:
-            with anyio.CancelScope(shield=True), contextlib.suppress(Exception):
-                await anyio.to_thread.run_sync(close)

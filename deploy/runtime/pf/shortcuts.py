@@ -86,6 +86,7 @@ _PLAIN_PARAMETERS = frozenset(
         "top_p",
         "n",
         "stream",
+        "stream_options",
         "stop",
         "max_tokens",
         "max_completion_tokens",
@@ -109,22 +110,22 @@ def send_plain_chat_requests_as_they_are() -> None:
 
     What is JSON already goes out by `quick_chat`, or by the SDK's own way for requests that it has
     no method for ("Undocumented endpoints" in its README): the same client, authentication,
-    retries, time limits and type of answer. All else, streams too, takes the ordinary way.
+    retries, time limits and type of answer. All else takes the ordinary way.
     """
     try:
         resources = importlib.import_module("openai.resources.chat.completions")
     except ModuleNotFoundError:
         # The flow talks to no model, and its image has no SDK.
         return
+    openai = importlib.import_module("openai")
     types = importlib.import_module("openai.types.chat")
     quick = QuickChat()
 
-    def plain(ordinary: Callable[..., Any]) -> Callable[..., Any]:
+    def plain(ordinary: Callable[..., Any], streams: Any) -> Callable[..., Any]:
         @functools.wraps(ordinary)
         def create(self: Any, *args: Any, **params: Any) -> Any:
             body = {key: value for key, value in params.items() if key != "extra_headers"}
-            usual = not args and body.keys() <= _PLAIN_PARAMETERS and not body.get("stream")
-            if not (usual and _is_plain(body)):
+            if args or not (body.keys() <= _PLAIN_PARAMETERS and _is_plain(body)):
                 return ordinary(self, *args, **params)
             headers = params.get("extra_headers") or {}
             post = functools.partial(
@@ -133,6 +134,8 @@ def send_plain_chat_requests_as_they_are() -> None:
                 body=body,
                 cast_to=types.ChatCompletion,
                 options={"headers": headers},
+                stream=bool(body.get("stream")),
+                stream_cls=streams,
             )
             if _are_plain_headers(headers) and quick.accepts(self._client):
                 return quick.create(self._client, body, headers, post)
@@ -140,13 +143,19 @@ def send_plain_chat_requests_as_they_are() -> None:
 
         return create
 
-    resources.Completions.create = plain(resources.Completions.create)
-    resources.AsyncCompletions.create = plain(resources.AsyncCompletions.create)
+    chunk = types.ChatCompletionChunk
+    sync, of_async = resources.Completions, resources.AsyncCompletions
+    sync.create = plain(sync.create, openai.Stream[chunk])
+    of_async.create = plain(of_async.create, openai.AsyncStream[chunk])
 
 
 def _are_plain_headers(headers: Any) -> bool:
+    """Tell whether `headers` are text, and none is the SDK's word to itself (a raw answer, say)."""
     return isinstance(headers, dict) and all(
-        isinstance(text, str) and text.isascii() and text.isprintable()
+        isinstance(text, str)
+        and text.isascii()
+        and text.isprintable()
+        and not text.lower().startswith("x-stainless-")
         for pair in headers.items()
         for text in pair
     )
