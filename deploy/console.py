@@ -50,7 +50,7 @@ class Phase:
     def now(self, text: str) -> None:
         """Show how far it is: on a terminal in place of what it showed before.
 
-        On a pipe, and where several phases go on side by side, it is a line of its own now and then.
+        On a pipe, and where several phases go on side by side, it is a line now and then.
         """
         if self._live:
             line = f"{self._head} … {text}"[: shutil.get_terminal_size().columns - 1]

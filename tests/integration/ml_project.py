@@ -16,8 +16,8 @@ from deploy.model import Deployment, Plan, Spec
 from deploy.registry import wire
 from deploy.targets import azureml
 from deploy.targets.azureml import naming
-from tests.emulator.azure import Azure
 from tests.emulator.acr import Acr
+from tests.emulator.azure import Azure
 
 GROUP = "rg-flows"
 WORKSPACE = "mlw-flows"
