@@ -20,7 +20,7 @@ from deploy.errors import DeployError, Problem
 from deploy.explain import origins
 from deploy.model import AllowedSecret, Flow, ImageSettings, Spec
 from deploy.runtime import connections
-from deploy.schema import DeployFile, TargetSettings
+from deploy.schema import DeployFile, PlaceModel, TargetSettings
 from deploy.validation import check, nearest
 
 ENVIRONMENTS = "environments.yaml"
@@ -43,6 +43,20 @@ class Project:
     def name(self) -> str:
         """What resources of this checkout are labelled with, so that two clones do not meet."""
         return f"{self.root.name}-{hashlib.sha256(str(self.root).encode()).hexdigest()[:6]}"
+
+
+@dataclass(frozen=True)
+class Outline:
+    """An environment that may not be there yet: what the files say of it.
+
+    `given` is all that environments.yaml says, whichever target it is for; `uses` are the flows
+    that run there, with their settings.
+    """
+
+    environment: str
+    place: PlaceModel
+    given: Mapping[str, Any]
+    uses: tuple[tuple[Flow, TargetSettings], ...]
 
 
 def open_project(root: Path) -> Project:
@@ -90,6 +104,12 @@ def load_specs(project: Project, environment: str, only: str | None = None) -> l
 
     Raises `DeployError` with every problem in every file that matters.
     """
+    chosen = [flow.name for flow in _flows_in(project, environment, only)]
+    return _collect([lambda n=n: load_spec(project, n, environment) for n in chosen])
+
+
+def _flows_in(project: Project, environment: str, only: str | None) -> list[Flow]:
+    """Return the flow `only`, or every flow that has `environment`. Raises `DeployError`."""
     known = documents.load(project.root / ENVIRONMENTS).data
     if environment not in known:
         where = f"--env {environment}"
@@ -101,11 +121,11 @@ def load_specs(project: Project, environment: str, only: str | None = None) -> l
         where = show(flows[0].folder / DEPLOY)
         what = f"the flow {only} has no environment {environment}"
         raise DeployError(where, what, nearest(environment, flows[0].environments))
-    chosen = [flow.name for flow in flows if environment in flow.environments]
+    chosen = [flow for flow in flows if environment in flow.environments]
     if not chosen:
         what = "no flow has this environment"
         raise DeployError(f"--env {environment}", what, f"add it to a flow's {DEPLOY}")
-    return _collect([lambda n=n: load_spec(project, n, environment) for n in chosen])
+    return chosen
 
 
 def load_spec(project: Project, name: str, environment: str) -> Spec:
@@ -145,6 +165,25 @@ def load_spec(project: Project, name: str, environment: str) -> Spec:
             bool(project.environ.get("FLOW_BASE_IMAGE")),
         ),
     )
+
+
+def load_outline(project: Project, environment: str) -> Outline:
+    """Return `environment` as far as the files describe it, complete or not.
+
+    Raises `DeployError` with every problem.
+    """
+    flows = _flows_in(project, environment, None)
+    _, given, problems = _filled(project, environment)
+    document = documents.load(project.root / ENVIRONMENTS)
+    own = {key: value for key, value in given.items() if key in PlaceModel.model_fields}
+    place = check(PlaceModel, own, document, (environment,), problems)
+    if problems or place is None:
+        raise DeployError.of(problems)
+    uses = []
+    for flow in flows:
+        declared = documents.load(flow.folder / DEPLOY)
+        uses.append((flow, _settings(declared, environment, problems)))
+    return Outline(environment, place, given, tuple(uses))  # type: ignore[arg-type]
 
 
 def _is_flow(folder: Path) -> bool:
@@ -251,6 +290,20 @@ def _settings(
 
 def _place(project: Project, environment: str, target: str) -> Any:
     """Return what environments.yaml says of `environment`, as the target's own type."""
+    document, filled, problems = _filled(project, environment)
+    model = targets.get(target).Place
+    own = {key: value for key, value in filled.items() if key in model.model_fields}
+    place = check(model, own, document, (environment,), problems)
+    if problems:
+        raise DeployError.of(problems)
+    return place
+
+
+def _filled(project: Project, environment: str) -> tuple[Document, dict[str, Any], list[Problem]]:
+    """Return what environments.yaml says of `environment`, its variables filled in.
+
+    With the file, and the problems that every reader of it has.
+    """
     document = documents.load(project.root / ENVIRONMENTS)
     problems = checks.secrets_in(document)
     data = document.data[environment] or {}
@@ -260,7 +313,6 @@ def _place(project: Project, environment: str, target: str) -> Any:
         key: _fill(project, document, (environment, key), v, problems) for key, v in data.items()
     }
     every = {name: found.Place for name, found in targets.every().items()}
-    wanted = set(every[target].model_fields)
     for key in data:
         # An environment serves flows with different targets: a key that any of them knows may stand
         # here.
@@ -269,17 +321,17 @@ def _place(project: Project, environment: str, target: str) -> Any:
             problems.append(
                 Problem(document.where((environment, key)), "unknown key", nearest(key, choices))
             )
-    own = {key: value for key, value in filled.items() if key in wanted}
-    place = check(every[target], own, document, (environment,), problems)
-    if problems:
-        raise DeployError.of(problems)
-    return place
+    return document, filled, problems
 
 
 def _fill(
     project: Project, document: Document, at: KeyPath, value: Any, problems: list[Problem]
 ) -> Any:
-    """Replace ${VAR} in a text by the variable's value; a variable that is not set is a problem."""
+    """Replace ${VAR} in texts by the variable's value; a variable that is not set is a problem."""
+    if isinstance(value, dict):
+        return {k: _fill(project, document, (*at, k), v, problems) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_fill(project, document, (*at, i), v, problems) for i, v in enumerate(value)]
     if not isinstance(value, str):
         return value
     for variable in re.findall(r"\$\{(\w+)\}", value):

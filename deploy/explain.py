@@ -29,7 +29,7 @@ def describe(spec: Spec) -> dict[str, Any]:
         "image.platform": flow.image.platform,
         "image.base": flow.image.base,
     }
-    values |= {f"place.{k}": v for k, v in spec.place.model_dump().items()}
+    values |= {f"place.{k}": v for k, v in spec.place.model_dump(exclude={"infra"}).items()}
     own = spec.settings.model_dump(exclude={"target", "env"})
     values |= {f"settings.{k}": v for k, v in own.items()}
     values |= {

@@ -7,7 +7,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    create_model,
+    model_validator,
+)
 from pydantic_core import PydanticKnownError
 
 from deploy.gate import entropy, shapes
@@ -70,6 +77,92 @@ class CloudModel(Strict):
     )
 
 
+Mail = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")]
+Short = Annotated[str, Field(pattern=r"^[a-z0-9]{2,8}$")]
+"""A part of names in Azure."""
+
+
+class GitHubModel(Strict):
+    """The repository whose workflow deploys, as `owner/name`.
+
+    The ids are for one that was made or renamed since 2026-07-15: its tokens carry them (GitHub,
+    "OpenID Connect reference").
+    """
+
+    repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+    owner_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
+    repository_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
+
+
+class AzureDevOpsModel(Strict):
+    """Issuer and subject, copied from the service connection that Azure DevOps has made."""
+
+    issuer: Annotated[str, Field(pattern="^https://")]
+    subject: Annotated[str, Field(min_length=1)]
+
+
+class BudgetModel(Strict):
+    """An amount a month, in the currency of the bill, from the first of a month on."""
+
+    amount: Annotated[int, Field(ge=1)]
+    start: Annotated[str, Field(pattern=r"^\d{4}-\d{2}-01$")]
+
+
+class ModelModel(Strict):
+    """A deployment of a model of Azure OpenAI; `capacity` in thousands of tokens a minute."""
+
+    name: Annotated[str, Field(pattern=r"^[\w.-]{2,64}$")]
+    model: str
+    version: str
+    sku: str = "GlobalStandard"
+    capacity: Annotated[int, Field(ge=1)] = 10
+
+
+class PlanModel(Strict):
+    """The size of the App Service plan, and between how many instances it scales."""
+
+    sku: Annotated[str, Field(pattern=r"^(S[123]|P[0-9]m?v[234])$")] = "P0v3"
+    min: Annotated[int, Field(ge=1, le=30)] = 1
+    max: Annotated[int, Field(ge=1, le=30)] = 3
+
+    @model_validator(mode="after")
+    def _in_order(self) -> PlanModel:
+        if self.min > self.max:
+            raise ValueError("min may not be above max")
+        return self
+
+
+class InfraModel(Strict):
+    """What the environment's infrastructure is to be like (docs/infrastructure.md)."""
+
+    workload: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]{1,9}$")] = Field(
+        "flows", description="What the names of all resources begin with, after their kind."
+    )
+    unique: Short | None = Field(
+        None, description="The end of names that must be unique in Azure; a hash without it."
+    )
+    names: dict[str, str] = Field({}, description="Names that differ from the convention.")
+    location: Annotated[str, Field(pattern=r"^[a-z0-9]+$")] | None = None
+    owner: str | None = None
+    cost_center: str | None = None
+    contacts: list[Mail] = Field([], description="Who is told of alerts and of spending.")
+    budget: BudgetModel | None = None
+    private: bool = Field(False, description="Everything behind private endpoints.")
+    addresses: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+\.\d+/(1[6-9]|2[0-4])$")] = Field(
+        "10.20.0.0/24", description="The virtual network's, where private."
+    )
+    zone_redundant: bool = False
+    log_days: Annotated[int, Field(ge=30, le=730)] = 30
+    github: GitHubModel | None = None
+    azure_devops: AzureDevOpsModel | None = None
+    publishes: bool = Field(True, description="CI publishes or promotes to this registry.")
+    promote_from: str | None = Field(
+        None, description="The environment whose images are promoted to this one."
+    )
+    models: list[ModelModel] = Field([], description="Deployments of Azure OpenAI to make.")
+    plan: PlanModel = PlanModel()
+
+
 class PlaceModel(Strict):
     """What environments.yaml says of an environment for every target; each target adds its own."""
 
@@ -82,6 +175,10 @@ class PlaceModel(Strict):
     )
     cloud: Literal["public", "usgovernment", "china"] | CloudModel = "public"
     subscription: str | None = None
+    infra: InfraModel | None = Field(
+        None,
+        description="For inv infra: what is made once, before a deploy (docs/infrastructure.md).",
+    )
 
 
 class TargetSettings(Strict):

@@ -1,0 +1,85 @@
+// A plan, and a site with a staging slot for each flow.
+import { model, names, plan, settings, site } from '../types.bicep'
+
+param names names
+param settings settings
+param models model[]
+param plan plan
+param sites site[]
+
+module slotRunner 'runner.bicep' = {
+  name: 'slot-runner'
+  params: { name: names.slotIdentity, names: names, settings: settings, models: models }
+}
+
+resource farm 'Microsoft.Web/serverfarms@2025-03-01' = {
+  name: names.plan
+  location: settings.location
+  tags: settings.tags
+  kind: 'linux'
+  sku: { name: plan.sku, capacity: plan.minimum }
+  properties: {
+    reserved: true
+    zoneRedundant: settings.zoneRedundant
+  }
+}
+
+resource scaling 'Microsoft.Insights/autoscalesettings@2022-10-01' = if (plan.maximum > plan.minimum) {
+  name: names.autoscale
+  location: settings.location
+  tags: settings.tags
+  properties: {
+    enabled: true
+    targetResourceUri: farm.id
+    profiles: [
+      {
+        name: 'by load'
+        capacity: {
+          minimum: string(plan.minimum)
+          maximum: string(plan.maximum)
+          default: string(plan.minimum)
+        }
+        rules: [
+          {
+            metricTrigger: {
+              metricName: 'CpuPercentage'
+              metricResourceUri: farm.id
+              timeGrain: 'PT1M'
+              statistic: 'Average'
+              timeWindow: 'PT5M'
+              timeAggregation: 'Average'
+              operator: 'GreaterThan'
+              threshold: 70
+            }
+            scaleAction: { direction: 'Increase', type: 'ChangeCount', value: '1', cooldown: 'PT5M' }
+          }
+          {
+            metricTrigger: {
+              metricName: 'CpuPercentage'
+              metricResourceUri: farm.id
+              timeGrain: 'PT1M'
+              statistic: 'Average'
+              timeWindow: 'PT10M'
+              timeAggregation: 'Average'
+              operator: 'LessThan'
+              threshold: 30
+            }
+            scaleAction: { direction: 'Decrease', type: 'ChangeCount', value: '1', cooldown: 'PT10M' }
+          }
+        ]
+      }
+    ]
+  }
+}
+
+module each 'site.bicep' = [
+  for site in sites: {
+    name: 'site-${site.flow}'
+    params: { names: names, settings: settings, site: site }
+    dependsOn: [farm, slotRunner]
+  }
+]
+
+output plan string = farm.name
+// Of several flows each has its own; deploy.yaml names it then.
+output site string = length(sites) == 1 ? sites[0].name : ''
