@@ -1,17 +1,17 @@
 // Flows on App Service.
 targetScope = 'subscription'
 
-import { budget, federation, model, names, plan, settings, site, source } from 'types.bicep'
+import { budgetType, federationType, modelType, namesType, planType, settingsType, siteType, sourceType } from 'types.bicep'
 
-param names names
-param settings settings
-param federations federation[]
+param names namesType
+param settings settingsType
+param federations federationType[]
 param publishes bool
-param promotesFrom source
-param models model[]
-param budget budget
-param plan plan
-param sites site[]
+param promotesFrom sourceType
+param models modelType[]
+param budget budgetType
+param plan planType
+param sites siteType[]
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: names.group

@@ -1,15 +1,15 @@
 // Flows on managed online endpoints of Azure Machine Learning.
 targetScope = 'subscription'
 
-import { budget, federation, model, names, settings, source } from 'types.bicep'
+import { budgetType, federationType, modelType, namesType, settingsType, sourceType } from 'types.bicep'
 
-param names names
-param settings settings
-param federations federation[]
+param names namesType
+param settings settingsType
+param federations federationType[]
 param publishes bool
-param promotesFrom source
-param models model[]
-param budget budget
+param promotesFrom sourceType
+param models modelType[]
+param budget budgetType
 param scales bool
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {

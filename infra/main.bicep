@@ -1,18 +1,18 @@
 // Both options: flows on managed online endpoints of Azure Machine Learning, and on App Service.
 targetScope = 'subscription'
 
-import { budget, federation, model, names, plan, settings, site, source } from 'types.bicep'
+import { budgetType, federationType, modelType, namesType, planType, settingsType, siteType, sourceType } from 'types.bicep'
 
-param names names
-param settings settings
-param federations federation[]
+param names namesType
+param settings settingsType
+param federations federationType[]
 param publishes bool
-param promotesFrom source
-param models model[]
-param budget budget
+param promotesFrom sourceType
+param models modelType[]
+param budget budgetType
 param scales bool
-param plan plan
-param sites site[]
+param plan planType
+param sites siteType[]
 
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: names.group

@@ -3,7 +3,7 @@
 
 @export()
 @description('The name of everything. The convention is in deploy/infra/naming.py.')
-type names = {
+type namesType = {
   group: string
   budget: string
   logs: string
@@ -26,7 +26,7 @@ type names = {
 
 @export()
 @description('What holds for everything.')
-type settings = {
+type settingsType = {
   location: string
   tags: object
 
@@ -48,7 +48,7 @@ type settings = {
 
 @export()
 @description('A job of CI that may act as the deploying identity.')
-type federation = {
+type federationType = {
   name: string
   issuer: string
   subject: string
@@ -56,7 +56,7 @@ type federation = {
 
 @export()
 @description('The registry of the environment whose images are promoted to this one; empty for none.')
-type source = {
+type sourceType = {
   subscription: string
   group: string
   registry: string
@@ -64,7 +64,7 @@ type source = {
 
 @export()
 @description('A deployment of a model of Azure OpenAI. The capacity is in thousands of tokens a minute.')
-type model = {
+type modelType = {
   name: string
   model: string
   version: string
@@ -74,14 +74,14 @@ type model = {
 
 @export()
 @description('An amount a month in the currency of the bill, from the first of a month on; 0 for no budget.')
-type budget = {
+type budgetType = {
   amount: int
   start: string
 }
 
 @export()
 @description('The size of an App Service plan, and between how many instances it scales.')
-type plan = {
+type planType = {
   sku: string
   minimum: int
   maximum: int
@@ -89,7 +89,7 @@ type plan = {
 
 @export()
 @description('The web app of a flow.')
-type site = {
+type siteType = {
   flow: string
   name: string
 }

@@ -1,7 +1,7 @@
 """The names and the tags of everything, by one convention.
 
-Bicep gets them as parameters, so that this is the only place that knows it. The beginnings are those
-of "Abbreviation recommendations for Azure resources", the lengths those of "Naming rules and
+Bicep gets them as parameters, so that this is the only place that knows it. The beginnings are
+those of "Abbreviation recommendations for Azure resources", the lengths those of "Naming rules and
 restrictions for Azure resources" (Cloud Adoption Framework, Azure Resource Manager).
 """
 
@@ -47,7 +47,7 @@ class Names:
 
 
 def names_of(infra: InfraModel, environment: str, unique: str) -> Names:
-    """Return the names of `environment`. Raises `DeployError` for a name that stands for nothing."""
+    """Return the names of `environment`. Raises `DeployError` for a name of nothing."""
     base = f"{infra.workload}-{environment}"
     made = Names(
         group=f"rg-{base}",

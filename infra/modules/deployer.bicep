@@ -1,9 +1,9 @@
 // The identity that CI deploys as: one an environment, by federation, without a secret.
-import { federation, names, settings } from '../types.bicep'
+import { federationType, namesType, settingsType } from '../types.bicep'
 
-param names names
-param settings settings
-param federations federation[]
+param names namesType
+param settings settingsType
+param federations federationType[]
 param publishes bool
 param promotes bool
 

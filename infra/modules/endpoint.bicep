@@ -1,8 +1,8 @@
 // A private endpoint, and its names in the zones.
-import { names, settings } from '../types.bicep'
+import { namesType, settingsType } from '../types.bicep'
 
-param names names
-param settings settings
+param names namesType
+param settings settingsType
 param target string
 param name string
 param groupId string

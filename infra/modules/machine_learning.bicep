@@ -1,9 +1,9 @@
 // A workspace for managed online endpoints. Endpoints and deployments are made by `inv deploy`.
-import { model, names, settings } from '../types.bicep'
+import { modelType, namesType, settingsType } from '../types.bicep'
 
-param names names
-param settings settings
-param models model[]
+param names namesType
+param settings settingsType
+param models modelType[]
 
 @description('Whether a flow scales by itself: its rule is written by the deploy.')
 param scales bool

@@ -1,9 +1,9 @@
 // Logs and metrics in one workspace, who is told, and what may be spent.
-import { budget, names, settings } from '../types.bicep'
+import { budgetType, namesType, settingsType } from '../types.bicep'
 
-param names names
-param settings settings
-param budget budget
+param names namesType
+param settings settingsType
+param budget budgetType
 
 resource logs 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
   name: names.logs

@@ -1,9 +1,9 @@
 // A virtual network with a place for private endpoints and one for what goes out of web apps, and the
 // private zones in which the endpoints' names are found.
-import { names, settings } from '../types.bicep'
+import { namesType, settingsType } from '../types.bicep'
 
-param names names
-param settings settings
+param names namesType
+param settings settingsType
 
 // "Azure Private Endpoint private DNS zone values", the public cloud.
 var zoneNames = [

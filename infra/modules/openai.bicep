@@ -1,9 +1,9 @@
 // Models of Azure OpenAI, without keys: who may ask has a role.
-import { model, names, settings } from '../types.bicep'
+import { modelType, namesType, settingsType } from '../types.bicep'
 
-param names names
-param settings settings
-param models model[]
+param names namesType
+param settings settingsType
+param models modelType[]
 
 resource account 'Microsoft.CognitiveServices/accounts@2025-06-01' = {
   name: names.openai

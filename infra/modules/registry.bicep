@@ -1,8 +1,8 @@
 // Where images are: no admin user, no anonymous pull. A private endpoint and zones need Premium.
-import { names, settings } from '../types.bicep'
+import { namesType, settingsType } from '../types.bicep'
 
-param names names
-param settings settings
+param names namesType
+param settings settingsType
 
 resource registry 'Microsoft.ContainerRegistry/registries@2025-11-01' = {
   name: names.registry

@@ -1,10 +1,10 @@
 // An identity that a flow runs as: it pulls the image, reads secrets and asks the model.
-import { model, names, settings } from '../types.bicep'
+import { modelType, namesType, settingsType } from '../types.bicep'
 
 param name string
-param names names
-param settings settings
-param models model[]
+param names namesType
+param settings settingsType
+param models modelType[]
 
 var roles = loadJsonContent('../../deploy/infra/roles.json')
 

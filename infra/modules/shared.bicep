@@ -1,14 +1,14 @@
 // What every option needs: logs, a registry, a vault, the identities that deploy and that run, and
 // where they are asked for a model and a private network.
-import { budget, federation, model, names, settings, source } from '../types.bicep'
+import { budgetType, federationType, modelType, namesType, settingsType, sourceType } from '../types.bicep'
 
-param names names
-param settings settings
-param federations federation[]
+param names namesType
+param settings settingsType
+param federations federationType[]
 param publishes bool
-param promotesFrom source
-param models model[]
-param budget budget
+param promotesFrom sourceType
+param models modelType[]
+param budget budgetType
 
 module monitoring 'monitoring.bicep' = {
   name: 'monitoring'

@@ -1,10 +1,10 @@
 // The web app of one flow, with a slot that a new version starts in. Image and variables are not
 // here: `inv deploy` sets them, and a later deployment of this file leaves them as they are.
-import { names, settings, site } from '../types.bicep'
+import { namesType, settingsType, siteType } from '../types.bicep'
 
-param names names
-param settings settings
-param site site
+param names namesType
+param settings settingsType
+param site siteType
 
 var roles = loadJsonContent('../../deploy/infra/roles.json')
 

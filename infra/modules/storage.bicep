@@ -1,8 +1,8 @@
 // The storage that a workspace must have: no keys, no anonymous access.
-import { names, settings } from '../types.bicep'
+import { namesType, settingsType } from '../types.bicep'
 
-param names names
-param settings settings
+param names namesType
+param settings settingsType
 
 resource storage 'Microsoft.Storage/storageAccounts@2025-06-01' = {
   name: names.storage

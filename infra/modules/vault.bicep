@@ -1,9 +1,9 @@
 // A vault: roles instead of access policies, and nobody can purge what was deleted.
-import { names, settings } from '../types.bicep'
+import { namesType, settingsType } from '../types.bicep'
 
 param name string
-param names names
-param settings settings
+param names namesType
+param settings settingsType
 
 resource vault 'Microsoft.KeyVault/vaults@2024-11-01' = {
   name: name

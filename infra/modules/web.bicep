@@ -1,11 +1,11 @@
 // A plan, and a site with a staging slot for each flow.
-import { model, names, plan, settings, site } from '../types.bicep'
+import { modelType, namesType, planType, settingsType, siteType } from '../types.bicep'
 
-param names names
-param settings settings
-param models model[]
-param plan plan
-param sites site[]
+param names namesType
+param settings settingsType
+param models modelType[]
+param plan planType
+param sites siteType[]
 
 module slotRunner 'runner.bicep' = {
   name: 'slot-runner'

@@ -1,0 +1,196 @@
+"""infra/*.bicep and the model say the same: resources, settings, roles, names."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy.infra import kinds, parameters
+from deploy.infra.ids import id_of
+from deploy.infra.model import Needs
+from deploy.infra.naming import Names
+from deploy.infra.needs import needs_of
+from deploy.infra.resources import ZONES
+from deploy.infra.roles import ROLES
+from deploy.infra.wanted import Wanted
+from tests import environments
+from tests.bicep import evaluate, syntax
+from tests.bicep.evaluate import Deployment, Made
+
+INFRA = Path(__file__).parents[3] / "infra"
+# What belongs to another resource: without it that one does not do what the model says of it.
+PARTS = {
+    kinds.ROLE,
+    kinds.FEDERATION,
+    "Microsoft.Insights/diagnosticSettings",
+    "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
+    "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
+}
+# Resources that tell in their own way how large they are.
+COUNTED = {kinds.PLAN, kinds.MODEL}
+ENVIRONMENTS = [
+    pytest.param(make(*options, **more), id=f"{make.__name__}-{'-'.join(options)}{''.join(more)}")
+    for options in environments.OPTIONS
+    for make, more in (
+        (environments.small, {}),
+        (environments.small, {"private": True}),
+        (environments.large, {}),
+        (environments.large, {"publishes": False}),
+    )
+]
+
+
+def made_from(wanted: Wanted) -> Deployment:
+    entry = INFRA / parameters.ENTRIES[wanted.options]
+    return evaluate.deploy(entry, parameters.values_of(wanted), str(wanted.subscription))
+
+
+def at(body: Any, path: str) -> Any:
+    for part in path.split("."):
+        body = body[part]
+    return body
+
+
+@pytest.mark.parametrize("wanted", ENVIRONMENTS)
+def test_the_same_resources(wanted: Wanted) -> None:
+    made = {one.id: one for one in made_from(wanted).resources if one.type not in PARTS}
+    needed = {one.id: one for one in needs_of(wanted).resources}
+    assert sorted(made) == sorted(needed)
+    for id, resource in needed.items():
+        assert (resource.kind, resource.name) == (made[id].type, made[id].name)
+        assert resource.api == made[id].version
+        assert resource.sku == size_of(made[id])
+
+
+@pytest.mark.parametrize("wanted", ENVIRONMENTS)
+def test_the_same_settings_and_identities(wanted: Wanted) -> None:
+    made = {one.id: one.body for one in made_from(wanted).resources}
+    for resource in needs_of(wanted).resources:
+        for setting in resource.settings:
+            assert at(made[resource.id], setting.path) == setting.value, (resource, setting)
+        given = (made[resource.id].get("identity") or {}).get("userAssignedIdentities") or {}
+        assert list(given) == ([resource.identity] if resource.identity else [])
+
+
+@pytest.mark.parametrize("wanted", ENVIRONMENTS)
+def test_the_same_roles_for_the_same_reasons(wanted: Wanted) -> None:
+    names = {id: name for name, id in ROLES.items()}
+    made = [
+        (
+            one.body["properties"]["principalId"].removeprefix("principal of "),
+            names[one.body["properties"]["roleDefinitionId"].rpartition("/")[2]],
+            one.scope,
+            one.body["properties"]["description"],
+        )
+        for one in made_from(wanted).of(kinds.ROLE)
+    ]
+    needed = [(one.who, one.role, one.scope, one.why) for one in needs_of(wanted).assignments]
+    assert sorted(made) == sorted(needed)
+    assert len(set(made)) == len(made)
+
+
+@pytest.mark.parametrize("wanted", ENVIRONMENTS)
+def test_the_same_federated_credentials(wanted: Wanted) -> None:
+    made = [
+        (
+            one.name.rpartition("/")[2],
+            one.body["properties"]["issuer"],
+            one.body["properties"]["subject"],
+        )
+        for one in made_from(wanted).of(kinds.FEDERATION)
+    ]
+    assert made == [(one.name, one.issuer, one.subject) for one in needs_of(wanted).federations]
+
+
+@pytest.mark.parametrize("wanted", ENVIRONMENTS)
+def test_every_resource_that_can_have_tags_has_them(wanted: Wanted) -> None:
+    without = {kinds.BUDGET, kinds.MODEL, kinds.PASSWORDS, kinds.SLOT_PASSWORDS}
+    for made in made_from(wanted).resources:
+        if made.type not in PARTS | without:
+            assert dict(wanted.tags).items() <= made.body["tags"].items(), made
+
+
+@pytest.mark.parametrize("wanted", ENVIRONMENTS)
+def test_what_can_be_watched_is(wanted: Wanted) -> None:
+    watched = {kinds.REGISTRY, kinds.VAULT, kinds.OPENAI, kinds.WORKSPACE, kinds.SITE}
+    deployment = made_from(wanted)
+    settings = [one.scope for one in deployment.of("Microsoft.Insights/diagnosticSettings")]
+    assert sorted(settings) == sorted(one.id for one in deployment.resources if one.type in watched)
+
+
+def test_private_means_that_nothing_is_public() -> None:
+    deployment = made_from(environments.large(*environments.OPTIONS[2]))
+    public = {
+        one.name: (one.body.get("properties") or {}).get("publicNetworkAccess")
+        for one in deployment.resources
+        if "publicNetworkAccess" in (one.body.get("properties") or {})
+    }
+    assert len(public) == 8
+    assert set(public.values()) == {"Disabled"}
+    (network,) = deployment.of(kinds.NETWORK)
+    subnets = network.body["properties"]["subnets"]
+    assert [one["properties"]["addressPrefix"] for one in subnets] == [
+        "10.20.0.0/26",
+        "10.20.0.64/26",
+    ]
+    # Each endpoint's name is in a zone that there is.
+    groups = deployment.of("Microsoft.Network/privateEndpoints/privateDnsZoneGroups")
+    for group in groups:
+        for one in group.body["properties"]["privateDnsZoneConfigs"]:
+            assert one["properties"]["privateDnsZoneId"].rpartition("/")[2] in ZONES
+
+
+def test_no_zone_is_there_for_nothing() -> None:
+    groups = made_from(environments.large(*environments.OPTIONS[2])).of(
+        "Microsoft.Network/privateEndpoints/privateDnsZoneGroups"
+    )
+    used = {
+        one["properties"]["privateDnsZoneId"].rpartition("/")[2]
+        for group in groups
+        for one in group.body["properties"]["privateDnsZoneConfigs"]
+    }
+    assert used == set(ZONES)
+
+
+def test_names_are_those_of_the_convention() -> None:
+    types = syntax.load(INFRA / "types.bicep").types
+    assert list(types["namesType"]) == [field.name for field in fields(Names)]
+
+
+@pytest.mark.parametrize("options", environments.OPTIONS)
+def test_outputs_are_keys_of_environments_yaml(options: tuple[str, ...]) -> None:
+    wanted = environments.small(*options)
+    names = wanted.names
+    every = {
+        "subscription": wanted.subscription,
+        "resource_group": "rg-flows-prod",
+        "registry": f"{names.registry}.azurecr.io",
+        "identity": id_of(wanted, kinds.IDENTITY, names.runner),
+        "workspace": "mlw-flows-prod",
+        "plan": "asp-flows-prod",
+        "site": next(iter(wanted.sites.values()), None),
+        "vault": f"https://{names.vault}.vault.azure.net/",
+    }
+    only = {"azureml": {"workspace"}, "appservice": {"plan", "site", "vault"}}
+    absent = {key for option, keys in only.items() if option not in options for key in keys}
+    outputs = made_from(wanted).outputs
+    assert outputs == {key: value for key, value in every.items() if key not in absent}
+
+
+def size_of(made: Made) -> str:
+    """Return the SKU as the model says it."""
+    body = made.body
+    if made.type in COUNTED:
+        sign = f"{body['sku']['name']} × {body['sku']['capacity']}"
+        return sign
+    sku = body.get("sku") or (body.get("properties") or {}).get("sku") or {}
+    return str(sku.get("name", ""))
+
+
+def test_needs_are_values() -> None:
+    wanted = environments.large(*environments.OPTIONS[0])
+    assert needs_of(wanted) == needs_of(wanted)
+    assert isinstance(needs_of(wanted), Needs)
