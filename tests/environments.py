@@ -60,7 +60,7 @@ def outline(*options: str, given: dict[str, Any] | None = None, **infra: Any) ->
     """Return an environment `prod` with a flow on each of `options`."""
     described = {"location": "westeurope", **infra}
     place = PlaceModel(subscription=SUBSCRIPTION, infra=InfraModel.model_validate(described))
-    uses = []
+    uses: list[tuple[Flow, TargetSettings]] = []
     for option in options:
         if option == AZUREML:
             autoscale = Autoscale(max=5, cpu=70) if infra else None

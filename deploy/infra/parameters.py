@@ -20,8 +20,8 @@ ENTRIES = {
 def text_of(wanted: Wanted) -> str:
     """Return the parameter file of an environment."""
     lines = [
-        f"// Written by `inv infra.plan --env {wanted.environment}`, from environments.yaml and the",
-        "// flows' deploy.yaml: change those.",
+        f"// Written by `inv infra.plan --env {wanted.environment}`, from environments.yaml",
+        "// and the flows' deploy.yaml: change those.",
         f"using '{ENTRIES[wanted.options]}'",
         "",
     ]

@@ -10,7 +10,7 @@ from deploy.infra.model import Assignment
 from deploy.infra.wanted import APPSERVICE, AZUREML, Wanted
 
 ROLES: dict[str, str] = json.loads(Path(__file__).with_name("roles.json").read_text("utf-8"))
-"""The ids of roles ("Azure built-in roles"), which are the same everywhere. Bicep reads them too."""
+"""The ids of roles ("Azure built-in roles"), the same everywhere. Bicep reads them too."""
 
 IMPORTER = "Container Registry Data Importer and Data Reader"
 APPROVER = "Azure AI Enterprise Network Connection Approver"

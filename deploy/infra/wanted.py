@@ -1,4 +1,4 @@
-"""What an environment is asked to be, from the configuration: which options, how large, which names."""
+"""What an environment is to be, from the configuration: which options, how large, which names."""
 
 from __future__ import annotations
 

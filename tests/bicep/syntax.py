@@ -276,7 +276,7 @@ class _Parser:
         return ("text", parts)
 
     def _arguments(self) -> list[Expression]:
-        found = []
+        found: list[Expression] = []
         while True:
             self._lines()
             if self._take(")"):
@@ -286,7 +286,7 @@ class _Parser:
             self._take(",")
 
     def _object(self) -> Expression:
-        pairs = []
+        pairs: list[Expression] = []
         while True:
             self._separators()
             if self._take("}"):
@@ -304,7 +304,7 @@ class _Parser:
             self._separators()
             self._expect("]")
             return found
-        items = []
+        items: list[Expression] = []
         while not self._take("]"):
             items.append(self._expression())
             self._ended("]")
