@@ -1,0 +1,151 @@
+"""The Infrastructure Request: a golden document for each option, and the same in every format."""
+
+from __future__ import annotations
+
+import io
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import docx
+import pytest
+
+from deploy.infra.needs import needs_of
+from deploy.infra.request import content, markdown, page, word
+from deploy.infra.request.document import Checklist, Document, Heading, Paragraph, Table
+from deploy.infra.wanted import APPSERVICE, AZUREML, Wanted
+from tests import environments
+
+GOLDEN = Path(__file__).parent / "golden"
+CASES = {
+    "azureml": environments.large(AZUREML),
+    "appservice": environments.large(APPSERVICE),
+    "both-small": environments.small(AZUREML, APPSERVICE),
+}
+
+
+def request_of(wanted: Wanted) -> Document:
+    return content.document_of(needs_of(wanted))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_golden_document(name: str) -> None:
+    text = markdown.write(request_of(CASES[name]))
+    golden = GOLDEN / f"request-{name}.md"
+    assert golden.read_text("utf-8") == text, f"python -m tests.unit.infra.{Path(__file__).stem}"
+
+
+def test_a_request_names_only_the_selected_option() -> None:
+    machine_learning, web = (
+        markdown.write(request_of(CASES[name])) for name in CASES if "-" not in name
+    )
+    assert "MachineLearning" not in web
+    assert "Microsoft.Web" not in machine_learning
+
+
+def test_moving_the_environment_is_one_line_and_changes_both() -> None:
+    before, after = (needs_of(environments.small(option)) for option in (AZUREML, APPSERVICE))
+    gone = {one.kind for one in before.resources} - {one.kind for one in after.resources}
+    new = {one.kind for one in after.resources} - {one.kind for one in before.resources}
+    assert gone == {
+        "Microsoft.MachineLearningServices/workspaces",
+        "Microsoft.Storage/storageAccounts",
+    }
+    assert {kind.partition("/")[0] for kind in new} == {"Microsoft.Web", "Microsoft.Insights"}
+
+
+def test_what_is_missing_is_a_question() -> None:
+    asked = needs_of(environments.small(AZUREML)).questions
+    assert [text.partition("?")[0] for text in asked] == [
+        "Who owns the environment",
+        "Which cost center pays",
+        "Who is told of alerts and of spending",
+        "What may be spent a month",
+        "Where does CI run",
+        "Which Azure OpenAI account do chat ask",
+    ]
+    assert needs_of(environments.large(AZUREML)).questions == ()
+
+
+def test_no_value_of_a_secret_is_there() -> None:
+    secrets = needs_of(environments.large(AZUREML, APPSERVICE)).secrets
+    assert [(one.name, one.reader) for one in secrets] == [
+        ("SERP_API_KEY", "chat"),
+        ("MY_TOKEN", "faq"),
+    ]
+
+
+def test_quotas_have_what_a_rollout_and_upgrades_need() -> None:
+    (cores, tokens) = needs_of(environments.large(AZUREML)).quotas
+    # 5 instances, 3 versions at once, a fifth more, 2 cores each.
+    assert (cores.amount, cores.unit) == (36, "cores")
+    assert cores.name == "Azure Machine Learning: Standard DASv4 Family Cluster Dedicated vCPUs"
+    assert tokens.amount == 10000
+
+
+class _Cells(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self._inside = False
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        if tag in ("td", "th", "h2", "p", "li"):
+            self.found.append("")
+            self._inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = self._inside and tag not in ("td", "th", "h2", "p", "li")
+
+    def handle_data(self, data: str) -> None:
+        if self._inside:
+            self.found[-1] += data
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_html_says_the_same(name: str) -> None:
+    document = request_of(CASES[name])
+    parser = _Cells()
+    parser.feed(page.write(document))
+    assert [text.strip() for text in parser.found] == texts(document)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_word_says_the_same(name: str) -> None:
+    document = request_of(CASES[name])
+    made = docx.Document(io.BytesIO(word.write(document)))
+    tables = [
+        [tuple(cell.text for cell in row.cells) for row in table.rows] for table in made.tables
+    ]
+    expected = [
+        [*([block.heads] if any(block.heads) else []), *block.rows]
+        for block in document.blocks
+        if isinstance(block, Table)
+    ]
+    assert tables == expected
+    headings = [p.text for p in made.paragraphs if p.style and p.style.name == "Heading 1"]
+    assert headings == [block.text for block in document.blocks if isinstance(block, Heading)]
+
+
+def test_html_cannot_be_written_into() -> None:
+    text = page.write(Document("<script>", (Paragraph("<b>"), Checklist(("<i>",)))))
+    assert not re.search("<script>|<b>|<i>", text)
+
+
+def texts(document: Document) -> list[str]:
+    found: list[str] = []
+    for block in document.blocks:
+        if isinstance(block, Table):
+            rows = [*([block.heads] if any(block.heads) else []), *block.rows]
+            found += [cell for row in rows for cell in row]
+        elif isinstance(block, Checklist):
+            found += block.items
+        else:
+            found.append(block.text)
+    return found
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for case, wanted in CASES.items():
+        (GOLDEN / f"request-{case}.md").write_text(markdown.write(request_of(wanted)), "utf-8")
