@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
+from invoke.collection import Collection
 from invoke.context import Context
 from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from deploy import cli
+from deploy.infra import tasks as infra_tasks
 
 ROOT = Path(__file__).parent
 FLOW = "one flow; without it, every flow of the environment"
@@ -450,3 +453,8 @@ def bench(
     command += f" --chart {chart}" if chart else ""
     flags = {"--traced": traced, "--json": json, "--again": again}
     cli.run(c, command + "".join(f" {name}" for name, wanted in flags.items() if wanted))
+
+
+# Tasks with a name in front: `inv infra.plan`.
+namespace = Collection.from_module(sys.modules[__name__])
+namespace.add_collection(Collection.from_module(infra_tasks, name="infra"))

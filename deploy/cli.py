@@ -122,6 +122,11 @@ def file(option: str, path: str | None) -> Path | None:
     return Path(path)
 
 
+def asked(question: str) -> str:
+    """Return what somebody types; empty where nobody can be asked."""
+    return input(question).strip() if sys.stdin.isatty() else ""
+
+
 def run(c: Context, *commands: str) -> None:
     """Run `commands` with the environment's own programs.
 

@@ -324,6 +324,13 @@ def _filled(project: Project, environment: str) -> tuple[Document, dict[str, Any
     return document, filled, problems
 
 
+def filled_in(project: Project, value: Any) -> Any:
+    """Return `value` of environments.yaml, its variables filled in; those not set are empty."""
+    if not isinstance(value, str):
+        return value
+    return re.sub(r"\$\{(\w+)\}", lambda found: project.environ.get(found[1], ""), value)
+
+
 def _fill(
     project: Project, document: Document, at: KeyPath, value: Any, problems: list[Problem]
 ) -> Any:

@@ -19,6 +19,7 @@ from tests.emulator.acr import Acr
 from tests.emulator.acr_tokens import AUDIENCE as REGISTRY_AUDIENCE
 from tests.emulator.arm import ResourceManager
 from tests.emulator.arm_autoscale import Autoscale
+from tests.emulator.arm_infrastructure import Infrastructure
 from tests.emulator.arm_roles import RoleAssignments
 from tests.emulator.certificates import Authority
 from tests.emulator.entra import Entra
@@ -66,7 +67,8 @@ class Azure:
         self._ml = MachineLearning(self.arm)
         self.autoscale = Autoscale(self.arm)
         roles = RoleAssignments(self.arm, self.directory)
-        self.arm.providers += [roles, self._ml, self.autoscale]
+        self.infrastructure = Infrastructure(self.arm)
+        self.arm.providers += [self.infrastructure, roles, self._ml, self.autoscale]
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Azure:
@@ -152,6 +154,7 @@ class Azure:
             workspace.reset()
         self.directory.clear()
         self.autoscale.settings.clear()
+        self.infrastructure.resources.clear()
         self.entra.reset()
         self.arm.reset()
         for acr in self.registries.values():

@@ -1,0 +1,243 @@
+"""`inv infra.check` against an emulated Azure that was made from the Bicep files themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import cloud
+from deploy.errors import DeployError
+from deploy.infra import comparison, kinds, parameters
+from deploy.infra.comparison import Finding
+from deploy.infra.roles import ROLES
+from deploy.infra.wanted import APPSERVICE, AZUREML, Wanted
+from deploy.schema import CloudModel
+from tests import environments
+from tests.bicep import evaluate
+from tests.emulator import azure as emulator
+from tests.emulator.arm_infrastructure import Infrastructure, principal_of
+from tests.emulator.azure import Azure
+from tests.emulator.identities import READER
+
+INFRA = Path(__file__).parents[3] / "infra"
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
+    with Azure(tmp_path_factory.mktemp("azure")) as azure:
+        yield azure
+
+
+@pytest.fixture
+def azure(servers: Azure, monkeypatch: pytest.MonkeyPatch) -> Iterator[Azure]:
+    servers.reset()
+    log_in(servers, monkeypatch, group=[READER])
+    yield servers
+    assert servers.problems() == []
+
+
+def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch, **roles: list[str]) -> None:
+    for name in emulator.FOREIGN_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in azure.environment(azure.identity("somebody", **roles)).items():
+        monkeypatch.setenv(name, value)
+    cloud.credential.cache_clear()
+
+
+def delivered(azure: Azure, wanted: Wanted) -> Wanted:
+    """Let the emulator have what the Bicep files make of `wanted`."""
+    origin = wanted.origin and replace(wanted.origin, subscription=azure.arm.subscription)
+    chosen = CloudModel.model_validate(azure.cloud)
+    made = replace(wanted, subscription=azure.arm.subscription, cloud=chosen, origin=origin)
+    entry = INFRA / parameters.ENTRIES[made.options]
+    deployment = evaluate.deploy(entry, parameters.values_of(made), azure.arm.subscription)
+    azure.infrastructure.deliver(deployment.resources)
+    return made
+
+
+@pytest.mark.parametrize("options", environments.OPTIONS)
+def test_what_bicep_makes_is_what_was_requested(azure: Azure, options: tuple[str, ...]) -> None:
+    assert comparison.compare(delivered(azure, environments.large(*options))) == []
+
+
+Fault = Callable[[Infrastructure], None]
+
+
+def role(scope: str, name: str) -> Callable[[Infrastructure], Any]:
+    def find(there: Infrastructure) -> Any:
+        (found,) = [
+            one
+            for one in there.resources.values()
+            if one.kind == kinds.ROLE
+            and one.body["properties"]["scope"].endswith(scope)
+            and one.body["properties"]["roleDefinitionId"].endswith(ROLES[name])
+        ]
+        return found
+
+    return find
+
+
+def wrong_role(there: Infrastructure) -> None:
+    given = role("mlw-flows-prod", "AzureML Data Scientist")(there)
+    given.body["properties"]["roleDefinitionId"] = f"/x/{ROLES['Contributor']}"
+
+
+def role_too_high(there: Infrastructure) -> None:
+    given = role("mlw-flows-prod", "AzureML Data Scientist")(there)
+    given.body["properties"]["scope"] = given.id.partition("/providers/")[0]
+
+
+def missing_identity(there: Infrastructure) -> None:
+    there.of(kinds.WORKSPACE).body["identity"] = {"type": "SystemAssigned"}
+
+
+def no_identity_at_all(there: Infrastructure) -> None:
+    there.remove(there.of(kinds.IDENTITY, "-workspace"))
+
+
+def admin_user(there: Infrastructure) -> None:
+    there.of(kinds.REGISTRY).body["properties"]["adminUserEnabled"] = True
+
+
+def small_registry(there: Infrastructure) -> None:
+    there.of(kinds.REGISTRY).body["sku"]["name"] = "Basic"
+
+
+def other_region(there: Infrastructure) -> None:
+    there.of(kinds.STORAGE).body["location"] = "North Europe"
+
+
+def no_vault(there: Infrastructure) -> None:
+    there.remove(there.of(kinds.VAULT, "kv-flows-prod-abc"))
+
+
+def foreign_job(there: Infrastructure) -> None:
+    given = there.of(kinds.FEDERATION, "github-prod").body["properties"]
+    given["subject"] = "repo:contoso/flows:ref:refs/heads/main"
+
+
+def no_tag(there: Infrastructure) -> None:
+    del there.of(kinds.WORKSPACE).body["tags"]["owner"]
+
+
+FAULTS: dict[Fault, list[tuple[str, str, str, str]]] = {
+    wrong_role: [
+        (
+            "missing",
+            "role of id-flows-prod-deploy on workspaces mlw-flows-prod",
+            "Contributor",
+            "AzureML Data Scientist",
+        ),
+        (
+            "too much",
+            "role of id-flows-prod-deploy on workspaces mlw-flows-prod",
+            "Contributor",
+            "-",
+        ),
+    ],
+    role_too_high: [
+        (
+            "missing",
+            "role of id-flows-prod-deploy on workspaces mlw-flows-prod",
+            "-",
+            "AzureML Data Scientist",
+        ),
+        (
+            "too much",
+            "role of id-flows-prod-deploy on resource group rg-flows-prod",
+            "AzureML Data Scientist",
+            "-",
+        ),
+    ],
+    missing_identity: [
+        ("missing", "workspaces mlw-flows-prod: identity", "-", "id-flows-prod-workspace")
+    ],
+    no_identity_at_all: [
+        (
+            "missing",
+            "userAssignedIdentities id-flows-prod-workspace",
+            "-",
+            "id-flows-prod-workspace",
+        )
+    ],
+    admin_user: [
+        ("different", "registries crflowsprodabc: properties.adminUserEnabled", "true", "false")
+    ],
+    small_registry: [("different", "registries crflowsprodabc: sku", "Basic", "Premium")],
+    other_region: [
+        ("different", "storageAccounts stflowsprodabc: location", "northeurope", "westeurope")
+    ],
+    no_vault: [("missing", "vaults kv-flows-prod-abc", "-", "kv-flows-prod-abc")],
+    foreign_job: [
+        (
+            "missing",
+            "federated credential of id-flows-prod-deploy",
+            "-",
+            "https://token.actions.githubusercontent.com repo:contoso/flows:environment:prod",
+        ),
+        (
+            "too much",
+            "federated credential of id-flows-prod-deploy",
+            "https://token.actions.githubusercontent.com repo:contoso/flows:ref:refs/heads/main",
+            "-",
+        ),
+    ],
+    no_tag: [("different", "workspaces mlw-flows-prod: tag owner", "-", "team-flows")],
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_planted_faults_are_found(azure: Azure, fault: Fault) -> None:
+    wanted = delivered(azure, environments.large(AZUREML, unique="abc"))
+    fault(azure.infrastructure)
+    assert [said(one) for one in comparison.compare(wanted)] == FAULTS[fault]
+
+
+def test_a_slot_that_runs_as_the_site_is_found(azure: Azure) -> None:
+    wanted = delivered(azure, environments.small(APPSERVICE, unique="abc"))
+    slot = azure.infrastructure.of(kinds.SLOT)
+    runner = azure.infrastructure.of(kinds.IDENTITY, "-run").id
+    slot.body["identity"]["userAssignedIdentities"] = {runner: {}}
+    assert [said(one) for one in comparison.compare(wanted)] == [
+        (
+            "missing",
+            "slots app-faq-prod-abc/staging: identity",
+            "id-flows-prod-run",
+            "id-flows-prod-slot",
+        )
+    ]
+
+
+def test_more_instances_by_load_are_no_difference(azure: Azure) -> None:
+    wanted = delivered(azure, environments.small(APPSERVICE))
+    azure.infrastructure.of(kinds.PLAN).body["sku"]["capacity"] = 3
+    assert comparison.compare(wanted) == []
+
+
+def test_nothing_is_there(azure: Azure) -> None:
+    wanted = delivered(azure, environments.small(AZUREML))
+    group = azure.infrastructure.of(kinds.GROUP)
+    azure.infrastructure.resources = {group.id.lower(): group}
+    found = comparison.compare(wanted)
+    assert {one.finding for one in found} == {"missing"}
+    assert len(found) == 11
+
+
+def test_who_may_not_read_is_told(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = delivered(azure, environments.small(AZUREML))
+    log_in(azure, monkeypatch)
+    with pytest.raises(DeployError, match="does not have authorization") as raised:
+        comparison.compare(wanted)
+    assert "role Reader" in raised.value.problems[0].hint
+
+
+def test_principals_are_not_all_the_same() -> None:
+    assert principal_of("a") != principal_of("b")
+
+
+def said(finding: Finding) -> tuple[str, str, str, str]:
+    return finding.finding, finding.what, finding.there, finding.requested
