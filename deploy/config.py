@@ -170,11 +170,11 @@ def load_spec(project: Project, name: str, environment: str) -> Spec:
 def load_outline(project: Project, environment: str) -> Outline:
     """Return `environment` as far as the files describe it, complete or not.
 
-    Raises `DeployError` with every problem.
+    What names a variable that is not set counts as not said. Raises `DeployError` with every other
+    problem.
     """
     flows = _flows_in(project, environment, None)
-    _, given, problems = _filled(project, environment)
-    document = documents.load(project.root / ENVIRONMENTS)
+    document, given, problems = _filled(project, environment, partly=True)
     own = {key: value for key, value in given.items() if key in PlaceModel.model_fields}
     place = check(PlaceModel, own, document, (environment,), problems)
     if problems or place is None:
@@ -299,19 +299,26 @@ def _place(project: Project, environment: str, target: str) -> Any:
     return place
 
 
-def _filled(project: Project, environment: str) -> tuple[Document, dict[str, Any], list[Problem]]:
+def _filled(
+    project: Project, environment: str, partly: bool = False
+) -> tuple[Document, dict[str, Any], list[Problem]]:
     """Return what environments.yaml says of `environment`, its variables filled in.
 
-    With the file, and the problems that every reader of it has.
+    With the file, and the problems that every reader of it has. With `partly`, a key whose
+    variables are not set is left out.
     """
     document = documents.load(project.root / ENVIRONMENTS)
     problems = checks.secrets_in(document)
     data = document.data[environment] or {}
     if not isinstance(data, dict):
         raise DeployError(document.where((environment,)), "a mapping is expected")
-    filled = {
-        key: _fill(project, document, (environment, key), v, problems) for key, v in data.items()
-    }
+    filled = {}
+    for key, value in data.items():
+        unset: list[Problem] = []
+        whole = _fill(project, document, (environment, key), value, unset)
+        if not (unset and partly):
+            filled[key] = whole
+            problems += unset
     every = {name: found.Place for name, found in targets.every().items()}
     for key in data:
         # An environment serves flows with different targets: a key that any of them knows may stand

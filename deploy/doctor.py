@@ -12,6 +12,7 @@ from pathlib import Path
 from deploy import base, config, engine, locks
 from deploy.config import Project
 from deploy.errors import DeployError
+from deploy.infra import az
 from deploy.model import Flow, ImageSettings, Spec
 from deploy.runtime import connections
 
@@ -36,6 +37,7 @@ def examine(project: Project) -> list[Finding]:
         *_engine(project),
         _disk(project.root),
         _git(),
+        _az(),
         _configuration(project),
         *_flows(project),
     ]
@@ -87,6 +89,14 @@ def _git() -> Finding:
         path is not None,
         path or "not found: images carry no commit",
         "" if path else "apt-get install git",
+    )
+
+
+def _az() -> Finding:
+    path = shutil.which(az.PROGRAM)
+    why = "not found: only inv infra.plan, apply, outputs and destroy need it"
+    return Finding(
+        "Azure CLI", path is not None, path or why, "" if path else az.INSTALL, needed=False
     )
 
 

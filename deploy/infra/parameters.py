@@ -21,7 +21,7 @@ def text_of(wanted: Wanted) -> str:
     """Return the parameter file of an environment."""
     lines = [
         f"// Written by `inv infra.plan --env {wanted.environment}`, from environments.yaml",
-        "// and the flows' deploy.yaml: change those.",
+        f"// and the flows' deploy.yaml: change those. For subscription {wanted.subscription}.",
         f"using '{ENTRIES[wanted.options]}'",
         "",
     ]

@@ -127,7 +127,8 @@ def complete(wanted: Wanted) -> Wanted:
     missing = [key for key, value in given.items() if not value]
     if missing:
         where = f"environments.yaml: {wanted.environment}"
-        raise DeployError(where, f"missing: {', '.join(missing)}", "see docs/infrastructure.md")
+        hint = "write them there; are the variables set that it names?"
+        raise DeployError(where, f"missing: {', '.join(missing)}", hint)
     return wanted
 
 

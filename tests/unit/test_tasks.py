@@ -39,6 +39,8 @@ def test_listing_imports_nothing_heavy() -> None:
         "deploy",
         "deploy.cli",
         "deploy.errors",
+        "deploy.infra",
+        "deploy.infra.tasks",
     }
 
 
@@ -64,6 +66,8 @@ def test_every_task_has_a_sentence_in_the_list() -> None:
         "logs",
         "smoke",
         "status",
+        "infra",
+        "request",
     ):
         assert f'"name": "{name}"' in lines
     assert '"help": null' not in lines
@@ -149,6 +153,13 @@ def test_doctor_names_the_next_command(tmp_path: Path) -> None:
     line = next(line for line in done.stdout.splitlines() if line.startswith("Docker engine"))
     assert line.split()[2] == "no"
     assert line.endswith("inv setup")
+
+
+def test_doctor_names_where_the_azure_cli_is_to_be_had(tmp_path: Path) -> None:
+    done = inv("doctor", PATH=str(tmp_path), DOCKER_HOST=f"unix://{tmp_path}/nothing.sock")
+    line = next(line for line in done.stdout.splitlines() if line.startswith("Azure CLI"))
+    assert line.split()[2] == "no"
+    assert line.endswith("https://learn.microsoft.com/cli/azure/install-azure-cli")
 
 
 def test_a_fault_of_the_tool_is_a_sentence_too(tmp_path: Path) -> None:
