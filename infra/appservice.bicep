@@ -13,6 +13,12 @@ param budget budgetType
 param plan planType
 param sites siteType[]
 
+@description('The names of the sites, with {flow} in the place of the flow.')
+param app string
+
+@description('Whether callers of a flow are let in by a key, which the deploy must read.')
+param keyed bool
+
 resource group 'Microsoft.Resources/resourceGroups@2025-04-01' = {
   name: names.group
   location: settings.location
@@ -42,6 +48,7 @@ module web 'modules/web.bicep' = {
     models: models
     plan: plan
     sites: sites
+    keyed: keyed
   }
   dependsOn: [shared]
 }
@@ -51,6 +58,6 @@ output subscription string = subscription().subscriptionId
 output resource_group string = group.name
 output registry string = shared.outputs.registry
 output identity string = shared.outputs.identity
-output plan string = web.outputs.plan
-output site string = web.outputs.site
-output vault string = shared.outputs.vault
+output slot_identity string = web.outputs.slotIdentity
+output app string = app
+output key_vault string = shared.outputs.vault

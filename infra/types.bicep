@@ -88,8 +88,9 @@ type planType = {
 }
 
 @export()
-@description('The web app of a flow.')
+@description('The web app of a flow, and the slot that a new version starts in.')
 type siteType = {
   flow: string
   name: string
+  slot: string
 }

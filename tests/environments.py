@@ -56,8 +56,23 @@ def flow(name: str = "faq", **connections: Any) -> Flow:
     )
 
 
-def outline(*options: str, given: dict[str, Any] | None = None, **infra: Any) -> Outline:
+class Web(TargetSettings):
+    """What infrastructure wants to know of a flow on App Service."""
+
+    app: str | None = None
+    auth: str = "key"
+    slot: str | None = "staging"
+    public_network: bool = True
+
+
+def outline(
+    *options: str,
+    given: dict[str, Any] | None = None,
+    web: dict[str, Any] | None = None,
+    **infra: Any,
+) -> Outline:
     """Return an environment `prod` with a flow on each of `options`."""
+    web = web or {}
     described = {"location": "westeurope", **infra}
     place = PlaceModel(subscription=SUBSCRIPTION, infra=InfraModel.model_validate(described))
     uses: list[tuple[Flow, TargetSettings]] = []
@@ -68,8 +83,7 @@ def outline(*options: str, given: dict[str, Any] | None = None, **infra: Any) ->
                 (flow("chat", **CONNECTIONS), Settings(target=AZUREML, autoscale=autoscale))
             )
         else:
-            settings = TargetSettings(target=option, env=EnvModel(secret=["MY_TOKEN"]))
-            uses.append((flow(), settings))
+            uses.append((flow(), Web(target=option, env=EnvModel(secret=["MY_TOKEN"]), **web)))
     return Outline("prod", place, given or {}, tuple(uses))
 
 

@@ -77,9 +77,9 @@ def names_of(infra: InfraModel, environment: str, unique: str) -> Names:
     return replace(made, **infra.names)
 
 
-def site_of(flow: str, environment: str, unique: str) -> str:
-    """Return the name of the web app of `flow`; it is part of a host's name."""
-    return _fit("app", f"{flow}-{environment}", unique, 40)
+def app_of(environment: str, unique: str) -> str:
+    """Return the names of web apps, with {flow} in the place of the flow's."""
+    return f"app-{{flow}}-{environment}-{unique}"
 
 
 def unique_of(infra: InfraModel, subscription: str | None, environment: str) -> str:

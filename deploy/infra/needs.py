@@ -41,6 +41,9 @@ def _secrets(wanted: Wanted) -> tuple[Secret, ...]:
             if not TYPES[declaration["type"]].identity or declaration.get("auth") == KEY:
                 names |= {name for name, secret in variables(declaration).items() if secret}
         referred = getattr(use.settings.env, "secret_refs", {})
+        if use.target == APPSERVICE and getattr(use.settings, "auth", "") == KEY:
+            # By this name the target looks for it.
+            names.add(f"{use.flow.name}-{wanted.environment}-key")
         for name in sorted({*names, *referred}):
             store = str(referred.get(name) or f"vault {wanted.names.vault}")
             found.append(Secret(name, store, use.flow.name))
@@ -58,6 +61,16 @@ def _questions(wanted: Wanted) -> tuple[str, ...]:
             if declaration["type"] == "azure_open_ai"
         }
     )
+    open_to_all = [
+        use.flow.name
+        for use in wanted.on(APPSERVICE)
+        if getattr(use.settings, "public_network", False)
+    ]
+    by_entra = [
+        use.flow.name
+        for use in wanted.on(APPSERVICE)
+        if getattr(use.settings, "auth", "") == "entra"
+    ]
     open_ = [
         (not wanted.subscription, "Which subscription? (subscription)"),
         (not infra.location, "Which region? (infra.location)"),
@@ -68,6 +81,16 @@ def _questions(wanted: Wanted) -> tuple[str, ...]:
         (
             not (infra.github or infra.azure_devops),
             "Where does CI run? (infra.github, infra.azure_devops)",
+        ),
+        (
+            bool(by_entra) and not wanted.given.get("auth_client"),
+            f"Which app registration do callers of {', '.join(by_entra)} ask tokens for? "
+            "(auth_client)",
+        ),
+        (
+            infra.private and bool(open_to_all),
+            f"The environment is private: should {', '.join(open_to_all)} not have "
+            "`public_network: false` in deploy.yaml?",
         ),
         (
             bool(models) and not infra.models,

@@ -65,7 +65,9 @@ def values_of(wanted: Wanted) -> dict[str, Any]:
     if APPSERVICE in wanted.options:
         fewest, most = wanted.instances
         values["plan"] = {"sku": infra.plan.sku, "minimum": fewest, "maximum": most}
-        values["sites"] = [{"flow": flow, "name": name} for flow, name in wanted.sites.items()]
+        values["sites"] = [asdict(site) for site in wanted.sites]
+        values["app"] = wanted.app
+        values["keyed"] = wanted.keyed
     return values
 
 

@@ -144,7 +144,8 @@ def _web(wanted: Wanted) -> list[Resource]:
     if most > fewest:
         why = f"from {fewest} to {most} instances, by load"
         found.append(_made(wanted, kinds.AUTOSCALE, names.autoscale, "", why))
-    for flow, name in wanted.sites.items():
+    for site in wanted.sites:
+        flow, name, staging = site.flow, site.name, f"{site.name}/{site.slot}"
         runner = ids.id_of(wanted, kinds.IDENTITY, names.runner)
         slot = ids.id_of(wanted, kinds.IDENTITY, names.slotIdentity)
         safe = (
@@ -157,14 +158,14 @@ def _web(wanted: Wanted) -> list[Resource]:
             _made(
                 wanted,
                 kinds.SLOT,
-                f"{name}/staging",
+                staging,
                 "",
                 f"where a new version of {flow} starts",
                 *safe,
                 identity=slot,
             ),
             *_passwords(wanted, kinds.PASSWORDS, name),
-            *_passwords(wanted, kinds.SLOT_PASSWORDS, f"{name}/staging"),
+            *_passwords(wanted, kinds.SLOT_PASSWORDS, staging),
             _made(wanted, kinds.ALERT, f"{name}-failing", "", f"tells when {flow} fails"),
         ]
     return found
@@ -178,8 +179,8 @@ def _private(wanted: Wanted) -> list[Resource]:
     if AZUREML in wanted.options:
         targets += [(names.storage, "blob"), (names.storage, "file")]
         targets += [(names.workspaceVault, "vault"), (names.workspace, "amlworkspace")]
-    for name in wanted.sites.values():
-        targets += [(name, "sites"), (name, "sites-staging")]
+    for site in wanted.sites:
+        targets += [(site.name, "sites"), (site.name, f"sites-{site.slot}")]
     space = Setting(
         "properties.addressSpace.addressPrefixes", [wanted.infra.addresses], "its addresses"
     )

@@ -143,8 +143,13 @@ def _machine_learning(wanted: Wanted) -> list[Assignment]:
 
 def _web(wanted: Wanted) -> list[Assignment]:
     why = "the image and the settings of the site and its slot are set by inv deploy"
-    sites = [ids.id_of(wanted, kinds.SITE, name) for name in wanted.sites.values()]
-    return [
-        *_runner(wanted, wanted.names.slotIdentity),
-        *(Assignment(wanted.names.deployer, "Website Contributor", site, why) for site in sites),
-    ]
+    deployer = wanted.names.deployer
+    found = _runner(wanted, wanted.names.slotIdentity)
+    for site in wanted.sites:
+        scope = ids.id_of(wanted, kinds.SITE, site.name)
+        found.append(Assignment(deployer, "Website Contributor", scope, why))
+    if wanted.keyed:
+        vault = ids.id_of(wanted, kinds.VAULT, wanted.names.vault)
+        why = "the sample is scored with the key of the callers, which is in the vault"
+        found.append(Assignment(deployer, "Key Vault Secrets User", vault, why))
+    return found

@@ -27,6 +27,10 @@ def routes_of(wanted: Wanted) -> tuple[Route, ...]:
         (FLOW, f"{names.vault}.vault.azure.net", "secrets, when it starts"),
         (FLOW, "*.applicationinsights.azure.com, *.monitor.azure.com", "traces and metrics"),
     ]
+    if wanted.keyed:
+        found.append(
+            (CI, f"{names.vault}.vault.azure.net", "the key of the callers, for the sample")
+        )
     if infra.models:
         found.append((FLOW, f"{names.openai}.openai.azure.com", "the model"))
     for endpoint in _others(wanted):
@@ -39,11 +43,11 @@ def routes_of(wanted: Wanted) -> tuple[Route, ...]:
             (CALLERS, hosts, "requests"),
             (CI, f"*.{place}.api.azureml.ms", "logs of deployments"),
         ]
-    for name in wanted.sites.values():
-        hosts = f"{name}.azurewebsites.net, {name}-staging.azurewebsites.net"
+    for site in wanted.sites:
+        hosts = f"{site.name}.azurewebsites.net, {site.name}-{site.slot}.azurewebsites.net"
         found += [
             (CI, hosts, "health, version and the sample, before and after the swap"),
-            (CALLERS, f"{name}.azurewebsites.net", "requests"),
+            (CALLERS, f"{site.name}.azurewebsites.net", "requests"),
         ]
     if infra.private:
         inside = f"{infra.addresses} in {names.network}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deploy import config
@@ -21,10 +21,12 @@ OPTIONS = (AZUREML, APPSERVICE)
 GIVEN = {
     "resource_group": "group",
     "workspace": "workspace",
-    "plan": "plan",
     "registry": "registry",
     "identity": "runner",
+    "slot_identity": "slotIdentity",
 }
+# Where a flow names no slot, as it must to be deployed without a break.
+SLOT = "staging"
 # "Reliability in Azure App Service": instances of a plan that spans zones.
 ZONES = 3
 
@@ -43,6 +45,15 @@ class Use:
 
 
 @dataclass(frozen=True)
+class Site:
+    """The web app of a flow, and the slot that a new version of it starts in."""
+
+    flow: str
+    name: str
+    slot: str
+
+
+@dataclass(frozen=True)
 class Origin:
     """The registry of another environment, whose images are promoted."""
 
@@ -53,7 +64,11 @@ class Origin:
 
 @dataclass(frozen=True)
 class Wanted:
-    """An environment as the team wants it; `sites` maps each flow on App Service to its web app."""
+    """An environment as the team wants it.
+
+    `app` is how web apps are called, with {flow} in the place of the flow. `given` is all that
+    environments.yaml says.
+    """
 
     environment: str
     options: tuple[str, ...]
@@ -62,9 +77,11 @@ class Wanted:
     subscription: str | None
     names: Names
     tags: Mapping[str, str]
-    sites: Mapping[str, str]
+    app: str
+    sites: tuple[Site, ...]
     origin: Origin | None
     cloud: Any = "public"
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def instances(self) -> tuple[int, int]:
@@ -78,6 +95,11 @@ class Wanted:
     def scales(self) -> bool:
         """Whether a deploy writes rules that scale deployments of an endpoint."""
         return any(getattr(use.settings, "autoscale", None) for use in self.on(AZUREML))
+
+    @property
+    def keyed(self) -> bool:
+        """Whether callers of a web app are let in by a key."""
+        return any(getattr(use.settings, "auth", "") == "key" for use in self.on(APPSERVICE))
 
     def on(self, option: str) -> tuple[Use, ...]:
         """Return the flows of one option."""
@@ -103,10 +125,7 @@ def of(outline: Outline, origin: Origin | None = None) -> Wanted:
         hint = f"set `target: {AZUREML}` or `target: {APPSERVICE}` in a flow's deploy.yaml"
         raise DeployError(f"--env {environment}", what, hint)
     unique = naming.unique_of(infra, place.subscription, environment)
-    on_sites = [use.flow.name for use in uses if use.target == APPSERVICE]
-    sites = {flow: naming.site_of(flow, environment, unique) for flow in on_sites}
-    if len(sites) == 1 and outline.given.get("site"):
-        sites = {on_sites[0]: str(outline.given["site"])}
+    app = str(outline.given.get("app") or naming.app_of(environment, unique))
     return Wanted(
         environment=environment,
         options=options,
@@ -115,9 +134,11 @@ def of(outline: Outline, origin: Origin | None = None) -> Wanted:
         subscription=place.subscription,
         names=_names(outline, infra, unique),
         tags=naming.tags_of(infra, environment),
-        sites=sites,
+        app=app,
+        sites=tuple(_site(use, app) for use in uses if use.target == APPSERVICE),
         origin=origin,
         cloud=place.cloud,
+        given=outline.given,
     )
 
 
@@ -137,6 +158,11 @@ def _origin(outline: Outline) -> Origin:
     unique = naming.unique_of(infra, outline.place.subscription, outline.environment)
     names = _names(outline, infra, unique)
     return Origin(outline.place.subscription or naming.UNKNOWN, names.group, names.registry)
+
+
+def _site(use: Use, app: str) -> Site:
+    name = getattr(use.settings, "app", None) or app.replace("{flow}", use.flow.name)
+    return Site(use.flow.name, name, getattr(use.settings, "slot", None) or SLOT)
 
 
 def _names(outline: Outline, infra: InfraModel, unique: str) -> Names:

@@ -45,7 +45,6 @@ var secure = {
   minTlsVersion: '1.2'
   scmMinTlsVersion: '1.2'
   remoteDebuggingEnabled: false
-  healthCheckPath: '/health'
 }
 
 var routing = {
@@ -73,7 +72,7 @@ resource web 'Microsoft.Web/sites@2025-03-01' = {
 
 resource staging 'Microsoft.Web/sites/slots@2025-03-01' = {
   parent: web
-  name: 'staging'
+  name: site.slot
   location: settings.location
   tags: union(settings.tags, { 'flow-deploy.flow': site.flow })
   kind: 'app,linux,container'
@@ -120,13 +119,13 @@ module endpoint 'endpoint.bicep' = if (settings.private) {
 }
 
 module endpointOfStaging 'endpoint.bicep' = if (settings.private) {
-  name: 'endpoint-${site.flow}-staging'
+  name: 'endpoint-${site.flow}-slot'
   params: {
     names: names
     settings: settings
     target: web.id
     name: web.name
-    groupId: 'sites-staging'
+    groupId: 'sites-${site.slot}'
     zones: ['privatelink.azurewebsites.net']
   }
 }

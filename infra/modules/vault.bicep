@@ -50,4 +50,4 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   }
 }
 
-output uri string = vault.properties.vaultUri
+output uri string = 'https://${vault.name}${az.environment().suffixes.keyvaultDns}'

@@ -6,6 +6,9 @@ param settings settingsType
 param models modelType[]
 param plan planType
 param sites siteType[]
+param keyed bool
+
+var roles = loadJsonContent('../../deploy/infra/roles.json')
 
 module slotRunner 'runner.bicep' = {
   name: 'slot-runner'
@@ -80,6 +83,23 @@ module each 'site.bicep' = [
   }
 ]
 
-output plan string = farm.name
-// Of several flows each has its own; deploy.yaml names it then.
-output site string = length(sites) == 1 ? sites[0].name : ''
+resource vault 'Microsoft.KeyVault/vaults@2024-11-01' existing = {
+  name: names.vault
+}
+
+resource deployer 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: names.deployer
+}
+
+resource readsKeys 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (keyed) {
+  name: guid(vault.id, deployer.id, roles['Key Vault Secrets User'])
+  scope: vault
+  properties: {
+    principalId: deployer.properties.principalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles['Key Vault Secrets User'])
+    description: 'the sample is scored with the key of the callers, which is in the vault'
+  }
+}
+
+output slotIdentity string = slotRunner.outputs.id

@@ -20,12 +20,12 @@ from tests.bicep.tokens import BicepError
 
 SUBSCRIPTION = "11111111-1111-1111-1111-111111111111"
 TENANT = "22222222-2222-2222-2222-222222222222"
+SUFFIXES = {"storage": "core.windows.net", "keyvaultDns": ".vault.azure.net"}
 # What Azure adds to resources of these kinds.
 RUNTIME: dict[str, Callable[[str], str]] = {
     "principalId": lambda name: f"principal of {name}",
     "clientId": lambda name: f"client of {name}",
     "loginServer": lambda name: f"{name}.azurecr.io",
-    "vaultUri": lambda name: f"https://{name}.vault.azure.net/",
 }
 
 
@@ -300,5 +300,5 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "replace": lambda text, old, new: text.replace(old, new),
     "cidrSubnet": _subnet,
     "tenant": lambda: {"tenantId": TENANT},
-    "environment": lambda: {"suffixes": {"storage": "core.windows.net"}},
+    "environment": lambda: {"suffixes": SUFFIXES},
 }

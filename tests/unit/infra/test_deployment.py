@@ -9,7 +9,7 @@ import pytest
 from deploy.config import Project
 from deploy.errors import DeployError
 from deploy.infra import deployment, files
-from deploy.infra.wanted import APPSERVICE, AZUREML, Wanted
+from deploy.infra.wanted import APPSERVICE, AZUREML, Site, Wanted
 from tests import environments
 from tests.bicep import evaluate
 from tests.unit.infra import az_answers
@@ -211,11 +211,15 @@ def test_what_azure_must_know_is_asked_for(project: Project) -> None:
 
 
 def test_names_of_what_is_there_already_are_kept() -> None:
-    given = {"resource_group": "rg-platform-7", "registry": "crcompany.azurecr.io", "site": "faq"}
+    given = {
+        "resource_group": "rg-platform-7",
+        "registry": "crcompany.azurecr.io",
+        "app": "web-{flow}",
+    }
     there = wanted_with(given)
     assert there.names.group == "rg-platform-7"
     assert there.names.registry == "crcompany"
-    assert there.sites == {"faq": "faq"}
+    assert there.sites == (Site("faq", "web-faq", "staging"),)
 
 
 def wanted_with(given: dict[str, str]) -> Wanted:

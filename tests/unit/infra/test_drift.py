@@ -170,11 +170,11 @@ def test_outputs_are_keys_of_environments_yaml(options: tuple[str, ...]) -> None
         "registry": f"{names.registry}.azurecr.io",
         "identity": id_of(wanted, kinds.IDENTITY, names.runner),
         "workspace": "mlw-flows-prod",
-        "plan": "asp-flows-prod",
-        "site": next(iter(wanted.sites.values()), None),
-        "vault": f"https://{names.vault}.vault.azure.net/",
+        "slot_identity": id_of(wanted, kinds.IDENTITY, names.slotIdentity),
+        "app": wanted.app,
+        "key_vault": f"https://{names.vault}.vault.azure.net",
     }
-    only = {"azureml": {"workspace"}, "appservice": {"plan", "site", "vault"}}
+    only = {"azureml": {"workspace"}, "appservice": {"slot_identity", "app", "key_vault"}}
     absent = {key for option, keys in only.items() if option not in options for key in keys}
     outputs = made_from(wanted).outputs
     assert outputs == {key: value for key, value in every.items() if key not in absent}

@@ -10,6 +10,7 @@ from pathlib import Path
 import docx
 import pytest
 
+from deploy.infra import wanted
 from deploy.infra.needs import needs_of
 from deploy.infra.request import content, markdown, page, word
 from deploy.infra.request.document import Checklist, Document, Heading, Paragraph, Table
@@ -24,8 +25,8 @@ CASES = {
 }
 
 
-def request_of(wanted: Wanted) -> Document:
-    return content.document_of(needs_of(wanted))
+def request_of(asked: Wanted) -> Document:
+    return content.document_of(needs_of(asked))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -67,11 +68,26 @@ def test_what_is_missing_is_a_question() -> None:
     assert needs_of(environments.large(AZUREML)).questions == ()
 
 
+def test_a_web_app_asks_for_what_its_settings_leave_open() -> None:
+    web = {"auth": "entra", "public_network": True}
+    made = wanted.of(environments.outline(APPSERVICE, web=web, private=True))
+    asked = needs_of(made).questions
+    assert asked[-2:] == (
+        "Which app registration do callers of faq ask tokens for? (auth_client)",
+        "The environment is private: should faq not have `public_network: false` in deploy.yaml?",
+    )
+    given = {"auth_client": "0"}
+    web = {"auth": "entra", "public_network": False}
+    made = wanted.of(environments.outline(APPSERVICE, web=web, given=given, private=True))
+    assert needs_of(made).questions == asked[:-2]
+
+
 def test_no_value_of_a_secret_is_there() -> None:
     secrets = needs_of(environments.large(AZUREML, APPSERVICE)).secrets
     assert [(one.name, one.reader) for one in secrets] == [
         ("SERP_API_KEY", "chat"),
         ("MY_TOKEN", "faq"),
+        ("faq-prod-key", "faq"),
     ]
 
 
@@ -147,5 +163,5 @@ def texts(document: Document) -> list[str]:
 
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
-    for case, wanted in CASES.items():
-        (GOLDEN / f"request-{case}.md").write_text(markdown.write(request_of(wanted)), "utf-8")
+    for case, asked in CASES.items():
+        (GOLDEN / f"request-{case}.md").write_text(markdown.write(request_of(asked)), "utf-8")
