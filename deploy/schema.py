@@ -162,6 +162,13 @@ class InfraModel(Strict):
     models: list[ModelModel] = Field([], description="Deployments of Azure OpenAI to make.")
     plan: PlanModel = PlanModel()
 
+    @model_validator(mode="after")
+    def _zones(self) -> InfraModel:
+        # "Reliability in Azure App Service": zones need a Premium plan.
+        if self.zone_redundant and self.plan.sku.startswith("S"):
+            raise ValueError("zone_redundant needs a Premium plan: plan.sku P0v3 or larger")
+        return self
+
 
 class PlaceModel(Strict):
     """What environments.yaml says of an environment for every target; each target adds its own."""

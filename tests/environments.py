@@ -95,4 +95,5 @@ def small(*options: str, **infra: Any) -> Wanted:
 def large(*options: str, **infra: Any) -> Wanted:
     """Return an environment of which everything is said: private, over zones, with a model."""
     origin = Origin("33333333-3333-3333-3333-333333333333", "rg-flows-dev", "crflowsdev")
-    return wanted.of(outline(*options, **{**LARGE, **infra}), origin)
+    described = {**LARGE, **infra}
+    return wanted.of(outline(*options, **described), origin if described["promote_from"] else None)

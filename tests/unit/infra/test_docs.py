@@ -1,0 +1,58 @@
+"""The pages about infrastructure: their pictures are those of the Bicep files, no key is left out."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy.infra import kinds, naming
+from deploy.infra.needs import needs_of
+from deploy.schema import InfraModel
+from tests.bicep import diagram
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+@pytest.mark.parametrize("option", diagram.PAGES)
+def test_pictures_are_up_to_date(option: str) -> None:
+    path = diagram.PAGES[option]
+    assert path.read_text("utf-8") == diagram.page(path, option), "python -m tests.bicep.diagram"
+
+
+@pytest.mark.parametrize("option", diagram.PAGES)
+def test_pictures_show_what_there_is(option: str) -> None:
+    text = diagram.PAGES[option].read_text("utf-8")
+    needs = needs_of(diagram.environment(option))
+    hidden = {kinds.GROUP, kinds.PASSWORDS, kinds.SLOT_PASSWORDS}
+    for resource in needs.resources:
+        if resource.kind not in hidden:
+            assert f'<br/>{resource.name}"]' in text
+    for assignment in needs.assignments:
+        if not assignment.scope.endswith(f"/{needs.wanted.names.group}"):
+            assert assignment.role in text
+
+
+@pytest.mark.parametrize("option", diagram.PAGES)
+def test_pages_tell_what_drives_the_cost(option: str) -> None:
+    text = diagram.PAGES[option].read_text("utf-8")
+    for kind in {one.kind for one in needs_of(diagram.environment(option)).resources}:
+        if kind in kinds.DRIVERS:
+            assert f"| {kind} | {kinds.DRIVERS[kind]} |" in text
+
+
+def test_every_key_is_told_of() -> None:
+    text = (DOCS / "infrastructure.md").read_text("utf-8")
+    for key in InfraModel.model_fields:
+        assert re.search(rf"^\| `{key}` \|", text, re.MULTILINE), key
+    for field in naming.Names.__dataclass_fields__:
+        assert f"`{field}`" in text, field
+    for tag in (naming.WORKLOAD, naming.ENVIRONMENT, naming.FLOW, naming.OWNER, naming.COST_CENTER):
+        assert f"`{tag}`" in text, tag
+
+
+@pytest.mark.parametrize("path", [DOCS / "infrastructure.md", *diagram.PAGES.values()], ids=str)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+?)(?:#[\w-]+)?\)", path.read_text("utf-8")):
+        assert (path.parent / target).exists(), target
