@@ -93,6 +93,12 @@ class GitHubModel(Strict):
     owner_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
     repository_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
 
+    @model_validator(mode="after")
+    def _both(self) -> GitHubModel:
+        if (self.owner_id is None) != (self.repository_id is None):
+            raise ValueError("owner_id and repository_id go together")
+        return self
+
 
 class AzureDevOpsModel(Strict):
     """Issuer and subject, copied from the service connection that Azure DevOps has made."""

@@ -36,6 +36,8 @@ module shared 'modules/shared.bicep' = {
     promotesFrom: promotesFrom
     models: models
     budget: budget
+    // Those that the option needs beside the shared ones.
+    zones: ['privatelink.azurewebsites.net']
   }
 }
 

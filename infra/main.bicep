@@ -37,6 +37,14 @@ module shared 'modules/shared.bicep' = {
     promotesFrom: promotesFrom
     models: models
     budget: budget
+    // Those that the option needs beside the shared ones.
+    zones: [
+      'privatelink.api.azureml.ms'
+      'privatelink.notebooks.azure.net'
+      'privatelink.blob.${az.environment().suffixes.storage}'
+      'privatelink.file.${az.environment().suffixes.storage}'
+      'privatelink.azurewebsites.net'
+    ]
   }
 }
 

@@ -48,7 +48,7 @@ class Names:
 
 def names_of(infra: InfraModel, environment: str, unique: str) -> Names:
     """Return the names of `environment`. Raises `DeployError` for a name of nothing."""
-    base = f"{infra.workload}-{environment}"
+    base = f"{infra.workload}-{_plain(environment)}"
     made = Names(
         group=f"rg-{base}",
         budget=f"budget-{base}",
@@ -79,7 +79,7 @@ def names_of(infra: InfraModel, environment: str, unique: str) -> Names:
 
 def app_of(environment: str, unique: str) -> str:
     """Return the names of web apps, with {flow} in the place of the flow's."""
-    return f"app-{{flow}}-{environment}-{unique}"
+    return f"app-{{flow}}-{_plain(environment)}-{unique}"
 
 
 def unique_of(infra: InfraModel, subscription: str | None, environment: str) -> str:
@@ -100,6 +100,11 @@ def tags_of(infra: InfraModel, environment: str) -> Mapping[str, str]:
         ENVIRONMENT: environment,
         **{name: value for name, value in given.items() if value},
     }
+
+
+def _plain(environment: str) -> str:
+    """Return an environment's name in letters that every name may have."""
+    return re.sub("[^a-z0-9]+", "-", environment.lower()).strip("-")
 
 
 def _fit(kind: str, base: str, unique: str, longest: int, dash: str = "-") -> str:

@@ -8,16 +8,17 @@ from deploy.infra.wanted import APPSERVICE, AZUREML, Wanted
 
 ON, OFF = "Enabled", "Disabled"
 # "Azure Private Endpoint private DNS zone values", the public cloud.
-ZONES = (
-    "privatelink.azurecr.io",
-    "privatelink.vaultcore.azure.net",
-    "privatelink.openai.azure.com",
-    "privatelink.blob.core.windows.net",
-    "privatelink.file.core.windows.net",
-    "privatelink.api.azureml.ms",
-    "privatelink.notebooks.azure.net",
-    "privatelink.azurewebsites.net",
-)
+SHARED_ZONES = ("privatelink.azurecr.io", "privatelink.vaultcore.azure.net")
+MODEL_ZONE = "privatelink.openai.azure.com"
+ZONES = {
+    AZUREML: (
+        "privatelink.api.azureml.ms",
+        "privatelink.notebooks.azure.net",
+        "privatelink.blob.core.windows.net",
+        "privatelink.file.core.windows.net",
+    ),
+    APPSERVICE: ("privatelink.azurewebsites.net",),
+}
 
 
 def resources_of(wanted: Wanted) -> tuple[Resource, ...]:
@@ -181,13 +182,17 @@ def _private(wanted: Wanted) -> list[Resource]:
         targets += [(names.workspaceVault, "vault"), (names.workspace, "amlworkspace")]
     for site in wanted.sites:
         targets += [(site.name, "sites"), (site.name, f"sites-{site.slot}")]
+    zones = list(SHARED_ZONES)
+    if wanted.infra.models:
+        zones.append(MODEL_ZONE)
+    zones += [zone for option in wanted.options for zone in ZONES[option]]
     space = Setting(
         "properties.addressSpace.addressPrefixes", [wanted.infra.addresses], "its addresses"
     )
     return [
         _made(wanted, kinds.GUARD, f"{names.network}-guard", "", "nothing in from the internet"),
         _made(wanted, kinds.NETWORK, names.network, "", "the private network", space),
-        *(_made(wanted, kinds.ZONE, zone, "", "names of private endpoints") for zone in ZONES),
+        *(_made(wanted, kinds.ZONE, zone, "", "names of private endpoints") for zone in zones),
         *(
             _made(wanted, kinds.ENDPOINT, f"pe-{name}-{part}", "", f"{name} in the private network")
             for name, part in targets

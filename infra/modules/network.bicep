@@ -4,18 +4,7 @@ import { namesType, settingsType } from '../types.bicep'
 
 param names namesType
 param settings settingsType
-
-// "Azure Private Endpoint private DNS zone values", the public cloud.
-var zoneNames = [
-  'privatelink.azurecr.io'
-  'privatelink.vaultcore.azure.net'
-  'privatelink.openai.azure.com'
-  'privatelink.blob.${az.environment().suffixes.storage}'
-  'privatelink.file.${az.environment().suffixes.storage}'
-  'privatelink.api.azureml.ms'
-  'privatelink.notebooks.azure.net'
-  'privatelink.azurewebsites.net'
-]
+param zones string[]
 
 // Nothing comes in from the internet; what is inside of the network may ask the endpoints.
 resource guard 'Microsoft.Network/networkSecurityGroups@2025-05-01' = {
@@ -83,8 +72,8 @@ resource network 'Microsoft.Network/virtualNetworks@2025-05-01' = {
   }
 }
 
-resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
-  for name in zoneNames: {
+resource zone 'Microsoft.Network/privateDnsZones@2024-06-01' = [
+  for name in zones: {
     name: name
     location: 'global'
     tags: settings.tags
@@ -92,8 +81,8 @@ resource zones 'Microsoft.Network/privateDnsZones@2024-06-01' = [
 ]
 
 resource links 'Microsoft.Network/privateDnsZones/virtualNetworkLinks@2024-06-01' = [
-  for (name, i) in zoneNames: {
-    parent: zones[i]
+  for (name, i) in zones: {
+    parent: zone[i]
     name: names.network
     location: 'global'
     tags: settings.tags

@@ -10,6 +10,15 @@ param promotesFrom sourceType
 param models modelType[]
 param budget budgetType
 
+@description('The private zones of the options; those of what is shared are added.')
+param zones string[]
+
+// "Azure Private Endpoint private DNS zone values", the public cloud.
+var sharedZones = union(
+  ['privatelink.azurecr.io', 'privatelink.vaultcore.azure.net'],
+  empty(models) ? [] : ['privatelink.openai.azure.com']
+)
+
 module monitoring 'monitoring.bicep' = {
   name: 'monitoring'
   params: { names: names, settings: settings, budget: budget }
@@ -17,7 +26,7 @@ module monitoring 'monitoring.bicep' = {
 
 module network 'network.bicep' = if (settings.private) {
   name: 'network'
-  params: { names: names, settings: settings }
+  params: { names: names, settings: settings, zones: concat(sharedZones, zones) }
 }
 
 module registry 'registry.bicep' = {
@@ -58,7 +67,11 @@ module deployer 'deployer.bicep' = {
 
 module promotion 'promotion.bicep' = if (!empty(promotesFrom.registry)) {
   name: 'promotion-to-${names.group}'
-  scope: resourceGroup(promotesFrom.subscription, promotesFrom.group)
+  // Without one the condition is false, and still the scope must be one that there is.
+  scope: resourceGroup(
+    empty(promotesFrom.subscription) ? subscription().subscriptionId : promotesFrom.subscription,
+    empty(promotesFrom.group) ? resourceGroup().name : promotesFrom.group
+  )
   params: { registry: promotesFrom.registry, principalId: deployer.outputs.principalId }
 }
 

@@ -188,9 +188,8 @@ class _Run:
         group = self._scope
         subscription = "/".join(self._scope.split("/")[:3])
         if name == "resourceGroup":
-            return {
-                "id": f"/subscriptions/{given[0]}/resourceGroups/{given[1]}" if given else group
-            }
+            id = f"/subscriptions/{given[0]}/resourceGroups/{given[1]}" if given else group
+            return {"id": id, "name": id.rpartition("/")[2]}
         if name == "subscription":
             return {"subscriptionId": subscription.rpartition("/")[2], "id": subscription}
         if name == "resourceId":
@@ -279,6 +278,8 @@ def _property(made: Made, name: str) -> Any:
 
 
 def _union(*many: Any) -> Any:
+    if isinstance(many[0], list):
+        return list(dict.fromkeys(one for each in many for one in each))
     merged = dict(many[0])
     for one in many[1:]:
         for key, value in one.items():
@@ -295,6 +296,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "guid": lambda *parts: str(uuid.uuid5(uuid.NAMESPACE_URL, "/".join(parts))),
     "union": _union,
     "empty": lambda one: not one,
+    "concat": lambda *lists: [one for each in lists for one in each],
     "length": len,
     "string": lambda one: str(one),
     "replace": lambda text, old, new: text.replace(old, new),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from deploy.infra.ids import id_of
 from deploy.infra.model import Needs
 from deploy.infra.naming import Names
 from deploy.infra.needs import needs_of
-from deploy.infra.resources import ZONES
 from deploy.infra.roles import ROLES
 from deploy.infra.wanted import Wanted
 from tests import environments
@@ -136,23 +136,20 @@ def test_private_means_that_nothing_is_public() -> None:
         "10.20.0.0/26",
         "10.20.0.64/26",
     ]
-    # Each endpoint's name is in a zone that there is.
-    groups = deployment.of("Microsoft.Network/privateEndpoints/privateDnsZoneGroups")
-    for group in groups:
-        for one in group.body["properties"]["privateDnsZoneConfigs"]:
-            assert one["properties"]["privateDnsZoneId"].rpartition("/")[2] in ZONES
 
 
-def test_no_zone_is_there_for_nothing() -> None:
-    groups = made_from(environments.large(*environments.OPTIONS[2])).of(
-        "Microsoft.Network/privateEndpoints/privateDnsZoneGroups"
-    )
+@pytest.mark.parametrize("options", environments.OPTIONS)
+@pytest.mark.parametrize("make", [environments.large, environments.small])
+def test_every_private_endpoint_has_a_zone_and_no_zone_is_there_for_nothing(
+    options: tuple[str, ...], make: Callable[..., Wanted]
+) -> None:
+    deployment = made_from(make(*options, private=True))
     used = {
         one["properties"]["privateDnsZoneId"].rpartition("/")[2]
-        for group in groups
+        for group in deployment.of("Microsoft.Network/privateEndpoints/privateDnsZoneGroups")
         for one in group.body["properties"]["privateDnsZoneConfigs"]
     }
-    assert used == set(ZONES)
+    assert used == {zone.name for zone in deployment.of(kinds.ZONE)}
 
 
 def test_names_are_those_of_the_convention() -> None:
