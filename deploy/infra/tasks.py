@@ -82,13 +82,20 @@ def destroy(c: Context, env: str, name: str = "") -> None:
     print(f"{group} is gone. Vaults can be had back for 90 days, and keep their names till then.")
 
 
-@task(help={"env": ENV, "format": "md, html or docx", "to": "a file; without it, in .artifacts"})
+@task(
+    help={
+        "env": ENV,
+        "format": "md, html or docx; md, or that of --to",
+        "to": "a file; in .artifacts without it",
+    }
+)
 @cli.sentences
-def request(c: Context, env: str, format: str = "md", to: str = "") -> None:
+def request(c: Context, env: str, format: str = "", to: str = "") -> None:
     """Write the Infrastructure Request: what a platform team must make, and why."""
     from deploy.infra import request
 
     project, wanted = _open(env)
+    format = format or Path(to).suffix[1:] or "md"
     path = Path(to) if to else project.root / ".artifacts" / f"request-{env}.{format}"
     request.write(wanted, format, path)
     print(path)

@@ -10,7 +10,8 @@ from pathlib import Path
 import docx
 import pytest
 
-from deploy.infra import wanted
+from deploy.errors import DeployError
+from deploy.infra import request, wanted
 from deploy.infra.needs import needs_of
 from deploy.infra.request import content, markdown, page, word
 from deploy.infra.request.document import Checklist, Document, Heading, Paragraph, Table
@@ -141,6 +142,20 @@ def test_word_says_the_same(name: str) -> None:
     assert tables == expected
     headings = [p.text for p in made.paragraphs if p.style and p.style.name == "Heading 1"]
     assert headings == [block.text for block in document.blocks if isinstance(block, Heading)]
+
+
+@pytest.mark.parametrize("format", request.FORMATS)
+def test_every_format_is_written(tmp_path: Path, format: str) -> None:
+    path = tmp_path / "some/where" / f"request.{format}"
+    request.write(CASES["azureml"], format, path)
+    head = {"md": b"# Infra", "html": b"<!doctype", "docx": b"PK"}[format]
+    assert path.read_bytes().startswith(head)
+
+
+def test_a_format_that_there_is_not(tmp_path: Path) -> None:
+    with pytest.raises(DeployError) as raised:
+        request.write(CASES["azureml"], "pdf", tmp_path / "request.pdf")
+    assert str(raised.value) == "--format: unknown format 'pdf'\n  → known: md, html, docx"
 
 
 def test_html_cannot_be_written_into() -> None:
