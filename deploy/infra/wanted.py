@@ -146,6 +146,8 @@ def complete(wanted: Wanted) -> Wanted:
     """Return `wanted`. Raises `DeployError` where something that Azure must know is missing."""
     given = {"subscription": wanted.subscription, "infra.location": wanted.infra.location}
     missing = [key for key, value in given.items() if not value]
+    if wanted.origin and wanted.origin.subscription == naming.UNKNOWN:
+        missing.append(f"the subscription of {wanted.infra.promote_from}")
     if missing:
         where = f"environments.yaml: {wanted.environment}"
         hint = "write them there; are the variables set that it names?"

@@ -152,6 +152,8 @@ resource workspace 'Microsoft.MachineLearningServices/workspaces@2025-12-01' = {
     systemDatastoresAuthMode: 'Identity'
     v1LegacyMode: false
     publicNetworkAccess: settings.private ? 'Disabled' : 'Enabled'
+    // Otherwise with the first compute, which there may never be.
+    provisionNetworkNow: settings.private
     // What endpoints ask for then: the workspace's own resources, the flows' vault, the model.
     managedNetwork: settings.private
       ? {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from deploy.config import Project
 from deploy.errors import DeployError
-from deploy.infra import deployment, files
+from deploy.infra import deployment, files, naming
 from deploy.infra.wanted import APPSERVICE, AZUREML, Site, Wanted
 from tests import environments
 from tests.bicep import evaluate
@@ -206,8 +207,20 @@ def test_the_parameter_file_says_what_it_was_made_from(
 
 def test_what_azure_must_know_is_asked_for(project: Project) -> None:
     wanted = environments.small(AZUREML, location=None)
-    with pytest.raises(DeployError, match=r"prod: missing: infra.location"):
+    with pytest.raises(DeployError) as raised:
         deployment.plan(project, wanted)
+    assert str(raised.value) == (
+        "environments.yaml: prod: missing: infra.location\n"
+        "  → write them there; are the variables set that it names?"
+    )
+
+
+def test_the_subscription_to_promote_from_is_asked_for(project: Project) -> None:
+    wanted = environments.large(AZUREML)
+    assert wanted.origin
+    unknown = replace(wanted, origin=replace(wanted.origin, subscription=naming.UNKNOWN))
+    with pytest.raises(DeployError, match="prod: missing: the subscription of dev"):
+        deployment.plan(project, unknown)
 
 
 def test_names_of_what_is_there_already_are_kept() -> None:
