@@ -37,6 +37,11 @@ def test_syntax(path: Path) -> None:
     assert list(broken(PARSER.parse(source.encode()).root_node)) == []
 
 
+@pytest.mark.parametrize("source", ["resource x 'T@1' = {\n  name: \n", "var a = [1\n", "param\n"])
+def test_broken_syntax_is_found(source: str) -> None:
+    assert list(broken(PARSER.parse(source.encode()).root_node))
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(INFRA).as_posix())
 def test_symbols(path: Path) -> None:
     file = syntax.load(path)
