@@ -123,7 +123,7 @@ def load_spec(project: Project, name: str, environment: str) -> Spec:
             if project.environ.get(variable):
                 variables[variable] = project.environ[variable]
                 hidden |= {variable} if secret else set()
-    for variable in settings.env.secret:
+    for variable in settings.secret_names:
         hidden.add(variable)
         if project.environ.get(variable):
             variables[variable] = project.environ[variable]
@@ -136,7 +136,7 @@ def load_spec(project: Project, name: str, environment: str) -> Spec:
         place=place,
         variables=variables,
         secrets=frozenset(hidden),
-        missing=tuple(name for name in settings.env.secret if name not in variables),
+        missing=tuple(name for name in settings.secret_names if name not in variables),
         origins=origins(
             document,
             documents.load(project.root / ENVIRONMENTS),

@@ -90,6 +90,11 @@ class TargetSettings(Strict):
     target: str
     env: EnvModel = EnvModel()
 
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """The variables whose values are taken from whoever deploys, and shown nobody."""
+        return tuple(self.env.secret)
+
 
 class CustomConnection(Strict):
     """A connection with fields of the team's own.
