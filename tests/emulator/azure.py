@@ -21,13 +21,13 @@ from tests.emulator.arm import ResourceManager
 from tests.emulator.arm_autoscale import Autoscale
 from tests.emulator.arm_roles import RoleAssignments
 from tests.emulator.certificates import Authority
+from tests.emulator.engine import Engine
 from tests.emulator.entra import Entra
 from tests.emulator.identities import Directory, Identity
-from tests.emulator.ml.engine import Engine
 from tests.emulator.ml.front import AUDIENCE as SCORING_AUDIENCE
-from tests.emulator.ml.pull import Puller
 from tests.emulator.ml.service import MachineLearning
 from tests.emulator.ml.workspace import Workspace
+from tests.emulator.pull import Puller
 from tests.emulator.registry import Registry
 from tests.emulator.server import HOST, Server
 

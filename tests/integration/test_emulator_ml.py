@@ -353,7 +353,7 @@ def test_who_may_what(
 def test_no_container_outlives_the_process(client: docker.DockerClient, image: str) -> None:
     script = (
         "import sys, time\n"
-        "from tests.emulator.ml.engine import Engine\n"
+        "from tests.emulator.engine import Engine\n"
         "engine = Engine()\n"
         "image = sys.argv[1]\n"
         "engine.client.containers.list()\n"

@@ -14,13 +14,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.emulator.arm import LOCATION
+from tests.emulator.bodies import UnknownError, only
 from tests.emulator.identities import Identity
 from tests.emulator.ml import bodies, catalogue
-from tests.emulator.ml.errors import FailedError, bad_request, conflict, invalid, out_of_quota
+from tests.emulator.ml.errors import (
+    FailedError,
+    bad_request,
+    conflict,
+    invalid,
+    out_of_quota,
+    pull_denied,
+    pull_failed,
+)
 from tests.emulator.ml.instance import Plan, Route
 from tests.emulator.ml.operations import Commit, Operation
 from tests.emulator.ml.resources import Deployment, Endpoint
 from tests.emulator.ml.workspace import Workspace
+from tests.emulator.pull import DeniedError, UnavailableError
 
 ENVIRONMENT = re.compile(
     r"(?:azureml:)?/?.*/environments/(?P<name>[^/]+)/versions/(?P<version>[^/]+)"
@@ -48,8 +58,8 @@ def put(
     who: Identity,
     version: str,
 ) -> tuple[int, Deployment, Operation]:
-    """Create or replace a deployment. Raises `RefusedError`, `bodies.UnknownError`."""
-    bodies.only(body, bodies.DEPLOYMENT, "a deployment")
+    """Create or replace a deployment. Raises `RefusedError`, `UnknownError`."""
+    only(body, bodies.DEPLOYMENT, "a deployment")
     bodies.check_name(name, "a deployment")
     properties = body.get("properties") or {}
     bodies.check_deployment(properties)
@@ -91,8 +101,8 @@ def patch(
     body: dict[str, Any],
     version: str,
 ) -> Operation:
-    """Scale or tag a deployment. Raises `RefusedError`, `bodies.UnknownError`."""
-    bodies.only(body, {"tags", "sku"}, "a change of a deployment")
+    """Scale or tag a deployment. Raises `RefusedError`, `UnknownError`."""
+    only(body, {"tags", "sku"}, "a change of a deployment")
     capacity = (body.get("sku") or {}).get("capacity", deployment.capacity)
     tags = body.get("tags", deployment.tags)
     environment = _environment(workspace, deployment.properties)
@@ -127,7 +137,7 @@ def delete(
 
 def logs(deployment: Deployment, body: dict[str, Any]) -> str:
     """Return what getLogs answers."""
-    bodies.only(body, {"containerType", "tail"}, "getLogs")
+    only(body, {"containerType", "tail"}, "getLogs")
     if body.get("containerType") == "StorageInitializer":
         return "There are no logs of this container."
     text = deployment.instances[0].logs() if deployment.instances else deployment.logs
@@ -189,7 +199,7 @@ def _settings(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plan(workspace: Workspace, endpoint: Endpoint, deployment: Deployment, wanted: Wanted) -> Plan:
-    image = workspace.puller.pull(wanted.environment["image"], endpoint.identities)
+    image = _pull(workspace, endpoint, wanted.environment["image"])
     inference = wanted.environment["inferenceConfig"]
     routes = {
         name: Route(inference[f"{name}Route"]["path"], int(inference[f"{name}Route"]["port"]))
@@ -205,6 +215,15 @@ def _plan(workspace: Workspace, endpoint: Endpoint, deployment: Deployment, want
     return Plan(label, image, variables, routes, bodies.with_defaults(wanted.properties))
 
 
+def _pull(workspace: Workspace, endpoint: Endpoint, image: str) -> str:
+    try:
+        return workspace.puller.pull(image, endpoint.managed.everyone)
+    except DeniedError:
+        raise pull_denied() from None
+    except UnavailableError as error:
+        raise pull_failed(image, str(error)) from None
+
+
 def _environment(workspace: Workspace, properties: dict[str, Any]) -> dict[str, Any]:
     found = ENVIRONMENT.fullmatch(str(properties.get("environmentId")))
     environment = found and workspace.environments.get((found["name"], found["version"]))
@@ -212,7 +231,7 @@ def _environment(workspace: Workspace, properties: dict[str, Any]) -> dict[str, 
         raise bad_request(f"The environment {properties.get('environmentId')} does not exist.")
     made: dict[str, Any] = environment["properties"]
     if not made.get("inferenceConfig"):
-        raise bodies.UnknownError("an environment of one's own server without inferenceConfig")
+        raise UnknownError("an environment of one's own server without inferenceConfig")
     return made
 
 

@@ -19,11 +19,11 @@ from typing import Any
 import docker.errors
 from docker.models.containers import Container
 
-from tests.emulator.ml import engine
+from tests.emulator import engine
+from tests.emulator.engine import Engine
 from tests.emulator.ml.bodies import seconds
-from tests.emulator.ml.engine import Engine
 from tests.emulator.ml.errors import FailedError, crashed, not_ready
-from tests.emulator.ml.pace import Pace
+from tests.emulator.pace import Pace
 from tests.emulator.server import HOST
 
 LEAST_TIMEOUT = 1.0

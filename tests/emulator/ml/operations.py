@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.emulator.ml.errors import FailedError
-from tests.emulator.ml.pace import POLL_MS, Pace
+from tests.emulator.pace import POLL_MS, Pace
 
 Commit = Callable[[], None]
 Work = Callable[[], Commit]

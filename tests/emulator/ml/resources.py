@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.emulator.identities import Identity
+from tests.emulator.managed_identities import Managed
 from tests.emulator.ml.bodies import with_defaults
 from tests.emulator.ml.instance import Instance
 from tests.emulator.ml.operations import Operation, now
@@ -151,8 +151,7 @@ class Endpoint(Resource):
     """An endpoint, with its deployments; `url` is where it is scored, once it is there."""
 
     tenant: str = ""
-    identity: Identity | None = None
-    assigned: dict[str, Identity] = field(default_factory=dict)
+    managed: Managed = field(default_factory=Managed)
     deployments: dict[str, Deployment] = field(default_factory=dict)
     keys: list[str] = field(default_factory=lambda: [new_key(), new_key()])
     url: str = ""
@@ -172,29 +171,11 @@ class Endpoint(Resource):
         """The share that each deployment gets a copy of, in percent."""
         return dict(self.properties.get("mirrorTraffic") or {})
 
-    @property
-    def identities(self) -> list[Identity]:
-        """Who it may be when it pulls an image."""
-        return [*([self.identity] if self.identity else []), *self.assigned.values()]
-
-    def identity_document(self) -> dict[str, Any]:
-        """Return its identity as a body has it."""
-        kinds = ["SystemAssigned"] * bool(self.identity) + ["UserAssigned"] * bool(self.assigned)
-        made: dict[str, Any] = {"type": ",".join(kinds)}
-        if self.identity:
-            made |= {"principalId": self.identity.object_id, "tenantId": self.tenant}
-        if self.assigned:
-            made["userAssignedIdentities"] = {
-                id: {"principalId": one.object_id, "clientId": one.client_id}
-                for id, one in self.assigned.items()
-            }
-        return made
-
     def document(self) -> dict[str, Any]:
         """Return it as a body."""
         return {
             **self.head("onlineEndpoints"),
-            "identity": self.identity_document(),
+            "identity": self.managed.document(self.tenant),
             "properties": {
                 "description": self.properties.get("description"),
                 "authMode": self.auth_mode,

@@ -10,9 +10,10 @@ import re
 
 from tests.emulator.arm import GROUP, ResourceManager
 from tests.emulator.arm_errors import not_found, unauthorized
+from tests.emulator.bodies import UnknownError, only, read
 from tests.emulator.exchange import Exchange
 from tests.emulator.identities import Identity
-from tests.emulator.ml import bodies, deployments, endpoints
+from tests.emulator.ml import deployments, endpoints
 from tests.emulator.ml.operations import Operation
 from tests.emulator.ml.resources import PROVIDER, Deployment, Endpoint
 from tests.emulator.ml.workspace import Workspace
@@ -96,9 +97,7 @@ class Request:
     def _on_endpoint(self, name: str, verb: str | None) -> None:
         workspace, method = self._workspace, self._exchange.method
         body = (
-            bodies.read(self._exchange)
-            if method in ("PUT", "PATCH") or verb == "regenerateKeys"
-            else {}
+            read(self._exchange) if method in ("PUT", "PATCH") or verb == "regenerateKeys" else {}
         )
         with workspace.lock:
             if method == "PUT":
@@ -126,7 +125,7 @@ class Request:
 
     def _on_deployment(self, endpoint_name: str, name: str) -> None:
         workspace, method = self._workspace, self._exchange.method
-        body = bodies.read(self._exchange) if method in ("PUT", "PATCH", "POST") else {}
+        body = read(self._exchange) if method in ("PUT", "PATCH", "POST") else {}
         with workspace.lock:
             endpoint = self._endpoint(endpoint_name)
             deployment = endpoint.deployments.get(name)
@@ -159,11 +158,11 @@ class Request:
     def _environment(self, name: str, version: str) -> None:
         known = self._workspace.environments
         if self._exchange.method == "PUT":
-            body = bodies.read(self._exchange)
-            bodies.only(body, {"properties"}, "an environment")
-            bodies.only(body["properties"], ENVIRONMENT, "an environment's properties")
+            body = read(self._exchange)
+            only(body, {"properties"}, "an environment")
+            only(body["properties"], ENVIRONMENT, "an environment's properties")
             if not body["properties"].get("image"):
-                raise bodies.UnknownError("an environment without an image")
+                raise UnknownError("an environment without an image")
             status = 200 if (name, version) in known else 201
             known[name, version] = {
                 "id": f"{self._workspace.id}/environments/{name}/versions/{version}",

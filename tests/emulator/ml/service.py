@@ -9,9 +9,10 @@ import re
 
 from tests.emulator.arm import GROUP, LOCATION, ResourceManager
 from tests.emulator.arm_errors import RefusedError, not_found, unauthorized
+from tests.emulator.bodies import UnknownError
 from tests.emulator.exchange import Exchange
 from tests.emulator.identities import SUBSCRIPTION_SCOPE, Identity
-from tests.emulator.ml import bodies, catalogue
+from tests.emulator.ml import catalogue
 from tests.emulator.ml.operations import Operation
 from tests.emulator.ml.resources import PROVIDER
 from tests.emulator.ml.routes import Request
@@ -57,7 +58,7 @@ class MachineLearning:
                 if workspace is None:
                     raise not_found(f"{PROVIDER}/workspaces", found["name"], GROUP)
                 Request(self._arm, workspace, exchange, who, version).serve(found["rest"] or "")
-        except bodies.UnknownError as error:
+        except UnknownError as error:
             text = f"ML: {exchange.method} {exchange.path}: {error}"
             self._arm.server.unexpected.append(text)
             raise RefusedError(400, "BadRequest", str(error)) from None

@@ -17,16 +17,16 @@ from typing import Any
 from tests.emulator.acr import Acr
 from tests.emulator.arm import GROUP, LOCATION, ResourceManager
 from tests.emulator.certificates import Authority
+from tests.emulator.engine import Engine
 from tests.emulator.identities import Directory, Identity
 from tests.emulator.ml import catalogue
 from tests.emulator.ml.bodies import check_name
-from tests.emulator.ml.engine import Engine
 from tests.emulator.ml.front import Front
 from tests.emulator.ml.instance import Instance, Plan
 from tests.emulator.ml.operations import Operations
-from tests.emulator.ml.pace import Pace
-from tests.emulator.ml.pull import Puller
 from tests.emulator.ml.resources import PROVIDER, Deployment, Endpoint
+from tests.emulator.pace import Pace
+from tests.emulator.pull import Puller
 
 CORES = 100
 
@@ -96,7 +96,7 @@ class Workspace:
 
     def identity(self, endpoint: str) -> Identity:
         """Return who an endpoint is, to give it roles."""
-        found = self.endpoint(endpoint).identity
+        found = self.endpoint(endpoint).managed.system
         assert found, f"{endpoint} has no identity of its own"
         return found
 

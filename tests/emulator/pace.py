@@ -1,4 +1,4 @@
-"""How fast the emulated service is, and where it waits: for tests only."""
+"""How fast an emulated service is, and where it waits: for tests only."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ PATIENCE = 15.0
 class Pace:
     """The knobs of time.
 
-    A container's probes are `speed` times as fast as they were set; but a container is real, so that
-    failed probes count only once it has run for `patience` seconds. At the `native` pace nothing is
-    hurried: neither probes nor, by `x-ms-retry-after-ms`, the client's looks at an operation. An
-    operation takes at least `polls` looks. While `gate` is not set, none ends.
+    A container's probes, and limits of time, are `speed` times as fast as they were set; but a container
+    is real, so that it fails by them only once it has run for `patience` seconds. At the `native` pace
+    nothing is hurried: neither probes nor, by `x-ms-retry-after-ms`, the client's looks at an operation.
+    An operation takes at least `polls` looks. While `gate` is not set, none ends.
     """
 
     speed: float = SPEED

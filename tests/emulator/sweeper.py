@@ -1,6 +1,6 @@
 """Removes containers once the process that started them is gone, however that came about.
 
-`python -m tests.emulator.ml.sweeper LABEL` waits for the end of its standard input.
+`python -m tests.emulator.sweeper LABEL` waits for the end of its standard input.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ def main() -> None:
     """Wait, then remove every container that carries the label."""
     sys.stdin.buffer.read()
     # Only now: it takes memory, and nearly always there is nothing left to do.
-    from tests.emulator.ml.engine import connect, remove_all
+    from tests.emulator.engine import connect, remove_all
 
     client = connect()
     remove_all(client, LABEL)
