@@ -29,12 +29,14 @@ class Cloud:
 
     `authority` is None for the one that azure-identity chooses (AZURE_AUTHORITY_HOST, or public).
     `polling` is in seconds, between two looks at a long operation; None for the SDK's own.
+    `vaults` is whom a token for a Key Vault must be for.
     """
 
     resource_manager: str
     authority: str | None
     registry_suffix: str
     polling: float | None = None
+    vaults: str = "https://vault.azure.net"
 
     @property
     def scope(self) -> str:
@@ -46,12 +48,16 @@ class Cloud:
 CLOUDS = {
     "public": Cloud("https://management.azure.com", None, ".azurecr.io"),
     "usgovernment": Cloud(
-        "https://management.usgovcloudapi.net", "https://login.microsoftonline.us", ".azurecr.us"
+        "https://management.usgovcloudapi.net",
+        "https://login.microsoftonline.us",
+        ".azurecr.us",
+        vaults="https://vault.usgovcloudapi.net",
     ),
     "china": Cloud(
         "https://management.chinacloudapi.cn",
         "https://login.partner.microsoftonline.cn",
         ".azurecr.cn",
+        vaults="https://vault.azure.cn",
     ),
 }
 
