@@ -1,6 +1,6 @@
-"""An Azure on this machine: Entra, Resource Manager, registries, workspaces of Machine Learning.
+"""An Azure on this machine: Entra, Resource Manager, registries, Machine Learning, App Service, vaults.
 
-What registries hold is real, and so are the containers that deployments are. Every server listens on
+What registries hold is real, and so are the containers that deployments and sites are. Every server listens on
 a free port of 127.0.0.1. Nothing of it is known to what is tested: that gets environment variables,
 as CI would set them, and a cloud of its own in environments.yaml. Use it from pytest or from anywhere:
 
@@ -30,6 +30,9 @@ from tests.emulator.ml.workspace import Workspace
 from tests.emulator.pull import Puller
 from tests.emulator.registry import Registry
 from tests.emulator.server import HOST, Server
+from tests.emulator.vault import AUDIENCE as VAULT_AUDIENCE
+from tests.emulator.vault import Vault
+from tests.emulator.web.service import WebApps
 
 # What would lead a process past us, or to somebody else's identity.
 FOREIGN_VARIABLES = (
@@ -59,14 +62,19 @@ class Azure:
         self.directory = Directory(self.authority)
         self.entra = Entra(self.authority, self.directory)
         self.arm = ResourceManager(self.authority, self.directory)
-        self.entra.audiences = {REGISTRY_AUDIENCE, SCORING_AUDIENCE, *self.arm.audiences}
+        self._audiences = {REGISTRY_AUDIENCE, SCORING_AUDIENCE, VAULT_AUDIENCE, *self.arm.audiences}
+        self.entra.audiences = set(self._audiences)
         self.registries: dict[str, Acr] = {}
         self.engine = Engine()
         self.puller = Puller(self.engine, self.authority, self.directory, self.registries)
         self._ml = MachineLearning(self.arm)
         self.autoscale = Autoscale(self.arm)
+        self.vaults: dict[str, Vault] = {}
+        self.web = WebApps(
+            self.arm, self.authority, self.directory, self.engine, self.puller, self.vaults
+        )
         roles = RoleAssignments(self.arm, self.directory)
-        self.arm.providers += [roles, self._ml, self.autoscale]
+        self.arm.providers += [roles, self._ml, self.autoscale, self.web]
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Azure:
@@ -75,6 +83,7 @@ class Azure:
                 server.start()
                 stack.callback(server.stop)
             stack.callback(self.engine.stop)
+            stack.callback(self.web.reset)
             self._stack = stack.pop_all()
         return self
 
@@ -102,6 +111,21 @@ class Azure:
             self._ml.workspaces[key] = made
         self._ml.workspaces[key].registry = registry
         return self._ml.workspaces[key]
+
+    def vault(self, name: str) -> Vault:
+        """Return the vault `name`, started where it is new."""
+        if name not in self.vaults:
+            made = Vault(name, self.authority, self.directory, self.entra.server.url)
+            self._stack.callback(made.server.stop)
+            made.server.start()
+            self.vaults[name] = made
+        return self.vaults[name]
+
+    def application(self, name: str) -> Identity:
+        """Return an application whose tokens anybody gets, as an app that authenticates is one."""
+        made = self.directory.add(name)
+        self.entra.audiences |= {made.client_id, f"api://{made.client_id}"}
+        return made
 
     def identity(self, name: str, **roles: list[str]) -> Identity:
         """Return a new identity; `roles` are the names of its roles, by scope."""
@@ -150,7 +174,11 @@ class Azure:
         """Behave well from now on; forget identities, and what was seen. What is stored stays."""
         for workspace in self._ml.workspaces.values():
             workspace.reset()
+        self.web.reset()
+        for vault in self.vaults.values():
+            vault.reset()
         self.directory.clear()
+        self.entra.audiences = set(self._audiences)
         self.autoscale.settings.clear()
         self.entra.reset()
         self.arm.reset()
@@ -163,6 +191,10 @@ class Azure:
 
     def _servers(self) -> list[Server]:
         fronts = [acr.server for acr in self.registries.values()]
+        fronts += [vault.server for vault in self.vaults.values()]
+        fronts += [
+            slot.front.server for site in self.web.sites.values() for slot in site.slots.values()
+        ]
         return [self.entra.server, self.arm.server, *fronts]
 
 

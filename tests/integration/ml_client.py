@@ -26,7 +26,8 @@ from tests.emulator.azure import Azure
 from tests.emulator.identities import ACR_PUSH
 from tests.emulator.ml.workspace import Workspace
 
-# An image of it crashes or hangs for the variable BREAK, and answers with COLOUR and its own name.
+# An image of it crashes, hangs, or answers 502 to everything for the variable BREAK; else it answers with
+# COLOUR and its own name.
 CODE = """\
 import os
 import socket
@@ -39,6 +40,17 @@ if os.environ.get("BREAK") == "crash":
     os._exit(3)
 if os.environ.get("BREAK") == "hang":
     time.sleep(600)
+if os.environ.get("BREAK") == "502":
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    class Broken(BaseHTTPRequestHandler):
+        def do_GET(self):
+            print("asked for", self.path, flush=True)
+            self.send_error(502)
+
+        do_POST = do_GET
+
+    HTTPServer(("", 8080), Broken).serve_forever()
 
 
 def pieces():

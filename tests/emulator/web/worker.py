@@ -1,0 +1,150 @@
+"""Runs a slot: its container, and beside it the next one until that has started.
+
+Documented: "Environment variables and app settings" (what does not start is tried again, and answers 503
+in the meantime). Assumed: the container that runs answers until the next one has started, or has failed
+to; a further try comes with the first request after a while; a container that ended is started anew by
+the request that finds it so.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from tests.emulator.pace import Pace
+from tests.emulator.web.instance import Instance, StartError
+
+# Between a start that failed and the next try, in seconds of the service.
+RETRY_SECONDS = 60
+
+Make = Callable[[], Instance | None]
+"""Makes an instance that is not started yet; None where there is nothing to run."""
+
+
+class Worker:
+    """`current` is what answers; `starts` counts the containers that were started here."""
+
+    def __init__(self, make: Make, pace: Pace) -> None:
+        self._make = make
+        self._pace = pace
+        self._changed = threading.Condition()
+        # One start at a time.
+        self._turn = threading.Lock()
+        self._cancelled = threading.Event()
+        self._pending = 0
+        self._retry_at = 0.0
+        self._threads: list[threading.Thread] = []
+        self.current: Instance | None = None
+        self.starts = 0
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether a start is under way."""
+        return bool(self._pending)
+
+    def restart(self) -> None:
+        """Start what the slot is now, in the background, instead of what is being started."""
+        with self._changed:
+            cancelled = self._supersede()
+            thread = threading.Thread(target=self._restart, args=(cancelled,), daemon=True)
+            self._threads.append(thread)
+        thread.start()
+
+    def replace(self, make: Make) -> None:
+        """Start something else here, and wait. Raises `StartError`; then all stays as it was."""
+        with self._changed:
+            cancelled = self._supersede()
+        try:
+            self._start(make, cancelled)
+        finally:
+            self._done()
+
+    def wait(self) -> None:
+        """Wait until no start is under way."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._pending)
+
+    def stop(self) -> None:
+        """End, with the container."""
+        with self._changed:
+            self._cancelled.set()
+            self._changed.wait_for(lambda: not self._pending)
+            self._retry_at = 0.0
+        self._put(None)
+        for thread in list(self._threads):
+            thread.join()
+        self._threads.clear()
+
+    def exchange(self, other: Worker) -> None:
+        """Swap what runs with another worker, between two requests."""
+        with ExitStack() as stack:
+            for worker in sorted((self, other), key=id):
+                stack.enter_context(worker._changed)
+            self.current, other.current = other.current, self.current
+            for worker in (self, other):
+                worker._changed.notify_all()
+
+    @contextmanager
+    def use(self, seconds: float) -> Iterator[Instance | None]:
+        """Take what answers inside of the block, waiting for a start that is under way."""
+        if self.current is None and not self._pending and 0 < self._retry_at < time.monotonic():
+            self.restart()
+        with ExitStack() as stack:
+            with self._changed:
+                self._changed.wait_for(lambda: self.current or not self._pending, seconds)
+                instance = self.current
+                if instance:
+                    stack.enter_context(instance.held())
+            yield instance
+
+    def look_after(self, instance: Instance) -> None:
+        """Start anew if the container has ended."""
+        if instance is self.current and instance.exit_code() and not self._pending:
+            self.restart()
+
+    def _supersede(self) -> threading.Event:
+        self._cancelled.set()
+        self._cancelled = threading.Event()
+        self._pending += 1
+        return self._cancelled
+
+    def _restart(self, cancelled: threading.Event) -> None:
+        try:
+            self._start(self._make, cancelled)
+        except StartError:
+            if not cancelled.is_set():
+                self._put(None)
+                self._retry_at = time.monotonic() + self._pace.seconds(RETRY_SECONDS)
+        finally:
+            self._done()
+
+    def _start(self, make: Make, cancelled: threading.Event) -> None:
+        with self._turn:
+            if cancelled.is_set():
+                raise StartError("something else is to be started")
+            instance = make()
+            if instance:
+                try:
+                    instance.start(cancelled)
+                except BaseException:
+                    instance.close()
+                    raise
+                self.starts += 1
+            self._retry_at = 0.0
+            self._put(instance)
+
+    def _put(self, instance: Instance | None) -> None:
+        with self._changed:
+            before, self.current = self.current, instance
+            self._changed.notify_all()
+        if before:
+            thread = threading.Thread(target=before.retire, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _done(self) -> None:
+        with self._changed:
+            self._pending -= 1
+            self._changed.notify_all()
