@@ -44,6 +44,8 @@ class Application:
         self._held = 0
         self._closing = False
         version = {name: about[name] for name in ("flow", "tag", "commit")}
+        if settings.deployment:
+            version["deployment"] = settings.deployment
         swagger = openapi.document(
             about["flow"], about["tag"], scorer.inputs, scorer.outputs, bool(settings.keys)
         )

@@ -16,6 +16,8 @@ WORKER_MEMORY = 96 * 1024 * 1024
 # What a request in work takes, without its body: its thread, its connections, its objects.
 REQUEST_MEMORY = 512 * 1024
 MOST_THREADS = 128
+# Names what was deployed: image and variables. The same image may run with others elsewhere.
+DEPLOYMENT = "SERVE_DEPLOYMENT"
 # What App Service hands over in place of a secret that it could not get from its vault ("Use Key
 # Vault references as app settings").
 UNRESOLVED = "@Microsoft.KeyVault("
@@ -28,7 +30,8 @@ class Settings:
     `threads` and `queue` are requests of one worker: in work, and waiting; `body_memory` the bytes
     that their bodies may take together, `body_limit` those of one. `timeout`, `patience` and
     `grace` are seconds: for a request, for asking a model again, and to drain. `keys` let callers
-    in; without one everybody is.
+    in; without one everybody is. `deployment` is what /version calls the deployment, where whoever
+    deploys gave it a name.
     """
 
     workers: int = 1
@@ -40,6 +43,7 @@ class Settings:
     body_memory: int = 256 * 1024 * 1024
     grace: int = 20
     keys: tuple[str, ...] = field(default=(), repr=False)
+    deployment: str = ""
     log_level: str = "info"
     log_format: str = logs.TEXT
     trace_content: bool = False
@@ -69,6 +73,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         body_memory=max(body_limit, memory // (4 * workers)),
         grace=_number(environ, "SERVE_GRACE", Settings.grace),
         keys=access.keys(environ),
+        deployment=environ.get(DEPLOYMENT, ""),
         log_level=_choice(environ, "SERVE_LOG_LEVEL", LEVELS, Settings.log_level),
         log_format=_choice(environ, "SERVE_LOG_FORMAT", logs.FORMATS, Settings.log_format),
         trace_content=_choice(environ, "SERVE_TRACE_CONTENT", ("true", "false"), "false") == "true",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import docker
 import docker.errors
 import pytest
 
 from deploy import cloud
+from deploy.model import Image
 from tests.emulator import azure as emulator
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
@@ -18,6 +20,8 @@ from tests.emulator.ml.workspace import Workspace
 from tests.emulator.registry import Registry
 from tests.emulator.server import HOST
 from tests.emulator.tools import MissingError, docker_registry
+from tests.emulator.web.slot import Site
+from tests.integration import web_project
 
 LogIn = Callable[[Identity], None]
 
@@ -101,3 +105,38 @@ def folder(request: pytest.FixtureRequest, client: docker.DockerClient) -> Itera
             if name.startswith(f"{HOST}:"):
                 with contextlib.suppress(docker.errors.ImageNotFound):
                     client.images.remove(name, noprune=True)
+
+
+@pytest.fixture(scope="session")
+def web_images(
+    azure_servers: Azure, client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Image, ...]]:
+    """Two images of a flow that does as it is told, in the registry."""
+    made = web_project.pushed(azure_servers, client, tmp_path_factory.mktemp("obedient"))
+    yield made
+    for image in made:
+        client.images.remove(image.id, force=True)
+
+
+@pytest.fixture
+def web_site(azure: Azure, acr: Acr) -> Site:
+    """A site with a slot, as infrastructure makes it."""
+    return web_project.site(azure, acr)
+
+
+@pytest.fixture
+def web_dev(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    azure: Azure,
+    acr: Acr,
+    web_images: tuple[Image, ...],
+    log_in: LogIn,
+) -> web_project.Project:
+    """A project that deploys to a site, by somebody who may."""
+    log_in(web_project.deployer(azure))
+    made = web_project.project(tmp_path / "project", web_images)
+    monkeypatch.chdir(made.project.root)
+    made.place(azure, acr)
+    made.declare()
+    return made

@@ -32,6 +32,9 @@ from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtu
     plain_registry,
     production_acr,
     registry_program,
+    web_dev,
+    web_images,
+    web_site,
     workspace,
 )
 from tests.integration.running import Running

@@ -32,7 +32,7 @@ from tests.emulator.identities import (
     Identity,
 )
 from tests.emulator.ml.workspace import Workspace
-from tests.integration import ml_client
+from tests.integration import ml_client, obedient
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.ml_client import INFERENCE, Sdk
 from tests.integration.running import until
@@ -45,10 +45,10 @@ def image(
     azure_servers: Azure, client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A flow that does as it is told, in the registry, by digest."""
-    project = ml_client.project(tmp_path_factory.mktemp("project"), ROOT)
+    project = obedient.project(tmp_path_factory.mktemp("project"), ROOT)
     built = images.build(project, config.load_flow(project, "obedient"))
     acr = azure_servers.registry("crflows")
-    yield ml_client.push(azure_servers, acr, client, built.id, "ml/obedient")
+    yield obedient.push(azure_servers, acr, client, built.id, "ml/obedient")
     client.images.remove(built.id, force=True)
 
 

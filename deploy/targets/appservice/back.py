@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -10,7 +11,7 @@ from deploy.errors import DeployError
 from deploy.model import Spec
 from deploy.targets.appservice import errors, state
 from deploy.targets.appservice.client import Client
-from deploy.targets.appservice.naming import PRODUCTION, RECORD
+from deploy.targets.appservice.naming import PRODUCTION
 from deploy.targets.appservice.rollout import now
 from deploy.targets.appservice.state import Site, World
 from deploy.targets.appservice.swapping import Swap, put_back
@@ -31,15 +32,15 @@ def _swap(client: Client, spec: Spec, world: World, slot: Site, headers: Mapping
     found = slot.record
     if found is None or not found.of(spec):
         raise _nothing(client, f"the slot {slot.name} holds no earlier version")
-    tag, writer = found.tag, Writer(spec)
+    writer = Writer(spec)
     warming = Warming(client, spec, slot, digest_of(slot.image))
     if slot.state.lower() == "stopped":
         _do(spec, lambda: writer.start(slot.name))
-    with console.phase("warm-up", f"{state.where(spec, slot)}: {tag}") as shown:
-        warming.until(tag, headers, shown.now)
+    with console.phase("warm-up", f"{state.where(spec, slot)}: {found.tag}") as shown:
+        warming.until(found, headers, shown.now)
     production = Warming(client, spec, world.production, "")
     Swap(client, writer, spec, world.production, slot).run(
-        lambda say: production.until(tag, headers, say)
+        lambda say: production.until(found, headers, say)
     )
 
 
@@ -52,6 +53,7 @@ def _in_place(client: Client, spec: Spec, site: Site, headers: Mapping[str, str]
     back = replace(
         found,
         tag=found.before_tag,
+        id=f"{found.before_tag[:12]}-{secrets.token_hex(4)}",
         digest=found.before.partition("@")[2],
         commit="",
         by=client.arm.who(),
@@ -59,12 +61,12 @@ def _in_place(client: Client, spec: Spec, site: Site, headers: Mapping[str, str]
         before=site.image,
         before_tag=found.tag,
     )
-    settings = {**site.settings, RECORD: back.text}
+    settings = {**site.settings, **back.settings}
     with console.phase("production", f"back to {found.before_tag}, in place") as shown:
         try:
             _do(spec, lambda: writer.settings(PRODUCTION, settings))
             _do(spec, lambda: writer.web(PRODUCTION, {"linuxFxVersion": found.before}))
-            warming.until(found.before_tag, headers, shown.now)
+            warming.until(back, headers, shown.now)
         except BaseException:
             put_back(writer, site)
             raise

@@ -55,11 +55,8 @@ class Client:
                 "deploy in place"
             )
             raise DeployError(self.where, f"it has no slot {slot}", hint)
-        data = self.arm.get(production.plan, API)
-        if data is None:
-            raise DeployError(self.where, "its App Service plan is gone", "apply infrastructure")
         sticky = ((names.result() or {}).get("properties") or {}).get("appSettingNames") or ()
-        return World(production, slots[0] if slots else None, tuple(sticky), state.plan(data))
+        return World(production, slots[0] if slots else None, tuple(sticky), self._plan(production))
 
     def with_pullers(self, world: World) -> World:
         """Return `world` with whether its identities may pull, as far as that may be seen."""
@@ -94,6 +91,14 @@ class Client:
     def at(self, name: str) -> str:
         """Return the resource id of production, or of a slot."""
         return self.path if name == PRODUCTION else f"{self.path}/slots/{name}"
+
+    def _plan(self, production: Site) -> state.ServicePlan:
+        """Return the plan; what the site says of it, where only that may be seen."""
+        try:
+            data = self.arm.get(production.plan, API)
+        except DeployError:
+            data = None
+        return state.plan(data) if data else state.plan_of(production)
 
     def _missing(self) -> DeployError:
         place = place_of(self._spec)

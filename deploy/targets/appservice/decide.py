@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.model import Image, Spec
 from deploy.targets.appservice import naming, state, wanted
-from deploy.targets.appservice.naming import PRODUCTION, RECORD, Record
+from deploy.targets.appservice.naming import PRODUCTION, VOLATILE, Record
 from deploy.targets.appservice.state import Site, World
 from deploy.targets.appservice.wanted import Difference, Wanted
 
@@ -20,14 +21,14 @@ Auth = Mapping[str, "dict[str, Any] | None"]
 class Fix:
     """What is to be changed of a site that is not what it runs; `start` one that is stopped.
 
-    `settings` are those that stay with the site.
+    `settings` are those that stay with the site; None for one that is to go.
     """
 
     site: str
     web: Mapping[str, Any]
     properties: Mapping[str, Any]
     auth: Mapping[str, Any] | None
-    settings: Mapping[str, str] = field(repr=False)
+    settings: Mapping[str, str | None] = field(repr=False)
     start: bool
     differences: tuple[Difference, ...] = ()
 
@@ -87,9 +88,7 @@ def decide(spec: Spec, image: Image, world: World, auth: Auth) -> Decision:
     if slot:
         staged = on_slot(spec, slot, production, aim, staying)
         dropped = {
-            name
-            for name in slot.settings
-            if name not in staged and name != RECORD and name not in _names(spec, slot)
+            name for name in slot.settings if name not in {*staged, *VOLATILE, *_names(spec, slot)}
         }
     goes = slot or production
     return Decision(
@@ -136,14 +135,21 @@ def on_slot(
 def fix(spec: Spec, world: World, site: Site, aim: Wanted, auth: Auth, deploys: bool) -> Fix:
     """Return what is to be changed of a site beside what it runs.
 
-    While something else is to run there, its health check is none of this.
+    The health check is of what runs there, and so is none of this before a deploy.
     """
-    web = wanted.web(spec, site, world.plan.tier, health=not deploys)
+    health = site.name == PRODUCTION and not deploys
+    web = wanted.web(spec, site, world.plan.tier, health)
     properties = wanted.properties(spec, site)
     asked = auth.get(site.name)
     in_place = world.slot is None and deploys
     sticky = {} if in_place else aim.sticky.get(site.name, {})
-    settings = {n: t for n, t in sticky.items() if site.settings.get(n) != t}
+    settings: dict[str, str | None] = {
+        n: text for n, text in sticky.items() if site.settings.get(n) != text
+    }
+    if world.slot and deploys:
+        # No swap takes away what stays.
+        old = _names(spec, site) & set(world.sticky) & set(site.settings)
+        settings |= dict.fromkeys(sorted(old - aim.names))
     if site.name != PRODUCTION and deploys:
         # They are written together with what is to run there.
         settings = {}
@@ -175,6 +181,7 @@ def record(spec: Spec, image: Image, world: World, aim: Wanted, by: str, at: str
         flow=spec.flow.name,
         environment=spec.environment,
         tag=image.tag,
+        id=f"{image.tag[:12]}-{secrets.token_hex(4)}",
         digest=image.digest or "",
         commit=image.commit,
         by=by,
@@ -189,7 +196,7 @@ def record(spec: Spec, image: Image, world: World, aim: Wanted, by: str, at: str
 def _runs(spec: Spec, image: Image, site: Site, aim: Wanted, settings: Mapping[str, str]) -> bool:
     """Whether a site runs the image with these settings, as far as its configuration says."""
     found = site.record
-    present = {name: text for name, text in site.settings.items() if name != RECORD}
+    present = _lasting(site)
     return bool(
         aim.image
         and found
@@ -199,6 +206,10 @@ def _runs(spec: Spec, image: Image, site: Site, aim: Wanted, settings: Mapping[s
     )
 
 
+def _lasting(site: Site) -> dict[str, str]:
+    return {name: text for name, text in site.settings.items() if name not in VOLATILE}
+
+
 def _names(spec: Spec, site: Site) -> frozenset[str]:
     found = site.record
     return frozenset(found.names) if found and found.of(spec) else frozenset()
@@ -206,7 +217,7 @@ def _names(spec: Spec, site: Site) -> frozenset[str]:
 
 def _foreign(spec: Spec, site: Site, aim: Wanted) -> dict[str, str]:
     """Return the settings that are not ours: neither now nor before."""
-    ours = {*_names(spec, site), *aim.names, RECORD}
+    ours = {*_names(spec, site), *aim.names, *VOLATILE}
     return {name: text for name, text in site.settings.items() if name not in ours}
 
 
@@ -217,7 +228,7 @@ def _content(
     if production.image != aim.image:
         after = naming.shown(aim.image) if aim.image else "the new image"
         found.append(Difference("image", naming.shown(production.image) or "none", after))
-    present = {name: text for name, text in production.settings.items() if name != RECORD}
+    present = _lasting(production)
     for name in sorted({*present, *whole}):
         old, new = present.get(name), whole.get(name)
         if old != new:
@@ -232,8 +243,9 @@ def _content(
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (list, tuple)):
         return ", ".join(str(one.get("ipAddress") or one.get("name")) for one in value) or "none"
-    return str(value).rpartition("/")[2] or "none"
+    text = str(value or "none")
+    return text.rpartition("/")[2] if text.startswith("/subscriptions/") else text

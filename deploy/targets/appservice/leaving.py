@@ -7,7 +7,7 @@ from deploy.errors import DeployError
 from deploy.model import Spec, Step
 from deploy.targets.appservice import errors, naming, state
 from deploy.targets.appservice.client import Client
-from deploy.targets.appservice.naming import RECORD, Record
+from deploy.targets.appservice.naming import VOLATILE, Record
 from deploy.targets.appservice.state import Site
 from deploy.targets.appservice.writes import RefusedError, Writer
 
@@ -25,7 +25,7 @@ def remove(client: Client, spec: Spec) -> tuple[Step, ...]:
 
 def _site(client: Client, spec: Spec, site: Site, found: Record) -> list[Step]:
     what, writer = state.where(spec, site), Writer(spec)
-    ours = {*found.names, RECORD}
+    ours = {*found.names, *VOLATILE}
     others = {name: text for name, text in site.settings.items() if name not in ours}
     with console.phase("destroy", what):
         try:

@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from deploy.model import Image, Spec
+from deploy.runtime.settings import DEPLOYMENT
 from deploy.targets.appservice.settings import FLOW, place_of, settings_of
 
 RECORD = "FLOW_DEPLOY"
+# What is another with every deploy, and so is none of what a plan compares.
+VOLATILE = frozenset({RECORD, DEPLOYMENT})
 PRODUCTION = "production"
 PREFIX = "DOCKER|"
 
@@ -22,6 +25,8 @@ PREFIX = "DOCKER|"
 class Record:
     """What was deployed, by whom and when, and which settings are the tool's.
 
+    `id` is what the container's /version calls it: the same image may have run before, with other
+    settings.
     `first` is the image that was there before the first deploy; `before` and `before_tag` are of
     the version before this one, where there is no slot that keeps it.
     """
@@ -29,6 +34,7 @@ class Record:
     flow: str
     environment: str
     tag: str
+    id: str
     digest: str
     commit: str
     by: str
@@ -39,9 +45,10 @@ class Record:
     before_tag: str = ""
 
     @property
-    def text(self) -> str:
-        """The setting's value."""
-        return json.dumps({name: value for name, value in asdict(self).items() if value})
+    def settings(self) -> dict[str, str]:
+        """The settings that it is written into."""
+        text = json.dumps({name: value for name, value in asdict(self).items() if value})
+        return {RECORD: text, DEPLOYMENT: self.id}
 
     def of(self, spec: Spec) -> bool:
         """Whether a deploy of this flow in this environment wrote it."""

@@ -64,4 +64,5 @@ def _state(site: Site, headers: Mapping[str, str] | None) -> str:
     if headers is None:
         return "healthy" if verify.healthy(site.url) else "unhealthy"
     record = site.record
-    return "healthy" if record and warming.asked(site.url, headers) == record.tag else "unhealthy"
+    well = record and warming.asked(site.url, headers) == warming.name(record)
+    return "healthy" if well else "unhealthy"

@@ -77,7 +77,8 @@ def _content(spec: Spec, image: Image, world: World, decision: Decision) -> list
     before = naming.shown(production.image) or "nothing"
     if not decision.deploys:
         return [Step("keep", "production", before, before, "image and settings are as wanted")]
-    after = f"{image.tag} ({(image.digest or 'not pushed yet')[7:19]})"
+    pushed = image.digest[7:19] if image.digest else "not pushed yet"
+    after = f"{image.tag} ({pushed})"
     where = "in production" if decision.in_place else f"on the slot {decision.goes} first"
     found = [Step("change", one.what, one.before, one.after, where) for one in decision.differences]
     if decision.in_place:

@@ -16,13 +16,15 @@ from deploy.model import Image, Spec
 from deploy.targets.appservice import decide, errors, naming, state
 from deploy.targets.appservice.client import Client
 from deploy.targets.appservice.decide import Auth, Decision, Fix
-from deploy.targets.appservice.naming import PRODUCTION, RECORD
+from deploy.targets.appservice.naming import PRODUCTION, Record
 from deploy.targets.appservice.state import Site, World
 from deploy.targets.appservice.swapping import Swap, put_back
 from deploy.targets.appservice.wanted import HEALTH
 from deploy.targets.appservice.warming import Say, Warming, digest_of
 from deploy.targets.appservice.writes import RefusedError, Writer
 from deploy.targets.base import Prove
+
+MEANWHILE = "somebody else changed it meanwhile"
 
 
 class ChangedError(DeployError):
@@ -68,7 +70,7 @@ class Rollout:
         world = self.client.look()
         if decide.seen(world.production) != self._expected:
             hint = "`inv plan` shows what is there; then deploy again"
-            raise ChangedError(self.client.where, "somebody else changed it meanwhile", hint)
+            raise ChangedError(self.client.where, MEANWHILE, hint)
         return world
 
     def write(self, what: str, action: Callable[[], object]) -> None:
@@ -93,7 +95,8 @@ class Rollout:
             if fix.web:
                 self.write("configuration", lambda: self.writer.web(name, fix.web))
             if fix.settings:
-                together = {**site.settings, **fix.settings}
+                changed = {**site.settings, **fix.settings}
+                together = {n: text for n, text in changed.items() if text is not None}
                 self.write("settings", lambda: self.writer.settings(name, together))
                 if name == PRODUCTION:
                     self._expected = (site.image, state.fingerprint(together))
@@ -111,7 +114,7 @@ class Rollout:
             if not wait:
                 raise BegunError
         with console.phase("warm-up", state.where(self.spec, site)) as shown:
-            warming.until(self.image.tag, self._headers(), shown.now)
+            warming.until(self._record(slot), self._headers(), shown.now)
         with console.phase("prove", f"{slot}: scoring {self.spec.flow.sample.name}"):
             prove(site.url, self._headers())
         world = self.look()
@@ -123,7 +126,8 @@ class Rollout:
 
     def _verify(self, before: Site, prove: Prove, say: Say) -> None:
         """Prove production, which has the new version since a moment ago."""
-        Warming(self.client, self.spec, before, "").until(self.image.tag, self._headers(), say)
+        warming = Warming(self.client, self.spec, before, "")
+        warming.until(self._record(PRODUCTION), self._headers(), say)
         prove(before.url, self._headers())
 
     def _in_place(self, prove: Prove) -> None:
@@ -133,7 +137,7 @@ class Rollout:
         try:
             with console.phase("production", naming.shown(naming.reference(self.image))) as shown:
                 self._put(before, world)
-                warming.until(self.image.tag, self._headers(), shown.now)
+                warming.until(self._record(PRODUCTION), self._headers(), shown.now)
             with console.phase("prove", f"scoring {self.spec.flow.sample.name}"):
                 prove(before.url, self._headers())
         except DeployError:
@@ -148,7 +152,7 @@ class Rollout:
         """Give a site the image and the settings. The settings first: no moment without a key."""
         by, at = self.client.arm.who(), now()
         found = decide.record(self.spec, self.image, world, self.decision.wanted, by, at)
-        settings = {**self.decision.settings, RECORD: found.text}
+        settings = {**self.decision.settings, **found.settings}
         web = {"linuxFxVersion": naming.reference(self.image), "healthCheckPath": HEALTH}
         name = site.name
         self.write("settings", lambda: self.writer.settings(name, settings))
@@ -162,13 +166,13 @@ class Rollout:
         """Let production run again what it ran before."""
         console.note("production", f"back to {naming.shown(before.image) or 'what it was'}")
         put_back(self.writer, before)
-        tag = before.record.tag if before.record else ""
-        if not patiently or not tag:
+        record = before.record
+        if not patiently or not record:
             return
         try:
-            with console.phase("warm-up", f"{self.client.where}: {tag}") as shown:
+            with console.phase("warm-up", f"{self.client.where}: {record.tag}") as shown:
                 warming = Warming(self.client, self.spec, before, digest_of(before.image))
-                warming.until(tag, self._headers(), shown.now)
+                warming.until(record, self._headers(), shown.now)
         except DeployError as error:
             # The first failure is what the user must see.
             console.note("production", f"it does not answer again: {error.problems[0].what}")
@@ -185,6 +189,13 @@ class Rollout:
     def _warming(self, site: Site) -> Warming:
         digest = (self.image.digest or "").removeprefix("sha256:")
         return Warming(self.client, self.spec, site, digest)
+
+    def _record(self, name: str) -> Record:
+        """Return what is written into a site. Raises `DeployError` where it is not ours."""
+        site = self.client.site(name)
+        if site is None or site.record is None or not site.record.of(self.spec):
+            raise ChangedError(self.client.where, MEANWHILE, "deploy again")
+        return site.record
 
     def _site(self, world: World, name: str) -> Site:
         return next(site for site in world.sites if site.name == name)

@@ -135,6 +135,12 @@ def plan(data: Mapping[str, Any]) -> ServicePlan:
     return ServicePlan(str(data["name"]), tier, bool(data["properties"].get("reserved")))
 
 
+def plan_of(site: Site) -> ServicePlan:
+    """Return what a site says of its plan."""
+    name, tier = site.plan.rpartition("/")[2], str(site.properties.get("sku") or "")
+    return ServicePlan(name, tier, bool(site.properties.get("reserved")))
+
+
 def identity_of(spec: Spec, site: Site) -> Identity | None:
     """Return the identity with which a site, or its slot, pulls the image and reads secrets."""
     place = place_of(spec)

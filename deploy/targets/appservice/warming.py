@@ -18,6 +18,7 @@ from deploy.registry import wire
 from deploy.targets.appservice import causes, naming, state
 from deploy.targets.appservice.causes import Cause
 from deploy.targets.appservice.client import Client
+from deploy.targets.appservice.naming import Record
 from deploy.targets.appservice.settings import settings_of
 from deploy.targets.appservice.state import Site
 
@@ -43,12 +44,12 @@ class Warming:
         self._limit = settings_of(spec).start_time_limit
         self._log = self._read()
 
-    def until(self, tag: str, headers: Mapping[str, str], say: Say) -> None:
-        """Wait until /health is 200 and /version tells `tag`. Raises `DeployError`."""
+    def until(self, record: Record, headers: Mapping[str, str], say: Say) -> None:
+        """Wait until it is healthy and what /version tells is `record`. Raises `DeployError`."""
         start, row, looks = time.monotonic(), 0, 0
         while True:
             told = asked(self._site.url, headers)
-            row = row + 1 if told == tag else 0
+            row = row + 1 if told == name(record) else 0
             if row == IN_A_ROW:
                 return
             elapsed = time.monotonic() - start
@@ -94,8 +95,13 @@ class Warming:
         return f"{what}\n  its last lines:\n{text}" if text else what
 
 
+def name(record: Record) -> str:
+    """Return the version of a record as a site tells it."""
+    return f"{record.tag}, deployment {record.id}"
+
+
 def asked(url: str, headers: Mapping[str, str]) -> str:
-    """Return the tag that a site tells; in words what is wrong, empty without an answer."""
+    """Return the version that a site tells; in words what is wrong, empty without an answer."""
     http = wire.session()
     http.trust_env = not wire.is_loopback(url)
     try:
@@ -105,7 +111,8 @@ def asked(url: str, headers: Mapping[str, str]) -> str:
         answer = http.get(f"{url}/version", headers=dict(headers), timeout=30)
         if answer.status_code != 200:
             return f"status {answer.status_code} of /version"
-        return str(answer.json().get("tag") or "an answer without a tag")
+        told = answer.json()
+        return f"{told.get('tag')}, deployment {told.get('deployment')}"
     except (requests.RequestException, ValueError, AttributeError):
         return ""
 
