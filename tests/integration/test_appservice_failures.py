@@ -35,7 +35,7 @@ def test_a_container_that_does_not_start_is_explained_and_production_serves_on(
         web_dev.declare(env={"clear": {**CLEAR, "SERVE_THREADS": "many"}})
         said["configuration"] = web_dev.refusal()
         # So long it answers with 502 before the service gives it up.
-        azure.web.pace.patience = 4.0
+        azure.web.pace.patience = 8.0
         web_dev.broken("502", start_time_limit=40)
         said["502"] = web_dev.refusal()
     assert "slot staging of app-obedient: the container ended while it started" in said["crash"]
