@@ -12,7 +12,7 @@ from typing import Any
 import docker
 import pytest
 import requests
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
 from azure.keyvault.secrets import SecretClient
 from azure.mgmt.web import WebSiteManagementClient
@@ -521,7 +521,7 @@ def test_what_is_refused_at_once(azure: Azure, sdk: Sdk, site: Site, deployer: I
     assert error.status_code == 409
     assert "Website with given name popular already exists." in str(error)
     check: Any = {"name": "popular", "type": "Site"}
-    availability = sdk.client.web_site_management.check_name_availability(check)
+    availability = sdk.client.check_name_availability(check)
     assert (availability.name_available, availability.reason) == (False, "AlreadyExists")
     error = refused(lambda: apps.begin_create_or_update(GROUP, "app-win", body(windows, sdk.image)))
     assert error.status_code == 400
