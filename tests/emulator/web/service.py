@@ -133,7 +133,7 @@ class WebApps:
             thread.join()
         # What a swap has started in the meantime.
         for slot in slots:
-            slot.worker.stop()
+            slot.worker.close()
         self._threads.clear()
         self.pace.__init__()  # type: ignore[misc]  # workers keep this very object
         self._conflicts = 0
@@ -233,7 +233,7 @@ class WebApps:
 
     def _close(self, slot: Slot) -> None:
         slot.front.server.stop()
-        slot.worker.stop()
+        slot.worker.close()
         # Nobody looks at it any more.
         self._arm.server.failures += slot.front.server.failures
 
