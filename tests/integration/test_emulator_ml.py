@@ -77,8 +77,8 @@ def code(error: HttpResponseError) -> str:
 
 
 def containers(azure: Azure) -> int:
-    found = azure.engine.client.containers.list(all=True, filters={"label": azure.engine.label})
-    return len(found)
+    ours = {"label": azure.engine.label}
+    return len(azure.engine.client.containers.list(all=True, filters=ours, ignore_removed=True))
 
 
 def test_two_deployments_share_an_endpoint(azure: Azure, workspace: Workspace, sdk: Sdk) -> None:

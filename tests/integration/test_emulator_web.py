@@ -157,8 +157,8 @@ def connect(azure: Azure) -> WebSiteManagementClient:
 
 
 def containers(azure: Azure) -> int:
-    found = azure.engine.client.containers.list(all=True, filters={"label": azure.engine.label})
-    return len(found)
+    ours = {"label": azure.engine.label}
+    return len(azure.engine.client.containers.list(all=True, filters=ours, ignore_removed=True))
 
 
 def test_a_site_and_a_slot_run_by_digest(

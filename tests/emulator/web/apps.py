@@ -21,6 +21,7 @@ from tests.emulator.web import recipes
 from tests.emulator.web.front import Front
 from tests.emulator.web.instance import Instance
 from tests.emulator.web.plans import Plan
+from tests.emulator.web.routes import READING
 from tests.emulator.web.slot import PRODUCTION, Site, Slot
 from tests.emulator.web.swap import Swap
 from tests.emulator.web.worker import Worker
@@ -98,7 +99,7 @@ class WebApps:
             (seen.method, seen.path.partition("?")[0].partition(f"/{PROVIDER}/")[2])
             for seen in found
         ]
-        reading = ("/list", "/containerlogs", "checknameavailability")
+        reading = (*READING, "checknameavailability")
         return [f"{method} {path}" for method, path in paths if not path.endswith(reading)]
 
     def reset(self) -> None:

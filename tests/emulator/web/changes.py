@@ -66,12 +66,11 @@ def change(web: WebApps, slot: Slot, body: dict[str, Any], who: Identity) -> Non
     """Change a slot as far as the body says. Raises `RefusedError`, `UnknownError`."""
     properties = dict(body.get("properties") or {})
     only(properties, bodies.PROPERTIES, "a site's properties")
-    if plan := properties.pop("serverFarmId", None):
-        # Before anything is changed.
-        slot.site.plan = _joined(web, plan, who)
-    config = properties.pop("siteConfig", None)
+    given, config = properties.pop("serverFarmId", None), properties.pop("siteConfig", None)
+    plan = _joined(web, given, who) if given else slot.site.plan
     if config is not None:
-        configure(slot, config)
+        configure(slot, config, plan)
+    slot.site.plan = plan
     if "identity" in body:
         _identify(web, slot, body["identity"] or {"type": "None"})
     if body.get("tags") is not None:
@@ -81,11 +80,11 @@ def change(web: WebApps, slot: Slot, body: dict[str, Any], who: Identity) -> Non
         slot.worker.restart()
 
 
-def configure(slot: Slot, given: dict[str, Any]) -> None:
-    """Change the configuration of a slot as far as it is given. Raises `RefusedError`, `UnknownError`."""
+def configure(slot: Slot, given: dict[str, Any], plan: Plan) -> None:
+    """Change the configuration of a slot as far as it is given. Raises `WebError`, `UnknownError`."""
     bodies.check_config(given)
     config = {**copy.deepcopy(slot.config), **{k: v for k, v in given.items() if v is not None}}
-    if config["linuxFxVersion"] and not (slot.site.plan.reserved and bodies.image(config)):
+    if config["linuxFxVersion"] and not (plan.reserved and bodies.image(config)):
         raise invalid("LinuxFxVersion")
     if (settings := config.pop("appSettings", None)) is not None:
         slot.settings = bodies.pairs(settings)

@@ -28,7 +28,7 @@ from tests.emulator.server import HOST
 from tests.emulator.web.platform_log import PlatformLog
 
 PING_SECONDS = 2
-BETWEEN = 0.05
+BETWEEN = 0.1
 DRAIN_SECONDS = 30
 UNAUTHORIZED = (
     "unauthorized: authentication required, visit https://aka.ms/acr/authorization for more "

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.emulator.web.apps import WebApps
 
 RESULT = re.compile(r"/operationresults/(?P<id>[\w-]+)")
-# Each route with its right, after `sites/` or `sites/slots/`.
+# Each route with its right, which follows `sites/` or `sites/slots/`.
 ROUTES = {
     ("GET", ""): "read",
     ("PATCH", ""): "write",
@@ -50,6 +50,7 @@ ROUTES = {
     ("POST", "/containerlogs"): "containerlogs/action",
     ("POST", "/slotsswap"): "slotsswap/action",
 }
+# Those that are no GET and change nothing.
 READING = ("/list", "/containerlogs")
 
 
@@ -159,7 +160,7 @@ class Request:
 
     def _configure(self, body: dict[str, Any]) -> None:
         only(body, {"properties", "kind"}, "a configuration")
-        changes.configure(self._slot, body.get("properties") or {})
+        changes.configure(self._slot, body.get("properties") or {}, self._slot.site.plan)
         self._slot.worker.restart()
 
     def _authenticate(self, body: dict[str, Any]) -> None:

@@ -96,7 +96,7 @@ class Slot:
         """Whether the platform authenticates its callers."""
         return bool((self.auth.get("platform") or {}).get("enabled"))
 
-    def puller(self) -> list[Identity]:
+    def pullers(self) -> list[Identity]:
         """Return who pulls its image: none without acrUseManagedIdentityCreds, or if it is not its own."""
         if not self.config.get("acrUseManagedIdentityCreds"):
             return []

@@ -89,6 +89,7 @@ class Worker:
             for worker in sorted((self, other), key=id):
                 stack.enter_context(worker._changed)
             self.current, other.current = other.current, self.current
+            self._retry_at, other._retry_at = other._retry_at, self._retry_at
             for worker in (self, other):
                 worker._changed.notify_all()
 
