@@ -77,8 +77,10 @@ def code(error: HttpResponseError) -> str:
 
 
 def containers(azure: Azure) -> int:
-    ours = {"label": azure.engine.label}
-    return len(azure.engine.client.containers.list(all=True, filters=ours, ignore_removed=True))
+    found = azure.engine.client.containers.list(
+        all=True, filters={"label": azure.engine.label}, ignore_removed=True
+    )
+    return len(found)
 
 
 def test_two_deployments_share_an_endpoint(azure: Azure, workspace: Workspace, sdk: Sdk) -> None:

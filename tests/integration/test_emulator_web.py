@@ -157,8 +157,10 @@ def connect(azure: Azure) -> WebSiteManagementClient:
 
 
 def containers(azure: Azure) -> int:
-    ours = {"label": azure.engine.label}
-    return len(azure.engine.client.containers.list(all=True, filters=ours, ignore_removed=True))
+    found = azure.engine.client.containers.list(
+        all=True, filters={"label": azure.engine.label}, ignore_removed=True
+    )
+    return len(found)
 
 
 def test_a_site_and_a_slot_run_by_digest(
