@@ -32,7 +32,8 @@ from tests.emulator.registry import Registry
 from tests.emulator.server import HOST, Server
 from tests.emulator.vault import AUDIENCE as VAULT_AUDIENCE
 from tests.emulator.vault import Vault
-from tests.emulator.web.service import WebApps
+from tests.emulator.web.apps import WebApps
+from tests.emulator.web.service import AppService
 
 # What would lead a process past us, or to somebody else's identity.
 FOREIGN_VARIABLES = (
@@ -74,7 +75,12 @@ class Azure:
             self.arm, self.authority, self.directory, self.engine, self.puller, self.vaults
         )
         roles = RoleAssignments(self.arm, self.directory)
-        self.arm.providers += [roles, self._ml, self.autoscale, self.web]
+        self.arm.providers += [
+            roles,
+            self._ml,
+            self.autoscale,
+            AppService(self.arm, self.web),
+        ]
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Azure:

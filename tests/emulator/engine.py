@@ -37,7 +37,9 @@ def connect() -> docker.DockerClient:
 
 def remove_all(client: docker.DockerClient, label: str) -> None:
     """Remove every container that carries `label`."""
-    for container in client.containers.list(all=True, filters={"label": label}):
+    for container in client.containers.list(
+        all=True, filters={"label": label}, ignore_removed=True
+    ):
         remove(container)
 
 

@@ -23,7 +23,7 @@ from tests.emulator.server import Server
 
 AUDIENCE = "https://vault.azure.net"
 # Those that azure-keyvault-secrets 4.10 to 4.12 send.
-VERSIONS = ("7.4", "7.5", "7.6", "2025-07-01")
+VERSIONS = ("7.4", "7.5", "7.6", "2025-07-01", "2026-04-01")
 PATH = re.compile(r"/secrets/(?P<name>[A-Za-z0-9-]{1,127})(?:/(?P<version>[0-9a-f]{32})?)?")
 FIELDS = {"attributes", "contentType", "tags", "value"}
 

@@ -12,7 +12,7 @@ from typing import Any
 import docker
 import pytest
 import requests
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.identity import DefaultAzureCredential
 from azure.keyvault.secrets import SecretClient
 from azure.mgmt.web import WebSiteManagementClient
@@ -157,7 +157,9 @@ def connect(azure: Azure) -> WebSiteManagementClient:
 
 
 def containers(azure: Azure) -> int:
-    found = azure.engine.client.containers.list(all=True, filters={"label": azure.engine.label})
+    found = azure.engine.client.containers.list(
+        all=True, filters={"label": azure.engine.label}, ignore_removed=True
+    )
     return len(found)
 
 
@@ -291,10 +293,9 @@ def test_a_swap_leaves_sticky_settings_and_what_is_of_the_slot(
 def test_a_swap_that_fails_in_the_middle(azure: Azure, sdk: Sdk, site: Site, how: str) -> None:
     names: Any = {"properties": {"appSettingNames": ["BREAK", "COLOUR"]}}
     sdk.client.web_apps.update_slot_configuration_names(GROUP, SITE, names)
-    sdk.configure()
     sdk.set(COLOUR="blue")
+    sdk.configure()
     assert sdk.colour(site.production) == "blue"
-    sdk.configure(SLOT)
     if how == "crash":
         # It is only with the settings of production that it breaks.
         site.production.settings["BREAK"] = "crash"
@@ -302,6 +303,7 @@ def test_a_swap_that_fails_in_the_middle(azure: Azure, sdk: Sdk, site: Site, how
     else:
         path = {"WEBSITE_SWAP_WARMUP_PING_PATH": "/no-such"}
         sdk.set(SLOT, COLOUR="green", WEBSITE_SWAP_WARMUP_PING_STATUSES="200", **path)
+    sdk.configure(SLOT)
     with pytest.raises(HttpResponseError) as caught:
         sdk.swap()
     assert caught.value.status_code == 417
@@ -380,11 +382,11 @@ def test_a_container_that_does_not_answer_in_time(
         "wrong port": {"WEBSITES_PORT": "9999"},
         "wrong status": {"WEBSITE_WARMUP_PATH": "/no-such"},
     }
-    sdk.set(WEBSITES_CONTAINER_START_TIME_LIMIT="60", **changes[how])
+    sdk.set(WEBSITES_CONTAINER_START_TIME_LIMIT="20", **changes[how])
     sdk.configure()
     assert sdk.ask(site.production).status_code == 503
     logs = sdk.logs()
-    assert "did not start within expected time limit. Elapsed time = 60." in logs
+    assert "did not start within expected time limit. Elapsed time = 20." in logs
     port = changes[how].get("WEBSITES_PORT", "8080")
     assert f"didn't respond to HTTP pings on port: {port}, failing site start." in logs
 
@@ -402,6 +404,11 @@ def test_without_statuses_every_answer_counts_as_started(sdk: Sdk, site: Site) -
 def test_it_stops_and_starts(sdk: Sdk, site: Site) -> None:
     sdk.set(COLOUR="blue")
     sdk.configure()
+    assert sdk.colour(site.production) == "blue"
+    current = site.production.worker.current
+    assert current and current.container
+    current.container.kill()
+    assert sdk.ask(site.production).status_code == 502
     assert sdk.colour(site.production) == "blue"
     sdk.client.web_apps.stop(GROUP, SITE)
     assert sdk.ask(site.production).status_code == 403
@@ -479,7 +486,8 @@ def test_settings_refer_to_secrets_of_a_vault(azure: Azure, sdk: Sdk, site: Site
 
     def status() -> str:
         (row,) = apps.get_app_settings_key_vault_references(GROUP, SITE)
-        return str(row.properties and row.properties.status)
+        assert row.properties
+        return str(row.properties.as_dict()["status"])
 
     assert status() == "AccessToKeyVaultDenied"
     identity = site.production.managed.system
@@ -490,6 +498,37 @@ def test_settings_refer_to_secrets_of_a_vault(azure: Azure, sdk: Sdk, site: Site
     site.production.worker.wait()
     assert sdk.colour(site.production) == "purple"
     assert sdk.settings()["COLOUR"] == reference
+
+
+def test_what_is_kept(azure: Azure, sdk: Sdk, site: Site) -> None:
+    apps = sdk.client.web_apps
+    rule = {"ipAddress": "10.0.0.0/8", "action": "Allow", "priority": 100, "name": "office"}
+    config: Any = {"properties": {"ipSecurityRestrictions": [rule], "ftpsState": "Disabled"}}
+    apps.update_configuration_slot(GROUP, SITE, SLOT, config)
+    found = apps.get_configuration_slot(GROUP, SITE, SLOT).properties
+    assert found and found.ip_security_restrictions
+    assert found.ip_security_restrictions[0].ip_address == "10.0.0.0/8"
+    assert (found.ftps_state, found.min_tls_version) == ("Disabled", "1.2")
+    strings: Any = {"properties": {"db": {"value": "Server=x", "type": "Custom"}}}
+    apps.update_connection_strings_slot(GROUP, SITE, SLOT, strings)
+    change: Any = {"tags": {"flow": "hello"}, "properties": {"httpsOnly": True}}
+    apps.update_slot(GROUP, SITE, SLOT, change)
+    sdk.set(SLOT, COLOUR="blue")
+    kept = apps.list_connection_strings_slot(GROUP, SITE, SLOT).properties
+    assert kept and kept["db"].value == "Server=x"
+    slot = apps.get_slot(GROUP, SITE, SLOT)
+    assert slot.tags == {"flow": "hello"} and slot.name == f"{SITE}/{SLOT}"
+    assert slot.properties and slot.properties.https_only
+    assert apps.get(GROUP, SITE).tags == {}
+    assert azure.web.writes == [
+        f"{verb} sites/{SITE}/slots/{SLOT}{what}"
+        for verb, what in (
+            ("PATCH", "/config/web"),
+            ("PUT", "/config/connectionstrings"),
+            ("PATCH", ""),
+            ("PUT", "/config/appsettings"),
+        )
+    ]
 
 
 def test_what_is_refused_at_once(azure: Azure, sdk: Sdk, site: Site, deployer: Identity) -> None:
@@ -521,7 +560,7 @@ def test_what_is_refused_at_once(azure: Azure, sdk: Sdk, site: Site, deployer: I
     assert error.status_code == 409
     assert "Website with given name popular already exists." in str(error)
     check: Any = {"name": "popular", "type": "Site"}
-    availability = sdk.client.web_site_management.check_name_availability(check)
+    availability = sdk.client.check_name_availability(check)
     assert (availability.name_available, availability.reason) == (False, "AlreadyExists")
     error = refused(lambda: apps.begin_create_or_update(GROUP, "app-win", body(windows, sdk.image)))
     assert error.status_code == 400

@@ -1,6 +1,6 @@
 """Azure App Service with sites in real containers, and their slots.
 
-    web = azure.web                                    # service.WebApps
+    web = azure.web                                    # apps.WebApps
     site = web.add_site("app-faq", web.add_plan("plan-faq", "S1"), "staging")
     site.production, site.slot("staging")              # slot.Slot
     slot.managed.system.give("crflows", ACR_PULL)      # who pulls its image

@@ -28,7 +28,7 @@ from tests.emulator.server import HOST
 from tests.emulator.web.platform_log import PlatformLog
 
 PING_SECONDS = 2
-BETWEEN = 0.05
+BETWEEN = 0.1
 DRAIN_SECONDS = 30
 UNAUTHORIZED = (
     "unauthorized: authentication required, visit https://aka.ms/acr/authorization for more "
@@ -140,21 +140,23 @@ class Instance:
 
     def exit_code(self) -> str:
         """Return the code with which the container has ended, nothing while it runs."""
-        if self.container is None:
-            return "-1"
+        container = self.container
         try:
-            self.container.reload()
+            if container:
+                container.reload()
         except docker.errors.NotFound:
+            container = None
+        if container is None:
             return "137"
-        ended = self.container.status in ("exited", "dead")
-        return str(self.container.attrs["State"]["ExitCode"]) if ended else ""
+        ended = container.status in ("exited", "dead")
+        return str(container.attrs["State"]["ExitCode"]) if ended else ""
 
     def output(self) -> str:
         """Return what the container has printed, the time before each line."""
-        if self.container is None:
-            return ""
+        container = self.container
         with contextlib.suppress(docker.errors.APIError):
-            return self.container.logs(timestamps=True).decode("utf-8", "replace")
+            if container:
+                return container.logs(timestamps=True).decode("utf-8", "replace")
         return ""
 
     def close(self) -> None:

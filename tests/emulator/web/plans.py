@@ -15,6 +15,7 @@ from tests.emulator.arm import GROUP, LOCATION
 from tests.emulator.bodies import UnknownError, only
 from tests.emulator.web.errors import WebError, bad_request, no_slots
 
+KIND = "Microsoft.Web/serverfarms"
 FIELDS = {"identity", "kind", "location", "properties", "sku", "tags"}
 PROPERTIES = {
     "asyncScalingEnabled",
@@ -71,7 +72,7 @@ class Plan:
         return {
             "id": self.id,
             "name": self.name,
-            "type": "Microsoft.Web/serverfarms",
+            "type": KIND,
             "kind": "linux" if self.reserved else "app",
             "location": LOCATION,
             "tags": self.tags,

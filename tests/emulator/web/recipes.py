@@ -35,7 +35,7 @@ def recipe(slot: Slot, settings: Mapping[str, str], vaults: Mapping[str, Vault])
     return Recipe(
         slot.label,
         slot.image,
-        slot.puller(),
+        slot.pullers(),
         {**_platform(slot, port), **_twice(resolved)},
         port,
         min(limit, MOST_LIMIT),

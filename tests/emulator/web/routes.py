@@ -7,29 +7,25 @@ container anew (every one of settings and configuration does, tags and names of 
 
 from __future__ import annotations
 
-import copy
 import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from tests.emulator import managed_identities
 from tests.emulator.arm import GROUP, ResourceManager
 from tests.emulator.arm_errors import not_found, unauthorized
 from tests.emulator.bodies import UnknownError, only, read
 from tests.emulator.exchange import Exchange
 from tests.emulator.identities import Identity
-from tests.emulator.managed_identities import MissingError
-from tests.emulator.web import bodies, easy_auth, references, swap
-from tests.emulator.web.errors import bad_request, busy, invalid
-from tests.emulator.web.slot import PRODUCTION, Site, Slot
+from tests.emulator.web import bodies, changes, easy_auth, references, swap
+from tests.emulator.web.errors import bad_request
+from tests.emulator.web.slot import PRODUCTION, SITE_KIND, Slot
 from tests.emulator.web.swap import Swap
 
 if TYPE_CHECKING:
-    from tests.emulator.web.service import WebApps
+    from tests.emulator.web.apps import WebApps
 
-KIND = "Microsoft.Web/sites"
 RESULT = re.compile(r"/operationresults/(?P<id>[\w-]+)")
-# Each route with its right, after `sites/` or `sites/slots/`.
+# Each route with its right, which follows `sites/` or `sites/slots/`.
 ROUTES = {
     ("GET", ""): "read",
     ("PATCH", ""): "write",
@@ -54,6 +50,7 @@ ROUTES = {
     ("POST", "/containerlogs"): "containerlogs/action",
     ("POST", "/slotsswap"): "slotsswap/action",
 }
+# Those that are no GET and change nothing.
 READING = ("/list", "/containerlogs")
 
 
@@ -90,7 +87,7 @@ class Request:
         body = read(self._exchange) if method in ("PUT", "PATCH") or what == "/slotsswap" else {}
         with slot.site.lock:
             if writes:
-                check_idle(self._web, slot.site)
+                changes.check_idle(self._web, slot.site)
             self._answer(method, what, body)
 
     def _answer(self, method: str, what: str, body: dict[str, Any]) -> None:
@@ -145,7 +142,7 @@ class Request:
         document = {
             "id": f"{slot.id}/config/{name}",
             "name": name,
-            "type": f"{KIND}/config",
+            "type": f"{SITE_KIND}/config",
             "properties": properties,
         }
         self._exchange.answer(200, document)
@@ -158,12 +155,12 @@ class Request:
             return
         if method == "PATCH":
             only(body, bodies.CHANGE, "a change of a site")
-            change(self._web, slot, body, self._who)
+            changes.change(self._web, slot, body, self._who)
         self._exchange.answer(200, slot.document(self._web.directory.tenant))
 
     def _configure(self, body: dict[str, Any]) -> None:
         only(body, {"properties", "kind"}, "a configuration")
-        configure(self._slot, body.get("properties") or {})
+        changes.configure(self._slot, body.get("properties") or {}, self._slot.site.plan)
         self._slot.worker.restart()
 
     def _authenticate(self, body: dict[str, Any]) -> None:
@@ -209,7 +206,7 @@ class Request:
         may(self._who, "operationresults/read", self._slot.site.name, self._slot.id)
         found = self._web.swaps.get(id)
         if found is None:
-            raise not_found(f"{KIND}/operationresults", id, GROUP)
+            raise not_found(f"{SITE_KIND}/operationresults", id, GROUP)
         found.looks += 1
         if not found.done.is_set() or found.looks <= self._web.pace.polls:
             self._accepted(found)
@@ -227,60 +224,6 @@ class Request:
 
 def may(who: Identity, right: str, scope: str, id: str) -> None:
     """Raise `RefusedError` where somebody may not do something with a site."""
-    action = f"{KIND}/{right}"
+    action = f"{SITE_KIND}/{right}"
     if not who.may(action, scope):
         raise unauthorized(who, action, id)
-
-
-def check_idle(web: WebApps, site: Site) -> None:
-    """Raise `RefusedError` where another operation is in progress on a site."""
-    if operation := site.operation or web.conflict():
-        raise busy(operation)
-
-
-def change(web: WebApps, slot: Slot, body: dict[str, Any], who: Identity) -> None:
-    """Change a slot as far as the body says. Raises `RefusedError`, `UnknownError`."""
-    properties = dict(body.get("properties") or {})
-    only(properties, bodies.PROPERTIES, "a site's properties")
-    if plan := properties.pop("serverFarmId", None):
-        # Before anything is changed.
-        slot.site.plan = web.joined(plan, who)
-    config = properties.pop("siteConfig", None)
-    if config is not None:
-        configure(slot, config)
-    if "identity" in body:
-        _identify(web, slot, body["identity"] or {"type": "None"})
-    if body.get("tags") is not None:
-        slot.tags = dict(body["tags"])
-    slot.properties |= {name: value for name, value in properties.items() if value is not None}
-    if config is not None:
-        slot.worker.restart()
-
-
-def configure(slot: Slot, given: dict[str, Any]) -> None:
-    """Change the configuration of a slot as far as it is given. Raises `RefusedError`, `UnknownError`."""
-    bodies.check_config(given)
-    config = {**copy.deepcopy(slot.config), **{k: v for k, v in given.items() if v is not None}}
-    if config["linuxFxVersion"] and not (slot.site.plan.reserved and bodies.image(config)):
-        raise invalid("LinuxFxVersion")
-    if (settings := config.pop("appSettings", None)) is not None:
-        slot.settings = bodies.pairs(settings)
-    config.pop("connectionStrings", None)
-    slot.config = config
-
-
-def _identify(web: WebApps, slot: Slot, given: dict[str, Any]) -> None:
-    kinds = [] if given.get("type") == "None" else managed_identities.kinds(str(given.get("type")))
-    managed = slot.managed
-    try:
-        assigned = (
-            managed_identities.assigned(web.directory, given) if "UserAssigned" in kinds else {}
-        )
-    except MissingError as error:
-        raise bad_request(f"The identity {error} does not exist.") from None
-    if "SystemAssigned" in kinds:
-        managed.system = managed.system or web.directory.add(slot.id)
-    elif managed.system:
-        web.directory.remove(managed.system)
-        managed.system = None
-    managed.assigned = assigned

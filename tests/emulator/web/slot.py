@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from tests.emulator.web.front import Front
 
 PRODUCTION = "production"
-KIND = "app,linux,container"
+SITE_KIND = "Microsoft.Web/sites"
+FORM = "app,linux,container"
 STAYING = {
     "acrUseManagedIdentityCreds",
     "acrUserManagedIdentityID",
@@ -95,7 +96,7 @@ class Slot:
         """Whether the platform authenticates its callers."""
         return bool((self.auth.get("platform") or {}).get("enabled"))
 
-    def puller(self) -> list[Identity]:
+    def pullers(self) -> list[Identity]:
         """Return who pulls its image: none without acrUseManagedIdentityCreds, or if it is not its own."""
         if not self.config.get("acrUseManagedIdentityCreds"):
             return []
@@ -134,8 +135,8 @@ class Slot:
         made: dict[str, Any] = {
             "id": self.id,
             "name": self.full_name,
-            "type": "Microsoft.Web/sites" + ("" if self.name == PRODUCTION else "/slots"),
-            "kind": KIND,
+            "type": SITE_KIND + ("" if self.name == PRODUCTION else "/slots"),
+            "kind": FORM,
             "location": LOCATION,
             "tags": self.tags,
             "properties": {

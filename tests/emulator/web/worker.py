@@ -2,7 +2,7 @@
 
 Documented: "Environment variables and app settings" (what does not start is tried again, and answers 503
 in the meantime). Assumed: the container that runs answers until the next one has started, or has failed
-to; a further try comes with the first request after a while; a container that ended is started anew by
+to; it begins a moment after the request; a further try comes with the first request after a while; a container that ended is started anew by
 the request that finds it so.
 """
 
@@ -18,6 +18,8 @@ from tests.emulator.web.instance import Instance, StartError
 
 # Between a start that failed and the next try, in seconds of the service.
 RETRY_SECONDS = 60
+# From the request to the start, so that changes that follow each other are one start.
+BEGIN_SECONDS = 3
 
 Make = Callable[[], Instance | None]
 """Makes an instance that is not started yet; None where there is nothing to run."""
@@ -67,12 +69,16 @@ class Worker:
             self._changed.wait_for(lambda: not self._pending)
 
     def stop(self) -> None:
-        """End, with the container."""
+        """Run nothing more; what is in work is answered."""
         with self._changed:
             self._cancelled.set()
             self._changed.wait_for(lambda: not self._pending)
             self._retry_at = 0.0
-        self._put(None)
+            self._put(None)
+
+    def close(self) -> None:
+        """Stop, and return once every container is gone."""
+        self.stop()
         for thread in list(self._threads):
             thread.join()
         self._threads.clear()
@@ -83,6 +89,7 @@ class Worker:
             for worker in sorted((self, other), key=id):
                 stack.enter_context(worker._changed)
             self.current, other.current = other.current, self.current
+            self._retry_at, other._retry_at = other._retry_at, self._retry_at
             for worker in (self, other):
                 worker._changed.notify_all()
 
@@ -101,8 +108,11 @@ class Worker:
 
     def look_after(self, instance: Instance) -> None:
         """Start anew if the container has ended."""
-        if instance is self.current and instance.exit_code() and not self._pending:
-            self.restart()
+        if instance.exit_code():
+            with self._changed:
+                if instance is self.current:
+                    self._put(None)
+                    self.restart()
 
     def _supersede(self) -> threading.Event:
         self._cancelled.set()
@@ -111,12 +121,14 @@ class Worker:
         return self._cancelled
 
     def _restart(self, cancelled: threading.Event) -> None:
+        cancelled.wait(self._pace.seconds(BEGIN_SECONDS))
         try:
             self._start(self._make, cancelled)
         except StartError:
-            if not cancelled.is_set():
-                self._put(None)
-                self._retry_at = time.monotonic() + self._pace.seconds(RETRY_SECONDS)
+            with self._changed:
+                if not cancelled.is_set():
+                    self._put(None)
+                    self._retry_at = time.monotonic() + self._pace.seconds(RETRY_SECONDS)
         finally:
             self._done()
 
