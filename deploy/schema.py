@@ -215,7 +215,9 @@ def _hoist(schema: dict[str, Any]) -> dict[str, Any]:
 
     def collect(node: Any) -> None:
         if isinstance(node, dict):
-            definitions.update(node.pop("$defs", {}))
+            for name, model in node.pop("$defs", {}).items():
+                if definitions.setdefault(name, model) != model:
+                    raise ValueError(f"two different models are called {name}")
             for value in node.values():
                 collect(value)
         elif isinstance(node, list):

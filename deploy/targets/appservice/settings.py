@@ -66,7 +66,7 @@ RequestTimeout = Annotated[
 Source = Annotated[str, AfterValidator(_source)]
 
 
-class Env(EnvModel):
+class SiteEnv(EnvModel):
     """Variables of the container, which are application settings of the site.
 
     `secret_refs` are secrets in a vault, which the site's identity reads; `sticky` names variables
@@ -101,7 +101,7 @@ class Settings(TargetSettings):
     plain_secrets: bool = Field(
         False, description="Accept secrets as plain text in the application settings."
     )
-    env: Env = Env()
+    env: SiteEnv = SiteEnv()
 
 
 class Place(PlaceModel):
