@@ -108,12 +108,17 @@ def test_in_place_with_entra_back_and_destroyed(web_dev: Project, azure: Azure, 
     back = web_dev.rollback()
     assert (back.tag, back.state) == (first.tag, "healthy")
 
+    # It would be open while the one goes and the other is not there yet.
+    web_dev.declare(slot=None, auth="key")
+    assert "it would be open for a moment" in web_dev.refusal()
+
     assert pipeline.destroy(web_dev.spec())
     assert pipeline.status(web_dev.spec()) is None
     assert site.production.settings == {"THEIRS": "1"}
     assert not site.production.enabled
     assert pipeline.destroy(web_dev.spec()) == ()
-    assert web_dev.deploy().state == "healthy"
+    again = web_dev.deploy()
+    assert (again.state, again.auth) == ("healthy", "key")
 
 
 def test_a_flow_moves_from_azureml_by_one_line(

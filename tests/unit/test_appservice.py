@@ -17,6 +17,7 @@ from deploy.model import Image, Spec
 from deploy.targets import appservice
 from deploy.targets.appservice import (
     access,
+    back,
     causes,
     errors,
     naming,
@@ -319,6 +320,31 @@ def test_the_platforms_authentication_is_merged(made: Any) -> None:
     off = access.wanted(made(), Manager(), asked)  # type: ignore[arg-type]
     assert off
     assert off["platform"]["enabled"] is False
+
+
+def test_a_site_that_runs_does_not_lose_its_lock(made: Any) -> None:
+    locked = {"platform": {"enabled": True}, "globalValidation": {"requireAuthentication": True}}
+    running = world(site(auth=locked))
+    with pytest.raises(DeployError, match="it would be open for a moment"):
+        plan.refuse(made(), running)
+    plan.refuse(made(), world(site(auth=locked, state="Stopped")))
+    client = "00000000-0000-0000-0000-000000000001"
+    plan.refuse(made({"auth_client": client}, auth="entra"), running)
+
+
+def test_no_rollback_to_a_version_that_lets_others_in(made: Any) -> None:
+    spec = made(slot="staging")
+    open_to_all = deployed(made(slot="staging", auth="public"), world(site()))
+    slot = replace(open_to_all, name="staging")
+
+    class Looking:
+        where = "site app-hello"
+
+        def look(self) -> World:
+            return world(deployed(spec, world(site())), slot)
+
+    with pytest.raises(DeployError, match="lets callers in by public, and deploy"):
+        back.roll_back(Looking(), spec, {})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "1", '{"names": 1}'])

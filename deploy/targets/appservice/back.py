@@ -9,12 +9,13 @@ from dataclasses import replace
 from deploy import console
 from deploy.errors import DeployError
 from deploy.model import Spec
-from deploy.targets.appservice import errors, state
+from deploy.targets.appservice import access, errors, state
 from deploy.targets.appservice.client import Client
 from deploy.targets.appservice.naming import PRODUCTION
 from deploy.targets.appservice.rollout import now
+from deploy.targets.appservice.settings import settings_of
 from deploy.targets.appservice.state import Site, World
-from deploy.targets.appservice.swapping import Swap, put_back
+from deploy.targets.appservice.swapping import AFTER_SWAP, Swap, put_back
 from deploy.targets.appservice.warming import Warming, digest_of
 from deploy.targets.appservice.writes import RefusedError, Writer
 
@@ -32,15 +33,19 @@ def _swap(client: Client, spec: Spec, world: World, slot: Site, headers: Mapping
     found = slot.record
     if found is None or not found.of(spec):
         raise _nothing(client, f"the slot {slot.name} holds no earlier version")
+    before, asked = access.shown(slot.auth, slot.settings), settings_of(spec).auth
+    if before != asked:
+        what = f"the earlier version lets callers in by {before}, and deploy.yaml says {asked}"
+        raise DeployError(client.where, what, "check the earlier commit out, then `inv deploy`")
     writer = Writer(spec)
     warming = Warming(client, spec, slot, digest_of(slot.image))
-    if slot.state.lower() == "stopped":
+    if slot.state == state.STOPPED:
         _do(spec, lambda: writer.start(slot.name))
     with console.phase("warm-up", f"{state.where(spec, slot)}: {found.tag}") as shown:
         warming.until(found, headers, shown.now)
     production = Warming(client, spec, world.production, "")
     Swap(client, writer, spec, world.production, slot).run(
-        lambda say: production.until(found, headers, say)
+        lambda say: production.until(found, headers, say, AFTER_SWAP)
     )
 
 

@@ -168,7 +168,7 @@ def fix(spec: Spec, world: World, site: Site, aim: Wanted, auth: Auth, deploys: 
             for n, text in settings.items()
         ),
     ]
-    start = site.state.lower() == "stopped"
+    start = site.state == state.STOPPED
     return Fix(site.name, web, properties, asked, settings, start, tuple(found))
 
 

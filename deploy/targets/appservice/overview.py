@@ -8,7 +8,7 @@ from deploy import verify
 from deploy.model import Deployment, Share, Spec
 from deploy.targets.appservice import access, warming
 from deploy.targets.appservice.naming import PRODUCTION, Record
-from deploy.targets.appservice.state import Site, World
+from deploy.targets.appservice.state import STOPPED, Site, World
 
 
 def of(spec: Spec, world: World, headers: Mapping[str, str] | None) -> Deployment | None:
@@ -59,7 +59,7 @@ def _share(site: Site, record: Record, state: str) -> Share:
 
 
 def _state(site: Site, headers: Mapping[str, str] | None) -> str:
-    if site.state.lower() == "stopped":
+    if site.state == STOPPED:
         return "stopped"
     if headers is None:
         return "healthy" if verify.healthy(site.url) else "unhealthy"

@@ -30,6 +30,7 @@ def refuse(spec: Spec, world: World) -> None:
         *_plan(spec, world),
         *_somebody_elses(spec, world),
         *(problem for site in world.sites for problem in _identity(spec, world, site)),
+        *(problem for site in world.sites for problem in _unlocked(spec, site)),
     ]
     if problems:
         raise DeployError.of(problems)
@@ -117,6 +118,16 @@ def _somebody_elses(spec: Spec, world: World) -> list[Problem]:
         return []
     what = f"it runs the flow {found.flow} of {found.environment}"
     return [Problem(state.where(spec), what, "set another `app`, or `inv destroy` that one first")]
+
+
+def _unlocked(spec: Spec, site: Site) -> list[Problem]:
+    """While it runs a site may not lose the platform's authentication: it would be open."""
+    before = access.shown(site.auth, site.settings)
+    settings = settings_of(spec)
+    if not before.startswith("entra") or settings.auth == "entra" or site.state == state.STOPPED:
+        return []
+    what = f"it lets callers in by entra; with auth {settings.auth} it would be open for a moment"
+    return [Problem(state.where(spec, site), what, "`inv destroy` stops it; then deploy")]
 
 
 def _identity(spec: Spec, world: World, site: Site) -> list[Problem]:

@@ -18,7 +18,7 @@ from deploy.targets.appservice.client import Client
 from deploy.targets.appservice.decide import Auth, Decision, Fix
 from deploy.targets.appservice.naming import PRODUCTION, Record
 from deploy.targets.appservice.state import Site, World
-from deploy.targets.appservice.swapping import Swap, put_back
+from deploy.targets.appservice.swapping import AFTER_SWAP, Swap, put_back
 from deploy.targets.appservice.wanted import HEALTH
 from deploy.targets.appservice.warming import Say, Warming, digest_of
 from deploy.targets.appservice.writes import RefusedError, Writer
@@ -127,7 +127,7 @@ class Rollout:
     def _verify(self, before: Site, prove: Prove, say: Say) -> None:
         """Prove production, which has the new version since a moment ago."""
         warming = Warming(self.client, self.spec, before, "")
-        warming.until(self._record(PRODUCTION), self._headers(), say)
+        warming.until(self._record(PRODUCTION), self._headers(), say, AFTER_SWAP)
         prove(before.url, self._headers())
 
     def _in_place(self, prove: Prove) -> None:
@@ -157,10 +157,6 @@ class Rollout:
         name = site.name
         self.write("settings", lambda: self.writer.settings(name, settings))
         self.write("configuration", lambda: self.writer.web(name, web))
-        if site.state.lower() == "stopped" and not any(
-            fix.start and fix.site == name for fix in self.decision.fixes
-        ):
-            self.write(name, lambda: self.writer.start(name))
 
     def _put_back(self, before: Site, patiently: bool) -> None:
         """Let production run again what it ran before."""

@@ -14,6 +14,7 @@ from deploy.targets.appservice.settings import place_of, settings_of
 
 # "Set up staging environments in Azure App Service": tiers without slots.
 NO_SLOTS = frozenset({"Free", "Shared", "Basic"})
+STOPPED = "Stopped"
 NO_ALWAYS_ON = frozenset({"Free", "Shared"})
 
 

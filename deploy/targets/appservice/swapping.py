@@ -17,6 +17,9 @@ from deploy.targets.appservice.state import Site
 from deploy.targets.appservice.warming import Say
 from deploy.targets.appservice.writes import RefusedError, Writer, end_of
 
+# Seconds within which production must be what was on the slot: it runs already.
+AFTER_SWAP = 60.0
+
 
 class Swap:
     """One swap: `before` is what production runs, `coming` what the slot runs."""

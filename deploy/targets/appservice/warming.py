@@ -7,7 +7,7 @@ answers count.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import requests
 
@@ -27,7 +27,6 @@ Say = Callable[[str], None]
 
 # Between two looks at a site, in seconds; and at how many of them the log is read as well.
 LOOK, LOG_EVERY = 2.0, 5
-# The front needs a moment to know a container; a pull counts as well.
 GRACE = 120.0
 # Instances are not all replaced at once: so many answers in a row must tell the new tag.
 IN_A_ROW = 3
@@ -44,8 +43,19 @@ class Warming:
         self._limit = settings_of(spec).start_time_limit
         self._log = self._read()
 
-    def until(self, record: Record, headers: Mapping[str, str], say: Say) -> None:
-        """Wait until it is healthy and what /version tells is `record`. Raises `DeployError`."""
+    def until(
+        self,
+        record: Record,
+        headers: Mapping[str, str],
+        say: Say,
+        seconds: float | None = None,
+    ) -> None:
+        """Wait until it is healthy and what /version tells is `record`. Raises `DeployError`.
+
+        At most for `seconds`; without them, as long as a container may take to start.
+        """
+        # The front needs a moment to know a container, and pulling takes its time as well.
+        longest = seconds or self._limit + GRACE
         start, row, looks = time.monotonic(), 0, 0
         while True:
             told = asked(self._site.url, headers)
@@ -53,14 +63,14 @@ class Warming:
             if row == IN_A_ROW:
                 return
             elapsed = time.monotonic() - start
-            if elapsed > self._limit + (GRACE if self._pace >= LOOK else 0):
-                raise self._failure(self._cause(self._news()), told)
+            if elapsed > longest:
+                raise self._failure(self._cause(self._news()), told, longest)
             looks += 1
             if looks % LOG_EVERY == 0 and row == 0:
                 # Only what the log says of this very image: other starts may have failed before.
                 cause = self._cause(causes.since(self._news(), self._digest))
                 if cause:
-                    raise self._failure(cause, told)
+                    raise self._failure(cause, told, elapsed)
             say(f"{elapsed:.0f} s, {told or 'no answer yet'}")
             pausing.pause(self._pace)
 
@@ -73,16 +83,16 @@ class Warming:
         except DeployError:
             return []
 
-    def _cause(self, lines: object) -> Cause | None:
+    def _cause(self, lines: Sequence[str]) -> Cause | None:
         spec, server = self._spec, (self._spec.place.registry or "").partition("/")[0]
         identity = state.identity_of(spec, self._site)
         who = f"its identity {identity.client or identity.principal}" if identity else "nobody"
-        return causes.find(list(lines), server, who, self._limit)  # type: ignore[call-overload]
+        return causes.find(lines, server, who, self._limit)
 
-    def _failure(self, cause: Cause | None, told: str) -> DeployError:
+    def _failure(self, cause: Cause | None, told: str, seconds: float) -> DeployError:
         where = state.where(self._spec, self._site)
         if cause is None:
-            what = f"it was not healthy within {self._limit} s ({told or 'no answer'})"
+            what = f"it was not as deployed within {seconds:.0f} s ({told or 'no answer'})"
             hint = "a slow flow may need a higher start_time_limit"
             return DeployError(where, self._with_lines(what), hint)
         return DeployError(where, self._with_lines(cause.what), cause.hint)
