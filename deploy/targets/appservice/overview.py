@@ -64,5 +64,5 @@ def _state(site: Site, headers: Mapping[str, str] | None) -> str:
     if headers is None:
         return "healthy" if verify.healthy(site.url) else "unhealthy"
     record = site.record
-    well = record and warming.asked(site.url, headers) == warming.name(record)
+    well = record and warming.asked(site.url, headers) == warming.name_of(record)
     return "healthy" if well else "unhealthy"

@@ -1,6 +1,6 @@
 """Carrying a decision out, write by write.
 
-With a slot production has nothing to do with it until the new version is proved: then the two
+With a slot production goes on with what it runs until the new version is proved: then the two
 change places. Without one production is changed, and changed back if anything is wrong. Whatever is
 interrupted, a new plan goes on from there.
 """
@@ -17,13 +17,15 @@ from deploy.targets.appservice import decide, errors, naming, state
 from deploy.targets.appservice.client import Client
 from deploy.targets.appservice.decide import Auth, Decision, Fix
 from deploy.targets.appservice.naming import PRODUCTION, Record
+from deploy.targets.appservice.settings import settings_of
 from deploy.targets.appservice.state import Site, World
 from deploy.targets.appservice.swapping import AFTER_SWAP, Swap, put_back
 from deploy.targets.appservice.wanted import HEALTH
-from deploy.targets.appservice.warming import Say, Warming, digest_of
+from deploy.targets.appservice.warming import Say, Warming, asked, digest_of, name_of
 from deploy.targets.appservice.writes import RefusedError, Writer
 from deploy.targets.base import Prove
 
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 MEANWHILE = "somebody else changed it meanwhile"
 
 
@@ -108,11 +110,10 @@ class Rollout:
         world = self.look()
         site = self._site(world, slot)
         warming = self._warming(site)
-        if not self.decision.staged:
-            with console.phase("slot", f"{slot}: {naming.shown(naming.reference(self.image))}"):
-                self._put(site, world)
-            if not wait:
-                raise BegunError
+        with console.phase("slot", f"{slot}: {naming.shown(naming.reference(self.image))}"):
+            begun = self._begin(site, world)
+        if begun and not wait:
+            raise BegunError
         with console.phase("warm-up", state.where(self.spec, site)) as shown:
             warming.until(self._record(slot), self._headers(), shown.now)
         with console.phase("prove", f"{slot}: scoring {self.spec.flow.sample.name}"):
@@ -123,6 +124,20 @@ class Rollout:
             lambda say: self._verify(world.production, prove, say)
         )
         self._settle()
+
+    def _begin(self, site: Site, world: World) -> bool:
+        """Let the slot start the new version, unless it does already; return whether it was told.
+
+        What did not start before is written once more: a role or a secret that was missing may be
+        there now, and only a change makes the service read its references again.
+        """
+        record = site.record
+        if self.decision.staged and record:
+            answers = asked(site.url, self._headers()) == name_of(record)
+            if answers or age(record.at) < settings_of(self.spec).start_time_limit:
+                return False
+        self._put(site, world)
+        return True
 
     def _verify(self, before: Site, prove: Prove, say: Say) -> None:
         """Prove production, which has the new version since a moment ago."""
@@ -140,6 +155,8 @@ class Rollout:
                 warming.until(self._record(PRODUCTION), self._headers(), shown.now)
             with console.phase("prove", f"scoring {self.spec.flow.sample.name}"):
                 prove(before.url, self._headers())
+        except ChangedError:
+            raise
         except DeployError:
             self._put_back(before, patiently=True)
             raise
@@ -200,6 +217,15 @@ class Rollout:
 NOTHING: Auth = {}
 
 
+def age(at: str) -> float:
+    """Return the seconds since a time as records have it; for none, as if it were long ago."""
+    try:
+        then = datetime.strptime(at, TIME).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return float("inf")
+    return (datetime.now(timezone.utc) - then).total_seconds()
+
+
 def now() -> str:
     """Return the time as records have it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(timezone.utc).strftime(TIME)

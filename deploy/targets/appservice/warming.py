@@ -59,7 +59,7 @@ class Warming:
         start, row, looks = time.monotonic(), 0, 0
         while True:
             told = asked(self._site.url, headers)
-            row = row + 1 if told == name(record) else 0
+            row = row + 1 if told == name_of(record) else 0
             if row == IN_A_ROW:
                 return
             elapsed = time.monotonic() - start
@@ -105,7 +105,7 @@ class Warming:
         return f"{what}\n  its last lines:\n{text}" if text else what
 
 
-def name(record: Record) -> str:
+def name_of(record: Record) -> str:
     """Return the version of a record as a site tells it."""
     return f"{record.tag}, deployment {record.id}"
 
