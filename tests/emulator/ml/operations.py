@@ -115,12 +115,18 @@ class Operations:
         return operation
 
     def find(self, name: str) -> Operation | None:
-        """Return an operation that somebody looks at."""
-        found = self._known.get(name)
-        if found:
-            with self._looked:
-                found.looks += 1
-                self._looked.notify_all()
+        """Return an operation."""
+        return self._known.get(name)
+
+    def look(self, operation: Operation, id: str) -> dict[str, Any]:
+        """Return the status of an operation, and count the look.
+
+        It is read first: the looks that an operation waits for find it under way.
+        """
+        with self._looked:
+            found = operation.document(id)
+            operation.looks += 1
+            self._looked.notify_all()
         return found
 
     def url(self, operation: Operation, what: str = "mfeOperationsStatus") -> str:

@@ -12,7 +12,7 @@ from tests.emulator.arm import GROUP, ResourceManager
 from tests.emulator.arm_errors import not_found, unauthorized
 from tests.emulator.exchange import Exchange
 from tests.emulator.identities import Identity
-from tests.emulator.ml import bodies, deployments, endpoints
+from tests.emulator.ml import bodies, deployments, endpoints, environments
 from tests.emulator.ml.operations import Operation
 from tests.emulator.ml.resources import PROVIDER, Deployment, Endpoint
 from tests.emulator.ml.workspace import Workspace
@@ -24,10 +24,7 @@ DEPLOYMENTS = re.compile(r"/onlineEndpoints/(?P<endpoint>[^/]+)/deployments")
 DEPLOYMENT = re.compile(
     r"/onlineEndpoints/(?P<endpoint>[^/]+)/deployments/(?P<deployment>[^/]+)(?:/(?P<verb>getLogs))?"
 )
-VERSION = re.compile(r"/environments/(?P<name>[^/]+)/versions/(?P<version>[^/]+)")
 VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
-ENVIRONMENT = {"image", "isAnonymous", "isArchived", "inferenceConfig", "osType", "tags"}
-ENVIRONMENT |= {"description", "properties"}
 
 
 class Request:
@@ -51,7 +48,7 @@ class Request:
         """Answer; `rest` is the path below the workspace. Raises `RefusedError`."""
         method = self._exchange.method
         one, many = DEPLOYMENT.fullmatch(rest), DEPLOYMENTS.fullmatch(rest)
-        endpoint, version = ENDPOINT.fullmatch(rest), VERSION.fullmatch(rest)
+        endpoint, version = ENDPOINT.fullmatch(rest), environments.BELOW.fullmatch(rest)
         if rest == "" and method == "GET":
             self._may("workspaces/read")
             self._exchange.answer(200, self._workspace.document())
@@ -68,7 +65,7 @@ class Request:
             self._exchange.answer(200, {"value": found})
         elif version and method in ("GET", "PUT"):
             self._may(f"workspaces/environments/versions/{VERBS[method]}")
-            self._environment(version["name"], version["version"])
+            self._on_environment(version["name"], version["version"])
         elif (
             endpoint
             and (method in VERBS or method == "POST")
@@ -156,33 +153,12 @@ class Request:
             raise not_found(kind, name, GROUP)
         return found
 
-    def _environment(self, name: str, version: str) -> None:
-        known = self._workspace.environments
+    def _on_environment(self, name: str, version: str) -> None:
         if self._exchange.method == "PUT":
             body = bodies.read(self._exchange)
-            bodies.only(body, {"properties"}, "an environment")
-            bodies.only(body["properties"], ENVIRONMENT, "an environment's properties")
-            if not body["properties"].get("image"):
-                raise bodies.UnknownError("an environment without an image")
-            status = 200 if (name, version) in known else 201
-            known[name, version] = {
-                "id": f"{self._workspace.id}/environments/{name}/versions/{version}",
-                "name": version,
-                "type": f"{PROVIDER}/workspaces/environments/versions",
-                "properties": {
-                    "osType": "Linux",
-                    "environmentType": "UserCreated",
-                    "provisioningState": "Succeeded",
-                    **body["properties"],
-                },
-            }
-            self._exchange.answer(status, known[name, version])
-        elif (name, version) in known:
-            self._exchange.answer(200, known[name, version])
+            self._exchange.answer(*environments.put(self._workspace, name, version, body))
         else:
-            raise not_found(
-                f"{PROVIDER}/workspaces/environments/versions", f"{name}/{version}", GROUP
-            )
+            self._exchange.answer(200, environments.get(self._workspace, name, version))
 
     def _begun(self, status: int, resource: Endpoint | Deployment, operation: Operation) -> None:
         url = f"{self._arm.server.url}{resource.id}?api-version={self._version}"

@@ -13,6 +13,7 @@ from tests.emulator.exchange import Exchange
 from tests.emulator.identities import SUBSCRIPTION_SCOPE, Identity
 from tests.emulator.ml import bodies, catalogue
 from tests.emulator.ml.operations import Operation
+from tests.emulator.ml.region import Region
 from tests.emulator.ml.resources import PROVIDER
 from tests.emulator.ml.routes import Request
 from tests.emulator.ml.workspace import Workspace
@@ -35,11 +36,11 @@ IN_LOCATION = re.compile(rf"/providers/{PROVIDER}/locations/{LOCATION}/(?P<rest>
 
 
 class MachineLearning:
-    """The provider, with its workspaces."""
+    """The provider, with the workspaces of its region."""
 
     def __init__(self, arm: ResourceManager) -> None:
         self._arm = arm
-        self.workspaces: dict[str, Workspace] = {}
+        self.region = Region()
 
     def serves(self, path: str) -> bool:
         """Whether `path` is of this provider."""
@@ -53,7 +54,7 @@ class MachineLearning:
             if location:
                 self._location(exchange, location["rest"], who)
             elif found:
-                workspace = self.workspaces.get(found["name"].lower())
+                workspace = self.region.workspaces.get(found["name"].lower())
                 if workspace is None:
                     raise not_found(f"{PROVIDER}/workspaces", found["name"], GROUP)
                 Request(self._arm, workspace, exchange, who, version).serve(found["rest"] or "")
@@ -67,7 +68,7 @@ class MachineLearning:
         if exchange.method != "GET":
             raise self._arm.unknown(exchange)
         if what in ("mfeOperationsStatus", "mfeOperationResults"):
-            for workspace in self.workspaces.values():
+            for workspace in self.region.workspaces.values():
                 if operation := workspace.operations.find(name):
                     self._operation(exchange, workspace, operation, what)
                     return
@@ -76,16 +77,10 @@ class MachineLearning:
         base = f"/subscriptions/{self._arm.subscription}"
         if not who.may(action, SUBSCRIPTION_SCOPE):
             raise unauthorized(who, action, base)
-        used: dict[str, int] = {}
-        limits = dict.fromkeys(catalogue.FAMILIES, 0)
-        for workspace in self.workspaces.values():
-            for family, cores in workspace.used().items():
-                used[family] = used.get(family, 0) + cores
-            limits = {key: max(limits[key], value) for key, value in workspace.limits.items()}
         base += f"/providers/{PROVIDER}/locations/{LOCATION}"
         lists = {
-            "usages": lambda: catalogue.usages(base, used, limits),
-            "quotas": lambda: catalogue.quotas(base, limits),
+            "usages": lambda: self.region.usages(base),
+            "quotas": lambda: self.region.quotas(base),
             "vmSizes": lambda: [size.document() for size in catalogue.SIZES.values()],
         }
         if rest not in lists:
@@ -97,7 +92,8 @@ class MachineLearning:
     ) -> None:
         hurry = workspace.operations.hurry()
         if what == "mfeOperationsStatus":
-            exchange.answer(200, operation.document(exchange.path), hurry)
+            status = workspace.operations.look(operation, exchange.path)
+            exchange.answer(200, status, hurry)
         elif operation.done.is_set():
             exchange.answer(200 if not operation.error else 400, operation.document(exchange.path))
         else:
