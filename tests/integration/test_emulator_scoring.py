@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -75,18 +75,11 @@ def test_what_a_caller_is_told(workspace: Workspace, sdk: Sdk) -> None:
     failed = sdk.ask(url, token, "fail")
     assert failed.status_code == 424
     assert failed.headers["ms-azureml-model-error-statuscode"] == "500"
-    slow: list[requests.Response] = []
-    callers = [
-        threading.Thread(target=lambda: slow.append(sdk.ask(url, token, "sleep 5")))
-        for _ in range(2)
-    ]
-    for caller in callers:
-        caller.start()
-    until(lambda: workspace.deployment("faq", "blue").in_flight == 2)
-    assert sdk.ask(url, token, "why?").status_code == 429
-    for caller in callers:
-        caller.join()
-    assert [answer.status_code for answer in slow] == [408, 408]
+    with ThreadPoolExecutor(2) as pool:
+        slow = [pool.submit(sdk.ask, url, token, "sleep 5") for _ in range(2)]
+        until(lambda: workspace.deployment("faq", "blue").in_flight == 2)
+        assert sdk.ask(url, token, "why?").status_code == 429
+        assert [answer.result().status_code for answer in slow] == [408, 408]
 
 
 def test_an_answer_comes_as_it_is_made(workspace: Workspace, sdk: Sdk) -> None:
@@ -116,8 +109,11 @@ def test_a_container_that_dies_is_started_again(workspace: Workspace, sdk: Sdk) 
     sdk.share({"blue": 100})
     url, token = url_of(sdk), str(sdk.client.online_endpoints.get_keys("faq").primary_key)
     (instance,) = workspace.deployment("faq", "blue").instances
-    instance.container.kill()
-    answer = sdk.ask(url, token, "why?")
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(sdk.ask, url, token, "sleep 9")
+        until(lambda: instance.in_flight == 1)
+        instance.container.kill()
+        answer = asked.result()
     assert answer.status_code == 424
     assert answer.headers["ms-azureml-model-error-statuscode"] == "503"
     until(lambda: instance.restarts == 1 and instance.ready)
