@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 POLL_MS = 50
 SPEED = 20.0
-PATIENCE = 15.0
+# Many times what a container takes to start, also where the machine is busy.
+PATIENCE = 30.0
 
 
 @dataclass
