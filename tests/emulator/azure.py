@@ -1,8 +1,9 @@
 """An Azure on this machine: Entra, Resource Manager, registries, Machine Learning, App Service, vaults.
 
-What registries hold is real, and so are the containers that deployments and sites are. Every server listens on
-a free port of 127.0.0.1. Nothing of it is known to what is tested: that gets environment variables,
-as CI would set them, and a cloud of its own in environments.yaml. Use it from pytest or from anywhere:
+What registries hold is real, and so are the containers that deployments and sites are. Every server
+listens on a free port of 127.0.0.1. Nothing of it is known to what is tested: that gets environment
+variables, as CI would set them, and a cloud of its own in environments.yaml. Use it from pytest or from
+anywhere:
 
     with Azure(folder) as azure:
         workspace = azure.workspace("mlw-flows", azure.registry("crflows"))
@@ -29,7 +30,7 @@ from tests.emulator.ml.service import MachineLearning
 from tests.emulator.ml.workspace import Workspace
 from tests.emulator.pull import Puller
 from tests.emulator.registry import Registry
-from tests.emulator.server import HOST, Server
+from tests.emulator.server import HOST
 from tests.emulator.vault import AUDIENCE as VAULT_AUDIENCE
 from tests.emulator.vault import Vault
 from tests.emulator.web.apps import WebApps
@@ -89,6 +90,7 @@ class Azure:
                 server.start()
                 stack.callback(server.stop)
             stack.callback(self.engine.stop)
+            stack.callback(self.puller.close)
             stack.callback(self.web.reset)
             self._stack = stack.pop_all()
         return self
@@ -109,14 +111,15 @@ class Azure:
     def workspace(self, name: str, registry: Acr | None = None) -> Workspace:
         """Return the workspace `name`, made where it is new, with `registry` as its own."""
         key = name.lower()
-        if key not in self._ml.workspaces:
+        region = self._ml.region
+        if key not in region.workspaces:
             made = Workspace(
-                name, self.arm, self.authority, self.directory, self.engine, self.puller
+                name, self.arm, self.authority, self.directory, self.engine, self.puller, region
             )
             self._stack.callback(made.reset)
-            self._ml.workspaces[key] = made
-        self._ml.workspaces[key].registry = registry
-        return self._ml.workspaces[key]
+            region.workspaces[key] = made
+        region.workspaces[key].registry = registry
+        return region.workspaces[key]
 
     def vault(self, name: str) -> Vault:
         """Return the vault `name`, started where it is new."""
@@ -178,8 +181,7 @@ class Azure:
 
     def reset(self) -> None:
         """Behave well from now on; forget identities, and what was seen. What is stored stays."""
-        for workspace in self._ml.workspaces.values():
-            workspace.reset()
+        self._ml.region.reset()
         self.web.reset()
         for vault in self.vaults.values():
             vault.reset()
@@ -193,15 +195,13 @@ class Azure:
 
     def problems(self) -> list[str]:
         """Return what no client should have asked, and where the emulator itself failed."""
-        return [text for server in self._servers() for text in server.unexpected + server.failures]
-
-    def _servers(self) -> list[Server]:
-        fronts = [acr.server for acr in self.registries.values()]
-        fronts += [vault.server for vault in self.vaults.values()]
-        fronts += [
-            slot.front.server for site in self.web.sites.values() for slot in site.slots.values()
-        ]
-        return [self.entra.server, self.arm.server, *fronts]
+        servers = [self.entra.server, self.arm.server]
+        servers += [acr.server for acr in self.registries.values()]
+        servers += [vault.server for vault in self.vaults.values()]
+        found = [text for server in servers for text in server.unexpected + server.failures]
+        for workspace in self._ml.region.workspaces.values():
+            found += workspace.problems()
+        return found + self.web.problems()
 
 
 @contextlib.contextmanager

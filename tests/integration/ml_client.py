@@ -19,8 +19,6 @@ from azure.identity import DefaultAzureCredential
 from tests.emulator.arm import GROUP
 from tests.emulator.azure import Azure
 from tests.emulator.ml.workspace import Workspace
-from tests.integration.obedient import project as project
-from tests.integration.obedient import push as push
 
 ROUTE = {"path": "/health", "port": 8080}
 INFERENCE = {

@@ -39,6 +39,7 @@ DEPLOYMENT_PROPERTIES = {
     "requestSettings",
     "scaleSettings",
 }
+SKU = {"capacity", "family", "name", "size", "tier"}
 PROBE = {"failureThreshold", "initialDelay", "period", "successThreshold", "timeout"}
 REQUEST = {"maxConcurrentRequestsPerInstance", "maxQueueWait", "requestTimeout"}
 PROBE_DEFAULTS = {
@@ -58,6 +59,16 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{1,30}[A-Za-z0-9]")
 DURATION = re.compile(r"PT(?:(?P<h>[\d.]+)H)?(?:(?P<m>[\d.]+)M)?(?:(?P<s>[\d.]+)S)?")
 MOST_SECONDS = 180
 MOST_MIRRORED = 50
+
+
+def capacity(body: Mapping[str, Any], default: int) -> int:
+    """Return how many instances a body wants. Raises `UnknownError`."""
+    sku = body.get("sku") or {}
+    only(sku, SKU, "a sku")
+    found = sku.get("capacity")
+    if found is not None and not isinstance(found, int):
+        raise UnknownError(f"the capacity {found}")
+    return default if found is None else found
 
 
 def check_name(name: str, what: str) -> None:

@@ -171,6 +171,17 @@ class Endpoint(Resource):
         """The share that each deployment gets a copy of, in percent."""
         return dict(self.properties.get("mirrorTraffic") or {})
 
+    @property
+    def lasting(self) -> list[str]:
+        """The deployments that are not being deleted."""
+        return [name for name, one in self.deployments.items() if one.state != "Deleting"]
+
+    def forget(self, deployment: str) -> None:
+        """Have a deployment no more, nor a share for it (assumed)."""
+        self.deployments.pop(deployment, None)
+        for shares in ("traffic", "mirrorTraffic"):
+            (self.properties.get(shares) or {}).pop(deployment, None)
+
     def document(self) -> dict[str, Any]:
         """Return it as a body."""
         return {

@@ -46,6 +46,8 @@ class WebApps:
         self._engine = engine
         self._puller = puller
         self._threads: list[threading.Thread] = []
+        # Every front since the last reset.
+        self._opened: list[Front] = []
         self._conflicts = 0
         self.directory = directory
         self.vaults = vaults
@@ -102,6 +104,10 @@ class WebApps:
         reading = (*READING, "checknameavailability")
         return [f"{method} {path}" for method, path in paths if not path.endswith(reading)]
 
+    def problems(self) -> list[str]:
+        """Return where the fronts of its slots failed, those that are gone included."""
+        return [text for front in self._opened for text in front.server.failures]
+
     def reset(self) -> None:
         """Be empty and behave well from now on."""
         self.pace.gate.set()
@@ -114,7 +120,8 @@ class WebApps:
         for slot in slots:
             slot.worker.close()
         self._threads.clear()
-        self.pace.__init__()  # type: ignore[misc]  # workers keep this very object
+        self._opened.clear()
+        self.pace.reset()
         self._conflicts = 0
         for known in (self.plans, self.sites, self.swaps, self.taken):
             known.clear()
@@ -173,10 +180,9 @@ class WebApps:
         """Know a slot from now on, and let it be reached."""
         slot.site.slots[slot.name.lower()] = slot
         self.sites[slot.site.name.lower()] = slot.site
+        self._opened.append(slot.front)
         slot.front.server.start()
 
     def _close(self, slot: Slot) -> None:
         slot.front.server.stop()
         slot.worker.close()
-        # Nobody looks at it any more.
-        self._arm.server.failures += slot.front.server.failures
