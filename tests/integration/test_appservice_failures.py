@@ -136,6 +136,17 @@ def test_in_place_what_does_not_start_is_put_back(web_dev: Project, azure: Azure
     assert found
     assert (found.state, found.tag) == ("healthy", first.tag)
 
+    web_dev.colour("green", slot=None)
+    planned = web_dev.plan(image=1)
+
+    def interrupted(url: str, headers: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        appservice.TARGET.apply(planned, interrupted)
+    assert site.production.settings == before
+    assert site.production.image == found.image_id.removeprefix("DOCKER|")
+
 
 def test_what_infrastructure_has_not_made_is_told_at_once(
     web_dev: Project, azure: Azure, acr: Acr

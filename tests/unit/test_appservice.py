@@ -29,6 +29,8 @@ from deploy.targets.appservice import (
 from deploy.targets.appservice.decide import Decision, decide, record
 from deploy.targets.appservice.naming import PRODUCTION
 from deploy.targets.appservice.state import Identity, ServicePlan, Site, World
+from deploy.targets.appservice.swapping import Swap
+from deploy.targets.appservice.writes import RefusedError
 from tests import projects
 
 IMAGE = Image(
@@ -460,3 +462,53 @@ def test_a_plan_of_another_target_is_refused(made: Any) -> None:
 def test_fingerprints_differ_by_any_setting() -> None:
     assert state.fingerprint({"A": "1"}) != state.fingerprint({"A": "2"})
     assert state.fingerprint({"A": "1", "B": "2"}) == state.fingerprint({"B": "2", "A": "1"})
+
+
+class Writing:
+    """Takes writes down, and refuses every swap."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str]] = []
+
+    def swap(self, slot: str) -> Any:
+        raise RefusedError(Said("ExpectationFailed", "it broke in the middle", 417))
+
+    def settings(self, name: str, settings: Mapping[str, str]) -> None:
+        self.done.append(("settings", settings.get("COLOUR", "")))
+
+    def web(self, name: str, changes: Mapping[str, Any]) -> None:
+        self.done.append(("web", str(changes["linuxFxVersion"])))
+
+
+@pytest.mark.parametrize(
+    ("image", "colour", "fails", "written"),
+    [
+        ("DOCKER|new", "new", False, []),
+        ("DOCKER|old", "old", True, []),
+        ("DOCKER|new", "old", True, [("settings", "old"), ("web", "DOCKER|old")]),
+    ],
+    ids=["it happened all the same", "nothing happened", "half of it happened"],
+)
+def test_a_swap_that_failed_is_looked_at(
+    image: str, colour: str, fails: bool, written: list[tuple[str, str]], made: Any
+) -> None:
+    def running(image: str, colour: str) -> Site:
+        left = naming.Record("hello", "dev", colour, colour, "", "", "ci", "2026", ())
+        return site(web={"linuxFxVersion": image}, settings={"COLOUR": colour, **left.settings})
+
+    class Looking:
+        name = "app-hello"
+
+        def look(self) -> World:
+            return world(running(image, colour))
+
+    writing, verified = Writing(), list[object]()
+    coming = replace(running("DOCKER|new", "new"), name="staging")
+    swap = Swap(Looking(), writing, made(), running("DOCKER|old", "old"), coming)  # type: ignore[arg-type]
+    if fails:
+        with pytest.raises(DeployError, match="it broke in the middle"):
+            swap.run(verified.append)
+    else:
+        swap.run(verified.append)
+    assert bool(verified) is not fails
+    assert writing.done == written

@@ -60,7 +60,7 @@ def notes(spec: Spec, world: World, decision: Decision) -> list[str]:
 def _fix(spec: Spec, world: World, fix: Fix) -> list[Step]:
     site = next(one for one in world.sites if one.name == fix.site)
     what = state.where(spec, site)
-    before = access.shown(site.auth, site.settings)
+    before = access.shown(site.auth, site.settings) if site.image else "nothing runs there"
     found = [
         Step("change", f"{what}: {one.what}", one.before, one.after, "as configured")
         for one in fix.differences
