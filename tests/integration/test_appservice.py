@@ -9,6 +9,7 @@ from deploy.errors import DeployError
 from deploy.targets import appservice
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
+from tests.emulator.identities import ACR_PULL, SECRETS_USER
 from tests.emulator.web.slot import Site
 from tests.integration import web_project as web
 from tests.integration.ml_project import WORKSPACE
@@ -155,3 +156,25 @@ def test_production_that_cannot_be_proved_is_swapped_back(web_dev: Project, web_
     assert asked == [web_site.slot("staging").url, first.url]
     assert web.colour(first) == "blue"
     assert web_site.production.settings["COLOUR"] == "blue"
+
+
+def test_identities_that_are_assigned_stay_where_they_are(
+    web_dev: Project, azure: Azure, acr: Acr, web_site: Site
+) -> None:
+    scope = f"/subscriptions/{azure.arm.subscription}/resourceGroups/{web.GROUP}/providers"
+    clients = {}
+    for slot in web_site.slots.values():
+        identity = azure.identity(f"id-{slot.name}", **{acr.name: [ACR_PULL]})
+        identity.give(web.VAULT, SECRETS_USER)
+        id = f"{scope}/Microsoft.ManagedIdentity/userAssignedIdentities/{identity.name}"
+        slot.managed.system, slot.managed.assigned = None, {id: identity}
+        clients[slot.name] = identity.client_id
+    assert web_dev.deploy().state == "healthy"
+    web_dev.colour("green")
+    found = web_dev.deploy()
+    assert (found.state, web.colour(found)) == ("healthy", "green")
+    for name, client in clients.items():
+        slot = web_site.slot(name)
+        assert slot.settings["AZURE_CLIENT_ID"] == client
+        assert slot.config["acrUserManagedIdentityID"] == client
+    assert not web_dev.plan().changes
