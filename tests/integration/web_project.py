@@ -7,7 +7,6 @@ which is pushed once for all of them.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -105,19 +104,13 @@ class Project:
     def rollback(self) -> Deployment:
         return pipeline.rollback(self.project, self.spec())
 
-    def with_environ(self, **variables: str) -> Project:
-        """Return the project with these variables in the process's environment."""
-        environ = {**self.project.environ, **variables}
-        return replace(self, project=replace(self.project, environ=environ))
-
     def _handed(self, image: int) -> Path:
         return artifact.write(self.project.root, FLOW, self.images[image], "")
 
 
 def project(folder: Path, images: tuple[Image, ...]) -> Project:
     """Return a new project of the flow."""
-    made = obedient.project(folder, ROOT)
-    return Project(replace(made, environ={**made.environ, **os.environ}), images)
+    return Project(obedient.project(folder, ROOT), images)
 
 
 def pushed(
