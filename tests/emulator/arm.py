@@ -70,6 +70,11 @@ class ResourceManager:
         """Know a registry."""
         self._registries[self.resource_id(acr)] = acr
 
+    @property
+    def group(self) -> str:
+        """The resource id of the resource group, in which everything is."""
+        return f"/subscriptions/{self.subscription}/resourceGroups/{GROUP}"
+
     def resource_id(self, acr: Acr) -> str:
         """Return the id of a registry."""
         group = f"/subscriptions/{self.subscription}/resourceGroups/{GROUP}"

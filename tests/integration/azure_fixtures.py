@@ -94,10 +94,11 @@ def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
 @pytest.fixture
 def folder(request: pytest.FixtureRequest, client: docker.DockerClient) -> Iterator[str]:
     """A folder in the registries that only this test uses. The engine forgets their images."""
-    name = request.node.name.partition("[")[0].removeprefix("test_")
-    yield str(name.replace("_", "-"))[:60].rstrip("-")
+    test = str(request.node.name.partition("[")[0].removeprefix("test_"))
+    made = test.replace("_", "-")[:60].rstrip("-")
+    yield made
     for image in client.images.list():
         for name in (*image.tags, *(image.attrs["RepoDigests"] or ())):
-            if name.startswith(f"{HOST}:"):
+            if name.startswith(f"{HOST}:") and f"/{made}/" in name:
                 with contextlib.suppress(docker.errors.ImageNotFound):
                     client.images.remove(name, noprune=True)

@@ -74,7 +74,7 @@ def decide(spec: Spec, image: Image, world: World) -> Decision:
     previous = _previous(own, world, name)
     remove, clear = _superfluous(own, world, name, previous, settings.keep_previous)
     return Decision(
-        endpoint=_endpoint(spec, world.endpoint),
+        endpoint=_endpoint(world.endpoint),
         version=KEEP if chosen else CREATE,
         name=name,
         wanted=aim,
@@ -139,12 +139,10 @@ def _chosen(own: list[Version], aim: Wanted, world: World) -> Version | None:
     )
 
 
-def _endpoint(spec: Spec, found: Endpoint | None) -> str:
+def _endpoint(found: Endpoint | None) -> str:
     if found is None:
         return CREATE
-    if found.state in BROKEN or found.auth != settings_of(spec).auth:
-        return CHANGE
-    return KEEP
+    return CHANGE if found.state in BROKEN else KEEP
 
 
 def _scale(chosen: Version | None, aim: Wanted, autoscale: Any) -> int | None:

@@ -14,7 +14,6 @@ FLOW, ENVIRONMENT = f"{PREFIX}flow", f"{PREFIX}environment"
 # Of a deployment.
 TAG, DIGEST, COMMIT = f"{PREFIX}tag", f"{PREFIX}digest", f"{PREFIX}commit"
 BY, AT = f"{PREFIX}by", f"{PREFIX}at"
-SCALED = f"{PREFIX}autoscale"
 # Of an endpoint: whether a deploy made it; the shares that a deploy gave last, when, and which
 # version served before.
 MADE, SHARES, SINCE, PREVIOUS = (
@@ -61,7 +60,6 @@ def tags_of(spec: Spec, image: Image, by: str, at: str) -> dict[str, str]:
         COMMIT: image.commit,
         BY: by,
         AT: at,
-        **({SCALED: "yes"} if settings_of(spec).autoscale else {}),
     }
 
 

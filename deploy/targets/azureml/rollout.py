@@ -14,11 +14,20 @@ from datetime import datetime, timezone
 from deploy import console
 from deploy.errors import DeployError
 from deploy.model import Image, Spec
-from deploy.targets.azureml import decide, naming, scoring, starting, traffic, waiting
+from deploy.targets.azureml import (
+    decide,
+    naming,
+    scoring,
+    starting,
+    survey,
+    traffic,
+    waiting,
+    wanted,
+)
 from deploy.targets.azureml.client import Client
 from deploy.targets.azureml.decide import CREATE, KEEP, Decision, Seen
 from deploy.targets.azureml.scaling import API as SCALING_API
-from deploy.targets.azureml.scaling import document, made, path_of
+from deploy.targets.azureml.scaling import document, path_of
 from deploy.targets.azureml.settings import settings_of
 from deploy.targets.azureml.starting import BegunError, ChangedError
 from deploy.targets.azureml.state import Endpoint, Version, World
@@ -48,6 +57,9 @@ class Rollout:
     def run(self, prove: Prove, wait: bool) -> None:
         """Carry the decision out. Raises `DeployError`, or `BegunError` without `wait`."""
         endpoint = self._endpoint(wait)
+        # What an endpoint that was just made knows: the client id of its identity.
+        aim = wanted.of(self.spec, self.image, endpoint)
+        self.decision = replace(self.decision, wanted=aim)
         self._before = {name: share for name, share in endpoint.traffic.items() if share}
         try:
             if self.decision.version == CREATE:
@@ -159,11 +171,7 @@ class Rollout:
             path = path_of(self.client.group, self.client.name, name)
             self.client.put(path, SCALING_API, body)
         elif rule == "remove":
-            self._remove_rule(name)
-
-    def _remove_rule(self, name: str) -> None:
-        path = path_of(self.client.group, self.client.name, name)
-        self.client.delete(path, SCALING_API)
+            survey.remove_rule(self.client, name)
 
     def _prove(self, prove: Prove) -> None:
         """Score the new version by its header, before anybody else does."""
@@ -267,8 +275,7 @@ class Rollout:
     def _remove_one(self, version: Version) -> None:
         name = version.name
         with console.phase("remove", f"deployment {name}") as shown:
-            if made(version):
-                self._remove_rule(name)
+            survey.remove_rule(self.client, name)
             starting.accept(self, lambda: self.writer.delete_deployment(name))
             self.expect_version(name, False)
             waiting.until_gone(self.client, lambda: self.client.version(name), shown.now)

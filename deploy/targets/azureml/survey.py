@@ -36,8 +36,7 @@ COMPUTE = frozenset({"MIR", "OnlineEndpoint"})
 
 def around(client: Client, spec: Spec, world: World, decision: Decision) -> World:
     """Return `world` with what `decision` needs to know more."""
-    current = world.version(decision.name)
-    if settings_of(spec).autoscale or (current and scaling.made(current)):
+    if settings_of(spec).autoscale or world.version(decision.name):
         world = replace(world, scaling=_rule(client, decision.name))
     if decision.version != CREATE and decision.scale is None:
         return world
@@ -72,8 +71,17 @@ def may_pull(client: Client, spec: Spec, world: World) -> bool | None:
     return False
 
 
+def remove_rule(client: Client, name: str) -> None:
+    """Remove the autoscale rule of a deployment, if it has one. Raises `DeployError`."""
+    if _rule(client, name):
+        client.delete(scaling.path_of(client.group, client.name, name), scaling.API)
+
+
 def _rule(client: Client, name: str) -> Mapping[str, Any] | None:
-    return client.get(scaling.path_of(client.group, client.name, name), scaling.API)
+    try:
+        return client.get(scaling.path_of(client.group, client.name, name), scaling.API)
+    except DeployError:
+        return None
 
 
 def _room(client: Client, world: World, instance_type: str) -> Room | None:
