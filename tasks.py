@@ -395,6 +395,21 @@ def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool 
         print("nothing was deployed")
 
 
+@task(
+    help={
+        "env": "an environment of environments.yaml that has a registry",
+        "flow": FLOW,
+        "shell": "a shell in which `inv` leads there, in place of the delivery",
+    }
+)
+@cli.sentences
+def sandbox(c: Context, env: str, flow: str | None = None, shell: bool = False) -> None:
+    """Run a whole delivery against an emulated Azure on this machine, and say what happened."""
+    command = f"python -m tests.emulator.delivery --env {env}"
+    command += f" --flow {flow}" if flow else ""
+    cli.run(c, command + " --shell" if shell else command)
+
+
 @task
 @cli.sentences
 def schema(c: Context) -> None:
