@@ -26,6 +26,7 @@ from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtu
     acr,
     azure,
     azure_servers,
+    documents_once,
     folder,
     log_in,
     plain_registry,

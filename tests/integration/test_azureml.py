@@ -18,6 +18,8 @@ from tests.integration.azure_fixtures import LogIn
 from tests.integration.publishing import change
 from tests.integration.running import until
 
+pytestmark = pytest.mark.usefixtures("documents_once")
+
 # All of these tests publish there, so that most find their image published.
 FOLDER = "azureml"
 IDENTITIES = "providers/Microsoft.ManagedIdentity/userAssignedIdentities"
