@@ -221,12 +221,6 @@ def plan(
     json: bool = False,
 ) -> None:
     """Show what a deploy would change, and why. The status is 0 for nothing, 2 for something."""
-    if _show_plans(flow, env, image, json):
-        raise Exit(code=CHANGES)
-
-
-def _show_plans(flow: str | None, env: str, image: str | None, json: bool) -> bool:
-    """Print the plans; return whether anything would change."""
     from deploy import artifact, console, pipeline
 
     project, handed = _project(), cli.file("--image", image)
@@ -240,7 +234,8 @@ def _show_plans(flow: str | None, env: str, image: str | None, json: bool) -> bo
     ]
     console.as_json(steps) if json else console.table(steps)
     plans.finish()
-    return any(p.changes for p in plans.results)
+    if any(p.changes for p in plans.results):
+        raise Exit(code=CHANGES)
 
 
 @task(
@@ -248,7 +243,6 @@ def _show_plans(flow: str | None, env: str, image: str | None, json: bool) -> bo
         "flow": FLOW,
         "env": ENV,
         "image": "a file of `inv push`; nothing is built then",
-        "plan": "only show what would change",
         "no-wait": "hand back once a long operation has begun; `inv status` shows how it goes",
         "json": "print JSON",
     }
@@ -259,16 +253,12 @@ def deploy(
     flow: str | None = None,
     env: str = "local",
     image: str | None = None,
-    plan: bool = False,
     no_wait: bool = False,
     json: bool = False,
 ) -> None:
     """Build, publish, deploy the image where the configuration says; prove it with the sample."""
     from deploy import artifact, console, pipeline
 
-    if plan:
-        _show_plans(flow, env, image, json)
-        return
     project, handed = _project(), cli.file("--image", image)
     flow = flow or (artifact.read(handed, None, "").flow if handed else None)
     done = cli.each(
