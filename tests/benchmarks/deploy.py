@@ -51,7 +51,7 @@ class Team:
             (flows / name / DEPLOY).write_text(DECLARED, encoding="utf-8")
         place = json.loads(self._run("invoke", "config", "--env", "dev", "--json"))
         values = next(iter(place.values()))
-        self.workspace: Workspace = sandbox.azure.workspace(values["place.workspace"]["value"])
+        self.workspace: Workspace = sandbox.azure.find_workspace(values["place.workspace"]["value"])
 
     def inv(self, task: str) -> None:
         """Run a task. Raises `RuntimeError` where it fails."""

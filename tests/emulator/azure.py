@@ -29,7 +29,7 @@ from tests.emulator.ml.pull import Puller
 from tests.emulator.ml.service import MachineLearning
 from tests.emulator.ml.workspace import Workspace
 from tests.emulator.registry import Registry
-from tests.emulator.server import HOST, Server
+from tests.emulator.server import HOST
 
 # What would lead a process past us, or to somebody else's identity.
 FOREIGN_VARIABLES = (
@@ -75,6 +75,7 @@ class Azure:
                 server.start()
                 stack.callback(server.stop)
             stack.callback(self.engine.stop)
+            stack.callback(self.puller.close)
             self._stack = stack.pop_all()
         return self
 
@@ -94,14 +95,19 @@ class Azure:
     def workspace(self, name: str, registry: Acr | None = None) -> Workspace:
         """Return the workspace `name`, made where it is new, with `registry` as its own."""
         key = name.lower()
-        if key not in self._ml.workspaces:
+        region = self._ml.region
+        if key not in region.workspaces:
             made = Workspace(
-                name, self.arm, self.authority, self.directory, self.engine, self.puller
+                name, self.arm, self.authority, self.directory, self.engine, self.puller, region
             )
             self._stack.callback(made.reset)
-            self._ml.workspaces[key] = made
-        self._ml.workspaces[key].registry = registry
-        return self._ml.workspaces[key]
+            region.workspaces[key] = made
+        region.workspaces[key].registry = registry
+        return region.workspaces[key]
+
+    def find_workspace(self, name: str) -> Workspace:
+        """Return a workspace that is there. Raises `KeyError`."""
+        return self._ml.region.workspaces[name.lower()]
 
     def identity(self, name: str, **roles: list[str]) -> Identity:
         """Return a new identity; `roles` are the names of its roles, by scope."""
@@ -148,8 +154,7 @@ class Azure:
 
     def reset(self) -> None:
         """Behave well from now on; forget identities, and what was seen. What is stored stays."""
-        for workspace in self._ml.workspaces.values():
-            workspace.reset()
+        self._ml.region.reset()
         self.directory.clear()
         self.autoscale.settings.clear()
         self.entra.reset()
@@ -159,11 +164,11 @@ class Azure:
 
     def problems(self) -> list[str]:
         """Return what no client should have asked, and where the emulator itself failed."""
-        return [text for server in self._servers() for text in server.unexpected + server.failures]
-
-    def _servers(self) -> list[Server]:
-        fronts = [acr.server for acr in self.registries.values()]
-        return [self.entra.server, self.arm.server, *fronts]
+        servers = [self.entra.server, self.arm.server]
+        servers += [acr.server for acr in self.registries.values()]
+        found = [text for server in servers for text in server.unexpected + server.failures]
+        workspaces = self._ml.region.workspaces.values()
+        return [*found, *(text for one in workspaces for text in one.problems())]
 
 
 @contextlib.contextmanager

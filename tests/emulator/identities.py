@@ -59,6 +59,8 @@ SUBSCRIPTION_SCOPE = "subscription"
 # Of GitHub Actions ("About security hardening with OpenID Connect").
 CI_ISSUER = "https://token.actions.githubusercontent.com"
 FEDERATED_AUDIENCE = "api://AzureADTokenExchange"
+# A token that ends while a request is on its way still holds (assumed; real services give minutes).
+GRACE_SECONDS = 3
 # Entra's default is 60 to 90 minutes.
 TOKEN_SECONDS = 3600.0
 
@@ -163,7 +165,7 @@ class Directory:
 
     def read(self, token: str, audience: str) -> Identity:
         """Return who an access token for `audience` is of. Raises `jwt.InvalidTokenError`."""
-        claims = self._key.read(token, audience)
+        claims = self._key.read(token, audience, GRACE_SECONDS)
         found = self._identities.get(claims["appid"])
         if found is None:
             raise jwt.InvalidTokenError("the application was removed")

@@ -78,7 +78,7 @@ class Sandbox:
 
     def access(self, workspace: str, endpoint: str) -> tuple[str, dict[str, str]]:
         """Return where an endpoint is scored, and the headers with which a caller is let in."""
-        found = self.azure.workspace(workspace).endpoint(endpoint)
+        found = self.azure.find_workspace(workspace).endpoint(endpoint)
         key = found.keys[0]
         if found.auth_mode != "Key":
             key = self.azure.directory.issue(self._identity, SCORING_AUDIENCE)

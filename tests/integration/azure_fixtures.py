@@ -111,13 +111,18 @@ def documents_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def folder(request: pytest.FixtureRequest, client: docker.DockerClient) -> Iterator[str]:
+def folder(
+    request: pytest.FixtureRequest, client: docker.DockerClient, azure_servers: Azure
+) -> Iterator[str]:
     """A folder in the registries that only this test uses. The engine forgets their images."""
-    test = str(request.node.name.partition("[")[0].removeprefix("test_"))
-    made = test.replace("_", "-")[:60].rstrip("-")
-    yield made
+    test = request.node.name.partition("[")[0].removeprefix("test_")
+    used = str(test.replace("_", "-"))[:60].rstrip("-")
+    yield used
+    servers = {acr.login_server for acr in azure_servers.registries.values()}
     for image in client.images.list():
         for name in (*image.tags, *(image.attrs["RepoDigests"] or ())):
-            if name.startswith(f"{HOST}:") and f"/{made}/" in name:
+            # Not all that are on this machine: other sessions have registries of their own.
+            server, _, path = name.partition("/")
+            if server in servers or (server.startswith(f"{HOST}:") and path.startswith(f"{used}/")):
                 with contextlib.suppress(docker.errors.ImageNotFound):
                     client.images.remove(name, noprune=True)

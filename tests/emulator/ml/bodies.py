@@ -40,6 +40,7 @@ DEPLOYMENT_PROPERTIES = {
     "requestSettings",
     "scaleSettings",
 }
+SKU = {"capacity", "family", "name", "size", "tier"}
 PROBE = {"failureThreshold", "initialDelay", "period", "successThreshold", "timeout"}
 REQUEST = {"maxConcurrentRequestsPerInstance", "maxQueueWait", "requestTimeout"}
 PROBE_DEFAULTS = {
@@ -81,6 +82,16 @@ def only(body: Mapping[str, Any], known: set[str], where: str) -> None:
     unknown = set(body) - known
     if unknown:
         raise UnknownError(f"{where} with {', '.join(sorted(unknown))}")
+
+
+def capacity(body: Mapping[str, Any], default: int) -> int:
+    """Return how many instances a body wants. Raises `UnknownError`."""
+    sku = body.get("sku") or {}
+    only(sku, SKU, "a sku")
+    found = sku.get("capacity")
+    if found is not None and not isinstance(found, int):
+        raise UnknownError(f"the capacity {found}")
+    return default if found is None else found
 
 
 def check_name(name: str, what: str) -> None:

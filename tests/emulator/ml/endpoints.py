@@ -1,8 +1,10 @@
 """What is asked of endpoints: they are made, changed, deleted, and hand out keys.
 
 Documented: REST API of Azure Machine Learning ("Online Endpoints"), "Authentication for managed online
-endpoints" (an endpoint's identity cannot change). Recorded: what azure-ai-ml sends. Assumed: the way
-of authentication cannot change either; that a change shows once its operation has ended.
+endpoints" (an endpoint's identity cannot change). Recorded: what azure-ai-ml sends; what it is told
+where another workspace of the region has an endpoint of the name (reports of users). The
+endpoint's own identity gets AcrPull on the workspace's own registry, if it is assigned by the system,
+and on no other. Assumed: the way of authentication cannot change either; that a change shows once its operation has ended.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 from tests.emulator.arm import LOCATION
 from tests.emulator.identities import ACR_PULL, Identity
 from tests.emulator.ml import bodies
-from tests.emulator.ml.errors import FailedError, bad_request, conflict
+from tests.emulator.ml.errors import FailedError, bad_request, conflict, invalid
 from tests.emulator.ml.operations import Commit, Operation
 from tests.emulator.ml.resources import Endpoint, new_key
 from tests.emulator.ml.workspace import Workspace
@@ -34,7 +36,12 @@ def put(
     if body.get("location") != LOCATION:
         raise bodies.UnknownError(f"an endpoint in {body.get('location')}")
     endpoint = workspace.endpoints.get(name.lower())
-    known = set(endpoint.deployments) if endpoint else set()
+    if endpoint is None and workspace.region.has_endpoint(name):
+        raise invalid(
+            "There is already an endpoint with this name, Endpoint name needs to be unique within a "
+            "region. Try some other name."
+        )
+    known = set(endpoint.lasting) if endpoint else set()
     bodies.check_traffic(
         properties.get("traffic") or {}, properties.get("mirrorTraffic") or {}, known
     )

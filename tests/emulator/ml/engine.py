@@ -37,7 +37,8 @@ def connect() -> docker.DockerClient:
 
 def remove_all(client: docker.DockerClient, label: str) -> None:
     """Remove every container that carries `label`."""
-    for container in client.containers.list(all=True, filters={"label": label}):
+    # Sparse: it is not asked about each, which may be gone by then.
+    for container in client.containers.list(all=True, filters={"label": label}, sparse=True):
         remove(container)
 
 
@@ -114,5 +115,6 @@ class Engine:
                     client.images.remove(reference)
             client.close()
         if sweeper and sweeper.stdin:
-            sweeper.stdin.close()
-            sweeper.wait()
+            # Anything tells it that there is nothing left to do.
+            with contextlib.suppress(BrokenPipeError):
+                sweeper.communicate(b"done")

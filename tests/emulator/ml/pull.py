@@ -37,6 +37,10 @@ class Puller:
         self._http.trust_env = False
         self._http.verify = str(authority.bundle)
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
     def pull(self, image: str, identities: list[Identity]) -> str:
         """Return the id of `image`. Raises `FailedError`."""
         name, _, digest = image.partition("@")

@@ -175,9 +175,20 @@ class Endpoint(Resource):
         return dict(self.properties.get("mirrorTraffic") or {})
 
     @property
+    def lasting(self) -> list[str]:
+        """The deployments that are not being deleted."""
+        return [name for name, one in self.deployments.items() if one.state != "Deleting"]
+
+    @property
     def identities(self) -> list[Identity]:
         """Who it may be when it pulls an image."""
         return [*([self.identity] if self.identity else []), *self.assigned.values()]
+
+    def forget(self, deployment: str) -> None:
+        """Have a deployment no more, nor a share for it (assumed)."""
+        self.deployments.pop(deployment, None)
+        for shares in ("traffic", "mirrorTraffic"):
+            (self.properties.get(shares) or {}).pop(deployment, None)
 
     def identity_document(self) -> dict[str, Any]:
         """Return its identity as a body has it."""
