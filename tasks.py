@@ -32,6 +32,14 @@ def _specs(flow: str | None, env: str) -> Any:
     return config.load_specs(_project(), env, flow)
 
 
+def _handed(flow: str | None, image: str | None) -> tuple[str | None, Path | None]:
+    """Return which flow, and the file of `--image` where one is named: it names its flow."""
+    from deploy import artifact
+
+    file = cli.file("--image", image)
+    return flow or (artifact.read(file, None, "").flow if file else None), file
+
+
 @task
 @cli.sentences
 def setup(c: Context) -> None:
@@ -157,10 +165,10 @@ def promote(
     json: bool = False,
 ) -> None:
     """Carry the very same image onward, by its digest; nothing is built."""
-    from deploy import artifact, console, pipeline
+    from deploy import console, pipeline
 
-    project, handed = _project(), cli.file("--image", image)
-    flow = flow or (artifact.read(handed, None, "").flow if handed else None)
+    project = _project()
+    flow, handed = _handed(flow, image)
     pairs = [(spec, _specs(spec.flow.name, to)[0]) for spec in _specs(flow, from_)]
     done = cli.each(pairs, lambda pair: pipeline.promote(*pair, project, handed))
     _show_published(done.results) if not json else console.as_json(
@@ -221,10 +229,10 @@ def plan(
     json: bool = False,
 ) -> None:
     """Show what a deploy would change, and why. The status is 0 for nothing, 2 for something."""
-    from deploy import artifact, console, pipeline
+    from deploy import console, pipeline
 
-    project, handed = _project(), cli.file("--image", image)
-    flow = flow or (artifact.read(handed, None, "").flow if handed else None)
+    project = _project()
+    flow, handed = _handed(flow, image)
     specs = _specs(flow, env)
     plans = cli.each(specs, lambda spec: pipeline.plan(project, spec, handed), AT_ONCE)
     steps = [
@@ -257,10 +265,10 @@ def deploy(
     json: bool = False,
 ) -> None:
     """Build, publish, deploy the image where the configuration says; prove it with the sample."""
-    from deploy import artifact, console, pipeline
+    from deploy import console, pipeline
 
-    project, handed = _project(), cli.file("--image", image)
-    flow = flow or (artifact.read(handed, None, "").flow if handed else None)
+    project = _project()
+    flow, handed = _handed(flow, image)
     done = cli.each(
         _specs(flow, env),
         lambda spec: pipeline.deploy(project, spec, handed, wait=not no_wait),
