@@ -19,7 +19,8 @@ CREATE, CHANGE, KEEP = "create", "change", "keep"
 class Seen:
     """What a plan rests on. If it is not so any more when something is to be written, it is void.
 
-    Left out is what changes by itself: states, and numbers of instances under autoscale.
+    Left out is what changes by itself: states, numbers of instances under autoscale, and what is
+    being deleted.
     """
 
     auth: str
@@ -37,7 +38,8 @@ class Decision:
     removed first, `scale` the instances that it is to have (None: as it is), `rule` what to do with
     the autoscale rule. `mirror` is the share of copies, `ramp` the shares one after the other.
     `remove` are those that nobody needs afterwards, `previous` is who served before, and stays.
-    Not `ready` is a deployment that an earlier run began.
+    Not `ready` is a deployment that an earlier run began; not `settled`, an endpoint that is being
+    changed while one looks.
     """
 
     endpoint: str
@@ -54,6 +56,7 @@ class Decision:
     previous: str
     seen: Seen
     ready: bool = True
+    settled: bool = True
 
     @property
     def count(self) -> int:
@@ -88,16 +91,18 @@ def decide(spec: Spec, image: Image, world: World) -> Decision:
         previous=previous,
         seen=seen(world.endpoint, world.versions),
         ready=chosen is not None and chosen.state == READY and settled(world),
+        settled=settled(world),
     )
 
 
 def seen(endpoint: Endpoint | None, versions: tuple[Version, ...]) -> Seen:
     """Return what a plan rests on."""
+    stay = [v for v in versions if v.state != "Deleting"]
     return Seen(
         endpoint.auth if endpoint else "",
         shares(endpoint.traffic if endpoint else {}),
         shares(endpoint.mirror if endpoint else {}),
-        tuple(sorted((v.name, v.image, v.instance_type.lower()) for v in versions)),
+        tuple(sorted((v.name, v.image, v.instance_type.lower()) for v in stay)),
     )
 
 
