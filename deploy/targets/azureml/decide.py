@@ -166,11 +166,12 @@ def _largest(world: World) -> str:
 
 def _previous(own: list[Version], world: World, name: str) -> str:
     """Return who served before: who has most of the rest, or whom the endpoint's tag names."""
-    others = {one: share for one, share in world.traffic.items() if one != name}
+    broken = {v.name for v in world.versions if v.state in BROKEN}
+    others = {one: share for one, share in world.traffic.items() if one not in {name, *broken}}
     if others:
         return max(sorted(others), key=lambda one: others[one])
     told = world.endpoint.tags.get(naming.PREVIOUS, "") if world.endpoint else ""
-    return told if told != name and any(v.name == told for v in own) else ""
+    return told if told in {v.name for v in own} - {name, *broken} else ""
 
 
 def _superfluous(
@@ -178,14 +179,16 @@ def _superfluous(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what to remove in the end, and what of it is broken and serves nobody."""
     others = [v for v in own if v.name != name and v.state != "Deleting"]
-    broken = [v.name for v in others if v.state in BROKEN and not world.traffic.get(v.name)]
+    # One that serves may be broken, too: by a change of it that failed. It is removed after that.
+    broken = [v.name for v in others if v.state in BROKEN]
     newest = sorted(
         (v for v in others if v.name not in broken),
         key=lambda v: (v.name == previous, v.tags.get(naming.AT, ""), v.name),
         reverse=True,
     )
     superfluous = [v.name for v in newest[keep:]]
-    return tuple(sorted([*superfluous, *broken])), tuple(sorted(broken))
+    idle = [name for name in broken if not world.traffic.get(name)]
+    return tuple(sorted([*superfluous, *broken])), tuple(sorted(idle))
 
 
 def settled(world: World) -> bool:
