@@ -5,23 +5,35 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
 
 FORKS = multiprocessing.get_context("forkserver")
-HEAVY = ["azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "docker", "deploy.pipeline"]
+# The SDK leaves it in the environment, and cannot be imported with it.
+LEFT = "AZUREML_CURRENT_CLOUD"
+ROOT = Path(__file__).parents[2]
+HEAVY = ["azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "invoke.program"]
+HEAVY += ["tasks", "deploy.pipeline", "deploy.targets.azureml", "deploy.targets.local"]
+
+
+def prepare() -> None:
+    """Begin to import, beside whatever else is done until `inv`."""
+    FORKS.set_forkserver_preload([*HEAVY, __name__])
+    with pytest.MonkeyPatch.context() as patch:
+        # From where what is imported is found.
+        patch.chdir(ROOT)
+        patch.delenv(LEFT, raising=False)
+        forkserver.ensure_running()
 
 
 def inv(root: Path, log: Path, *arguments: str) -> ForkServerProcess:
     """Start `inv` in the project `root`; what it says goes to `log`."""
-    FORKS.set_forkserver_preload([*HEAVY, __name__])
-    with pytest.MonkeyPatch.context() as patch:
-        # The SDK leaves it in the environment, and cannot be imported with it.
-        patch.delenv("AZUREML_CURRENT_CLOUD", raising=False)
-        process = FORKS.Process(target=_run, args=(root, log, dict(os.environ), arguments))
-        process.start()
+    environ = {name: value for name, value in os.environ.items() if name != LEFT}
+    process = FORKS.Process(target=_run, args=(root, log, environ, arguments))
+    process.start()
     return process
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deploy import cloud, config, pipeline
+from deploy import config, pipeline
 from deploy.errors import DeployError
 from deploy.model import Deployment
 from deploy.targets.azureml import naming, starting
@@ -183,16 +183,6 @@ def test_a_start_whose_acceptance_is_lost(world: Standing) -> None:
         world.deploy(colour)
     assert world.traffic() == {colour: 100}
     assert world.azure.arm.server.faults.are_met
-
-
-def test_no_token_is_kept_until_it_ends(world: Standing) -> None:
-    # azure-identity asks for another one as soon as less than five minutes are left.
-    world.azure.entra.lifetime = 60
-    cloud.credential.cache_clear()
-    before = len(world.azure.entra.server.requests("POST"))
-    with once(world.azure.arm.server, traffic_write(50), lambda: None):
-        moved(world)
-    assert len(world.azure.entra.server.requests("POST")) - before > 10
 
 
 def test_a_role_that_is_missing_and_one_that_comes_late(

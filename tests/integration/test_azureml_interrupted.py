@@ -63,6 +63,12 @@ def state(world: Standing) -> Any:
     return json.loads(text)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def prepared() -> None:
+    """Processes that start at once: what they import is imported while the first versions start."""
+    ml_child.prepare()
+
+
 @pytest.fixture(scope="module")
 def undisturbed(standing: Standing) -> Any:
     """What an update leaves behind that nothing interrupts."""
