@@ -34,6 +34,11 @@ from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtu
     registry_program,
     workspace,
 )
+from tests.integration.ml_standing import (  # noqa: F401
+    obedient,
+    standing,
+    world,
+)
 from tests.integration.running import Running
 from tests.model_server import ModelServer
 

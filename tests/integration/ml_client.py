@@ -26,7 +26,8 @@ from tests.emulator.azure import Azure
 from tests.emulator.identities import ACR_PUSH
 from tests.emulator.ml.workspace import Workspace
 
-# An image of it crashes or hangs for the variable BREAK, and answers with COLOUR and its own name.
+# An image of it crashes or hangs for the variable BREAK, or answers the question "sample" badly, at
+# once (mute) or from its fifth time on (weary); else it answers with COLOUR and its own name.
 CODE = """\
 import os
 import socket
@@ -39,6 +40,7 @@ if os.environ.get("BREAK") == "crash":
     os._exit(3)
 if os.environ.get("BREAK") == "hang":
     time.sleep(600)
+asked = 0
 
 
 def pieces():
@@ -49,7 +51,14 @@ def pieces():
 
 @tool
 def answer(question: str) -> str:
+    global asked
     kind, _, rest = question.partition(" ")
+    if kind == "sample":
+        asked += 1
+        if os.environ.get("BREAK") == "mute":
+            return ""
+        if os.environ.get("BREAK") == "weary" and asked > 4:
+            raise ValueError("no more")
     if kind == "sleep":
         time.sleep(float(rest))
     if kind == "fail":
@@ -66,10 +75,11 @@ INFERENCE = {
 }
 
 
-def project(folder: Path, root: Path) -> Project:
+def project(folder: Path, root: Path, question: str = "why?") -> Project:
     """Make a project of that flow, whose packages are those of faq, so that they are there already.
 
-    It is not called hello: images of that name come and go with other tests.
+    It is not called hello: images of that name come and go with other tests. `question` is the
+    sample's.
     """
     locked = {
         name: (root / "flows/faq" / name).read_text("utf-8")
@@ -82,7 +92,7 @@ def project(folder: Path, root: Path) -> Project:
         "flows/obedient/deploy.yaml": projects.DEPLOY,
         "flows/obedient/flow.dag.yaml": projects.FLOW,
         "flows/obedient/answer.py": CODE,
-        "flows/obedient/sample.json": {"question": "why?"},
+        "flows/obedient/sample.json": {"question": question},
     }
     return projects.make(folder, files)
 

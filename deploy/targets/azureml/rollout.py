@@ -6,12 +6,12 @@ is wrong. Whatever is interrupted, a new plan goes on from there.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 
-from deploy import console
+from deploy import console, pausing
 from deploy.errors import DeployError
 from deploy.model import Image, Spec
 from deploy.targets.azureml import (
@@ -51,7 +51,9 @@ class Rollout:
         self._headers = headers
         self._by = client.who()
         # What the world must look like before the next write: as planned, and with our own writes.
+        # The last of them may have been done or not: then it may look like either.
         self._expected: Seen = decision.seen
+        self._possible: Seen | None = None
         self._before: dict[str, int] = {}
 
     def run(self, prove: Prove, wait: bool) -> None:
@@ -73,13 +75,14 @@ class Rollout:
         except ChangedError:
             raise
         except DeployError:
-            self._take_back(patiently=True)
+            self._take_back()
             if self.decision.version == CREATE and not self._serves():
                 starting.discard(self)
             raise
         except BaseException:
-            # Interrupted: one quick write, and the rest is the next run's.
-            self._take_back(patiently=False)
+            # Interrupted: the new version stays, so that the next run goes on with it.
+            with pausing.putting_right():
+                self._take_back()
             raise
         self._remove()
 
@@ -87,29 +90,38 @@ class Rollout:
         """Look again, once nothing is under way. Raises `ChangedError` if somebody changed it."""
         world = self.client.look()
         if not decide.settled(world):
-            what = f"{self.client.where}: an operation is under way"
-            with (
-                contextlib.suppress(waiting.FailedError),
-                console.phase("wait", what) as shown,
-            ):
-                waiting.for_endpoint(self.client, shown.now)
+            waiting.until_settled(self.client)
             world = self.client.look()
-        what = decide.changed(self._expected, decide.seen(world.endpoint, world.versions))
+        now = decide.seen(world.endpoint, world.versions)
+        if now == self._possible:
+            self.confirm()
+        what = decide.changed(self._expected, now)
         if what:
             hint = "`inv plan` shows what is there; then deploy again"
             raise ChangedError(self.client.where, f"somebody else changed it: {what}", hint)
         return world
 
-    def expect(self, **changes: object) -> None:
-        """Know of a write of our own."""
-        self._expected = replace(self._expected, **changes)  # type: ignore[arg-type]
+    def intend(self, **changes: object) -> bool:
+        """Know of a write of our own that comes now; whether one can see that it was done."""
+        possible = replace(self._expected, **changes)  # type: ignore[arg-type]
+        self._possible = possible if possible != self._expected else None
+        return self._possible is not None
 
-    def expect_version(self, name: str, present: bool) -> None:
-        """Know that we made or removed the deployment `name`."""
+    def confirm(self) -> None:
+        """Know that the write that was intended was done."""
+        self._expected, self._possible = self._possible or self._expected, None
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the last write is known to have been done."""
+        return self._possible is None
+
+    def versions(self, name: str, present: bool) -> tuple[tuple[str, str, str], ...]:
+        """Return what is expected once we have made or removed the deployment `name`."""
         rest = [one for one in self._expected.versions if one[0] != name]
-        wanted = self.decision.wanted
-        own = [(name, str(wanted.image), wanted.instance_type.lower())] if present else []
-        self.expect(versions=tuple(sorted([*rest, *own])))
+        aim = self.decision.wanted
+        own = [(name, str(aim.image), aim.instance_type.lower())] if present else []
+        return tuple(sorted([*rest, *own]))
 
     def tags(self) -> dict[str, str]:
         """Return the tags of a new deployment."""
@@ -125,13 +137,14 @@ class Rollout:
         with console.phase("endpoint", what) as shown:
             if found is None:
                 tags = {**own, naming.MADE: "yes"}
-                starting.accept(self, lambda: self.writer.create_endpoint(tags))
+                starting.accept(self, lambda: self.writer.create_endpoint(tags), auth=auth)
             else:
                 endpoint = found
                 tags = {**found.tags, **own}
                 change = {"auth": auth, "tags": tags}
-                starting.accept(self, lambda: self.writer.change_endpoint(endpoint, **change))
-            self.expect(auth=auth)
+                write = functools.partial(self.writer.change_endpoint, endpoint, **change)
+                starting.accept(self, write, auth=auth)
+            self.confirm()
             if not wait:
                 raise BegunError
             try:
@@ -151,11 +164,8 @@ class Rollout:
             starting.finish(self, shown.now, lambda found: found.count == count)
 
     def _put(self, version: Version, count: int) -> None:
-        def put() -> None:
-            wanted = self.decision.wanted
-            self.writer.put_deployment(version.name, wanted, count, version.tags)
-
-        starting.accept(self, put)
+        write = functools.partial(self.writer.put_deployment, version.name, self.decision.wanted)
+        starting.accept(self, functools.partial(write, count, version.tags))
 
     def _rule(self) -> None:
         """Give the deployment its autoscale rule, or take it away."""
@@ -233,35 +243,27 @@ class Rollout:
         def put() -> None:
             self.writer.change_endpoint(endpoint, traffic=shares, mirror=mirror, tags=tags)
 
-        wanted, copies = decide.shares(shares), decide.shares(mirror)
-        starting.accept(self, put)
-        # From here on it may be so, whatever comes.
-        self.expect(traffic=wanted, mirror=copies)
+        meant, copies = decide.shares(shares), decide.shares(mirror)
+        starting.accept(self, put, traffic=meant, mirror=copies)
         try:
             waiting.for_endpoint(
                 self.client,
                 say,
-                lambda e: (decide.shares(e.traffic), decide.shares(e.mirror)) == (wanted, copies),
+                lambda e: (decide.shares(e.traffic), decide.shares(e.mirror)) == (meant, copies),
             )
         except waiting.FailedError as error:
             raise starting.explained(self, error.said, "traffic") from None
+        self.confirm()
 
-    def _take_back(self, patiently: bool) -> None:
-        """Give what served before all requests again, if the new version has got any."""
+    def _take_back(self) -> None:
+        """Give what served before all requests again, if the new version may have got any."""
         back = traffic.without(self._before, self.decision.name)
-        if decide.shares(back) == self._expected.traffic and not self._expected.mirror:
-            return
-        if not back:
+        unmoved = (decide.shares(back), ())
+        if not back or all((one.traffic, one.mirror) == unmoved for one in self._maybe()):
             return
         console.note("traffic", f"back to {traffic.shown(back)}")
         try:
-            if patiently:
-                self._shares(back, {}, lambda _: None)
-                return
-            endpoint = self.client.endpoint()
-            if endpoint and decide.shares(endpoint.traffic) == self._expected.traffic:
-                tags = {**endpoint.tags, naming.SHARES: naming.shares_text(back)}
-                self.writer.change_endpoint(endpoint, traffic=back, mirror={}, tags=tags)
+            self._shares(back, {}, lambda _: None)
         except Exception as error:  # the first failure is what the user must see
             console.note("traffic", f"that did not work ({error}); `inv plan` shows what is there")
 
@@ -276,12 +278,15 @@ class Rollout:
         name = version.name
         with console.phase("remove", f"deployment {name}") as shown:
             survey.remove_rule(self.client, name)
-            starting.accept(self, lambda: self.writer.delete_deployment(name))
-            self.expect_version(name, False)
+            starting.remove(self, name)
             waiting.until_gone(self.client, lambda: self.client.version(name), shown.now)
 
     def _serves(self) -> bool:
-        return self.decision.name in dict(self._expected.traffic)
+        return any(self.decision.name in dict(one.traffic) for one in self._maybe())
+
+    def _maybe(self) -> list[Seen]:
+        """Return how it may be."""
+        return [self._expected, *([self._possible] if self._possible else [])]
 
     def _address(self) -> str:
         endpoint = self.client.endpoint()

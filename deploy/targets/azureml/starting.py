@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from deploy import console, pausing
 from deploy.errors import DeployError
-from deploy.targets.azureml import errors, scoring, waiting
+from deploy.targets.azureml import errors, scoring, waiting, wanted
 from deploy.targets.azureml.state import BUSY, Version
 from deploy.targets.azureml.writes import RefusedError
 
@@ -48,15 +49,15 @@ def start(rollout: Rollout, fresh: bool, wait: bool) -> None:
         rollout.look()
         with console.phase("start", f"deployment {name}") as shown:
             tags = rollout.tags()
-            accept(
-                rollout,
-                lambda: rollout.writer.put_deployment(name, decision.wanted, decision.count, tags),  # noqa: B023
+            put = functools.partial(
+                rollout.writer.put_deployment, name, decision.wanted, decision.count, tags
             )
-            rollout.expect_version(name, True)
+            accept(rollout, put, versions=rollout.versions(name, True))
+            rollout.confirm()
             if not wait:
                 raise BegunError
             try:
-                waiting.for_version(rollout.client, name, shown.now)
+                _as_wanted(rollout, waiting.for_version(rollout.client, name, shown.now))
                 return
             except waiting.FailedError as error:
                 said = error.said
@@ -134,15 +135,21 @@ def discard(rollout: Rollout, patiently: bool = False) -> None:
         if found is None or found.state == "Deleting":
             return
         rollout.writer.delete_deployment(name)
-        rollout.expect_version(name, False)
+        rollout.intend(versions=rollout.versions(name, False))
+        rollout.confirm()
         if patiently:
             waiting.until_gone(rollout.client, lambda: rollout.client.version(name), lambda _: None)
     except (RefusedError, DeployError) as error:
         console.note("remove", f"deployment {name} could not be removed: {error}")
 
 
-def accept(rollout: Rollout, write: Callable[[], None]) -> None:
-    """Do one write; again where another operation came first. Raises `DeployError`."""
+def accept(rollout: Rollout, write: Callable[[], None], **changes: object) -> None:
+    """Do one write, by which what is seen `changes`; again where another operation came first.
+
+    Where the answer was lost, what the service then calls a conflict may be the write itself: it is
+    done if it shows. Raises `DeployError`.
+    """
+    shows = rollout.intend(**changes)
     for attempt in range(1, ATTEMPTS + 1):
         try:
             write()
@@ -154,8 +161,16 @@ def accept(rollout: Rollout, write: Callable[[], None]) -> None:
             if attempt == ATTEMPTS or not (kind in AGAIN or lost):
                 raise explained(rollout, error.said, rollout.client.name) from None
         pausing.pause(6 * (rollout.client.cloud.polling or waiting.POLLING))
-        if kind in AGAIN:
-            rollout.look()
+        rollout.look()
+        if shows and rollout.is_certain:
+            return
+
+
+def remove(rollout: Rollout, name: str) -> None:
+    """Begin to remove a deployment. Raises `DeployError`."""
+    write = functools.partial(rollout.writer.delete_deployment, name)
+    accept(rollout, write, versions=rollout.versions(name, False))
+    rollout.confirm()
 
 
 def explained(rollout: Rollout, said: errors.Said, what: str, lines: bool = False) -> DeployError:
@@ -179,11 +194,18 @@ def about(rollout: Rollout) -> errors.About:
     )
 
 
+def _as_wanted(rollout: Rollout, version: Version) -> None:
+    """Raise `ChangedError` if another deploy made the deployment at the same time."""
+    found = wanted.differences(version, rollout.decision.wanted)
+    if found:
+        what = f"somebody else made {version.name}, with another {found[0].what}"
+        raise ChangedError(rollout.client.where, what, "deploy again")
+
+
 def _drop(rollout: Rollout, name: str) -> None:
     rollout.look()
     with console.phase("remove", f"deployment {name}: it is broken") as shown:
-        accept(rollout, lambda: rollout.writer.delete_deployment(name))
-        rollout.expect_version(name, False)
+        remove(rollout, name)
         waiting.until_gone(rollout.client, lambda: rollout.client.version(name), shown.now)
 
 
