@@ -77,7 +77,9 @@ def code(error: HttpResponseError) -> str:
 
 
 def containers(azure: Azure) -> int:
-    found = azure.engine.client.containers.list(all=True, filters={"label": azure.engine.label})
+    found = azure.engine.client.containers.list(
+        all=True, filters={"label": azure.engine.label}, ignore_removed=True
+    )
     return len(found)
 
 

@@ -15,7 +15,7 @@ from tests.emulator.ml import bodies, catalogue
 from tests.emulator.ml.operations import Operation
 from tests.emulator.ml.resources import PROVIDER
 from tests.emulator.ml.routes import Request
-from tests.emulator.ml.workspace import Workspace
+from tests.emulator.ml.workspace import CORES, Workspace
 
 # Those that azure-ai-ml 1.35.2 sends, and the newest stable ones.
 VERSIONS = (
@@ -77,11 +77,11 @@ class MachineLearning:
         if not who.may(action, SUBSCRIPTION_SCOPE):
             raise unauthorized(who, action, base)
         used: dict[str, int] = {}
-        limits = dict.fromkeys(catalogue.FAMILIES, 0)
+        limits = dict.fromkeys(catalogue.FAMILIES, CORES)
         for workspace in self.workspaces.values():
             for family, cores in workspace.used().items():
                 used[family] = used.get(family, 0) + cores
-            limits = {key: max(limits[key], value) for key, value in workspace.limits.items()}
+            limits = {key: min(limits[key], value) for key, value in workspace.limits.items()}
         base += f"/providers/{PROVIDER}/locations/{LOCATION}"
         lists = {
             "usages": lambda: catalogue.usages(base, used, limits),
