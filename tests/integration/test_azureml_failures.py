@@ -13,7 +13,7 @@ import pytest
 from deploy import config, pipeline
 from deploy.errors import DeployError
 from deploy.model import Deployment
-from deploy.targets.azureml import naming, starting
+from deploy.targets.azureml import naming
 from tests.emulator.exchange import Exchange
 from tests.emulator.identities import ACR_PULL, DATA_SCIENTIST
 from tests.emulator.ml.front import DEPLOYMENT
@@ -185,14 +185,11 @@ def test_a_start_whose_acceptance_is_lost(world: Standing) -> None:
     assert world.azure.arm.server.faults.are_met
 
 
-def test_a_role_that_is_missing_and_one_that_comes_late(
-    world: Standing, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_role_that_is_missing_and_one_that_comes_late(world: Standing) -> None:
     # The registry is not this workspace's own, so that nobody gives the endpoint the role.
     other = world.azure.workspace("mlw-other")
     world.deployer.give("mlw-other", DATA_SCIENTIST)
     world.locate(workspace="mlw-other")
-    monkeypatch.setattr(starting, "ROLE_SECONDS", 0.0)
     with pytest.raises(DeployError) as caught:
         world.deploy("blue")
     name = naming.endpoint_of(world.spec())
@@ -207,12 +204,23 @@ def test_a_role_that_is_missing_and_one_that_comes_late(
     assert len(other.writes) == before
     pipeline.destroy(world.spec())
     assert not other.endpoints
-    monkeypatch.setattr(starting, "ROLE_SECONDS", 60.0)
+    # On a workspace's own registry Azure gives the role, and that takes a while.
+    world.azure.workspace("mlw-other", world.acr)
+    arm = world.azure.arm.server
+
+    def made(exchange: Exchange) -> bool:
+        return exchange.method == "PUT" and exchange.path.endswith(f"/onlineEndpoints/{name}")
+
+    def take() -> None:
+        other.identity(name).take(REGISTRY, ACR_PULL)
 
     def give() -> None:
         other.identity(name).give(REGISTRY, ACR_PULL)
 
-    with once(world.azure.arm.server, lambda exchange: exchange.method == "DELETE", give):
+    with (
+        once(arm, made, take, after=True),
+        once(arm, lambda exchange: exchange.method == "DELETE", give),
+    ):
         assert world.deploy("blue").state == "healthy"
     assert other.serving(name)
     pipeline.destroy(world.spec())

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from deploy import console, pausing
 from deploy.errors import DeployError
-from deploy.targets.azureml import errors, scoring, waiting, wanted
+from deploy.targets.azureml import errors, scoring, survey, waiting, wanted
 from deploy.targets.azureml.state import BUSY, Version
 from deploy.targets.azureml.writes import RefusedError
 
@@ -42,7 +42,8 @@ def start(rollout: Rollout, fresh: bool, wait: bool) -> None:
     decision, name = rollout.decision, rollout.decision.name
     for broken in decision.clear:
         _drop(rollout, broken)
-    until = time.monotonic() + (ROLE_SECONDS if fresh else 0.0)
+    coming = fresh and survey.gives_role(rollout.client, rollout.spec, rollout.look())
+    until = time.monotonic() + (ROLE_SECONDS if coming else 0.0)
     attempt = 0
     while True:
         attempt += 1

@@ -52,9 +52,7 @@ def may_pull(client: Client, spec: Spec, world: World) -> bool | None:
     principals = world.endpoint.principals if world.endpoint else ()
     if not registry or not principals:
         return None
-    own = world.workspace.registry.lower() == registry.lower()
-    if own and world.endpoint and world.endpoint.kind.startswith("SystemAssigned"):
-        # Azure itself gives it the role on the workspace's registry, which may take minutes.
+    if gives_role(client, spec, world):
         return True
     path = f"{registry}/providers/Microsoft.Authorization/roleAssignments"
     for principal in principals:
@@ -69,6 +67,18 @@ def may_pull(client: Client, spec: Spec, world: World) -> bool | None:
             # A role of the company's own may hold the right.
             return None
     return False
+
+
+def gives_role(client: Client, spec: Spec, world: World) -> bool:
+    """Tell whether Azure itself gives the endpoint's identity the role to pull; it takes minutes.
+
+    It does so for an identity of the endpoint's own, on the workspace's own registry ("Online
+    endpoints and deployments", Authorization).
+    """
+    if world.endpoint is None or not world.endpoint.kind.startswith("SystemAssigned"):
+        return False
+    registry = _registry(client, spec)
+    return bool(registry) and world.workspace.registry.lower() == registry.lower()
 
 
 def remove_rule(client: Client, name: str) -> None:
