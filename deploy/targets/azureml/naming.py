@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
+from datetime import datetime, timezone
 
 from deploy.model import Image, Spec
 from deploy.targets.azureml.settings import LONGEST_NAME, place_of, settings_of
@@ -66,3 +67,8 @@ def tags_of(spec: Spec, image: Image, by: str, at: str) -> dict[str, str]:
 def shares_text(traffic: Mapping[str, int]) -> str:
     """Return shares as a tag has them: `v-1f2e 90, v-3d4c 10`."""
     return ", ".join(f"{name} {share}" for name, share in sorted(traffic.items()) if share)
+
+
+def now() -> str:
+    """Return the time as tags have it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
