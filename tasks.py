@@ -32,6 +32,14 @@ def _specs(flow: str | None, env: str) -> Any:
     return config.load_specs(_project(), env, flow)
 
 
+def _handed(flow: str | None, image: str | None) -> tuple[str | None, Path | None]:
+    """Return which flow, and the file of `--image` where one is named: it names its flow."""
+    from deploy import artifact
+
+    file = cli.file("--image", image)
+    return flow or (artifact.read(file, None, "").flow if file else None), file
+
+
 @task
 @cli.sentences
 def setup(c: Context) -> None:
@@ -157,10 +165,10 @@ def promote(
     json: bool = False,
 ) -> None:
     """Carry the very same image onward, by its digest; nothing is built."""
-    from deploy import artifact, console, pipeline
+    from deploy import console, pipeline
 
-    project, handed = _project(), cli.file("--image", image)
-    flow = flow or (artifact.read(handed, None, "").flow if handed else None)
+    project = _project()
+    flow, handed = _handed(flow, image)
     pairs = [(spec, _specs(spec.flow.name, to)[0]) for spec in _specs(flow, from_)]
     done = cli.each(pairs, lambda pair: pipeline.promote(*pair, project, handed))
     _show_published(done.results) if not json else console.as_json(
@@ -221,16 +229,10 @@ def plan(
     json: bool = False,
 ) -> None:
     """Show what a deploy would change, and why. The status is 0 for nothing, 2 for something."""
-    if _show_plans(flow, env, image, json):
-        raise Exit(code=CHANGES)
+    from deploy import console, pipeline
 
-
-def _show_plans(flow: str | None, env: str, image: str | None, json: bool) -> bool:
-    """Print the plans; return whether anything would change."""
-    from deploy import artifact, console, pipeline
-
-    project, handed = _project(), cli.file("--image", image)
-    flow = flow or (artifact.read(handed, None, "").flow if handed else None)
+    project = _project()
+    flow, handed = _handed(flow, image)
     specs = _specs(flow, env)
     plans = cli.each(specs, lambda spec: pipeline.plan(project, spec, handed), AT_ONCE)
     steps = [
@@ -240,7 +242,8 @@ def _show_plans(flow: str | None, env: str, image: str | None, json: bool) -> bo
     ]
     console.as_json(steps) if json else console.table(steps)
     plans.finish()
-    return any(p.changes for p in plans.results)
+    if any(p.changes for p in plans.results):
+        raise Exit(code=CHANGES)
 
 
 @task(
@@ -248,7 +251,6 @@ def _show_plans(flow: str | None, env: str, image: str | None, json: bool) -> bo
         "flow": FLOW,
         "env": ENV,
         "image": "a file of `inv push`; nothing is built then",
-        "plan": "only show what would change",
         "no-wait": "hand back once a long operation has begun; `inv status` shows how it goes",
         "json": "print JSON",
     }
@@ -259,18 +261,14 @@ def deploy(
     flow: str | None = None,
     env: str = "local",
     image: str | None = None,
-    plan: bool = False,
     no_wait: bool = False,
     json: bool = False,
 ) -> None:
     """Build, publish, deploy the image where the configuration says; prove it with the sample."""
-    from deploy import artifact, console, pipeline
+    from deploy import console, pipeline
 
-    if plan:
-        _show_plans(flow, env, image, json)
-        return
-    project, handed = _project(), cli.file("--image", image)
-    flow = flow or (artifact.read(handed, None, "").flow if handed else None)
+    project = _project()
+    flow, handed = _handed(flow, image)
     done = cli.each(
         _specs(flow, env),
         lambda spec: pipeline.deploy(project, spec, handed, wait=not no_wait),
@@ -393,6 +391,21 @@ def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool 
         console.table(steps, ("flow", "action", "what"))
     else:
         print("nothing was deployed")
+
+
+@task(
+    help={
+        "env": "an environment of environments.yaml that has a registry",
+        "flow": FLOW,
+        "shell": "a shell in which `inv` leads there, in place of the delivery",
+    }
+)
+@cli.sentences
+def sandbox(c: Context, env: str, flow: str | None = None, shell: bool = False) -> None:
+    """Run a whole delivery against an emulated Azure on this machine, and say what happened."""
+    command = f"python -m tests.emulator.delivery --env {env}"
+    command += f" --flow {flow}" if flow else ""
+    cli.run(c, command + " --shell" if shell else command)
 
 
 @task

@@ -32,6 +32,8 @@ def sentences(body: Callable[..., Result]) -> Callable[..., Result]:
             return body(*args, **kwargs)
         except Exit:
             raise
+        except KeyboardInterrupt:
+            raise Exit("interrupted\n  → run this again: it goes on from there", 130) from None
         except Exception as error:
             if os.environ.get("FLOW_DEBUG"):
                 raise

@@ -64,7 +64,7 @@ class Spec:
     target: str
     settings: Any
     place: Any
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(repr=False)
     secrets: frozenset[str]
     missing: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)

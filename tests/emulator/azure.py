@@ -121,6 +121,10 @@ class Azure:
         region.workspaces[key].registry = registry
         return region.workspaces[key]
 
+    def find_workspace(self, name: str) -> Workspace:
+        """Return a workspace that is there. Raises `KeyError`."""
+        return self._ml.region.workspaces[name.lower()]
+
     def vault(self, name: str) -> Vault:
         """Return the vault `name`, started where it is new."""
         if name not in self.vaults:

@@ -11,7 +11,9 @@ import docker.errors
 import pytest
 
 from deploy import cloud
-from deploy.model import Image
+from deploy.inside import bom
+from deploy.inside.archive import ImageArchive
+from deploy.model import Attachment, Image
 from tests.emulator import azure as emulator
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
@@ -93,6 +95,22 @@ def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
         cloud.credential.cache_clear()
 
     return become
+
+
+_documents: dict[str, tuple[Attachment, ...]] = {}
+
+
+@pytest.fixture
+def documents_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the bills of materials of an image once a session, in however many tests it is pushed."""
+    make = bom.make
+
+    def once(archive: ImageArchive, image: Image) -> tuple[Attachment, ...]:
+        if image.id not in _documents:
+            _documents[image.id] = make(archive, image)
+        return _documents[image.id]
+
+    monkeypatch.setattr(bom, "make", once)
 
 
 @pytest.fixture

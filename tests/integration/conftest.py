@@ -27,6 +27,7 @@ from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtu
     acr,
     azure,
     azure_servers,
+    documents_once,
     folder,
     log_in,
     plain_registry,
@@ -36,6 +37,11 @@ from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtu
     web_images,
     web_site,
     workspace,
+)
+from tests.integration.ml_standing import (  # noqa: F401
+    obedient,
+    standing,
+    world,
 )
 from tests.integration.running import Running
 from tests.model_server import ModelServer

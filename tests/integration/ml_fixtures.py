@@ -15,7 +15,7 @@ from deploy import config, images
 from tests.emulator.azure import Azure
 from tests.emulator.identities import DATA_SCIENTIST, READER, Identity
 from tests.emulator.ml.workspace import Workspace
-from tests.integration import ml_client, obedient
+from tests.integration import ml_client, obedient_flow
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.ml_client import Sdk
 
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="session")
 def built(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The id of an image of a flow that does as it is told."""
-    project = obedient.project(tmp_path_factory.mktemp("obedient"), ROOT)
+    project = obedient_flow.project(tmp_path_factory.mktemp("obedient"), ROOT)
     image = images.build(project, config.load_flow(project, "obedient"))
     yield image.id
     client.images.remove(image.id, force=True)
@@ -35,7 +35,7 @@ def built(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory)
 def image(azure_servers: Azure, client: docker.DockerClient, built: str) -> str:
     """The same in the registry, by digest."""
     acr = azure_servers.registry("crflows")
-    return obedient.push(azure_servers, acr, client, built, "ml/obedient")
+    return obedient_flow.push(azure_servers, acr, client, built, "ml/obedient")
 
 
 @pytest.fixture

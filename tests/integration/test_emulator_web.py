@@ -34,7 +34,7 @@ from tests.emulator.web import platform_log
 from tests.emulator.web.plans import Plan
 from tests.emulator.web.platform_log import Wording
 from tests.emulator.web.slot import Site, Slot
-from tests.integration import obedient
+from tests.integration import obedient_flow
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.running import until
 
@@ -53,10 +53,10 @@ def image(
     azure_servers: Azure, client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
     """A flow that does as it is told, in the registry, by digest."""
-    project = obedient.project(tmp_path_factory.mktemp("project"), ROOT)
+    project = obedient_flow.project(tmp_path_factory.mktemp("project"), ROOT)
     built = images.build(project, config.load_flow(project, "obedient"))
     acr = azure_servers.registry("crflows")
-    yield obedient.push(azure_servers, acr, client, built.id, "web/obedient")
+    yield obedient_flow.push(azure_servers, acr, client, built.id, "web/obedient")
     client.images.remove(built.id, force=True)
 
 

@@ -34,7 +34,7 @@ from tests.emulator.identities import (
     Identity,
 )
 from tests.emulator.web.slot import Site
-from tests.integration import obedient
+from tests.integration import obedient_flow
 
 ROOT = Path(__file__).parents[2]
 FLOW = "obedient"
@@ -110,7 +110,7 @@ class Project:
 
 def project(folder: Path, images: tuple[Image, ...]) -> Project:
     """Return a new project of the flow."""
-    return Project(obedient.project(folder, ROOT), images)
+    return Project(obedient_flow.project(folder, ROOT), images)
 
 
 def pushed(
@@ -118,13 +118,13 @@ def pushed(
 ) -> tuple[Image, ...]:
     """Return images of the flow that differ by a comment, in the registry."""
     acr = azure.registry("crflows")
-    made = obedient.project(folder, ROOT)
+    made = obedient_flow.project(folder, ROOT)
     found = []
     for number in range(count):
         path = made.root / f"flows/{FLOW}/answer.py"
-        path.write_text(f"{obedient.CODE}\n# {number}\n", encoding="utf-8")
+        path.write_text(f"{obedient_flow.CODE}\n# {number}\n", encoding="utf-8")
         built = images.build(made, config.load_flow(made, FLOW))
-        pinned = obedient.push(azure, acr, client, built.id, f"{FOLDER}/{FLOW}")
+        pinned = obedient_flow.push(azure, acr, client, built.id, f"{FOLDER}/{FLOW}")
         repository, _, digest = pinned.partition("@")
         found.append(replace(built, repository=repository, digest=digest))
     return tuple(found)

@@ -55,6 +55,10 @@ class AzureML:
         client = Client(spec)
         if not isinstance(decision, Decision):
             raise DeployError(spec.name, "this plan is of another target")
+        if wait and not decision.settled:
+            # An earlier run was interrupted: what it began may change what the plan rests on.
+            waiting.until_settled(client)
+            return self.apply(self.plan(spec, plan.image), prove)
         if plan.changes or not decision.ready:
             rollout = Rollout(client, spec, plan.image, decision, lambda: self.headers(spec))
             try:

@@ -6,7 +6,6 @@ from deploy.errors import DeployError
 from deploy.model import Spec
 from deploy.targets.azureml import decide, errors, naming, state, waiting
 from deploy.targets.azureml.client import Client
-from deploy.targets.azureml.rollout import now
 from deploy.targets.azureml.state import READY, Version, World
 from deploy.targets.azureml.writes import RefusedError, Writer
 
@@ -25,7 +24,7 @@ def roll_back(client: Client, spec: Spec) -> None:
     tags = {
         **endpoint.tags,
         naming.SHARES: naming.shares_text(shares),
-        naming.SINCE: now(),
+        naming.SINCE: naming.now(),
         naming.PREVIOUS: serving,
     }
     try:

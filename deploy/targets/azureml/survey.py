@@ -36,8 +36,7 @@ COMPUTE = frozenset({"MIR", "OnlineEndpoint"})
 
 def around(client: Client, spec: Spec, world: World, decision: Decision) -> World:
     """Return `world` with what `decision` needs to know more."""
-    current = world.version(decision.name)
-    if settings_of(spec).autoscale or (current and scaling.made(current)):
+    if settings_of(spec).autoscale or world.version(decision.name):
         world = replace(world, scaling=_rule(client, decision.name))
     if decision.version != CREATE and decision.scale is None:
         return world
@@ -53,9 +52,7 @@ def may_pull(client: Client, spec: Spec, world: World) -> bool | None:
     principals = world.endpoint.principals if world.endpoint else ()
     if not registry or not principals:
         return None
-    own = world.workspace.registry.lower() == registry.lower()
-    if own and world.endpoint and world.endpoint.kind.startswith("SystemAssigned"):
-        # Azure itself gives it the role on the workspace's registry, which may take minutes.
+    if gives_role(client, spec, world):
         return True
     path = f"{registry}/providers/Microsoft.Authorization/roleAssignments"
     for principal in principals:
@@ -72,8 +69,29 @@ def may_pull(client: Client, spec: Spec, world: World) -> bool | None:
     return False
 
 
+def gives_role(client: Client, spec: Spec, world: World) -> bool:
+    """Tell whether Azure itself gives the endpoint's identity the role to pull; it takes minutes.
+
+    It does so for an identity of the endpoint's own, on the workspace's own registry ("Online
+    endpoints and deployments", Authorization).
+    """
+    if world.endpoint is None or not world.endpoint.kind.startswith("SystemAssigned"):
+        return False
+    registry = _registry(client, spec)
+    return bool(registry) and world.workspace.registry.lower() == registry.lower()
+
+
+def remove_rule(client: Client, name: str) -> None:
+    """Remove the autoscale rule of a deployment, if it has one. Raises `DeployError`."""
+    if _rule(client, name):
+        client.delete(scaling.path_of(client.group, client.name, name), scaling.API)
+
+
 def _rule(client: Client, name: str) -> Mapping[str, Any] | None:
-    return client.get(scaling.path_of(client.group, client.name, name), scaling.API)
+    try:
+        return client.get(scaling.path_of(client.group, client.name, name), scaling.API)
+    except DeployError:
+        return None
 
 
 def _room(client: Client, world: World, instance_type: str) -> Room | None:

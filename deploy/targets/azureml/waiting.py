@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from deploy import pausing
+from deploy import console, pausing
 from deploy.errors import DeployError
 from deploy.targets.azureml import errors
 from deploy.targets.azureml.client import Client
@@ -46,6 +47,15 @@ def for_version(
 ) -> Version:
     """Wait until the deployment `name` is ready. Raises `FailedError` where it failed."""
     return _wait(client, lambda: client.version(name), say, done)
+
+
+def until_settled(client: Client) -> None:
+    """Wait until nothing is under way at the endpoint, however that ends."""
+    with (
+        contextlib.suppress(FailedError),
+        console.phase("wait", f"{client.where}: an operation is under way") as shown,
+    ):
+        for_endpoint(client, shown.now)
 
 
 def until_gone(client: Client, look: Callable[[], object | None], say: Say) -> None:

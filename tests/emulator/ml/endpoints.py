@@ -180,6 +180,7 @@ def _change(
         def commit() -> None:
             endpoint.properties = properties
             endpoint.tags = tags if tags is not None else {}
+            endpoint.history.append((endpoint.traffic, endpoint.mirror))
 
         return commit
 

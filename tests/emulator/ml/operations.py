@@ -117,6 +117,11 @@ class Operations:
             self._looked.notify_all()
         return found
 
+    def spans(self) -> list[tuple[datetime.datetime, datetime.datetime]]:
+        """Return from when to when each operation went on that has ended."""
+        read = datetime.datetime.fromisoformat
+        return [(read(one.started), read(one.ended)) for one in self._known.values() if one.ended]
+
     def url(self, operation: Operation, what: str = "mfeOperationsStatus") -> str:
         """Return where an operation's status or result is found."""
         return f"{self._address}/{what}/{operation.name}?api-version={operation.version}"

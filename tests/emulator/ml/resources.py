@@ -155,6 +155,8 @@ class Endpoint(Resource):
     deployments: dict[str, Deployment] = field(default_factory=dict)
     keys: list[str] = field(default_factory=lambda: [new_key(), new_key()])
     url: str = ""
+    # The shares and the copies that it was given, in their order.
+    history: list[tuple[dict[str, int], dict[str, int]]] = field(default_factory=list)
 
     @property
     def auth_mode(self) -> str:

@@ -12,8 +12,9 @@ from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.identities import ACR_PUSH
 
-# An image of it crashes, hangs, or answers 502 to everything for the variable BREAK; else it answers with
-# COLOUR and its own name.
+# An image of it crashes, hangs, or answers 502 to everything for the variable BREAK, or answers the question
+# "sample" badly, at once (mute) or from its fifth time on (weary); else it answers with COLOUR and its own
+# name.
 CODE = """\
 import os
 import socket
@@ -37,6 +38,7 @@ if os.environ.get("BREAK") == "502":
         do_POST = do_GET
 
     HTTPServer(("", 8080), Broken).serve_forever()
+asked = 0
 
 
 def pieces():
@@ -47,7 +49,14 @@ def pieces():
 
 @tool
 def answer(question: str) -> str:
+    global asked
     kind, _, rest = question.partition(" ")
+    if kind == "sample":
+        asked += 1
+        if os.environ.get("BREAK") == "mute":
+            return ""
+        if os.environ.get("BREAK") == "weary" and asked > 4:
+            raise ValueError("no more")
     if kind == "sleep":
         time.sleep(float(rest))
     if kind == "fail":
@@ -58,10 +67,11 @@ def answer(question: str) -> str:
 """
 
 
-def project(folder: Path, root: Path) -> Project:
+def project(folder: Path, root: Path, question: str = "why?") -> Project:
     """Make a project of that flow, whose packages are those of faq, so that they are there already.
 
-    It is not called hello: images of that name come and go with other tests.
+    It is not called hello: images of that name come and go with other tests. `question` is the
+    sample's.
     """
     locked = {
         name: (root / "flows/faq" / name).read_text("utf-8")
@@ -74,7 +84,7 @@ def project(folder: Path, root: Path) -> Project:
         "flows/obedient/deploy.yaml": projects.DEPLOY,
         "flows/obedient/flow.dag.yaml": projects.FLOW,
         "flows/obedient/answer.py": CODE,
-        "flows/obedient/sample.json": {"question": "why?"},
+        "flows/obedient/sample.json": {"question": question},
     }
     return projects.make(folder, files)
 
