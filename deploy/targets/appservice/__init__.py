@@ -19,10 +19,11 @@ from deploy.targets.appservice import (
     overview,
     preflight,
 )
+from deploy.targets.appservice import decide as deciding
 from deploy.targets.appservice import plan as planning
 from deploy.targets.appservice import settings as shape
 from deploy.targets.appservice.client import Client
-from deploy.targets.appservice.decide import Decision, decide
+from deploy.targets.appservice.decide import Decision
 from deploy.targets.appservice.naming import PRODUCTION
 from deploy.targets.appservice.rollout import BegunError, Rollout
 from deploy.targets.base import Prove
@@ -48,7 +49,7 @@ class AppService:
         world = client.look()
         planning.refuse(spec, world)
         asked = {site.name: access.wanted(spec, client.arm, site.auth) for site in world.sites}
-        decision = decide(spec, image, world, asked)
+        decision = deciding.decide(spec, image, world, asked)
         if decision.deploys:
             world = client.with_pullers(world)
             planning.refuse(spec, world)
