@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deploy import config, following
+from deploy import config
 from deploy.arm.errors import Said
 from deploy.errors import DeployError
 from deploy.model import Image, Spec
@@ -443,13 +443,6 @@ def test_refusals_are_told_apart(said: Said, kind: str, made: Any) -> None:
 def test_a_message_without_what_support_needs(made: Any) -> None:
     said = Said("Conflict", "another operation is in progress. Details: Id: 1, RequestId: 2", 409)
     assert "RequestId" not in errors.reason(made(), said).what
-
-
-def test_new_lines_of_a_log() -> None:
-    assert following.newer(["a", "b"], ["b", "c"]) == ["c"]
-    assert following.newer([], ["a"]) == ["a"]
-    assert following.newer(["a"], ["x", "y"]) == ["x", "y"]
-    assert list(following.lines(lambda: ["a", "b", "c"], 2, False, 0)) == ["b", "c"]
 
 
 def test_a_plan_of_another_target_is_refused(made: Any) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.model import Flow, Image, ImageSettings, Spec
-from deploy.targets.azureml import naming, overview, scaling, traffic, wanted
+from deploy.targets.azureml import naming, scaling, traffic, wanted
 from deploy.targets.azureml.decide import (
     CHANGE,
     CREATE,
@@ -286,32 +286,3 @@ def test_scaling(autoscale: Autoscale, metric: str, thresholds: tuple[float, flo
 
 def replace_max(autoscale: Autoscale) -> Autoscale:
     return autoscale.model_copy(update={"max": autoscale.max + 1})
-
-
-@pytest.mark.parametrize(
-    ("before", "now", "new"),
-    [
-        ("", "ab", "ab"),
-        ("abc", "abc", ""),
-        ("abc", "abcd", "d"),
-        ("abc", "bcde", "de"),
-        ("abc", "xyz", "xyz"),
-        ("abcdef", "efg", "g"),
-        ("abc", "", ""),
-        # The window is longer than what was said.
-        ("cd", "abcdef", "ef"),
-    ],
-)
-def test_lines_that_are_newer(before: str, now: str, new: str) -> None:
-    assert overview.newer(list(before), list(now)) == list(new)
-
-
-@settings(max_examples=50)
-@given(st.lists(st.integers()), st.lists(st.integers(), max_size=5), st.integers(1, 10))
-def test_a_followed_log_of_different_lines_shows_each_once(
-    before: list[int], more: list[int], window: int
-) -> None:
-    numbered = list(enumerate([*before, *more]))
-    said = [str(one) for one in numbered[: len(before)]][-window:]
-    now = [str(one) for one in numbered][-max(window, len(more) + 1) :]
-    assert overview.newer(said, now) == [str(one) for one in numbered[len(before) :]]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from deploy import cloud, console, pausing
+from deploy import cloud, console, following
 from deploy.errors import DeployError, Problem
 from deploy.model import Deployment, Image, Plan, Spec, Step
 from deploy.targets.azureml import (
@@ -101,13 +101,9 @@ class AzureML:
         if found is None:
             hint = f"`inv deploy --flow {spec.flow.name} --env {spec.environment}`"
             raise DeployError(spec.name, "nothing is deployed", hint)
-        said = client.log(found.name, tail)
-        yield from said
-        while follow:
-            pausing.pause(client.cloud.polling or waiting.POLLING)
-            now = client.log(found.name, max(tail, FOLLOWED))
-            yield from overview.newer(said, now)
-            said = now or said
+        many = max(tail, FOLLOWED) if follow else tail
+        pause = client.cloud.polling or waiting.POLLING
+        yield from following.lines(lambda: client.log(found.name, many), tail, follow, pause)
 
     def destroy(self, spec: Spec) -> tuple[Step, ...]:
         return leaving.remove(Client(spec), spec)

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
+from deploy.arm.references import IDENTITY
 from deploy.model import Spec
 from deploy.schema import EnvModel, PlaceModel, Strict, TargetSettings, Variable
 
@@ -18,10 +19,6 @@ LONGEST_NAME = 32
 CONNECTION = r"azureml://connections/[\w.-]+(/credentials/[\w.-]+|/metadata/[\w.-]+|/target)?"
 VAULT = r"keyvault:https://[\w-]+\.vault\.[\w.]+/secrets/[\w-]+/\w+"
 REFERENCE = rf"^({CONNECTION}|{VAULT})$"
-IDENTITY = (
-    r"^/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/"
-    r"Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+$"
-)
 # "Managed online endpoints SKU list": two cores and 8 GiB, and in no series that is being retired.
 INSTANCE_TYPE = "Standard_D2as_v4"
 
