@@ -46,7 +46,7 @@ SECOND = Step("another version, step by step", ("deploy",))
 STATUS = Step("who serves what share", ("status",))
 BACK = Step("the way back", ("rollback",))
 LOGS = Step("what the containers say", ("logs", "--tail", "5"))
-DESTROY = Step("all of it removed", ("destroy",))
+DESTROY = Step("all of it removed", ("destroy", "--yes"))
 STEPS = (PREVIEW, FIRST, NOTHING, SMOKE, SECOND, STATUS, BACK, LOGS, DESTROY)
 
 
