@@ -21,10 +21,11 @@ from deploy.targets.azureml import (
     waiting,
     writes,
 )
+from deploy.targets.azureml import decide as deciding
 from deploy.targets.azureml import plan as planning
 from deploy.targets.azureml import settings as shape
 from deploy.targets.azureml.client import Client
-from deploy.targets.azureml.decide import Decision, decide
+from deploy.targets.azureml.decide import Decision
 from deploy.targets.azureml.rollout import Rollout
 from deploy.targets.azureml.starting import BegunError
 from deploy.targets.base import Prove
@@ -45,8 +46,8 @@ class AzureML:
     def plan(self, spec: Spec, image: Image) -> Plan:
         client = Client(spec)
         world = client.look()
-        world = survey.around(client, spec, world, decide(spec, image, world))
-        decision = decide(spec, image, world)
+        world = survey.around(client, spec, world, deciding.decide(spec, image, world))
+        decision = deciding.decide(spec, image, world)
         planning.refuse(spec, world, decision)
         return Plan(spec, image, planning.steps(spec, image, world, decision), decision)
 
