@@ -158,8 +158,8 @@ def push(c: Context, flow: str | None = None, env: str = "local", json: bool = F
 @cli.sentences
 def promote(
     c: Context,
-    from_: str,
-    to: str,
+    from_: str | None = None,
+    to: str | None = None,
     flow: str | None = None,
     image: str | None = None,
     json: bool = False,
@@ -169,7 +169,9 @@ def promote(
 
     project = _project()
     flow, handed = _handed(flow, image)
-    pairs = [(spec, _specs(spec.flow.name, to)[0]) for spec in _specs(flow, from_)]
+    goal = cli.needed("--to", to)
+    origins = _specs(flow, cli.needed("--from", from_))
+    pairs = [(spec, _specs(spec.flow.name, goal)[0]) for spec in origins]
     done = cli.each(pairs, lambda pair: pipeline.promote(*pair, project, handed))
     _show_published(done.results) if not json else console.as_json(
         [vars(image) for image in done.results]
@@ -369,20 +371,42 @@ def _show_status(rows: list[dict[str, Any]], json: bool = False) -> None:
     if json:
         console.as_json(rows)
         return
-    keys = ("flow", "environment", "target", "state", "share", "tag", "commit", "created", "url")
-    short = {"commit": 7, "created": len("2026-01-01T00:00:00")}
-    console.table([{k: str(r.get(k, ""))[: short.get(k)] for k in keys} for r in rows])
+    # The width of what is longer in the data.
+    shown: dict[str, int | None] = dict.fromkeys(
+        ("flow", "environment", "target", "state", "share")
+    )
+    shown |= {"tag": None, "commit": 7, "since": len("2026-01-01T00:00:00"), "by": 20, "url": None}
+    rows = [{**row, "since": row.get("created", "")} for row in rows]
+    console.table(
+        [{key: str(row.get(key, ""))[:width] for key, width in shown.items()} for row in rows]
+    )
 
 
-@task(help={"flow": FLOW, "env": ENV, "json": "print JSON"})
+@task(
+    help={
+        "flow": FLOW,
+        "env": ENV,
+        "yes": "do it for every flow of an environment that is not local",
+        "json": "print JSON",
+    }
+)
 @cli.sentences
-def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
+def destroy(
+    c: Context,
+    flow: str | None = None,
+    env: str = "local",
+    yes: bool = False,
+    json: bool = False,
+) -> None:
     """Remove what was deployed, and nothing else."""
     from deploy import console, pipeline
 
+    specs = _specs(flow, env)
+    if not (flow or yes or env == "local"):
+        cli.refuse_without_yes(env, [spec.flow.name for spec in specs])
     steps = [
         {"flow": spec.flow.name, **pipeline.as_data(step)}
-        for spec in _specs(flow, env)
+        for spec in specs
         for step in pipeline.destroy(spec)
     ]
     if json:
@@ -401,9 +425,11 @@ def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool 
     }
 )
 @cli.sentences
-def sandbox(c: Context, env: str, flow: str | None = None, shell: bool = False) -> None:
+def sandbox(
+    c: Context, env: str | None = None, flow: str | None = None, shell: bool = False
+) -> None:
     """Run a whole delivery against an emulated Azure on this machine, and say what happened."""
-    command = f"python -m tests.emulator.delivery --env {env}"
+    command = f"python -m tests.emulator.delivery --env {cli.needed('--env', env)}"
     command += f" --flow {flow}" if flow else ""
     cli.run(c, command + " --shell" if shell else command)
 

@@ -107,6 +107,19 @@ def one(items: list[Item], option: str) -> Item:
     return items[0]
 
 
+def needed(option: str, value: str | None) -> str:
+    """Return `value`. Raises `DeployError` where there is none."""
+    if not value:
+        raise DeployError(option, "it is missing", "name an environment of environments.yaml")
+    return value
+
+
+def refuse_without_yes(environment: str, flows: list[str]) -> None:
+    """Raise `DeployError`: all of an environment is removed by nobody's accident."""
+    what = f"this removes {', '.join(flows)}"
+    raise DeployError(f"--env {environment}", what, "name one with --flow, or add --yes")
+
+
 def count(option: str, text: str) -> int:
     """Return `text` as a whole number above 0. Raises `DeployError`."""
     if not text.isdecimal() or int(text) < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,6 +75,8 @@ def credential(cloud: Cloud) -> TokenCredential:
     """Return whoever is logged in: workload identity, managed identity, `az login`."""
     from azure.identity import DefaultAzureCredential
 
+    # It tells of every log-in that is not set up; `token` tells of the one that failed.
+    logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
     given = {"authority": cloud.authority} if cloud.authority else {}
     return DefaultAzureCredential(exclude_shared_token_cache_credential=True, **given)
 

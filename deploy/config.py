@@ -270,7 +270,11 @@ def _place(project: Project, environment: str, target: str) -> Any:
                 Problem(document.where((environment, key)), "unknown key", nearest(key, choices))
             )
     own = {key: value for key, value in filled.items() if key in wanted}
-    place = check(every[target], own, document, (environment,), problems)
+    found: list[Problem] = []
+    place = check(every[target], own, document, (environment,), found)
+    # What is wrong with a value that lacks its variable is no news.
+    told = {problem.where for problem in problems}
+    problems += [problem for problem in found if problem.where not in told]
     if problems:
         raise DeployError.of(problems)
     return place

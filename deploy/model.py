@@ -74,6 +74,11 @@ class Spec:
         """The spec in words, for messages: `faq in local`."""
         return f"{self.flow.name} in {self.environment}"
 
+    @property
+    def options(self) -> str:
+        """What follows a command that is for this spec."""
+        return f"--flow {self.flow.name} --env {self.environment}"
+
 
 @dataclass(frozen=True)
 class Image:

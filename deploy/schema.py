@@ -74,7 +74,9 @@ class PlaceModel(Strict):
     """What environments.yaml says of an environment for every target; each target adds its own."""
 
     registry: Annotated[str, Field(pattern=REGISTRY)] | None = Field(
-        None, description="Host, port and folder of a registry, such as crchatprod.azurecr.io."
+        None,
+        description="Host, port and folder of a registry, without https:// and in lower case.",
+        examples=["crchatprod.azurecr.io"],
     )
     registry_login: Literal["azure", "docker"] | None = Field(
         None,

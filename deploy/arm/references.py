@@ -6,6 +6,10 @@ IDENTITY = (
     r"^/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/"
     r"Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+$"
 )
+IDENTITY_EXAMPLE = (
+    "/subscriptions/‹id›/resourceGroups/‹group›/providers/"
+    "Microsoft.ManagedIdentity/userAssignedIdentities/‹name›"
+)
 # With a version, or without one for the newest.
 VAULT_SECRET = r"^keyvault:https://[\w.-]+(:\d+)?/secrets/[\w-]+(/\w+)?$"
 

@@ -23,14 +23,17 @@ class Calls:
 
 
 @contextmanager
-def calling(ask: Ask, bundle: str, callers: int = 2) -> Iterator[Calls]:
-    """Call `ask` again and again inside of the block, with `callers` at once."""
+def calling(ask: Ask, bundle: str, callers: int = 2, pause: float = 0.0) -> Iterator[Calls]:
+    """Call `ask` again and again inside of the block, with `callers` at once.
+
+    `pause` is in seconds, between two calls.
+    """
     calls, done = Calls(), Event()
 
     def call() -> None:
         with requests.Session() as http:
             http.trust_env, http.verify = False, bundle
-            while not done.is_set():
+            while not done.wait(pause):
                 try:
                     answer = ask(http)
                 except requests.RequestException as error:

@@ -27,6 +27,8 @@ from tests.emulator.sandbox import Sandbox
 from tests.emulator.tools import MissingError
 
 ROOT = Path(__file__).parents[2]
+# Seconds between two requests of a caller: what is shown has the processors for itself.
+PAUSE = 0.1
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ SECOND = Step("another version, step by step", ("deploy",))
 STATUS = Step("who serves what share", ("status",))
 BACK = Step("the way back", ("rollback",))
 LOGS = Step("what the containers say", ("logs", "--tail", "5"))
-DESTROY = Step("all of it removed", ("destroy",))
+DESTROY = Step("all of it removed", ("destroy", "--yes"))
 STEPS = (PREVIEW, FIRST, NOTHING, SMOKE, SECOND, STATUS, BACK, LOGS, DESTROY)
 
 
@@ -121,7 +123,7 @@ def _calling(sandbox: Sandbox, spec: Spec) -> contextlib.AbstractContextManager[
     body = json.loads(spec.flow.sample.read_text(encoding="utf-8"))
     url, headers = sandbox.access(spec.place.workspace, naming.endpoint_of(spec))
     ask = callers.scoring(url, body, headers)
-    return callers.calling(ask, str(sandbox.azure.authority.bundle))
+    return callers.calling(ask, str(sandbox.azure.authority.bundle), pause=PAUSE)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,8 @@ from tests.emulator.azure import Azure
 from tests.emulator.identities import ACR_PUSH, CONTRIBUTOR, DATA_SCIENTIST, READER
 from tests.emulator.ml.front import AUDIENCE as SCORING_AUDIENCE
 
+# What azure-ai-ml leaves in the environment of the process that it was used in.
+LEFT = "AZUREML_CURRENT_CLOUD"
 # In place of minutes.
 SOAK_SECONDS = 1
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".build", ".env", "__pycache__", ".*_cache")
@@ -60,7 +62,7 @@ class Sandbox:
     @property
     def environment(self) -> dict[str, str]:
         """The variables of a process that works here."""
-        own = {k: v for k, v in os.environ.items() if k not in emulator.FOREIGN_VARIABLES}
+        own = {k: v for k, v in os.environ.items() if k not in (*emulator.FOREIGN_VARIABLES, LEFT)}
         values = config.env_file(self._checkout / ".env")
         return {**values, **own, **self.azure.environment(self._identity)}
 

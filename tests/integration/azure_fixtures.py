@@ -121,7 +121,12 @@ def folder(
     test = request.node.name.partition("[")[0].removeprefix("test_")
     used = str(test.replace("_", "-"))[:60].rstrip("-")
     yield used
-    servers = {acr.login_server for acr in azure_servers.registries.values()}
+    forget(client, azure_servers, used)
+
+
+def forget(client: docker.DockerClient, azure: Azure, used: str) -> None:
+    """Take from the engine the names of images in this session's registries, in the folder `used`."""
+    servers = {acr.login_server for acr in azure.registries.values()}
     for image in client.images.list():
         for name in (*image.tags, *(image.attrs["RepoDigests"] or ())):
             # Not all that are on this machine: other sessions have registries of their own.

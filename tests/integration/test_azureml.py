@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator
 
+import docker
 import pytest
 
 from deploy import config, pipeline
@@ -14,7 +16,7 @@ from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.ml.workspace import Workspace
 from tests.integration import ml_project as ml
-from tests.integration.azure_fixtures import LogIn
+from tests.integration.azure_fixtures import LogIn, forget
 from tests.integration.publishing import change
 from tests.integration.running import until
 
@@ -32,12 +34,14 @@ def dev(
     acr: Acr,
     workspace: Workspace,
     log_in: LogIn,
-) -> config.Project:
+    client: docker.DockerClient,
+) -> Iterator[config.Project]:
     """The small project, deployed by somebody who may."""
     identity = azure.identity("ci", crflows=["AcrPush", "Reader"], subscription=["Reader"])
     identity.give(ml.WORKSPACE, "AzureML Data Scientist")
     log_in(identity)
-    return ml.with_endpoint(project, azure, acr, FOLDER)
+    yield ml.with_endpoint(project, azure, acr, FOLDER)
+    forget(client, azure, FOLDER)
 
 
 def test_first_then_nothing(dev: config.Project, workspace: Workspace) -> None:

@@ -109,7 +109,7 @@ def test_a_container_that_is_never_ready(world: Standing) -> None:
 def test_an_answer_that_is_not_as_expected(world: Standing) -> None:
     text = refused(world, world.fresh(), "mute")
     assert "string expected, not an empty string" in text
-    assert "correct the flow" in text
+    assert "its lines tell why" in text
 
 
 def test_errors_in_the_middle_of_the_ramp(world: Standing) -> None:
@@ -161,7 +161,7 @@ def test_a_conflict_that_stays(world: Standing) -> None:
     world.azure.arm.server.faults.answer(409, method="PUT", path=ENDPOINT, times=4)
     text = refused(world, world.other)
     assert "another operation is under way" in text
-    assert "`inv status`" in text
+    assert f"`inv status {world.spec().options}`" in text
 
 
 @pytest.mark.parametrize("cut", ["request", "answer"])
@@ -287,7 +287,8 @@ def test_traffic_that_is_moved_by_hand_in_the_middle(world: Standing) -> None:
     ):
         world.deploy(other)
     assert "somebody else changed it: traffic is " in str(caught.value)
-    assert "`inv plan` shows what is there" in str(caught.value)
+    look = f"`inv plan {world.spec().options}` shows what is there"
+    assert look in str(caught.value)
     assert world.traffic() == {now: 77, other: 23}
     world.deploy(now)
     assert world.traffic() == {now: 100}

@@ -114,15 +114,18 @@ def test_a_reason_is_short() -> None:
     ],
 )
 def test_scoring(status: int, headers: dict[str, str], expected: str) -> None:
-    found = errors.scoring("endpoint x", status, headers)
+    about = errors.About(options="--flow faq --env dev")
+    found = errors.scoring("endpoint x", status, headers, about)
     assert found
     assert expected in found.what
+    # A command in a hint is for the flow that it is about.
+    assert "`inv" not in found.hint or "--flow faq --env dev`" in found.hint
     assert found.hint
 
 
 @pytest.mark.parametrize("status", [200, 400, 413, 500])
 def test_scoring_that_the_flow_answered(status: int) -> None:
-    assert errors.scoring("endpoint x", status, {}) is None
+    assert errors.scoring("endpoint x", status, {}, errors.About()) is None
 
 
 def answer(status: int, body: object) -> requests.Response:

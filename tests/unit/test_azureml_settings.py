@@ -31,11 +31,11 @@ from deploy.targets.azureml.settings import Place, Settings
         ({"guards": {"error_rate": 1.5}}, "guards.error_rate", "less than or equal to 1"),
         ({"guards": {"error_rate": float("nan")}}, "guards.error_rate", "finite"),
         ({"auth": "token"}, "auth", "'key' or 'entra'"),
-        ({"autoscale": {"max": 3}}, "autoscale", "either cpu or requests"),
+        ({"autoscale": {"max": 3}}, "autoscale", "exactly one of cpu and requests"),
         (
             {"autoscale": {"max": 3, "cpu": 70, "requests": 9}},
             "autoscale",
-            "either cpu or requests",
+            "exactly one of cpu and requests",
         ),
         ({"autoscale": {"min": 4, "max": 3, "cpu": 70}}, "autoscale", "min may not be above max"),
         ({"env": {"secret_refs": {"KEY": "hunter2"}}}, "env.secret_refs.KEY", "a reference is"),

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field
 
-from deploy.arm.references import IDENTITY, VAULT_SECRET
+from deploy.arm.references import IDENTITY, IDENTITY_EXAMPLE, VAULT_SECRET
 from deploy.model import Spec
 from deploy.schema import EnvModel, PlaceModel, TargetSettings, Variable
 
@@ -113,7 +113,9 @@ class Place(PlaceModel):
         None, description="The sites' names, with {flow} in the place of the flow's."
     )
     identity: Identity | None = Field(
-        None, description="The id of a user-assigned identity of the site."
+        None,
+        description="The id of a user-assigned identity; without it endpoint or site have their own.",
+        examples=[IDENTITY_EXAMPLE],
     )
     slot_identity: Identity | None = Field(None, description="The same of its slot.")
     key_vault: Annotated[str, Field(pattern=r"^https://[^/]+$")] | None = Field(

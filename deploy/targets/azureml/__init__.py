@@ -65,19 +65,20 @@ class AzureML:
             try:
                 rollout.run(prove, wait)
             except BegunError:
-                console.note(
-                    "deploy", "begun; `inv status` shows how it goes, `inv deploy` goes on"
-                )
+                how = f"`inv status {spec.options}` shows how it goes, `inv deploy` goes on"
+                console.note("deploy", f"begun; {how}")
         found = self.status(spec)
         if found is None:
-            raise DeployError(client.where, "it is gone", "`inv plan`, then deploy again")
+            raise DeployError(
+                client.where, "it is gone", f"`inv plan {spec.options}`, then deploy again"
+            )
         return found
 
     def rollback(self, spec: Spec) -> Deployment:
         back.roll_back(Client(spec), spec)
         found = self.status(spec)
         if found is None:
-            raise DeployError(spec.name, "nothing is deployed", "`inv deploy`")
+            raise DeployError(spec.name, "nothing is deployed", f"`inv deploy {spec.options}`")
         return found
 
     def headers(self, spec: Spec) -> Mapping[str, str]:
@@ -90,7 +91,9 @@ class AzureML:
         return {"Authorization": f"Bearer {secret}"}
 
     def refusal(self, spec: Spec, status: int, headers: Mapping[str, str]) -> Problem | None:
-        return errors.scoring(Client(spec).where, status, headers)
+        return errors.scoring(
+            Client(spec).where, status, headers, errors.About(options=spec.options)
+        )
 
     def status(self, spec: Spec) -> Deployment | None:
         return overview.of(spec, Client(spec).look())
@@ -99,8 +102,7 @@ class AzureML:
         client = Client(spec)
         found = self.status(spec)
         if found is None:
-            hint = f"`inv deploy --flow {spec.flow.name} --env {spec.environment}`"
-            raise DeployError(spec.name, "nothing is deployed", hint)
+            raise DeployError(spec.name, "nothing is deployed", f"`inv deploy {spec.options}`")
         many = max(tail, FOLLOWED) if follow else tail
         pause = client.cloud.polling or waiting.POLLING
         yield from following.lines(lambda: client.log(found.name, many), tail, follow, pause)

@@ -57,7 +57,7 @@ class Attempt:
             self.confirm()
         what = decide.changed(self.expected, now)
         if what:
-            hint = "`inv plan` shows what is there; then deploy again"
+            hint = f"`inv plan {self.spec.options}` shows what is there; then deploy again"
             raise ChangedError(self.client.where, f"somebody else changed it: {what}", hint)
         return world
 
@@ -138,6 +138,7 @@ class Attempt:
             registry=f"the registry {(self.spec.place.registry or '').partition('/')[0]}",
             identity=f"the endpoint's identity{who}",
             workspace=f"the workspace {self.spec.place.workspace}",
+            options=self.spec.options,
         )
 
     def with_lines(self, error: DeployError) -> DeployError:

@@ -17,7 +17,7 @@ def roll_back(client: Client, spec: Spec) -> None:
     endpoint = world.endpoint
     if target is None or endpoint is None:
         what = "no earlier version is there to go back to"
-        hint = "check the earlier commit out, then `inv deploy`; keep_previous keeps some"
+        hint = f"check the earlier commit out, then `inv deploy {spec.options}`"
         raise DeployError(client.where, what, hint)
     serving = max(sorted(world.traffic), key=lambda name: world.traffic[name], default="")
     shares = {target.name: 100}

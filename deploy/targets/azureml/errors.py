@@ -69,12 +69,17 @@ class Reason:
 
 @dataclass(frozen=True)
 class About:
-    """What sentences need to name: the size, the registry, whose identity, the workspace."""
+    """What sentences name: size, registry, whose identity, workspace, and a command's options."""
 
     instance_type: str = "the instance type"
     registry: str = "the registry"
     identity: str = "the endpoint's identity"
     workspace: str = "the workspace"
+    options: str = ""
+
+    def inv(self, task: str) -> str:
+        """Return a command for what this is about."""
+        return f"`{f'inv {task} {self.options}'.rstrip()}`"
 
 
 # The first that fits: by code or by a part of the text, both in lower case.
@@ -113,7 +118,7 @@ def reason(said: Said, about: About) -> Reason:
         QUOTA: (
             f"Azure has no room for {about.instance_type}: {text}",
             "ask for more cores of its family (Azure Machine Learning, Quota), or set another "
-            "instance_type or a smaller instance_count; `inv destroy` frees what is not needed",
+            "instance_type or a smaller instance_count",
         ),
         ROLE: (
             f"{about.identity} may not pull the image",
@@ -127,7 +132,7 @@ def reason(said: Said, about: About) -> Reason:
         ),
         CRASH: (
             "the container ended while it started",
-            "its own lines tell why; `inv deploy --env local` starts the same image here",
+            "its own lines tell why; with `target: local` the same image starts on this machine",
         ),
         NOT_READY: (
             f"the container did not become ready in time: {text}",
@@ -145,12 +150,11 @@ def reason(said: Said, about: About) -> Reason:
         CANCELED: ("another operation came first, and Azure canceled this one", "run this again"),
         CONFLICT: (
             f"another operation is under way there: {text}",
-            "wait for it (`inv status`), then run this again",
+            f"wait for it ({about.inv('status')}), then run this again",
         ),
         FORBIDDEN: (
             _forbidden(said.text),
-            f"have the role AzureML Data Scientist on {about.workspace} assigned to it; a new role "
-            "takes minutes to work",
+            f"have {_role_for(said.text, about)} assigned to it; a new role takes minutes to work",
         ),
         FAULT: (
             f"the service itself failed: {text}",
@@ -225,31 +229,37 @@ def code_of(answer: requests.Response) -> str:
     return of_answer(answer).code
 
 
-def scoring(where: str, status: int, headers: Mapping[str, str]) -> Problem | None:
+def scoring(where: str, status: int, headers: Mapping[str, str], about: About) -> Problem | None:
     """Return what the service in front of the container says by a status; None for other ones."""
     model = headers.get("ms-azureml-model-error-statuscode")
     if status == 424 and model:
         why = headers.get("ms-azureml-model-error-reason", "")
-        hint = "`inv logs` shows the container's own lines"
+        hint = f"{about.inv('logs')} shows the container's own lines"
         what = f"the flow answered {model}{f' ({why})' if why else ''}"
         return Problem(where, what, hint)
     known = {
-        401: ("it does not accept the key or token", "is `auth` the endpoint's? `inv plan` tells"),
+        401: (
+            "it does not accept the key or token",
+            f"is `auth` the endpoint's? {about.inv('plan')} tells",
+        ),
         403: (
             "whoever is logged in may not score",
             "have the role AzureML Data Scientist on the endpoint assigned to it",
         ),
-        404: ("no version has any traffic", "`inv deploy` gives it some"),
+        404: ("no version has any traffic", f"{about.inv('deploy')} gives it some"),
         408: (
             "the flow took longer than request_timeout",
             "set a longer one (180 s at most), or make the flow quicker",
         ),
-        424: ("the container does not answer", "`inv status`, then `inv logs`"),
+        424: ("the container does not answer", f"{about.inv('status')}, then {about.inv('logs')}"),
         429: (
             "more requests than it takes at once",
             "raise max_concurrent_requests_per_instance or instance_count, or set autoscale",
         ),
-        502: ("the service cannot reach the container", "`inv status`, then `inv logs`"),
+        502: (
+            "the service cannot reach the container",
+            f"{about.inv('status')}, then {about.inv('logs')}",
+        ),
         503: ("the service is not available", "wait a minute, then try again"),
     }
     return Problem(where, *known[status]) if status in known else None
@@ -283,7 +293,20 @@ def _short(text: str) -> str:
 
 
 def _forbidden(text: str) -> str:
-    found = re.search(r"client '([^']+)'.*?perform action '([^']+)'", text)
-    if not found:
+    who = re.search(r"client '([^']+)'", text)
+    # The text names an action that it may do first, where the lacking one is on something else.
+    action = re.search(r"not have permission to perform action\(s\) '([^']+)'", text) or re.search(
+        r"perform action '([^']+)'", text
+    )
+    if not who or not action:
         return f"that is not allowed: {_short(text)}"
-    return f"the identity {found[1]} may not do {found[2]}"
+    return f"the identity {who[1]} may not do {action[1]}"
+
+
+def _role_for(text: str, about: About) -> str:
+    """Return the role that a refusal is for the want of, by the provider that it names."""
+    if re.search(r"microsoft\.insights/autoscale", text, re.IGNORECASE):
+        return "a role with Microsoft.Insights/autoscaleSettings/* on the resource group"
+    if re.search(r"userassignedidentities/.*assign", text, re.IGNORECASE):
+        return "the role Managed Identity Operator on the identity"
+    return f"the role AzureML Data Scientist on {about.workspace}"

@@ -181,9 +181,7 @@ def _unchangeable(spec: Spec, where: str, world: World) -> list[Problem]:
     """Return what an endpoint has for life; its callers would be locked out in any case."""
     if world.endpoint is None:
         return []
-    hint = (
-        "set another `endpoint` in deploy.yaml, and move its callers; or `inv destroy`, then deploy"
-    )
+    hint = "set another `endpoint` in deploy.yaml, and move its callers; or destroy it first"
     found, wanted = world.endpoint.auth, settings_of(spec).auth
     wrong = []
     if found != wanted:

@@ -177,8 +177,8 @@ class Rollout:
         reason = scoring.watch(lambda: self._shot(url, headers), guards, seconds, say)
         if reason:
             what = f"{self._decision.name} is taken back: {reason}"
-            hint = "`inv logs` tells what runs; correct the flow, or the guards in deploy.yaml"
-            raise DeployError(self._client.where, what, hint)
+            hint = "correct the flow, or the guards in deploy.yaml"
+            raise self._attempt.with_lines(DeployError(self._client.where, what, hint))
 
     def _shares(
         self, shares: Mapping[str, int], mirror: Mapping[str, int], say: waiting.Say
@@ -220,7 +220,8 @@ class Rollout:
         try:
             self._shares(back, {}, lambda _: None)
         except Exception as error:  # the first failure is what the user must see
-            console.note("traffic", f"that did not work ({error}); `inv plan` shows what is there")
+            look = f"`inv plan {self._spec.options}` shows what is there"
+            console.note("traffic", f"that did not work ({error}); {look}")
 
     def _remove(self) -> None:
         for name in self._decision.remove:
@@ -242,7 +243,9 @@ class Rollout:
     def _address(self) -> str:
         endpoint = self._client.endpoint()
         if endpoint is None or not endpoint.url:
-            raise DeployError(self._client.where, "it has no address", "`inv status`")
+            raise DeployError(
+                self._client.where, "it has no address", f"`inv status {self._spec.options}`"
+            )
         return base_of(endpoint)
 
     def _to(self, name: str) -> dict[str, str]:

@@ -101,7 +101,7 @@ def p95(values: Sequence[float]) -> float:
 def _problem(spec: Spec, url: str, answer: requests.Response) -> str:
     if answer.status_code != 200:
         given = {name.lower(): value for name, value in answer.headers.items()}
-        said = errors.scoring(url, answer.status_code, given)
+        said = errors.scoring(url, answer.status_code, given, errors.About(options=spec.options))
         return said.what if said else f"status {answer.status_code}"
     try:
         return "; ".join(verify.judge(answer.json(), spec.flow.expect))

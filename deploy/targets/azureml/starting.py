@@ -108,7 +108,11 @@ def reach(
         pausing.pause(attempt.client.cloud.polling or waiting.POLLING)
     if found.problem:
         what = f"the sample, sent to {name}, fails: {found.problem}"
-        raise attempt.with_lines(DeployError(attempt.client.where, what, "correct the flow"))
+        hint = (
+            "its lines tell why; what its connections use must let the endpoint's identity in, and "
+            "a new role takes minutes to work"
+        )
+        raise attempt.with_lines(DeployError(attempt.client.where, what, hint))
     if found.version and found.version != name:
         what = f"{found.version} answered what was sent to {name}"
         raise DeployError(attempt.client.where, what, "run this again")

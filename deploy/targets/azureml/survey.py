@@ -30,8 +30,6 @@ PULLING_ROLES = {
     "b93aa761-3e63-49ed-ac28-beffa264f7ac": "Container Registry Repository Reader",
     "2a1e307c-b015-4ebd-883e-5b7698a07328": "Container Registry Repository Writer",
 }
-# Sizes that managed online endpoints take ("Virtual Machine Sizes - List"), where it is told.
-COMPUTE = frozenset({"MIR", "OnlineEndpoint"})
 
 
 def around(client: Client, spec: Spec, world: World, decision: Decision) -> World:
@@ -40,7 +38,8 @@ def around(client: Client, spec: Spec, world: World, decision: Decision) -> Worl
         world = replace(world, scaling=_rule(client, decision.name))
     if decision.version != CREATE and decision.scale is None:
         return world
-    world = replace(world, room=_room(client, world, decision.wanted.instance_type))
+    room, note = _room(client, world, decision.wanted.instance_type)
+    world = replace(world, room=room, notes=(*world.notes, *([note] if note else [])))
     if decision.version == CREATE and world.endpoint:
         world = replace(world, puller=may_pull(client, spec, world))
     return world
@@ -94,16 +93,17 @@ def _rule(client: Client, name: str) -> Mapping[str, Any] | None:
         return None
 
 
-def _room(client: Client, world: World, instance_type: str) -> Room | None:
+def _room(client: Client, world: World, instance_type: str) -> tuple[Room | None, str]:
+    """Return the quota for `instance_type`; or None, and what is not known in words."""
     location = f"{client.subscription}/providers/{PROVIDER}/locations/{world.workspace.location}"
     try:
         sizes = client.get(f"{location}/vmSizes", API) or {}
         usages = client.every(f"{location}/usages", API)
     except DeployError:
-        return None
+        return None, "the quota was not checked: it may not be read here (Reader, subscription)"
     size = _size(sizes.get("value") or sizes.get("amlCompute") or (), instance_type)
     if size is None:
-        return None
+        return None, f"{world.workspace.location} does not list {instance_type}: is it misspelled?"
     family = str(size["family"])
     for usage in usages:
         if _plain(str(usage["name"]["value"])).startswith(_plain(family)) and str(
@@ -111,8 +111,8 @@ def _room(client: Client, world: World, instance_type: str) -> Room | None:
         ).endswith("/vmFamily/usages"):
             limit = int(usage["limit"])
             used = int(usage["currentValue"])
-            return Room(family, int(size["vCPUs"]), None if limit < 0 else limit, used)
-    return None
+            return Room(family, int(size["vCPUs"]), None if limit < 0 else limit, used), ""
+    return None, f"the quota was not checked: none is told for {family}"
 
 
 def _size(sizes: Any, instance_type: str) -> Mapping[str, Any] | None:

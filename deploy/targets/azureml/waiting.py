@@ -84,7 +84,7 @@ def _wait(
             raise FailedError(errors.of_operation(told))
         if state not in BUSY and time.monotonic() - start > UNSEEN:
             what = "a change that Azure accepted does not show"
-            raise DeployError(client.where, what, "`inv status`, then run this again")
+            raise DeployError(client.where, what, "`inv status` shows it; then run this again")
         _pause(client, start, say, state)
 
 
