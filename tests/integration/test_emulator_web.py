@@ -233,14 +233,16 @@ def test_settings_are_replaced_whole_and_start_it_anew_without_a_gap(
     caller.start()
     try:
         sdk.set(COLOUR="new")
+        before = answers["old"]
         assert sdk.settings() == {**SETTINGS, "COLOUR": "new"}
         until(lambda: answers["new"] > 5)
         assert set(answers) == {"old", "new"}
+        assert answers["old"] > before + 1
         before = answers["new"]
         sdk.set(BREAK="crash")
         until(lambda: answers["503"] > 0)
         assert set(answers) == {"old", "new", "503"}
-        assert answers["new"] > before
+        assert answers["new"] > before + 1
     finally:
         stop.set()
         caller.join()
@@ -494,6 +496,10 @@ def test_settings_refer_to_secrets_of_a_vault(azure: Azure, sdk: Sdk, site: Site
     assert identity
     identity.give("kv-faq", SECRETS_USER)
     assert status() == "Resolved"
+    for reader, found in (("/no/such/identity", "MSINotEnabled"), ("SystemAssigned", "Resolved")):
+        change: Any = {"properties": {"keyVaultReferenceIdentity": reader}}
+        apps.update(GROUP, SITE, change)
+        assert status() == found
     apps.restart(GROUP, SITE)
     site.production.worker.wait()
     assert sdk.colour(site.production) == "purple"
