@@ -46,8 +46,9 @@ class WebApps:
         self._engine = engine
         self._puller = puller
         self._threads: list[threading.Thread] = []
-        # Every front since the last reset.
+        # Every front since the last reset, and what failed beside them.
         self._opened: list[Front] = []
+        self._failures: list[str] = []
         self._conflicts = 0
         self.directory = directory
         self.vaults = vaults
@@ -105,8 +106,9 @@ class WebApps:
         return [f"{method} {path}" for method, path in paths if not path.endswith(reading)]
 
     def problems(self) -> list[str]:
-        """Return where the fronts of its slots failed, those that are gone included."""
-        return [text for front in self._opened for text in front.server.failures]
+        """Return where slots failed in themselves, those that are gone included."""
+        found = [text for front in self._opened for text in front.server.failures]
+        return found + self._failures
 
     def reset(self) -> None:
         """Be empty and behave well from now on."""
@@ -121,6 +123,7 @@ class WebApps:
             slot.worker.close()
         self._threads.clear()
         self._opened.clear()
+        self._failures.clear()
         self.pace.reset()
         self._conflicts = 0
         for known in (self.plans, self.sites, self.swaps, self.taken):
@@ -132,7 +135,7 @@ class WebApps:
         def work() -> None:
             swap.run(self.instance, self.pace)
             if swap.failure:
-                self._arm.server.failures.append(swap.failure)
+                self._failures.append(swap.failure)
 
         thread = threading.Thread(target=work, daemon=True)
         self._threads.append(thread)
@@ -172,7 +175,7 @@ class WebApps:
         def instance() -> Instance | None:
             return self.instance(made, made.settings) if made.enabled else None
 
-        made.worker = Worker(instance, self.pace)
+        made.worker = Worker(instance, self.pace, self._failures)
         made.front = Front(made, self._authority, self.directory, self.pace)
         return made
 

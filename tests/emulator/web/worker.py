@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -20,16 +21,21 @@ from tests.emulator.web.instance import Instance, StartError
 RETRY_SECONDS = 60
 # From the request to the start, so that changes that follow each other are one start.
 BEGIN_SECONDS = 3
+SUPERSEDED = "something else is to be started"
 
 Make = Callable[[], Instance | None]
 """Makes an instance that is not started yet; None where there is nothing to run."""
 
 
 class Worker:
-    """`current` is what answers; `starts` counts the containers that were started here."""
+    """`current` is what answers; `starts` counts the containers that were started here.
 
-    def __init__(self, make: Make, pace: Pace) -> None:
+    `failures` gets the emulator's own errors.
+    """
+
+    def __init__(self, make: Make, pace: Pace, failures: list[str]) -> None:
         self._make = make
+        self._failures = failures
         self._pace = pace
         self._changed = threading.Condition()
         # One start at a time.
@@ -84,13 +90,14 @@ class Worker:
         self._threads.clear()
 
     def exchange(self, other: Worker) -> None:
-        """Swap what runs with another worker, between two requests."""
+        """Swap what runs with another worker, between two requests; what is being started is not to be."""
         with ExitStack() as stack:
             for worker in sorted((self, other), key=id):
                 stack.enter_context(worker._changed)
             self.current, other.current = other.current, self.current
             self._retry_at, other._retry_at = other._retry_at, self._retry_at
             for worker in (self, other):
+                worker._cancelled.set()
                 worker._changed.notify_all()
 
     @contextmanager
@@ -129,23 +136,29 @@ class Worker:
                 if not cancelled.is_set():
                     self._put(None)
                     self._retry_at = time.monotonic() + self._pace.seconds(RETRY_SECONDS)
+        except Exception:
+            self._failures.append(traceback.format_exc())
         finally:
             self._done()
 
     def _start(self, make: Make, cancelled: threading.Event) -> None:
         with self._turn:
             if cancelled.is_set():
-                raise StartError("something else is to be started")
+                raise StartError(SUPERSEDED)
             instance = make()
-            if instance:
-                try:
+            try:
+                if instance:
                     instance.start(cancelled)
-                except BaseException:
+                    self.starts += 1
+                with self._changed:
+                    if cancelled.is_set():
+                        raise StartError(SUPERSEDED)
+                    self._retry_at = 0.0
+                    self._put(instance)
+            except BaseException:
+                if instance:
                     instance.close()
-                    raise
-                self.starts += 1
-            self._retry_at = 0.0
-            self._put(instance)
+                raise
 
     def _put(self, instance: Instance | None) -> None:
         with self._changed:
