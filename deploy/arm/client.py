@@ -50,6 +50,24 @@ class ResourceManager:
         """Ask for something that reading alone does not give. Raises `DeployError`."""
         return self._checked(self.send("POST", path, version, body), path)
 
+    def put(self, path: str, version: str, body: Any) -> None:
+        """Write a resource. Raises `DeployError`."""
+        self._checked(self.send("PUT", path, version, body), path)
+
+    def delete(self, path: str, version: str) -> None:
+        """Remove a resource, if it is there. Raises `DeployError`."""
+        answer = self.send("DELETE", path, version)
+        if answer.status_code != 404:
+            self._checked(answer, path)
+
+    def operation(self, url: str) -> dict[str, Any]:
+        """Return what the service tells of a long operation; empty where it forgot it."""
+        answer = self._request("GET", url, {}, None)
+        if answer.status_code != 200:
+            return {}
+        data: dict[str, Any] = answer.json()
+        return data
+
     def send(
         self,
         method: str,

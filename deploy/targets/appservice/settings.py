@@ -114,7 +114,7 @@ class Place(PlaceModel):
     )
     identity: Identity | None = Field(
         None,
-        description="The id of a user-assigned identity; without it endpoint or site have their own.",
+        description="The id of a user-assigned identity; a system-assigned one without it.",
         examples=[IDENTITY_EXAMPLE],
     )
     slot_identity: Identity | None = Field(None, description="The same of its slot.")

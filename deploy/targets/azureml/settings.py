@@ -157,7 +157,7 @@ class Place(PlaceModel):
     workspace: Annotated[str, Field(min_length=1)]
     identity: Annotated[str, Field(pattern=IDENTITY)] | None = Field(
         None,
-        description="The id of a user-assigned identity; without it endpoint or site have their own.",
+        description="The id of a user-assigned identity; a system-assigned one without it.",
         examples=[IDENTITY_EXAMPLE],
     )
 
