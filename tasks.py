@@ -35,6 +35,14 @@ def _specs(flow: str | None, env: str) -> Any:
     return config.load_specs(_project(), env, flow)
 
 
+def _handed(flow: str | None, image: str | None) -> tuple[str | None, Path | None]:
+    """Return which flow, and the file of `--image` where one is named: it names its flow."""
+    from deploy import artifact
+
+    file = cli.file("--image", image)
+    return flow or (artifact.read(file, None, "").flow if file else None), file
+
+
 @task
 @cli.sentences
 def setup(c: Context) -> None:
@@ -153,18 +161,20 @@ def push(c: Context, flow: str | None = None, env: str = "local", json: bool = F
 @cli.sentences
 def promote(
     c: Context,
-    from_: str,
-    to: str,
+    from_: str | None = None,
+    to: str | None = None,
     flow: str | None = None,
     image: str | None = None,
     json: bool = False,
 ) -> None:
     """Carry the very same image onward, by its digest; nothing is built."""
-    from deploy import artifact, console, pipeline
+    from deploy import console, pipeline
 
-    project, handed = _project(), cli.file("--image", image)
-    flow = flow or (artifact.read(handed, None, "").flow if handed else None)
-    pairs = [(spec, _specs(spec.flow.name, to)[0]) for spec in _specs(flow, from_)]
+    project = _project()
+    flow, handed = _handed(flow, image)
+    goal = cli.needed("--to", to)
+    origins = _specs(flow, cli.needed("--from", from_))
+    pairs = [(spec, _specs(spec.flow.name, goal)[0]) for spec in origins]
     done = cli.each(pairs, lambda pair: pipeline.promote(*pair, project, handed))
     _show_published(done.results) if not json else console.as_json(
         [vars(image) for image in done.results]
@@ -224,16 +234,10 @@ def plan(
     json: bool = False,
 ) -> None:
     """Show what a deploy would change, and why. The status is 0 for nothing, 2 for something."""
-    if _show_plans(flow, env, image, json):
-        raise Exit(code=CHANGES)
+    from deploy import console, pipeline
 
-
-def _show_plans(flow: str | None, env: str, image: str | None, json: bool) -> bool:
-    """Print the plans; return whether anything would change."""
-    from deploy import artifact, console, pipeline
-
-    project, handed = _project(), cli.file("--image", image)
-    flow = flow or (artifact.read(handed, None, "").flow if handed else None)
+    project = _project()
+    flow, handed = _handed(flow, image)
     specs = _specs(flow, env)
     plans = cli.each(specs, lambda spec: pipeline.plan(project, spec, handed), AT_ONCE)
     steps = [
@@ -243,7 +247,8 @@ def _show_plans(flow: str | None, env: str, image: str | None, json: bool) -> bo
     ]
     console.as_json(steps) if json else console.table(steps)
     plans.finish()
-    return any(p.changes for p in plans.results)
+    if any(p.changes for p in plans.results):
+        raise Exit(code=CHANGES)
 
 
 @task(
@@ -251,7 +256,6 @@ def _show_plans(flow: str | None, env: str, image: str | None, json: bool) -> bo
         "flow": FLOW,
         "env": ENV,
         "image": "a file of `inv push`; nothing is built then",
-        "plan": "only show what would change",
         "no-wait": "hand back once a long operation has begun; `inv status` shows how it goes",
         "json": "print JSON",
     }
@@ -262,18 +266,14 @@ def deploy(
     flow: str | None = None,
     env: str = "local",
     image: str | None = None,
-    plan: bool = False,
     no_wait: bool = False,
     json: bool = False,
 ) -> None:
     """Build, publish, deploy the image where the configuration says; prove it with the sample."""
-    from deploy import artifact, console, pipeline
+    from deploy import console, pipeline
 
-    if plan:
-        _show_plans(flow, env, image, json)
-        return
-    project, handed = _project(), cli.file("--image", image)
-    flow = flow or (artifact.read(handed, None, "").flow if handed else None)
+    project = _project()
+    flow, handed = _handed(flow, image)
     done = cli.each(
         _specs(flow, env),
         lambda spec: pipeline.deploy(project, spec, handed, wait=not no_wait),
@@ -374,20 +374,42 @@ def _show_status(rows: list[dict[str, Any]], json: bool = False) -> None:
     if json:
         console.as_json(rows)
         return
-    keys = ("flow", "environment", "target", "state", "share", "tag", "commit", "created", "url")
-    short = {"commit": 7, "created": len("2026-01-01T00:00:00")}
-    console.table([{k: str(r.get(k, ""))[: short.get(k)] for k in keys} for r in rows])
+    # The width of what is longer in the data.
+    shown: dict[str, int | None] = dict.fromkeys(
+        ("flow", "environment", "target", "state", "share")
+    )
+    shown |= {"tag": None, "commit": 7, "since": len("2026-01-01T00:00:00"), "by": 20, "url": None}
+    rows = [{**row, "since": row.get("created", "")} for row in rows]
+    console.table(
+        [{key: str(row.get(key, ""))[:width] for key, width in shown.items()} for row in rows]
+    )
 
 
-@task(help={"flow": FLOW, "env": ENV, "json": "print JSON"})
+@task(
+    help={
+        "flow": FLOW,
+        "env": ENV,
+        "yes": "do it for every flow of an environment that is not local",
+        "json": "print JSON",
+    }
+)
 @cli.sentences
-def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
+def destroy(
+    c: Context,
+    flow: str | None = None,
+    env: str = "local",
+    yes: bool = False,
+    json: bool = False,
+) -> None:
     """Remove what was deployed, and nothing else."""
     from deploy import console, pipeline
 
+    specs = _specs(flow, env)
+    if not (flow or yes or env == "local"):
+        cli.refuse_without_yes(env, [spec.flow.name for spec in specs])
     steps = [
         {"flow": spec.flow.name, **pipeline.as_data(step)}
-        for spec in _specs(flow, env)
+        for spec in specs
         for step in pipeline.destroy(spec)
     ]
     if json:
@@ -396,6 +418,24 @@ def destroy(c: Context, flow: str | None = None, env: str = "local", json: bool 
         console.table(steps, ("flow", "action", "what"))
     else:
         print("nothing was deployed")
+
+
+@task(
+    help={
+        "env": "an environment of environments.yaml in Azure; all of them without it",
+        "flow": FLOW,
+        "shell": "a shell in which `inv` leads there, in place of the delivery",
+    }
+)
+@cli.sentences
+def sandbox(
+    c: Context, env: str | None = None, flow: str | None = None, shell: bool = False
+) -> None:
+    """Run whole deliveries against an emulated Azure on this machine, and say what happened."""
+    command = "python -m tests.emulator.delivery"
+    command += f" --env {env}" if env else ""
+    command += f" --flow {flow}" if flow else ""
+    cli.run(c, command + " --shell" if shell else command)
 
 
 @task

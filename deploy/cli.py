@@ -32,6 +32,8 @@ def sentences(body: Callable[..., Result]) -> Callable[..., Result]:
             return body(*args, **kwargs)
         except Exit:
             raise
+        except KeyboardInterrupt:
+            raise Exit("interrupted\n  → run this again: it goes on from there", 130) from None
         except Exception as error:
             if os.environ.get("FLOW_DEBUG"):
                 raise
@@ -103,6 +105,19 @@ def one(items: list[Item], option: str) -> Item:
     if len(items) != 1:
         raise DeployError(option, f"it is for one flow, not for {len(items)}", "add --flow")
     return items[0]
+
+
+def needed(option: str, value: str | None) -> str:
+    """Return `value`. Raises `DeployError` where there is none."""
+    if not value:
+        raise DeployError(option, "it is missing", "name an environment of environments.yaml")
+    return value
+
+
+def refuse_without_yes(environment: str, flows: list[str]) -> None:
+    """Raise `DeployError`: all of an environment is removed by nobody's accident."""
+    what = f"this removes {', '.join(flows)}"
+    raise DeployError(f"--env {environment}", what, "name one with --flow, or add --yes")
 
 
 def count(option: str, text: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,12 +30,14 @@ class Cloud:
 
     `authority` is None for the one that azure-identity chooses (AZURE_AUTHORITY_HOST, or public).
     `polling` is in seconds, between two looks at a long operation; None for the SDK's own.
+    `vaults` is whom a token for a Key Vault must be for.
     """
 
     resource_manager: str
     authority: str | None
     registry_suffix: str
     polling: float | None = None
+    vaults: str = "https://vault.azure.net"
 
     @property
     def scope(self) -> str:
@@ -46,12 +49,16 @@ class Cloud:
 CLOUDS = {
     "public": Cloud("https://management.azure.com", None, ".azurecr.io"),
     "usgovernment": Cloud(
-        "https://management.usgovcloudapi.net", "https://login.microsoftonline.us", ".azurecr.us"
+        "https://management.usgovcloudapi.net",
+        "https://login.microsoftonline.us",
+        ".azurecr.us",
+        vaults="https://vault.usgovcloudapi.net",
     ),
     "china": Cloud(
         "https://management.chinacloudapi.cn",
         "https://login.partner.microsoftonline.cn",
         ".azurecr.cn",
+        vaults="https://vault.azure.cn",
     ),
 }
 
@@ -68,6 +75,8 @@ def credential(cloud: Cloud) -> TokenCredential:
     """Return whoever is logged in: workload identity, managed identity, `az login`."""
     from azure.identity import DefaultAzureCredential
 
+    # It tells of every log-in that is not set up; `token` tells of the one that failed.
+    logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
     given = {"authority": cloud.authority} if cloud.authority else {}
     return DefaultAzureCredential(exclude_shared_token_cache_credential=True, **given)
 

@@ -143,7 +143,7 @@ def load_spec(project: Project, name: str, environment: str) -> Spec:
             if project.environ.get(variable):
                 variables[variable] = project.environ[variable]
                 hidden |= {variable} if secret else set()
-    for variable in settings.env.secret:
+    for variable in settings.secret_names:
         hidden.add(variable)
         if project.environ.get(variable):
             variables[variable] = project.environ[variable]
@@ -156,7 +156,7 @@ def load_spec(project: Project, name: str, environment: str) -> Spec:
         place=place,
         variables=variables,
         secrets=frozenset(hidden),
-        missing=tuple(name for name in settings.env.secret if name not in variables),
+        missing=tuple(name for name in settings.secret_names if name not in variables),
         origins=origins(
             document,
             documents.load(project.root / ENVIRONMENTS),
@@ -293,7 +293,11 @@ def _place(project: Project, environment: str, target: str) -> Any:
     document, filled, problems = _filled(project, environment)
     model = targets.get(target).Place
     own = {key: value for key, value in filled.items() if key in model.model_fields}
-    place = check(model, own, document, (environment,), problems)
+    found: list[Problem] = []
+    place = check(model, own, document, (environment,), found)
+    # What is wrong with a value that lacks its variable is no news.
+    told = {problem.where for problem in problems}
+    problems += [problem for problem in found if problem.where not in told]
     if problems:
         raise DeployError.of(problems)
     return place

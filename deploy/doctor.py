@@ -138,7 +138,7 @@ def _flows(project: Project) -> list[Finding]:
         for variable in connections.variables(declaration)
     }
     for spec in _specs(project, flows):
-        named |= set(spec.settings.env.secret)
+        named |= set(spec.settings.secret_names)
     for variable in sorted(named):
         given = bool(project.environ.get(variable))
         source = "environment" if variable in os.environ else ".env"

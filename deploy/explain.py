@@ -10,6 +10,7 @@ from deploy.documents import Document, KeyPath, show
 from deploy.model import Spec
 
 REDACTED = "***"
+NOT_SET = "(not set)"
 
 
 def describe(spec: Spec) -> dict[str, Any]:
@@ -35,6 +36,9 @@ def describe(spec: Spec) -> dict[str, Any]:
     values |= {
         f"variables.{k}": REDACTED if k in spec.secrets else v for k, v in spec.variables.items()
     }
+    references = getattr(spec.settings.env, "secret_refs", {})
+    values |= {f"variables.{name}": text for name, text in references.items()}
+    values |= {f"variables.{name}": NOT_SET for name in spec.missing}
     return {
         key: {"value": value, "from": spec.origins.get(key, "default")}
         for key, value in values.items()
@@ -73,6 +77,9 @@ def origins(
         source = "environment" if name in os.environ else ".env"
         line = _place(deploy, (*at, "env", "clear", name))
         found[f"variables.{name}"] = line if name in written else source
+    for kind in ("secret", "secret_refs"):
+        for name in chosen.get("env", {}).get(kind, ()):
+            found.setdefault(f"variables.{name}", _place(deploy, (*at, "env", kind)))
     return found
 
 

@@ -64,7 +64,7 @@ class Spec:
     target: str
     settings: Any
     place: Any
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = field(repr=False)
     secrets: frozenset[str]
     missing: tuple[str, ...] = ()
     origins: Mapping[str, str] = field(default_factory=dict)
@@ -73,6 +73,11 @@ class Spec:
     def name(self) -> str:
         """The spec in words, for messages: `faq in local`."""
         return f"{self.flow.name} in {self.environment}"
+
+    @property
+    def options(self) -> str:
+        """What follows a command that is for this spec."""
+        return f"--flow {self.flow.name} --env {self.environment}"
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def deploy(
         with console.about(spec.flow.name):
             planned = target.plan(spec, chosen)
             for step in planned.steps:
-                console.note("plan", f"{step.action} {step.what}: {step.why}")
+                console.note("plan", in_words(step))
             if planned.changes:
                 return _apply(planned, wait)
             # Nothing to change; what an earlier deploy left half-done is cleaned up all the same.
@@ -149,6 +149,15 @@ def destroy(spec: Spec) -> tuple[Step, ...]:
 def overview(project: Project) -> list[dict[str, Any]]:
     """Return a row for each flow: what it is, where it goes, and whether its image is built."""
     return [_row(project, flow) for flow in config.load_flows(project)]
+
+
+def in_words(step: Step) -> str:
+    """Return a step of a plan as a line of a log."""
+    if step.action == "note":
+        return step.why
+    values = [step.before, step.after] if step.before != step.after else []
+    change = " → ".join(value for value in values if value)
+    return f"{step.action} {step.what}{f': {change}' if change else ''} ({step.why})"
 
 
 def lock(flows: list[Flow]) -> list[Path]:

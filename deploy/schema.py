@@ -180,7 +180,9 @@ class PlaceModel(Strict):
     """What environments.yaml says of an environment for every target; each target adds its own."""
 
     registry: Annotated[str, Field(pattern=REGISTRY)] | None = Field(
-        None, description="Host, port and folder of a registry, such as crchatprod.azurecr.io."
+        None,
+        description="Host, port and folder of a registry, without https:// and in lower case.",
+        examples=["crchatprod.azurecr.io"],
     )
     registry_login: Literal["azure", "docker"] | None = Field(
         None,
@@ -199,6 +201,11 @@ class TargetSettings(Strict):
 
     target: str
     env: EnvModel = EnvModel()
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """The variables whose values are taken from whoever deploys, and shown nobody."""
+        return tuple(self.env.secret)
 
 
 class CustomConnection(Strict):
@@ -320,7 +327,9 @@ def _hoist(schema: dict[str, Any]) -> dict[str, Any]:
 
     def collect(node: Any) -> None:
         if isinstance(node, dict):
-            definitions.update(node.pop("$defs", {}))
+            for name, model in node.pop("$defs", {}).items():
+                if definitions.setdefault(name, model) != model:
+                    raise ValueError(f"two different models are called {name}")
             for value in node.values():
                 collect(value)
         elif isinstance(node, list):

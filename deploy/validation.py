@@ -107,6 +107,8 @@ def _problem(
             return Problem(where, "this is not one of the known values", nearest(value, choices))
         hint = f'quote it: "{value}"' if str(value) in choices else f"known: {', '.join(choices)}"
         return Problem(where, f"a string is expected, not {_name(value)}", hint)
+    if kind == "string_pattern_mismatch":
+        return Problem(where, "this does not look as it should", _example(model, keys[len(at) :]))
     if kind in _LIMITS:
         limit = next(iter(detail["ctx"].values()))
         return Problem(where, f"a number {_LIMITS[kind]} {limit} is expected")
@@ -140,6 +142,12 @@ def _known(model: type[BaseModel], keys: KeyPath) -> list[str]:
             return []
         model = models[0]
     return list(model.model_fields)
+
+
+def _example(model: type[BaseModel], keys: KeyPath) -> str:
+    """Return as a hint what a value looks like, where the model tells."""
+    field = model.model_fields.get(str(keys[0])) if len(keys) == 1 else None
+    return f"such as {field.examples[0]}" if field and field.examples else ""
 
 
 def _known_literals(expected: str) -> list[str]:

@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus, urlsplit
 from deploy import config, documents
 from deploy.config import Project
 from deploy.errors import DeployError
-from deploy.runtime import connections, redaction
+from deploy.runtime import access, connections, redaction
 
 # Settings of the tool, of its server, and of the programs that it runs: they are the same for many,
 # and images are made of them. A password in one counts all the same.
@@ -102,7 +102,8 @@ def _beginning(group: list[tuple[bytes, int]]) -> re.Pattern[bytes]:
 
 def _named(project: Project) -> tuple[set[str], set[str], set[str]]:
     """Return the variables that deploy.yaml files name: secret ones, others; and what is clear."""
-    secret: set[str] = set()
+    # Keys of containers need not be named anywhere.
+    secret: set[str] = set(access.NAMES)
     other: set[str] = set()
     clear: set[str] = set()
     for name in config.flow_names(project):

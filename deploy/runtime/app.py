@@ -17,13 +17,15 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from . import inputs, logs, openapi
+from . import access, inputs, logs, openapi
 from .scorer import BadInput, FlowFailed, Scorer, Stream
 from .settings import Settings
 
 log = logging.getLogger("serve")
 
 EVENTS = "text/event-stream"
+# Probes of a platform have no key; all else is for callers that are let in.
+OPEN = "/health"
 JSON_TYPES = {"application/json", "application/*", "*/*"}
 
 
@@ -42,7 +44,11 @@ class Application:
         self._held = 0
         self._closing = False
         version = {name: about[name] for name in ("flow", "tag", "commit")}
-        swagger = openapi.document(about["flow"], about["tag"], scorer.inputs, scorer.outputs)
+        if settings.deployment:
+            version["deployment"] = settings.deployment
+        swagger = openapi.document(
+            about["flow"], about["tag"], scorer.inputs, scorer.outputs, bool(settings.keys)
+        )
         self._fixed: Mapping[str, bytes] = {
             path: json.dumps(content).encode()
             for path, content in (
@@ -66,6 +72,11 @@ class Application:
 
     async def _respond(self, request: Request) -> Response:
         path, method = request.scope["path"], request.method
+        if path != OPEN:
+            given = request.headers.getlist("authorization")
+            refused = access.refusal(self._settings.keys, given)
+            if refused:
+                return _unauthorized(refused)
         if path == "/score":
             if method != "POST":
                 return _not_allowed("POST")
@@ -244,6 +255,12 @@ def _http_error(error: HTTPException, request_id: str) -> Response:
     response = _error(error.status_code, _CODES[error.status_code], error.detail, **more)
     if error.status_code == 503:
         response.headers["retry-after"] = "1"
+    return response
+
+
+def _unauthorized(why: str) -> Response:
+    response = _error(401, "Unauthorized", why)
+    response.headers["www-authenticate"] = access.challenge(why)
     return response
 
 

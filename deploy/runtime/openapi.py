@@ -9,10 +9,18 @@ from .scorer import Field
 
 
 def document(
-    name: str, version: str, inputs: Mapping[str, Field], outputs: Mapping[str, Field]
+    name: str,
+    version: str,
+    inputs: Mapping[str, Field],
+    outputs: Mapping[str, Field],
+    keyed: bool = False,
 ) -> dict[str, Any]:
-    """Return the OpenAPI 3.0 document of the flow `name`, for `/swagger.json`."""
+    """Return the OpenAPI 3.0 document of the flow `name`, for `/swagger.json`.
+
+    `keyed` tells that callers need a key.
+    """
     return {
+        **(_KEYED if keyed else {}),
         "openapi": "3.0.3",
         "info": {"title": f"{name} (Prompt flow)", "version": version},
         "paths": {
@@ -33,6 +41,7 @@ def document(
                             },
                         },
                         "400": _error("The inputs do not fit; `inputs` names them"),
+                        **({"401": _error("The key is missing, or wrong")} if keyed else {}),
                         "406": _error("The Accept header allows no type that the flow can give"),
                         "408": _error("The body did not arrive in time"),
                         "413": _error("The body is larger than the limit"),
@@ -43,10 +52,18 @@ def document(
                     },
                 }
             },
-            "/health": {"get": _plain("200 when the flow can score", "health")},
+            "/health": {"get": {**_plain("200 when the flow can score", "health"), **_OPEN}},
             "/version": {"get": _plain("The flow, its content tag and its commit", "version")},
         },
     }
+
+
+# Every path but /health needs the key ("OpenAPI Specification", Security Requirement Object).
+_KEYED = {
+    "components": {"securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
+    "security": [{"key": []}],
+}
+_OPEN: dict[str, Any] = {"security": []}
 
 
 def _object(fields: Mapping[str, Field], *, request: bool) -> dict[str, Any]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from . import limits, logs
+from . import access, limits, logs
 from .scorer import CannotStart
 
 PORT = 8080
@@ -16,6 +16,11 @@ WORKER_MEMORY = 96 * 1024 * 1024
 # What a request in work takes, without its body: its thread, its connections, its objects.
 REQUEST_MEMORY = 512 * 1024
 MOST_THREADS = 128
+# Names what was deployed: image and variables. The same image may run with others elsewhere.
+DEPLOYMENT = "SERVE_DEPLOYMENT"
+# What App Service hands over in place of a secret that it could not get from its vault ("Use Key
+# Vault references as app settings").
+UNRESOLVED = "@Microsoft.KeyVault("
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,9 @@ class Settings:
 
     `threads` and `queue` are requests of one worker: in work, and waiting; `body_memory` the bytes
     that their bodies may take together, `body_limit` those of one. `timeout`, `patience` and
-    `grace` are seconds: for a request, for asking a model again, and to drain.
+    `grace` are seconds: for a request, for asking a model again, and to drain. `keys` let callers
+    in; without one everybody is. `deployment` is what /version calls the deployment, where whoever
+    deploys gave it a name.
     """
 
     workers: int = 1
@@ -35,6 +42,8 @@ class Settings:
     body_limit: int = 10 * 1024 * 1024
     body_memory: int = 256 * 1024 * 1024
     grace: int = 20
+    keys: tuple[str, ...] = field(default=(), repr=False)
+    deployment: str = ""
     log_level: str = "info"
     log_format: str = logs.TEXT
     trace_content: bool = False
@@ -47,6 +56,7 @@ def read(environ: Mapping[str, str]) -> Settings:
 
     Raises `CannotStart` where a value cannot be used.
     """
+    _refuse_unresolved(environ)
     memory = limits.memory()
     fitting = max(1, memory // (2 * WORKER_MEMORY))
     workers = _number(environ, "SERVE_WORKERS", min(limits.processors(), fitting))
@@ -62,6 +72,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         body_limit=body_limit,
         body_memory=max(body_limit, memory // (4 * workers)),
         grace=_number(environ, "SERVE_GRACE", Settings.grace),
+        keys=access.keys(environ),
+        deployment=environ.get(DEPLOYMENT, ""),
         log_level=_choice(environ, "SERVE_LOG_LEVEL", LEVELS, Settings.log_level),
         log_format=_choice(environ, "SERVE_LOG_FORMAT", logs.FORMATS, Settings.log_format),
         trace_content=_choice(environ, "SERVE_TRACE_CONTENT", ("true", "false"), "false") == "true",
@@ -71,9 +83,25 @@ def read(environ: Mapping[str, str]) -> Settings:
 
 
 def secrets(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of the variables that SERVE_SECRETS names, separated by commas."""
-    names = environ.get("SERVE_SECRETS", "").split(",")
-    return tuple(environ[name] for name in names if environ.get(name))
+    """Return the keys, and the values of the variables that SERVE_SECRETS names."""
+    return tuple(environ[name] for name in _secret_names(environ) if environ.get(name))
+
+
+def _secret_names(environ: Mapping[str, str]) -> list[str]:
+    """Return the variables that hold secrets: SERVE_SECRETS has them separated by commas."""
+    return [*environ.get("SERVE_SECRETS", "").split(","), *access.NAMES]
+
+
+def _refuse_unresolved(environ: Mapping[str, str]) -> None:
+    names = _secret_names(environ)
+    lines = [
+        f"{name} is a reference to a vault that could not be read: does the secret exist, and has "
+        "the identity of what runs here the role Key Vault Secrets User?"
+        for name in names
+        if environ.get(name, "").startswith(UNRESOLVED)
+    ]
+    if lines:
+        raise CannotStart("\n".join(lines))
 
 
 def _number(environ: Mapping[str, str], name: str, default: int, least: int = 1) -> int:

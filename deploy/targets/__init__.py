@@ -10,6 +10,7 @@ from deploy.targets.base import Target
 MODULES = {
     "local": "deploy.targets.local",
     "azureml": "deploy.targets.azureml",
+    "appservice": "deploy.targets.appservice",
 }
 
 

@@ -13,6 +13,7 @@ from deploy import console, engine, verify
 from deploy.errors import DeployError, Problem
 from deploy.model import Deployment, Image, Plan, Spec, Step
 from deploy.registry import pull, remote
+from deploy.runtime.access import KEY
 from deploy.runtime.connections import resolve
 from deploy.targets import local_container as shape
 from deploy.targets.base import Prove
@@ -79,10 +80,14 @@ class Local:
         raise DeployError(spec.name, what, "check the earlier commit out, then `inv deploy`")
 
     def headers(self, spec: Spec) -> Mapping[str, str]:
-        return {}
+        key = spec.variables.get(KEY)
+        return {"Authorization": f"Bearer {key}"} if key else {}
 
     def refusal(self, spec: Spec, status: int, headers: Mapping[str, str]) -> Problem | None:
-        return None
+        if status != 401:
+            return None
+        what = f"the container has another key than {KEY} now"
+        return Problem(spec.name, what, f"`inv deploy --flow {spec.flow.name}` gives it this one")
 
     def status(self, spec: Spec) -> Deployment | None:
         client = _client(spec)
@@ -97,7 +102,7 @@ class Local:
                 target="local",
                 state=shape.state_of(container, spec),
                 url=url,
-                auth="none",
+                auth=shape.auth_of(container),
                 image_id=str(container.attrs["Image"]),
                 tag=container.labels.get(f"{shape.LABEL}.tag", ""),
                 commit=container.labels.get(f"{shape.LABEL}.commit", ""),
@@ -175,8 +180,9 @@ class Local:
             container.reload()
             url = shape.url_of(container, _address(spec))
             seconds = shape.settings_of(spec).start_timeout
-            verify.ready(url, plan.image, seconds, lambda: _why_dead(container))
-            prove(url, {})
+            headers = self.headers(spec)
+            verify.ready(url, plan.image, seconds, lambda: _why_dead(container), headers)
+            prove(url, headers)
         except DeployError as error:
             # The container goes, and its log with it: what it said last must be in the message.
             raise _with_log(error, container) from None

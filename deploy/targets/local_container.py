@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from datetime import datetime, timezone
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
 import docker
@@ -15,6 +15,7 @@ from pydantic import Field
 from deploy import engine, verify
 from deploy.errors import DeployError
 from deploy.model import Image, Plan, Spec
+from deploy.runtime.access import KEY
 from deploy.schema import PlaceModel, TargetSettings
 
 PORT = "8080/tcp"
@@ -31,6 +32,15 @@ class Settings(TargetSettings):
     memory: Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")] = "1g"
     cpus: Annotated[float, Field(ge=0.01, strict=False, allow_inf_nan=False)] | None = None
     start_timeout: Annotated[int, Field(ge=1, le=1800)] = 60
+    auth: Literal["none", "key"] = Field(
+        "none", description="Whether callers need the key, which the variable SERVE_KEY holds."
+    )
+
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """With `auth: key` the key is one of them."""
+        given = super().secret_names
+        return (*given, KEY) if self.auth == "key" and KEY not in given else given
 
 
 class Place(PlaceModel):
@@ -63,7 +73,7 @@ def labels_of(spec: Spec) -> dict[str, str]:
 def variables_of(spec: Spec) -> dict[str, str]:
     """Return the container's variables; one of them names those to be masked in its output."""
     given = dict(spec.variables)
-    masked = sorted(name for name in spec.settings.env.secret if name in given)
+    masked = sorted(name for name in settings_of(spec).secret_names if name in given)
     return {**given, "SERVE_SECRETS": ",".join(masked)} if masked else given
 
 
@@ -129,6 +139,12 @@ def differences(container: Container, spec: Spec, image: Image) -> list[str]:
     if present != {**_image_variables(container), **variables_of(spec)}:
         reasons.append("other variables")
     return reasons
+
+
+def auth_of(container: Container) -> str:
+    """Return how callers are let in: the variables that the container was made with tell."""
+    given = container.attrs["Config"]["Env"] or []
+    return "key" if any(entry.partition("=")[0] == KEY for entry in given) else "none"
 
 
 def _image_variables(container: Container) -> dict[str, str]:

@@ -111,20 +111,20 @@ class Acr:
         if token and access is None:
             # As good as none. The registry refuses before it reads, so that it needs no body.
             anonymous = frozenset({"authorization"})
-            proxy.relay(exchange, proxy.ask(self.registry, exchange, b"", anonymous))
+            proxy.relay(exchange, proxy.ask(self.registry.port, exchange, b"", anonymous))
         elif referrers and exchange.method == "GET" and self.referrers_api:
             self._referrers(exchange, access or {}, referrers["name"], referrers["digest"])
         elif manifest and exchange.method == "PUT":
             self._put_manifest(exchange, manifest["name"])
         else:
-            response = proxy.ask(self.registry, exchange)
+            response = proxy.ask(self.registry.port, exchange)
             if manifest and exchange.method == "DELETE" and response.status == 202:
                 self.referrers.forget(manifest["name"], manifest["reference"])
             proxy.relay(exchange, response)
 
     def _put_manifest(self, exchange: Exchange, name: str) -> None:
         content = exchange.content()
-        response = proxy.ask(self.registry, exchange, content)
+        response = proxy.ask(self.registry.port, exchange, content)
         extra = []
         if response.status == 201 and self.referrers_api:
             subject = self.referrers.note(name, content, exchange.headers["Content-Type"])

@@ -38,6 +38,7 @@ ONE_PATH = re.compile(rf"/resourceGroups/{GROUP}{PROVIDER}/registries/(?P<name>\
 RESULT_PATH = re.compile(
     rf"{PROVIDER}/locations/{LOCATION.upper()}/operationResults/(?P<id>[\w-]+)"
 )
+GROUP_PATH = re.compile(r"/resourceGroups/([^/]+)", re.IGNORECASE)
 LISTS = (f"{PROVIDER}/registries", f"/resourceGroups/{GROUP}{PROVIDER}/registries")
 
 
@@ -70,6 +71,11 @@ class ResourceManager:
         """Know a registry."""
         self._registries[self.resource_id(acr)] = acr
 
+    @property
+    def group(self) -> str:
+        """The resource id of the resource group, in which everything is."""
+        return f"/subscriptions/{self.subscription}/resourceGroups/{GROUP}"
+
     def resource_id(self, acr: Acr) -> str:
         """Return the id of a registry."""
         group = f"/subscriptions/{self.subscription}/resourceGroups/{GROUP}"
@@ -91,6 +97,10 @@ class ResourceManager:
             if found["subscription"] != self.subscription:
                 text = f"The subscription '{found['subscription']}' could not be found."
                 raise RefusedError(404, "SubscriptionNotFound", text)
+            group = GROUP_PATH.match(found["rest"])
+            if group and group[1].lower() != GROUP:
+                text = f"Resource group '{group[1]}' could not be found."
+                raise RefusedError(404, "ResourceGroupNotFound", text)
             self._route(exchange, found["rest"], who)
         except RefusedError as refused:
             headers = []

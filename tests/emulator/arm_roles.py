@@ -1,4 +1,4 @@
-"""Role assignments, as far as they are read: who may do what on a registry or a workspace.
+"""Role assignments, as far as they are read: who may do what on a resource.
 
 Documented: REST API of Azure role-based access control ("Role Assignments - List For Scope": the filters
 atScope(), principalId eq and assignedTo()), "Azure built-in roles" (ids), "List Azure role assignments
@@ -22,7 +22,10 @@ from tests.emulator.identities import (
     GROUP_SCOPE,
     IMPORTER,
     READER,
+    SECRETS_OFFICER,
+    SECRETS_USER,
     SUBSCRIPTION_SCOPE,
+    WEBSITE_CONTRIBUTOR,
     Directory,
     Identity,
     scopes,
@@ -45,12 +48,18 @@ IDS = {
     CONTRIBUTOR: "b24988ac-6180-42a0-ab88-20f7382dd24c",
     READER: "acdd72a7-3385-48ef-bd42-f606fba81ae7",
     DATA_SCIENTIST: "f6c7c914-8db3-469d-8ca1-694a8f32e121",
+    WEBSITE_CONTRIBUTOR: "de139f84-1756-47ae-9be6-808fbbe84772",
+    SECRETS_USER: "4633458b-17de-408a-b874-0445c86b69e6",
+    SECRETS_OFFICER: "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
     # Assumed: the emulator's own.
     IMPORTER: "577a9874-89fd-4f24-9dbd-b5034d0ad23a",
 }
 KINDS = {
     "microsoft.containerregistry/registries": "Microsoft.ContainerRegistry/registries",
+    "microsoft.keyvault/vaults": "Microsoft.KeyVault/vaults",
     "microsoft.machinelearningservices/workspaces": "Microsoft.MachineLearningServices/workspaces",
+    "microsoft.web/serverfarms": "Microsoft.Web/serverfarms",
+    "microsoft.web/sites": "Microsoft.Web/sites",
 }
 
 

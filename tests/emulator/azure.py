@@ -1,8 +1,9 @@
-"""An Azure on this machine: Entra, Resource Manager, registries, workspaces of Machine Learning.
+"""An Azure on this machine: Entra, Resource Manager, registries, Machine Learning, App Service, vaults.
 
-What registries hold is real, and so are the containers that deployments are. Every server listens on
-a free port of 127.0.0.1. Nothing of it is known to what is tested: that gets environment variables,
-as CI would set them, and a cloud of its own in environments.yaml. Use it from pytest or from anywhere:
+What registries hold is real, and so are the containers that deployments and sites are. Every server
+listens on a free port of 127.0.0.1. Nothing of it is known to what is tested: that gets environment
+variables, as CI would set them, and a cloud of its own in environments.yaml. Use it from pytest or from
+anywhere:
 
     with Azure(folder) as azure:
         workspace = azure.workspace("mlw-flows", azure.registry("crflows"))
@@ -22,15 +23,19 @@ from tests.emulator.arm_autoscale import Autoscale
 from tests.emulator.arm_infrastructure import Infrastructure
 from tests.emulator.arm_roles import RoleAssignments
 from tests.emulator.certificates import Authority
+from tests.emulator.engine import Engine
 from tests.emulator.entra import Entra
 from tests.emulator.identities import Directory, Identity
-from tests.emulator.ml.engine import Engine
 from tests.emulator.ml.front import AUDIENCE as SCORING_AUDIENCE
-from tests.emulator.ml.pull import Puller
 from tests.emulator.ml.service import MachineLearning
 from tests.emulator.ml.workspace import Workspace
+from tests.emulator.pull import Puller
 from tests.emulator.registry import Registry
-from tests.emulator.server import HOST, Server
+from tests.emulator.server import HOST
+from tests.emulator.vault import AUDIENCE as VAULT_AUDIENCE
+from tests.emulator.vault import Vault
+from tests.emulator.web.apps import WebApps
+from tests.emulator.web.service import AppService
 
 # What would lead a process past us, or to somebody else's identity.
 FOREIGN_VARIABLES = (
@@ -60,15 +65,26 @@ class Azure:
         self.directory = Directory(self.authority)
         self.entra = Entra(self.authority, self.directory)
         self.arm = ResourceManager(self.authority, self.directory)
-        self.entra.audiences = {REGISTRY_AUDIENCE, SCORING_AUDIENCE, *self.arm.audiences}
+        self._audiences = {REGISTRY_AUDIENCE, SCORING_AUDIENCE, VAULT_AUDIENCE, *self.arm.audiences}
+        self.entra.audiences = set(self._audiences)
         self.registries: dict[str, Acr] = {}
         self.engine = Engine()
         self.puller = Puller(self.engine, self.authority, self.directory, self.registries)
         self._ml = MachineLearning(self.arm)
         self.autoscale = Autoscale(self.arm)
+        self.vaults: dict[str, Vault] = {}
+        self.web = WebApps(
+            self.arm, self.authority, self.directory, self.engine, self.puller, self.vaults
+        )
         roles = RoleAssignments(self.arm, self.directory)
         self.infrastructure = Infrastructure(self.arm)
-        self.arm.providers += [self.infrastructure, roles, self._ml, self.autoscale]
+        self.arm.providers += [
+            self.infrastructure,
+            roles,
+            self._ml,
+            self.autoscale,
+            AppService(self.arm, self.web),
+        ]
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Azure:
@@ -77,6 +93,8 @@ class Azure:
                 server.start()
                 stack.callback(server.stop)
             stack.callback(self.engine.stop)
+            stack.callback(self.puller.close)
+            stack.callback(self.web.reset)
             self._stack = stack.pop_all()
         return self
 
@@ -96,14 +114,34 @@ class Azure:
     def workspace(self, name: str, registry: Acr | None = None) -> Workspace:
         """Return the workspace `name`, made where it is new, with `registry` as its own."""
         key = name.lower()
-        if key not in self._ml.workspaces:
+        region = self._ml.region
+        if key not in region.workspaces:
             made = Workspace(
-                name, self.arm, self.authority, self.directory, self.engine, self.puller
+                name, self.arm, self.authority, self.directory, self.engine, self.puller, region
             )
             self._stack.callback(made.reset)
-            self._ml.workspaces[key] = made
-        self._ml.workspaces[key].registry = registry
-        return self._ml.workspaces[key]
+            region.workspaces[key] = made
+        region.workspaces[key].registry = registry
+        return region.workspaces[key]
+
+    def find_workspace(self, name: str) -> Workspace:
+        """Return a workspace that is there. Raises `KeyError`."""
+        return self._ml.region.workspaces[name.lower()]
+
+    def vault(self, name: str) -> Vault:
+        """Return the vault `name`, started where it is new."""
+        if name not in self.vaults:
+            made = Vault(name, self.authority, self.directory, self.entra.server.url)
+            self._stack.callback(made.server.stop)
+            made.server.start()
+            self.vaults[name] = made
+        return self.vaults[name]
+
+    def application(self, name: str) -> Identity:
+        """Return an application whose tokens anybody gets, as an app that authenticates is one."""
+        made = self.directory.add(name)
+        self.entra.audiences |= {made.client_id, f"api://{made.client_id}"}
+        return made
 
     def identity(self, name: str, **roles: list[str]) -> Identity:
         """Return a new identity; `roles` are the names of its roles, by scope."""
@@ -150,9 +188,12 @@ class Azure:
 
     def reset(self) -> None:
         """Behave well from now on; forget identities, and what was seen. What is stored stays."""
-        for workspace in self._ml.workspaces.values():
-            workspace.reset()
+        self._ml.region.reset()
+        self.web.reset()
+        for vault in self.vaults.values():
+            vault.reset()
         self.directory.clear()
+        self.entra.audiences = set(self._audiences)
         self.autoscale.settings.clear()
         self.infrastructure.resources.clear()
         self.entra.reset()
@@ -162,11 +203,13 @@ class Azure:
 
     def problems(self) -> list[str]:
         """Return what no client should have asked, and where the emulator itself failed."""
-        return [text for server in self._servers() for text in server.unexpected + server.failures]
-
-    def _servers(self) -> list[Server]:
-        fronts = [acr.server for acr in self.registries.values()]
-        return [self.entra.server, self.arm.server, *fronts]
+        servers = [self.entra.server, self.arm.server]
+        servers += [acr.server for acr in self.registries.values()]
+        servers += [vault.server for vault in self.vaults.values()]
+        found = [text for server in servers for text in server.unexpected + server.failures]
+        for workspace in self._ml.region.workspaces.values():
+            found += workspace.problems()
+        return found + self.web.problems()
 
 
 @contextlib.contextmanager

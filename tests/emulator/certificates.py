@@ -132,8 +132,10 @@ class SigningKey:
         }
         return jwt.encode({**about, **claims}, self._key, "RS256", headers={"x5c": self._chain})
 
-    def read(self, token: str, audience: str) -> dict[str, Any]:
+    def read(self, token: str, audience: str, grace: float = 0) -> dict[str, Any]:
         """Return the claims of a token that this key signed for `audience`, and that still holds.
+
+        It holds for `grace` seconds after its end.
 
         Raises `jwt.InvalidTokenError`.
         """
@@ -143,6 +145,7 @@ class SigningKey:
             algorithms=["RS256"],
             audience=audience,
             issuer=self.issuer,
+            leeway=grace,
             options={"require": ["exp", "iat", "aud", "iss"]},
         )
 

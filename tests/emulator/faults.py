@@ -82,9 +82,14 @@ class Faults:
         """Reset the connection once `after` bytes of the `nth` body sent to `path` have come."""
         self._add(_CutOrder(re.compile("PUT|PATCH"), re.compile(path), nth - 1, after=after))
 
-    def cut_download(self, after: int, *, nth: int = 1, path: str = "/blobs/sha256:") -> None:
-        """Reset the connection once `after` bytes of the `nth` body of `path` have been sent."""
-        order = _CutOrder(re.compile("GET"), re.compile(path), nth - 1, upload=False, after=after)
+    def cut_download(
+        self, after: int, *, nth: int = 1, path: str = "/blobs/sha256:", method: str = "GET"
+    ) -> None:
+        """Reset the connection once `after` bytes of the `nth` body of `path` have been sent.
+
+        With another method what was asked is done, and whoever asked cannot tell.
+        """
+        order = _CutOrder(re.compile(method), re.compile(path), nth - 1, upload=False, after=after)
         self._add(order)
 
     @property

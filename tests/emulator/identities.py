@@ -1,7 +1,7 @@
 """Who there is in the emulated tenant, what each may do, and the tokens that say so.
 
 Documented: Microsoft Learn, "Azure Container Registry roles directory reference" and "Azure built-in
-roles for AI + machine learning" (actions of the roles), "Access token claims reference" (aud, iss,
+roles" for AI + machine learning, web and mobile, security (actions of the roles), "Access token claims reference" (aud, iss,
 appid, oid, tid), "Workload identity federation", "Understand scope for Azure RBAC".
 """
 
@@ -20,6 +20,8 @@ PULL = "Microsoft.ContainerRegistry/registries/pull/read"
 PUSH = "Microsoft.ContainerRegistry/registries/push/write"
 READ = "Microsoft.ContainerRegistry/registries/read"
 IMPORT = "Microsoft.ContainerRegistry/registries/importImage/action"
+GET_SECRET = "Microsoft.KeyVault/vaults/secrets/getSecret/action"
+SET_SECRET = "Microsoft.KeyVault/vaults/secrets/setSecret/action"
 
 ACR_PULL = "AcrPull"
 ACR_PUSH = "AcrPush"
@@ -27,6 +29,9 @@ READER = "Reader"
 CONTRIBUTOR = "Contributor"
 IMPORTER = "Container Registry Data Importer and Data Reader"
 DATA_SCIENTIST = "AzureML Data Scientist"
+WEBSITE_CONTRIBUTOR = "Website Contributor"
+SECRETS_USER = "Key Vault Secrets User"
+SECRETS_OFFICER = "Key Vault Secrets Officer"
 
 # The actions of each role, as patterns.
 ROLES = {
@@ -43,12 +48,21 @@ ROLES = {
             for verb in ("read", "write", "action", "delete")
         ),
     },
+    WEBSITE_CONTRIBUTOR: {
+        "Microsoft.Web/serverfarms/join/action",
+        "Microsoft.Web/serverfarms/read",
+        "Microsoft.Web/sites/*",
+    },
+    SECRETS_USER: {GET_SECRET},
+    SECRETS_OFFICER: {"Microsoft.KeyVault/vaults/secrets/*"},
+    # Not the secrets in a vault, nor who may what.
     CONTRIBUTOR: {
         "*/read",
         PUSH,
         IMPORT,
         "Microsoft.MachineLearningServices/*",
         "Microsoft.Insights/*",
+        "Microsoft.Web/*",
     },
 }
 
@@ -59,6 +73,8 @@ SUBSCRIPTION_SCOPE = "subscription"
 # Of GitHub Actions ("About security hardening with OpenID Connect").
 CI_ISSUER = "https://token.actions.githubusercontent.com"
 FEDERATED_AUDIENCE = "api://AzureADTokenExchange"
+# A token that ends while a request is on its way still holds (assumed; real services give minutes).
+GRACE_SECONDS = 3
 # Entra's default is 60 to 90 minutes.
 TOKEN_SECONDS = 3600.0
 
@@ -67,8 +83,8 @@ TOKEN_SECONDS = 3600.0
 class Identity:
     """An application with one federated credential, or a managed identity.
 
-    `roles` has the names of its roles for each scope: a registry's name, a workspace's, `group` and
-    `subscription`, whose roles go down to all that is in them.
+    `roles` has the names of its roles for each scope: the name of a registry, workspace, site, plan or
+    vault, `group` and `subscription`, whose roles go down to all that is in them.
     """
 
     name: str
@@ -163,7 +179,7 @@ class Directory:
 
     def read(self, token: str, audience: str) -> Identity:
         """Return who an access token for `audience` is of. Raises `jwt.InvalidTokenError`."""
-        claims = self._key.read(token, audience)
+        claims = self._key.read(token, audience, GRACE_SECONDS)
         found = self._identities.get(claims["appid"])
         if found is None:
             raise jwt.InvalidTokenError("the application was removed")

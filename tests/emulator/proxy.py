@@ -1,4 +1,4 @@
-"""Hands requests on to a registry and answers back, as streams in both directions."""
+"""Hands requests on to a server of this machine and answers back, as streams in both directions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import http.client
 from collections.abc import Iterable
 
 from tests.emulator.exchange import CHUNK, Exchange, Headers
-from tests.emulator.registry import Registry
 from tests.emulator.server import HOST
 
 # They are about one connection, not about what is sent (RFC 9110, 7.6.1).
@@ -25,18 +24,20 @@ TIMEOUT = 120
 
 
 def ask(
-    registry: Registry,
+    port: int,
     exchange: Exchange,
     content: bytes | None = None,
     without: frozenset[str] = frozenset(),
+    extra: Headers = (),
+    timeout: float = TIMEOUT,
 ) -> http.client.HTTPResponse:
     """Send the request on, its body as it comes, and return the answer with its body unread.
 
     `content` takes the place of the request's own body; the headers `without` (in lower case) are
-    left out.
+    left out, those in `extra` added.
     """
     # One connection a request: a kept one may have been closed by the other side in the meantime.
-    connection = http.client.HTTPConnection(HOST, registry.port, timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
     chunked = content is None and exchange.is_chunked
     dropped = HOP_BY_HOP | without | ({"content-length"} if content is not None else set())
     try:
@@ -46,6 +47,8 @@ def ask(
         for name, value in exchange.headers.items():
             if name.lower() not in dropped:
                 connection.putheader(name, value)
+        for name, value in extra:
+            connection.putheader(name, value)
         if content is not None:
             connection.putheader("Content-Length", str(len(content)))
         if chunked:
@@ -61,7 +64,7 @@ def ask(
 
 
 def relay(exchange: Exchange, response: http.client.HTTPResponse, extra: Headers = ()) -> None:
-    """Answer with what the registry answered, and the headers `extra`."""
+    """Answer with what the server answered, and the headers `extra`."""
     with response:
         headers = [(k, v) for k, v in response.getheaders() if k.lower() not in HOP_BY_HOP]
         exchange.begin(response.status, [*headers, *extra])

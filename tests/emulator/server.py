@@ -154,6 +154,7 @@ class _Sockets(socketserver.ThreadingMixIn, socketserver.TCPServer):
         super().__init__((HOST, port), _Handler, bind_and_activate=False)
         self.owner = owner
         self._open: set[socket.socket] = set()
+        self._stopped = False
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.server_bind()
@@ -168,6 +169,8 @@ class _Sockets(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self.shutdown()
             self._thread.join()
         self.server_close()
+        with self._lock:
+            self._stopped = True
         self.break_connections()
 
     def break_connections(self) -> None:
@@ -180,14 +183,27 @@ class _Sockets(socketserver.ThreadingMixIn, socketserver.TCPServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         # In the connection's own thread: a client that is slow to shake hands holds up nobody.
         request.settimeout(IDLE_SECONDS)
-        with self.owner.tls.wrap_socket(request, server_side=True) as secured:
+        with (
+            self.owner.tls.wrap_socket(
+                request, server_side=True, do_handshake_on_connect=False
+            ) as secured,
+            self._kept(secured),
+        ):
+            secured.do_handshake()
+            super().finish_request(secured, client_address)
+
+    @contextlib.contextmanager
+    def _kept(self, connection: socket.socket) -> Iterator[None]:
+        """Let `break_connections` know of a connection inside of the block."""
+        with self._lock:
+            if self._stopped:
+                raise ConnectionAbortedError
+            self._open.add(connection)
+        try:
+            yield
+        finally:
             with self._lock:
-                self._open.add(secured)
-            try:
-                super().finish_request(secured, client_address)
-            finally:
-                with self._lock:
-                    self._open.discard(secured)
+                self._open.discard(connection)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         # A client that hangs up, or does not trust us, is none of our errors.

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import docker
 import docker.errors
 import pytest
 
 from deploy import cloud
+from deploy.inside import bom
+from deploy.inside.archive import ImageArchive
+from deploy.model import Attachment, Image
 from tests.emulator import azure as emulator
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
@@ -18,6 +22,8 @@ from tests.emulator.ml.workspace import Workspace
 from tests.emulator.registry import Registry
 from tests.emulator.server import HOST
 from tests.emulator.tools import MissingError, docker_registry
+from tests.emulator.web.slot import Site
+from tests.integration import web_project
 
 LogIn = Callable[[Identity], None]
 
@@ -91,13 +97,75 @@ def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
     return become
 
 
+_documents: dict[str, tuple[Attachment, ...]] = {}
+
+
 @pytest.fixture
-def folder(request: pytest.FixtureRequest, client: docker.DockerClient) -> Iterator[str]:
+def documents_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the bills of materials of an image once a session, in however many tests it is pushed."""
+    make = bom.make
+
+    def once(archive: ImageArchive, image: Image) -> tuple[Attachment, ...]:
+        if image.id not in _documents:
+            _documents[image.id] = make(archive, image)
+        return _documents[image.id]
+
+    monkeypatch.setattr(bom, "make", once)
+
+
+@pytest.fixture
+def folder(
+    request: pytest.FixtureRequest, client: docker.DockerClient, azure_servers: Azure
+) -> Iterator[str]:
     """A folder in the registries that only this test uses. The engine forgets their images."""
-    name = request.node.name.partition("[")[0].removeprefix("test_")
-    yield str(name.replace("_", "-"))[:60].rstrip("-")
+    test = request.node.name.partition("[")[0].removeprefix("test_")
+    used = str(test.replace("_", "-"))[:60].rstrip("-")
+    yield used
+    forget(client, azure_servers, used)
+
+
+def forget(client: docker.DockerClient, azure: Azure, used: str) -> None:
+    """Take from the engine the names of images in this session's registries, in the folder `used`."""
+    servers = {acr.login_server for acr in azure.registries.values()}
     for image in client.images.list():
         for name in (*image.tags, *(image.attrs["RepoDigests"] or ())):
-            if name.startswith(f"{HOST}:"):
+            # Not all that are on this machine: other sessions have registries of their own.
+            server, _, path = name.partition("/")
+            if server in servers or (server.startswith(f"{HOST}:") and path.startswith(f"{used}/")):
                 with contextlib.suppress(docker.errors.ImageNotFound):
                     client.images.remove(name, noprune=True)
+
+
+@pytest.fixture(scope="session")
+def web_images(
+    azure_servers: Azure, client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Image, ...]]:
+    """Two images of a flow that does as it is told, in the registry."""
+    made = web_project.pushed(azure_servers, client, tmp_path_factory.mktemp("obedient"))
+    yield made
+    for image in made:
+        client.images.remove(image.id, force=True)
+
+
+@pytest.fixture
+def web_site(azure: Azure, acr: Acr) -> Site:
+    """A site with a slot, as infrastructure makes it."""
+    return web_project.site(azure, acr)
+
+
+@pytest.fixture
+def web_dev(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    azure: Azure,
+    acr: Acr,
+    web_images: tuple[Image, ...],
+    log_in: LogIn,
+) -> web_project.Project:
+    """A project that deploys to a site, by somebody who may."""
+    log_in(web_project.deployer(azure))
+    made = web_project.project(tmp_path / "project", web_images)
+    monkeypatch.chdir(made.project.root)
+    made.place(azure, acr)
+    made.declare()
+    return made

@@ -20,18 +20,28 @@ from testcontainers.core.container import DockerContainer
 from deploy import config, engine, images, pipeline, verify
 from deploy.errors import DeployError
 from deploy.model import Flow, Image
+from deploy.runtime import access
 from tests import model_server, projects
 from tests.integration import local_project, pf_server
 from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtures here)
     acr,
     azure,
     azure_servers,
+    documents_once,
     folder,
     log_in,
     plain_registry,
     production_acr,
     registry_program,
+    web_dev,
+    web_images,
+    web_site,
     workspace,
+)
+from tests.integration.ml_standing import (  # noqa: F401
+    obedient,
+    standing,
+    world,
 )
 from tests.integration.running import Running
 from tests.model_server import ModelServer
@@ -103,7 +113,9 @@ def start(client: docker.DockerClient, model: ModelServer) -> Iterator[Start]:
         wrapped: Container = container.get_wrapped_container()
         url = f"http://127.0.0.1:{container.get_exposed_port(8080)}" if wait else ""
         if wait:
-            verify.ready(url, image, 60, lambda: _ended(wrapped))
+            key = variables.get(access.KEY)
+            let_in = {"Authorization": f"Bearer {key}"} if key else {}
+            verify.ready(url, image, 60, lambda: _ended(wrapped), let_in)
         return Running(wrapped, url)
 
     yield run

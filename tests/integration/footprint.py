@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from docker.models.containers import Container
 
 MEGABYTE = 2**20
-# Seconds: the kernel lets go of the buffers of closed connections a little later.
+# Seconds: closed connections, and the kernel's buffers of them, go a little later.
 SETTLING = 15
+# Counts the open files of all processes; their program is all that an image has.
+COUNT = """
+import os
+print(sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in os.listdir("/proc") if pid.isdigit()))
+"""
 
 
 def memory(container: Container) -> float:
@@ -24,13 +30,20 @@ def memory(container: Container) -> float:
     return float(found["usage"] - cache) / MEGABYTE
 
 
-def settles_below(limit: float, container: Container) -> bool:
-    """Return whether the memory of `container` is, or soon falls, below `limit` (MB)."""
+def descriptors(container: Container) -> int:
+    """Return how many files and connections the processes of `container` have open."""
+    done: Any = container.exec_run(["python3", "-c", COUNT])
+    assert done.exit_code == 0, done.output
+    return int(done.output)
+
+
+def settles(measured: Callable[[], float], limit: float) -> bool:
+    """Return whether what is `measured` is, or soon falls, to `limit` or below."""
     until = time.monotonic() + SETTLING
-    while memory(container) >= limit:
+    while measured() > limit:
         if time.monotonic() > until:
             return False
-        time.sleep(0.5)
+        time.sleep(0.2)
     return True
 
 

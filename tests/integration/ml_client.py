@@ -1,12 +1,10 @@
-"""What tests of Machine Learning share: a flow that does as it is told, and the SDK around it."""
+"""What tests of Machine Learning share: the real SDK around an obedient flow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import docker
 import requests
 from azure.ai.ml import MLClient
 from azure.ai.ml.entities import (
@@ -18,87 +16,16 @@ from azure.ai.ml.entities import (
 )
 from azure.identity import DefaultAzureCredential
 
-from deploy.config import Project
-from tests import projects
-from tests.emulator.acr import Acr
 from tests.emulator.arm import GROUP
 from tests.emulator.azure import Azure
-from tests.emulator.identities import ACR_PUSH
 from tests.emulator.ml.workspace import Workspace
 
-# An image of it crashes or hangs for the variable BREAK, and answers with COLOUR and its own name.
-CODE = """\
-import os
-import socket
-import time
-
-from promptflow.core import tool
-
-if os.environ.get("BREAK") == "crash":
-    print("the weights are missing", flush=True)
-    os._exit(3)
-if os.environ.get("BREAK") == "hang":
-    time.sleep(600)
-
-
-def pieces():
-    for piece in ("one", "two", "three"):
-        yield piece
-        time.sleep(0.5)
-
-
-@tool
-def answer(question: str) -> str:
-    kind, _, rest = question.partition(" ")
-    if kind == "sleep":
-        time.sleep(float(rest))
-    if kind == "fail":
-        raise ValueError("as asked")
-    if kind == "stream":
-        return pieces()
-    return f"{os.environ.get('COLOUR', '')} {socket.gethostname()}"
-"""
 ROUTE = {"path": "/health", "port": 8080}
 INFERENCE = {
     "liveness_route": ROUTE,
     "readiness_route": ROUTE,
     "scoring_route": {"path": "/score", "port": 8080},
 }
-
-
-def project(folder: Path, root: Path) -> Project:
-    """Make a project of that flow, whose packages are those of faq, so that they are there already.
-
-    It is not called hello: images of that name come and go with other tests.
-    """
-    locked = {
-        name: (root / "flows/faq" / name).read_text("utf-8")
-        for name in ("requirements.txt", "requirements.lock")
-    }
-    hello = ("deploy.yaml", "flow.dag.yaml", "answer.py", "sample.json", "requirements.txt")
-    files = {
-        **{f"flows/hello/{name}": None for name in hello},
-        **{f"flows/obedient/{name}": text for name, text in locked.items()},
-        "flows/obedient/deploy.yaml": projects.DEPLOY,
-        "flows/obedient/flow.dag.yaml": projects.FLOW,
-        "flows/obedient/answer.py": CODE,
-        "flows/obedient/sample.json": {"question": "why?"},
-    }
-    return projects.make(folder, files)
-
-
-def push(azure: Azure, acr: Acr, client: docker.DockerClient, image: str, name: str) -> str:
-    """Push an image of the engine; return its name by digest."""
-    publisher = azure.identity("publisher", **{acr.name: [ACR_PUSH]})
-    auth = {"identitytoken": azure.puller.refresh_token(acr, publisher)}
-    repository = f"{acr.login_server}/{name}"
-    client.images.get(image).tag(repository, "1")
-    try:
-        lines = client.api.push(repository, "1", auth_config=auth, stream=True, decode=True)
-        (digest,) = [line["aux"]["Digest"] for line in lines if "aux" in line]
-    finally:
-        client.images.remove(f"{repository}:1")
-    return f"{repository}@{digest}"
 
 
 def connect(azure: Azure, workspace: Workspace) -> MLClient:

@@ -41,6 +41,14 @@ def with_endpoint(
     return project
 
 
+def declare_place(project: config.Project, **changes: Any) -> None:
+    """Change what environments.yaml says of dev."""
+    path = project.root / "environments.yaml"
+    places = json.loads(path.read_text(encoding="utf-8"))
+    places["dev"].update(changes)
+    path.write_text(json.dumps(places), encoding="utf-8")
+
+
 def declare(project: config.Project, **settings: Any) -> None:
     """Write deploy.yaml with these settings beside those of all tests."""
     declared = {
@@ -72,6 +80,13 @@ def rows(planned: Plan) -> list[tuple[str, str]]:
 
 def endpoint(project: config.Project) -> str:
     return naming.endpoint_of(spec(project))
+
+
+def status(project: config.Project) -> Deployment:
+    """What runs; something must."""
+    found = pipeline.status(spec(project))
+    assert found
+    return found
 
 
 @dataclass

@@ -1,57 +1,243 @@
-"""The target azureml against an emulated Azure, with real containers: first, again, another, back."""
+"""The target azureml against an emulated Azure, with real containers: what goes well."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from collections.abc import Iterator
+
+import docker
 import pytest
 
-from deploy import config
+from deploy import config, pipeline
+from deploy.errors import DeployError
+from deploy.targets.azureml import naming
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.ml.workspace import Workspace
 from tests.integration import ml_project as ml
-from tests.integration.azure_fixtures import LogIn
+from tests.integration.azure_fixtures import LogIn, forget
 from tests.integration.publishing import change
+from tests.integration.running import until
 
-ROLES = ["AzureML Data Scientist"]
+pytestmark = pytest.mark.usefixtures("documents_once")
+
+# All of these tests publish there, so that most find their image published.
+FOLDER = "azureml"
+IDENTITIES = "providers/Microsoft.ManagedIdentity/userAssignedIdentities"
 
 
 @pytest.fixture
-def workspace(azure: Azure, acr: Acr) -> Workspace:
-    return azure.workspace(ml.WORKSPACE, acr)
-
-
-@pytest.fixture
-def ml_dev(
+def dev(
     project: config.Project,
     azure: Azure,
     acr: Acr,
     workspace: Workspace,
     log_in: LogIn,
-    folder: str,
-) -> config.Project:
+    client: docker.DockerClient,
+) -> Iterator[config.Project]:
     """The small project, deployed by somebody who may."""
-    identity = azure.identity("ci", crflows=["AcrPush", "Reader"])
-    identity.give(ml.WORKSPACE, *ROLES)
-    identity.give("subscription", "Reader")
+    identity = azure.identity("ci", crflows=["AcrPush", "Reader"], subscription=["Reader"])
+    identity.give(ml.WORKSPACE, "AzureML Data Scientist")
     log_in(identity)
-    return ml.with_endpoint(project, azure, acr, folder)
+    yield ml.with_endpoint(project, azure, acr, FOLDER)
+    forget(client, azure, FOLDER)
 
 
-def test_first_then_nothing_then_another(ml_dev: config.Project, workspace: Workspace) -> None:
-    planned = ml.plan(ml_dev)
-    print(planned.steps)
-    first = ml.deploy(ml_dev)
-    print(first)
-    assert first.state == "healthy"
-    print(ml.plan(ml_dev).steps)
-    writes = len(workspace.writes)
-    ml.deploy(ml_dev)
-    assert len(workspace.writes) == writes
-    change(ml_dev, "# another")
-    print(ml.plan(ml_dev).steps)
-    with ml.calling(ml_dev, first) as caller:
-        second = ml.deploy(ml_dev)
-    print(second)
+def test_first_then_nothing(dev: config.Project, workspace: Workspace) -> None:
+    planned = ml.plan(dev)
+    name = f"deployment v-{planned.image.tag}"
+    expected = [
+        ("create", f"endpoint {ml.endpoint(dev)}"),
+        ("create", name),
+        ("change", "traffic"),
+    ]
+    assert [row for row in ml.rows(planned) if not row[1].startswith("image ")] == expected
+    assert workspace.writes == []
+    found = ml.deploy(dev)
+    assert (found.state, found.tag, found.auth) == ("healthy", planned.image.tag, "key")
+    assert found.digest.startswith("sha256:")
+    assert [(one.name, one.percent, one.state) for one in found.shares] == [
+        (f"v-{found.tag}", 100, "Succeeded")
+    ]
+    again = ml.plan(dev)
+    assert not again.changes
+    assert {action for action, _ in ml.rows(again)} == {"keep"}
+    writes = workspace.writes
+    assert ml.deploy(dev) == found
+    assert workspace.writes == writes
+    # What serves is the image that was built, as the registry has it by that digest.
+    (instance,) = workspace.deployment(ml.endpoint(dev), found.name).instances
+    assert instance.plan.image == planned.image.id
+    assert found.image_id.endswith(f"{FOLDER}/hello@{found.digest}")
+    proof = pipeline.prove(ml.spec(dev))
+    assert proof.answer == {"answer": "you asked why?"}
+
+
+def test_an_update_rises_step_by_step_and_goes_back_at_once(
+    dev: config.Project, workspace: Workspace
+) -> None:
+    first = ml.deploy(dev)
+    change(dev, "# the second")
+    with ml.calling(dev, first) as caller:
+        second = ml.deploy(dev)
+        assert [(one.name, one.percent) for one in second.shares] == [
+            (f"v-{second.tag}", 100),
+            (f"v-{first.tag}", 0),
+        ]
+        assert [shares for shares, _ in workspace.endpoint(ml.endpoint(dev)).history] == [
+            {first.name: 100},
+            {first.name: 90, second.name: 10},
+            {first.name: 50, second.name: 50},
+            {second.name: 100},
+        ]
+        before = len(workspace.writes)
+        back = pipeline.rollback(dev, ml.spec(dev))
+        assert (back.tag, back.name) == (first.tag, first.name)
+        assert workspace.writes[before:] == [f"PUT onlineEndpoints/{ml.endpoint(dev)}"]
+        # Back is where one came from, so that a second time leads forward again.
+        assert pipeline.rollback(dev, ml.spec(dev)).tag == second.tag
+        change(dev, "# the third")
+        third = ml.deploy(dev)
     assert caller.lost == []
     assert caller.answers
-    print(workspace.writes)
+    # One earlier version is kept, and the one before that is gone.
+    assert [one.name for one in third.shares] == [third.name, second.name]
+
+
+def test_a_setting_changes_the_version_and_the_plan_says_which(
+    dev: config.Project,
+) -> None:
+    first = ml.deploy(dev)
+    dev = dataclasses.replace(dev, environ={"MY_TOKEN": "token-that-nobody-may-see"})
+    ml.declare(
+        dev,
+        env={"clear": {"COLOUR": "green"}, "secret": ["MY_TOKEN"]},
+        plain_secrets=True,
+        request_timeout=20,
+    )
+    planned = ml.plan(dev)
+    shown = {step.what: (step.before, step.after) for step in planned.steps}
+    assert shown["env.COLOUR"] == ("-", "green")
+    assert shown["env.MY_TOKEN"] == ("-", "***")
+    assert shown["request_timeout"] == ("180 s", "20 s")
+    assert "token-that-nobody-may-see" not in json.dumps(pipeline.as_data(planned.steps[0]))
+    assert "token-that-nobody-may-see" not in repr(planned)
+    second = ml.deploy(dev)
+    # The same image, so a number makes the name another one.
+    assert (second.tag, second.name) == (first.tag, f"{first.name}-2")
+    assert second.digest == first.digest
+    assert not ml.plan(dev).changes
+
+
+def test_instances_and_their_rule_change_in_place(
+    dev: config.Project, workspace: Workspace, azure: Azure
+) -> None:
+    azure.directory.everybody()[0].give("group", "Contributor")
+    first = ml.deploy(dev)
+    ml.declare(dev, instance_count=2)
+    assert ("change", "instance_count") in ml.rows(ml.plan(dev))
+    scaled = ml.deploy(dev)
+    assert scaled.name == first.name
+    assert workspace.deployment(ml.endpoint(dev), first.name).capacity == 2
+    ml.declare(dev, autoscale={"min": 1, "max": 3, "cpu": 70})
+    rule = f"autoscale {ml.endpoint(dev)}-{first.name}"
+    assert ("create", rule) in ml.rows(ml.plan(dev))
+    ml.deploy(dev)
+    assert ("keep", rule) in ml.rows(ml.plan(dev))
+    assert not ml.plan(dev).changes
+    (setting,) = azure.autoscale.settings.values()
+    (profile,) = setting["properties"]["profiles"]
+    assert profile["capacity"] == {"minimum": "1", "maximum": "3", "default": "1"}
+    ml.declare(dev, autoscale={"min": 1, "max": 4, "cpu": 70})
+    assert ("change", rule) in ml.rows(ml.plan(dev))
+    pipeline.destroy(ml.spec(dev))
+    assert not azure.autoscale.settings
+
+
+def test_callers_come_with_a_token_of_entra(dev: config.Project, workspace: Workspace) -> None:
+    ml.declare(dev, auth="entra")
+    found = ml.deploy(dev)
+    assert found.auth == "entra"
+    assert pipeline.prove(ml.spec(dev)).answer == {"answer": "you asked why?"}
+    # Nobody has asked for a key, which such an endpoint has not got.
+    assert not workspace.arm.server.requests("POST", "listKeys")
+    ml.declare(dev, auth="key")
+    with pytest.raises(DeployError, match="its auth is entra, not key, and does not change"):
+        ml.plan(dev)
+
+
+def test_a_copy_of_the_requests_comes_first(dev: config.Project, workspace: Workspace) -> None:
+    first = ml.deploy(dev)
+    change(dev, "# mirrored")
+    ml.declare(dev, mirror=20, rollout=[100])
+    assert ("change", "mirror") in ml.rows(ml.plan(dev))
+    with ml.calling(dev, first) as caller:
+        second = ml.deploy(dev)
+    assert caller.lost == []
+    assert workspace.endpoint(ml.endpoint(dev)).history[-2:] == [
+        ({first.name: 100}, {second.name: 20}),
+        ({second.name: 100}, {}),
+    ]
+
+
+def test_without_waiting_the_next_run_goes_on(dev: config.Project, workspace: Workspace) -> None:
+    with workspace.held():
+        assert ml.deploy(dev, wait=False).state == "starting"
+        assert ml.status(dev).state == "starting"
+    until(lambda: workspace.endpoint(ml.endpoint(dev)).state == "Succeeded")
+    with workspace.held():
+        # The endpoint is there; now its deployment begins.
+        assert ml.deploy(dev, wait=False).state == "starting"
+        assert workspace.endpoint(ml.endpoint(dev)).deployments
+    found = ml.deploy(dev)
+    assert found.state == "healthy"
+    assert len(found.shares) == 1
+
+
+def test_the_log_is_followed(dev: config.Project) -> None:
+    found = ml.deploy(dev)
+    spec = ml.spec(dev)
+    known = list(pipeline.logs(spec, 100))
+    assert any("serve score 200" in line for line in known)
+    lines = pipeline.logs(spec, 100, follow=True)
+    assert [next(lines) for _ in known] == known
+    pipeline.prove(spec, found)
+    # Only what is new comes after what was there.
+    new = next(line for line in lines if "serve score 200" in line)
+    assert new not in known
+
+
+def test_only_what_deploys_made_is_removed(dev: config.Project, workspace: Workspace) -> None:
+    found = ml.deploy(dev)
+    rows = pipeline.destroy(ml.spec(dev))
+    assert [(row.action, row.what) for row in rows] == [
+        ("remove", f"deployment {found.name}"),
+        ("remove", f"endpoint {ml.endpoint(dev)}"),
+    ]
+    assert workspace.endpoints == {}
+    assert pipeline.status(ml.spec(dev)) is None
+    assert pipeline.destroy(ml.spec(dev)) == ()
+
+
+def test_what_a_status_tells(dev: config.Project, workspace: Workspace) -> None:
+    assert pipeline.status(ml.spec(dev)) is None
+    found = ml.deploy(dev)
+    (row,) = pipeline.status_rows(found)
+    assert row["share"] == "100 %"
+    # Since when, and who saw to it.
+    tags = workspace.endpoint(ml.endpoint(dev)).tags
+    assert row["created"] == tags[naming.SINCE]
+    assert row["by"]
+    # Where somebody has moved requests by hand, nobody knows since when.
+    tags[naming.SHARES] = "v-other 100"
+    assert pipeline.status_rows(ml.status(dev))[0]["created"] == ""
+
+
+def test_a_user_assigned_identity(dev: config.Project, azure: Azure, workspace: Workspace) -> None:
+    who = azure.identity("id-flows", crflows=["AcrPull"])
+    ml.declare_place(dev, identity=f"{azure.arm.group}/{IDENTITIES}/{who.name}")
+    found = ml.deploy(dev)
+    (instance,) = workspace.deployment(ml.endpoint(dev), found.name).instances
+    assert instance.plan.variables["AZURE_CLIENT_ID"] == who.client_id
+    assert not ml.plan(dev).changes

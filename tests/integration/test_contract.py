@@ -106,6 +106,19 @@ def test_no_secret_and_no_value_of_an_environment_in_the_image(
         assert value.encode() not in content
 
 
+def test_with_a_key_only_health_is_open(start: Start, variables: dict[str, str]) -> None:
+    keys = {"SERVE_KEY": "first-key-of-a-test", "SERVE_SECONDARY_KEY": "second-key-of-a-test"}
+    running = start(built("extract")[1], **variables, **keys)
+    assert running.get("/health").status_code == 200
+    assert running.get("/version").status_code == 401
+    refused = running.post(sample("extract"), Authorization="Bearer another-key-of-a-test")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "Unauthorized")
+    for key in keys.values():
+        answer = running.post(sample("extract"), Authorization=f"Bearer {key}")
+        assert answer.status_code == 200
+    assert not any(key in running.logs() for key in keys.values())
+
+
 def test_labels(flow: str, client: docker.DockerClient) -> None:
     made = built(flow)[1]
     labels = client.images.get(made.id).labels

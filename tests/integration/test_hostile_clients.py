@@ -21,8 +21,9 @@ WINDOWS = 3
 ANSWERS = 200
 # Below this, noise of the machine is larger than what an attacker does (seconds).
 FLOOR = 0.05
-# MB by which the container may be larger afterwards.
-KEPT = 30
+# MB by which the container may be larger afterwards: what the allocator keeps depends on how many
+# of the connections were open at once. It levels off (docs/serving.md); connections must all be gone.
+KEPT = 100
 
 HEAD = b"POST /score HTTP/1.1\r\nHost: flow\r\nX-Slow: "
 BODY = b"POST /score HTTP/1.1\r\nHost: flow\r\nContent-Length: 1000\r\n\r\n{"
@@ -51,13 +52,15 @@ def test_healthy_clients_do_not_notice(attack: Attack, faq: Running) -> None:
     with attack(to):
         measure(to, 1)
     processes, memory = footprint.processes(faq.container), footprint.memory(faq.container)
+    files = footprint.descriptors(faq.container)
     before = measure(to, WINDOWS)
     with attack(to):
         during = measure(to, WINDOWS)
     # Other work of the machine comes and goes: the quiet time on both sides is what counts.
     quiet = max(before, measure(to, WINDOWS))
     assert during < max(2 * quiet, FLOOR), f"{quiet=:.3f} s"
-    assert footprint.settles_below(memory + KEPT, faq.container)
+    assert footprint.settles(lambda: footprint.descriptors(faq.container), files)
+    assert footprint.settles(lambda: footprint.memory(faq.container), memory + KEPT)
     assert footprint.processes(faq.container) == processes
     assert faq.post(sample("faq")).status_code == 200
 
@@ -66,7 +69,7 @@ def test_a_head_has_an_end(faq: Running) -> None:
     memory = footprint.memory(faq.container)
     most = 64 * 2**20
     assert attackers.endless_head(load.address(faq.container), most) < most / 4
-    assert footprint.settles_below(memory + KEPT, faq.container)
+    assert footprint.settles(lambda: footprint.memory(faq.container), memory + KEPT)
     assert faq.post(sample("faq")).status_code == 200
 
 

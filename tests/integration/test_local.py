@@ -10,6 +10,7 @@ from pathlib import Path
 import docker
 import docker.errors
 import pytest
+import requests
 from invoke.context import Context
 
 import tasks
@@ -298,3 +299,35 @@ def test_the_commands_of_a_day_print_tables(
         assert "hello" in capsys.readouterr().out, name
     tasks.destroy(Context())
     assert capsys.readouterr().out == "nothing was deployed\n"
+
+
+def test_a_key_from_the_environment_lets_callers_in_and_is_shown_nowhere(
+    project: config.Project, capfd: pytest.CaptureFixture[str]
+) -> None:
+    key = "key-of-a-test-1234"
+    write(
+        project, "deploy.yaml", projects.DEPLOY.replace("target: local", "target: local, auth: key")
+    )
+    assert "set SERVE_KEY (env.secret)" in refusal(project)
+
+    keyed = replace(project, environ={**project.environ, "SERVE_KEY": key})
+    found = deploy(keyed)
+    assert found.auth == "key"
+    pipeline.prove(spec(keyed))
+    assert (
+        requests.post(f"{found.url}/score", json={"question": "why?"}, timeout=30).status_code
+        == 401
+    )
+    told = [
+        repr(pipeline.plan(keyed, spec(keyed)).steps),
+        repr(found),
+        *pipeline.logs(spec(keyed), 50),
+    ]
+    assert not any(key in text for text in [*told, *capfd.readouterr()])
+
+    other = replace(project, environ={**project.environ, "SERVE_KEY": "another-key-of-a-test"})
+    with pytest.raises(DeployError) as caught:
+        pipeline.prove(spec(other))
+    assert "the container has another key than SERVE_KEY now" in str(caught.value)
+    assert deploy(other).created != found.created
+    pipeline.prove(spec(other))

@@ -19,6 +19,8 @@ from tests.emulator.registry import Registry
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.publishing import change, publish, spec, where, with_places
 
+pytestmark = pytest.mark.usefixtures("documents_once")
+
 IMPORTER = "Container Registry Data Importer and Data Reader"
 
 

@@ -22,6 +22,8 @@ from tests.integration import local_project
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.publishing import change, publish, spec, where, with_places
 
+pytestmark = pytest.mark.usefixtures("documents_once")
+
 TYPES = {
     "application/vnd.cyclonedx+json",
     "application/spdx+json",

@@ -222,6 +222,12 @@ def test_at_the_end_each_answer_is_the_last_of_its_connection(path: str) -> None
     assert requests.request(method, path, json=body).headers["connection"] == "close"
 
 
+def test_version_tells_the_deployment_where_it_has_a_name() -> None:
+    named = app.Application(FakeScorer(echo), ABOUT, Settings(deployment="green"))
+    assert TestClient(named).get("/version").json()["deployment"] == "green"
+    assert "deployment" not in client(echo).get("/version").json()
+
+
 def test_a_dataclass_in_an_answer_is_an_object() -> None:
     @dataclasses.dataclass
     class Found:

@@ -56,7 +56,7 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
     ),
     "no target": (
         {"flows/hello/deploy.yaml": projects.DEPLOY.replace("target: local", "port: 80")},
-        "flows/hello/deploy.yaml:4: environments.local: the key target is missing\n  → known: local",
+        "flows/hello/deploy.yaml:4: environments.local: the key target is missing\n  → known: local, azureml, appservice",
     ),
     "environment that environments.yaml lacks": (
         {"flows/hello/deploy.yaml": projects.DEPLOY + "  loca: {target: local}\n"},

@@ -14,11 +14,12 @@ from deploy.runtime.pf.pump import AHEAD, in_threads
 
 
 class Counted:
-    """Numbers, which fail or wait where they are told to; `closed` is told once."""
+    """Numbers, which fail or wait where they are told to; `begun` once the first is asked for."""
 
     def __init__(self, count: int, fail: BaseException | None = None) -> None:
         self.read = 0
         self.closed = 0
+        self.begun = threading.Event()
         self.gate: threading.Event | None = None
         self._count = count
         self._fail = fail
@@ -27,6 +28,7 @@ class Counted:
         return self
 
     def __next__(self) -> int:
+        self.begun.set()
         if self.gate:
             self.gate.wait(10)
         if self.read == self._count:
@@ -107,7 +109,7 @@ def test_a_slow_reader_is_waited_for() -> None:
 def test_who_leaves_closes_what_was_read_after_the_item_at_hand() -> None:
     async def run() -> None:
         task = asyncio.create_task(taken(chunks))
-        await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(chunks.begun.wait, 10)
         task.cancel()
         await asyncio.sleep(0.05)
         assert chunks.closed == 0

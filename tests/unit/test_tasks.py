@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -47,10 +47,11 @@ def test_listing_imports_nothing_heavy() -> None:
 def test_listing_takes_less_than_half_a_second() -> None:
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         assert inv("--list").returncode == 0
-        times.append(time.perf_counter() - start)
-    # The best of three: the machine may be busy with something else.
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    # Of the processor, the best of three: the machine may be busy with something else.
     assert min(times) < 0.5
 
 

@@ -6,7 +6,6 @@ from deploy.errors import DeployError
 from deploy.model import Spec
 from deploy.targets.azureml import decide, errors, naming, state, waiting
 from deploy.targets.azureml.client import Client
-from deploy.targets.azureml.rollout import now
 from deploy.targets.azureml.state import READY, Version, World
 from deploy.targets.azureml.writes import RefusedError, Writer
 
@@ -18,14 +17,14 @@ def roll_back(client: Client, spec: Spec) -> None:
     endpoint = world.endpoint
     if target is None or endpoint is None:
         what = "no earlier version is there to go back to"
-        hint = "check the earlier commit out, then `inv deploy`; keep_previous keeps some"
+        hint = f"check the earlier commit out, then `inv deploy {spec.options}`"
         raise DeployError(client.where, what, hint)
     serving = max(sorted(world.traffic), key=lambda name: world.traffic[name], default="")
     shares = {target.name: 100}
     tags = {
         **endpoint.tags,
         naming.SHARES: naming.shares_text(shares),
-        naming.SINCE: now(),
+        naming.SINCE: naming.now(),
         naming.PREVIOUS: serving,
     }
     try:

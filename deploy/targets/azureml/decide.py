@@ -19,7 +19,8 @@ CREATE, CHANGE, KEEP = "create", "change", "keep"
 class Seen:
     """What a plan rests on. If it is not so any more when something is to be written, it is void.
 
-    Left out is what changes by itself: states, and numbers of instances under autoscale.
+    Left out is what changes by itself: states, numbers of instances under autoscale, and what is
+    being deleted.
     """
 
     auth: str
@@ -37,7 +38,8 @@ class Decision:
     removed first, `scale` the instances that it is to have (None: as it is), `rule` what to do with
     the autoscale rule. `mirror` is the share of copies, `ramp` the shares one after the other.
     `remove` are those that nobody needs afterwards, `previous` is who served before, and stays.
-    Not `ready` is a deployment that an earlier run began.
+    Not `ready` is a deployment that an earlier run began; not `settled`, an endpoint that is being
+    changed while one looks.
     """
 
     endpoint: str
@@ -54,6 +56,7 @@ class Decision:
     previous: str
     seen: Seen
     ready: bool = True
+    settled: bool = True
 
     @property
     def count(self) -> int:
@@ -74,7 +77,7 @@ def decide(spec: Spec, image: Image, world: World) -> Decision:
     previous = _previous(own, world, name)
     remove, clear = _superfluous(own, world, name, previous, settings.keep_previous)
     return Decision(
-        endpoint=_endpoint(spec, world.endpoint),
+        endpoint=_endpoint(world.endpoint),
         version=KEEP if chosen else CREATE,
         name=name,
         wanted=aim,
@@ -88,16 +91,18 @@ def decide(spec: Spec, image: Image, world: World) -> Decision:
         previous=previous,
         seen=seen(world.endpoint, world.versions),
         ready=chosen is not None and chosen.state == READY and settled(world),
+        settled=settled(world),
     )
 
 
 def seen(endpoint: Endpoint | None, versions: tuple[Version, ...]) -> Seen:
     """Return what a plan rests on."""
+    stay = [v for v in versions if v.state != "Deleting"]
     return Seen(
         endpoint.auth if endpoint else "",
         shares(endpoint.traffic if endpoint else {}),
         shares(endpoint.mirror if endpoint else {}),
-        tuple(sorted((v.name, v.image, v.instance_type.lower()) for v in versions)),
+        tuple(sorted((v.name, v.image, v.instance_type.lower()) for v in stay)),
     )
 
 
@@ -139,12 +144,10 @@ def _chosen(own: list[Version], aim: Wanted, world: World) -> Version | None:
     )
 
 
-def _endpoint(spec: Spec, found: Endpoint | None) -> str:
+def _endpoint(found: Endpoint | None) -> str:
     if found is None:
         return CREATE
-    if found.state in BROKEN or found.auth != settings_of(spec).auth:
-        return CHANGE
-    return KEEP
+    return CHANGE if found.state in BROKEN else KEEP
 
 
 def _scale(chosen: Version | None, aim: Wanted, autoscale: Any) -> int | None:
@@ -161,11 +164,12 @@ def _largest(world: World) -> str:
 
 def _previous(own: list[Version], world: World, name: str) -> str:
     """Return who served before: who has most of the rest, or whom the endpoint's tag names."""
-    others = {one: share for one, share in world.traffic.items() if one != name}
+    broken = {v.name for v in world.versions if v.state in BROKEN}
+    others = {one: share for one, share in world.traffic.items() if one not in {name, *broken}}
     if others:
         return max(sorted(others), key=lambda one: others[one])
     told = world.endpoint.tags.get(naming.PREVIOUS, "") if world.endpoint else ""
-    return told if told != name and any(v.name == told for v in own) else ""
+    return told if told in {v.name for v in own} - {name, *broken} else ""
 
 
 def _superfluous(
@@ -173,14 +177,16 @@ def _superfluous(
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return what to remove in the end, and what of it is broken and serves nobody."""
     others = [v for v in own if v.name != name and v.state != "Deleting"]
-    broken = [v.name for v in others if v.state in BROKEN and not world.traffic.get(v.name)]
+    # One that serves may be broken, too: by a change of it that failed. It is removed after that.
+    broken = [v.name for v in others if v.state in BROKEN]
     newest = sorted(
         (v for v in others if v.name not in broken),
         key=lambda v: (v.name == previous, v.tags.get(naming.AT, ""), v.name),
         reverse=True,
     )
     superfluous = [v.name for v in newest[keep:]]
-    return tuple(sorted([*superfluous, *broken])), tuple(sorted(broken))
+    idle = [name for name in broken if not world.traffic.get(name)]
+    return tuple(sorted([*superfluous, *broken])), tuple(sorted(idle))
 
 
 def settled(world: World) -> bool:

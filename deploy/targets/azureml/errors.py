@@ -6,19 +6,11 @@ Sources: "Troubleshoot online endpoint deployment and scoring" (Azure Machine Le
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import requests
-
-from deploy.errors import DeployError, Problem
-
-# Codes of a 404 that speak of where one looked, not of what one looked for.
-WRONG_PLACE = frozenset({"SubscriptionNotFound", "ResourceGroupNotFound", "InvalidSubscriptionId"})
-LONGEST = 400
+from deploy.arm.errors import Said, forbidden, short
+from deploy.errors import DeployError
 
 (
     QUOTA,
@@ -50,15 +42,6 @@ LONGEST = 400
 
 
 @dataclass(frozen=True)
-class Said:
-    """What Azure said: a status where it was an answer, a code, its messages as one text."""
-
-    code: str
-    text: str
-    status: int = 0
-
-
-@dataclass(frozen=True)
 class Reason:
     """Which kind of failure it is, what is wrong in words, and what to do next."""
 
@@ -69,12 +52,17 @@ class Reason:
 
 @dataclass(frozen=True)
 class About:
-    """What sentences need to name: the size, the registry, whose identity, the workspace."""
+    """What sentences name: size, registry, whose identity, workspace, and a command's options."""
 
     instance_type: str = "the instance type"
     registry: str = "the registry"
     identity: str = "the endpoint's identity"
     workspace: str = "the workspace"
+    options: str = ""
+
+    def inv(self, task: str) -> str:
+        """Return a command for what this is about."""
+        return f"`{f'inv {task} {self.options}'.rstrip()}`"
 
 
 # The first that fits: by code or by a part of the text, both in lower case.
@@ -108,12 +96,12 @@ _RULES: tuple[tuple[str, frozenset[str], str], ...] = (
 def reason(said: Said, about: About) -> Reason:
     """Tell what went wrong by what Azure said of it."""
     kind = _kind(said)
-    text = _short(said.text)
+    text = short(said.text)
     whole = {
         QUOTA: (
             f"Azure has no room for {about.instance_type}: {text}",
             "ask for more cores of its family (Azure Machine Learning, Quota), or set another "
-            "instance_type or a smaller instance_count; `inv destroy` frees what is not needed",
+            "instance_type or a smaller instance_count",
         ),
         ROLE: (
             f"{about.identity} may not pull the image",
@@ -127,7 +115,7 @@ def reason(said: Said, about: About) -> Reason:
         ),
         CRASH: (
             "the container ended while it started",
-            "its own lines tell why; `inv deploy --env local` starts the same image here",
+            "its own lines tell why; with `target: local` the same image starts on this machine",
         ),
         NOT_READY: (
             f"the container did not become ready in time: {text}",
@@ -145,12 +133,11 @@ def reason(said: Said, about: About) -> Reason:
         CANCELED: ("another operation came first, and Azure canceled this one", "run this again"),
         CONFLICT: (
             f"another operation is under way there: {text}",
-            "wait for it (`inv status`), then run this again",
+            f"wait for it ({about.inv('status')}), then run this again",
         ),
         FORBIDDEN: (
-            _forbidden(said.text),
-            f"have the role AzureML Data Scientist on {about.workspace} assigned to it; a new role "
-            "takes minutes to work",
+            forbidden(said.text),
+            f"have {_role_for(said.text, about)} assigned to it; a new role takes minutes to work",
         ),
         FAULT: (
             f"the service itself failed: {text}",
@@ -164,95 +151,10 @@ def reason(said: Said, about: About) -> Reason:
     return Reason(kind, *whole[kind])
 
 
-def refused(answer: requests.Response, what: str) -> DeployError:
-    """Return the error for an answer of the resource manager that is a refusal."""
-    said = of_answer(answer)
-    if answer.status_code == 401:
-        hint = "`az login`; is it the right tenant?"
-        return DeployError("Azure", f"it does not accept the log-in: {_short(said.text)}", hint)
-    if said.code in WRONG_PLACE:
-        hint = "correct subscription and resource_group in environments.yaml"
-        return DeployError("Azure", _short(said.text), hint)
+def refused(said: Said, what: str) -> DeployError:
+    """Return the sentences for a refusal; `what` names what was asked."""
     found = reason(said, About())
     return DeployError(f"Azure, {what}", found.what, found.hint)
-
-
-def of_answer(answer: requests.Response) -> Said:
-    """Read a refusal."""
-    try:
-        data = answer.json()
-    except ValueError:
-        data = {}
-    error = data.get("error") if isinstance(data, dict) else None
-    given = error if isinstance(error, dict) else {}
-    return Said(
-        str(given.get("code") or answer.status_code),
-        " ".join(_messages(given)) or answer.reason or "",
-        answer.status_code,
-    )
-
-
-def of_error(error: Exception) -> Said:
-    """Read what the SDK raises.
-
-    A failed operation is an HttpResponseError whose status is 200: only its body tells.
-    """
-    response = getattr(error, "response", None)
-    inner = getattr(error, "error", None)
-    code = str(getattr(inner, "code", None) or "")
-    texts = [str(getattr(inner, "message", None) or "")]
-    try:
-        data = json.loads(response.text()) if response is not None else {}
-    except Exception:  # a body that was read already, or is none: the SDK's own text must do
-        data = {}
-    found = data.get("error") if isinstance(data, dict) else None
-    if isinstance(found, dict):
-        code = code or str(found.get("code") or "")
-        texts += list(_messages(found))
-    unique = list(dict.fromkeys(text for text in texts if text))
-    text = " ".join(unique) or str(getattr(error, "message", "") or error)
-    return Said(code or type(error).__name__, text, int(getattr(error, "status_code", 0) or 0))
-
-
-def of_operation(data: Mapping[str, Any]) -> Said:
-    """Read the end of a long operation."""
-    error = data.get("error") or {}
-    return Said(str(error.get("code") or "Failed"), " ".join(_messages(error)))
-
-
-def code_of(answer: requests.Response) -> str:
-    """Return the code of a refusal."""
-    return of_answer(answer).code
-
-
-def scoring(where: str, status: int, headers: Mapping[str, str]) -> Problem | None:
-    """Return what the service in front of the container says by a status; None for other ones."""
-    model = headers.get("ms-azureml-model-error-statuscode")
-    if status == 424 and model:
-        why = headers.get("ms-azureml-model-error-reason", "")
-        hint = "`inv logs` shows the container's own lines"
-        what = f"the flow answered {model}{f' ({why})' if why else ''}"
-        return Problem(where, what, hint)
-    known = {
-        401: ("it does not accept the key or token", "is `auth` the endpoint's? `inv plan` tells"),
-        403: (
-            "whoever is logged in may not score",
-            "have the role AzureML Data Scientist on the endpoint assigned to it",
-        ),
-        404: ("no version has any traffic", "`inv deploy` gives it some"),
-        408: (
-            "the flow took longer than request_timeout",
-            "set a longer one (180 s at most), or make the flow quicker",
-        ),
-        424: ("the container does not answer", "`inv status`, then `inv logs`"),
-        429: (
-            "more requests than it takes at once",
-            "raise max_concurrent_requests_per_instance or instance_count, or set autoscale",
-        ),
-        502: ("the service cannot reach the container", "`inv status`, then `inv logs`"),
-        503: ("the service is not available", "wait a minute, then try again"),
-    }
-    return Problem(where, *known[status]) if status in known else None
 
 
 def _kind(said: Said) -> str:
@@ -265,25 +167,10 @@ def _kind(said: Said) -> str:
     return CONFLICT if said.status == 409 else FAULT if said.status >= 500 else OTHER
 
 
-def _messages(error: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the messages of an error and of what is inside of it."""
-    if error.get("message"):
-        yield str(error["message"])
-    for detail in error.get("details") or ():
-        if isinstance(detail, Mapping):
-            yield from _messages(detail)
-
-
-def _short(text: str) -> str:
-    """Return a message without the JSON and the links that some are wrapped in."""
-    inner = re.search(r'"errors": ?\{[^{}]*?\[ ?"([^"]+)"', text)
-    plain = inner.group(1) if inner else text
-    plain = re.sub(r"Please see (our )?troubleshooting guide.*|\(?https?://\S+", "", plain)
-    return " ".join(plain.split())[:LONGEST].rstrip(" .,:")
-
-
-def _forbidden(text: str) -> str:
-    found = re.search(r"client '([^']+)'.*?perform action '([^']+)'", text)
-    if not found:
-        return f"that is not allowed: {_short(text)}"
-    return f"the identity {found[1]} may not do {found[2]}"
+def _role_for(text: str, about: About) -> str:
+    """Return the role that a refusal is for the want of, by the provider that it names."""
+    if re.search(r"microsoft\.insights/autoscale", text, re.IGNORECASE):
+        return "a role with Microsoft.Insights/autoscaleSettings/* on the resource group"
+    if re.search(r"userassignedidentities/.*assign", text, re.IGNORECASE):
+        return "the role Managed Identity Operator on the identity"
+    return f"the role AzureML Data Scientist on {about.workspace}"

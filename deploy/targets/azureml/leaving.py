@@ -7,7 +7,7 @@ from collections.abc import Callable
 from deploy import console
 from deploy.errors import DeployError
 from deploy.model import Spec, Step
-from deploy.targets.azureml import errors, naming, scaling, state, waiting
+from deploy.targets.azureml import errors, naming, state, survey, waiting
 from deploy.targets.azureml.client import Client
 from deploy.targets.azureml.state import Version, World
 from deploy.targets.azureml.writes import RefusedError, Writer
@@ -21,9 +21,7 @@ def remove(client: Client, spec: Spec) -> tuple[Step, ...]:
         return ()
     own = [v for v in world.versions if state.ours(v.tags, spec.flow.name, spec.environment)]
     for version in own:
-        if scaling.made(version):
-            path = scaling.path_of(client.group, client.name, version.name)
-            client.delete(path, scaling.API)
+        survey.remove_rule(client, version.name)
     made = state.ours(endpoint.tags, spec.flow.name, spec.environment)
     writer = Writer(spec)
     if made and endpoint.tags.get(naming.MADE) and len(own) == len(world.versions):

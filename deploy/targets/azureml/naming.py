@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
+from datetime import datetime, timezone
 
 from deploy.model import Image, Spec
 from deploy.targets.azureml.settings import LONGEST_NAME, place_of, settings_of
@@ -14,7 +15,6 @@ FLOW, ENVIRONMENT = f"{PREFIX}flow", f"{PREFIX}environment"
 # Of a deployment.
 TAG, DIGEST, COMMIT = f"{PREFIX}tag", f"{PREFIX}digest", f"{PREFIX}commit"
 BY, AT = f"{PREFIX}by", f"{PREFIX}at"
-SCALED = f"{PREFIX}autoscale"
 # Of an endpoint: whether a deploy made it; the shares that a deploy gave last, when, and which
 # version served before.
 MADE, SHARES, SINCE, PREVIOUS = (
@@ -61,10 +61,14 @@ def tags_of(spec: Spec, image: Image, by: str, at: str) -> dict[str, str]:
         COMMIT: image.commit,
         BY: by,
         AT: at,
-        **({SCALED: "yes"} if settings_of(spec).autoscale else {}),
     }
 
 
 def shares_text(traffic: Mapping[str, int]) -> str:
     """Return shares as a tag has them: `v-1f2e 90, v-3d4c 10`."""
     return ", ".join(f"{name} {share}" for name, share in sorted(traffic.items()) if share)
+
+
+def now() -> str:
+    """Return the time as tags have it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from deploy.model import Deployment, Share, Spec
 from deploy.targets.azureml import naming, state
 from deploy.targets.azureml.state import BROKEN, BUSY, READY, Version, World
@@ -39,16 +37,6 @@ def of(spec: Spec, world: World) -> Deployment | None:
         digest=(main.image.partition("@")[2] if main else "") or tags.get(naming.DIGEST, ""),
         shares=tuple(sorted(shares, key=lambda one: (-one.percent, one.name))),
     )
-
-
-def newer(before: Sequence[str], now: Sequence[str]) -> list[str]:
-    """Return the lines of `now` that come after those of `before`; both are the end of a log."""
-    for start in range(max(0, len(before) - len(now)), len(before)):
-        rest = before[start:]
-        for at in range(len(now) - len(rest), -1, -1):
-            if list(now[at : at + len(rest)]) == list(rest):
-                return list(now[at + len(rest) :])
-    return list(now)
 
 
 def _share(world: World, version: Version) -> Share:

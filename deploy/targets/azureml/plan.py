@@ -35,7 +35,7 @@ def refuse(spec: Spec, world: World, decision: Decision) -> None:
     where = f"endpoint {naming.endpoint_of(spec)}"
     problems = [
         *_somebody_elses(spec, where, world),
-        *_identity(spec, where, world),
+        *_unchangeable(spec, where, world),
         *_room(where, world, decision),
         *_puller(spec, where, world, decision),
     ]
@@ -80,8 +80,7 @@ def _endpoint(spec: Spec, world: World, decision: Decision) -> list[Step]:
     before = f"auth {world.endpoint.auth}"
     if decision.endpoint == KEEP:
         return [Step("keep", what, before, before, "as configured")]
-    why = "auth" if world.endpoint.auth != settings.auth else f"it is {world.endpoint.state}"
-    return [Step("change", what, before, f"auth {settings.auth}", why)]
+    return [Step("change", what, before, before, f"it is {world.endpoint.state}")]
 
 
 def _version(spec: Spec, image: Image, world: World, decision: Decision) -> list[Step]:
@@ -100,7 +99,8 @@ def _version(spec: Spec, image: Image, world: World, decision: Decision) -> list
             before, after = str(current.count), str(decision.scale)
             found.append(Step("change", "instance_count", before, after, "deploy.yaml"))
     else:
-        shown = f"{image.tag} ({(image.digest or 'not pushed yet')[7:19]})"
+        digest = (image.digest or "").removeprefix("sha256:")[:12]
+        shown = f"{image.tag} ({digest or 'not pushed yet'})"
         after = f"{shown}, {count} × {wanted.instance_type}"
         why = "other settings or another image" if decision.differences else "none is as wanted"
         if not world.versions:
@@ -177,12 +177,20 @@ def _somebody_elses(spec: Spec, where: str, world: World) -> list[Problem]:
     return []
 
 
-def _identity(spec: Spec, where: str, world: World) -> list[Problem]:
-    if world.endpoint is None or identity_fits(spec, world.endpoint):
+def _unchangeable(spec: Spec, where: str, world: World) -> list[Problem]:
+    """Return what an endpoint has for life; its callers would be locked out in any case."""
+    if world.endpoint is None:
         return []
-    what = "it has another identity than environments.yaml says, and cannot be given that"
-    hint = "`inv destroy`, then deploy; or set another `endpoint`"
-    return [Problem(where, what, hint)]
+    hint = "set another `endpoint` in deploy.yaml, and move its callers; or destroy it first"
+    found, wanted = world.endpoint.auth, settings_of(spec).auth
+    wrong = []
+    if found != wanted:
+        wrong.append(f"its auth is {found}, not {wanted}, and does not change")
+    if not identity_fits(spec, world.endpoint):
+        wrong.append(
+            "it has another identity than environments.yaml says, and cannot be given that"
+        )
+    return [Problem(where, what, hint) for what in wrong]
 
 
 def _room(where: str, world: World, decision: Decision) -> list[Problem]:

@@ -72,7 +72,7 @@ def _secrets(spec: Spec) -> list[Problem]:
         "it"
     )
     hint = (
-        "name a workspace connection or a vault under env.secret_refs, use `auth: "
-        "managed_identity`, or accept it with `plain_secrets: true`"
+        "name a workspace connection or a vault under env.secret_refs, let the connection use an "
+        "identity where its type can, or accept it with `plain_secrets: true`"
     )
     return [Problem(spec.name, what, hint)]

@@ -6,23 +6,29 @@ is wrong. Whatever is interrupted, a new plan goes on from there.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from datetime import datetime, timezone
 
-from deploy import console
+from deploy import console, pausing
 from deploy.errors import DeployError
 from deploy.model import Image, Spec
-from deploy.targets.azureml import decide, naming, scoring, starting, traffic, waiting
+from deploy.targets.azureml import (
+    decide,
+    naming,
+    scoring,
+    starting,
+    survey,
+    traffic,
+    waiting,
+)
+from deploy.targets.azureml.attempt import Attempt, ChangedError
 from deploy.targets.azureml.client import Client
-from deploy.targets.azureml.decide import CREATE, KEEP, Decision, Seen
+from deploy.targets.azureml.decide import CREATE, KEEP, Decision
 from deploy.targets.azureml.scaling import API as SCALING_API
-from deploy.targets.azureml.scaling import document, made, path_of
+from deploy.targets.azureml.scaling import document, path_of
 from deploy.targets.azureml.settings import settings_of
-from deploy.targets.azureml.starting import BegunError, ChangedError
-from deploy.targets.azureml.state import Endpoint, Version, World
-from deploy.targets.azureml.writes import Writer
+from deploy.targets.azureml.starting import BegunError
+from deploy.targets.azureml.state import Endpoint, Version
 from deploy.targets.base import Prove
 
 
@@ -37,23 +43,25 @@ class Rollout:
         decision: Decision,
         headers: Callable[[], Mapping[str, str]],
     ) -> None:
-        self.client, self.writer = client, Writer(spec)
-        self.spec, self.image, self.decision = spec, image, decision
+        self._attempt = Attempt(client, spec, image, decision)
+        self._spec, self._client = spec, client
         self._headers = headers
-        self._by = client.who()
-        # What the world must look like before the next write: as planned, and with our own writes.
-        self._expected: Seen = decision.seen
         self._before: dict[str, int] = {}
+
+    @property
+    def _decision(self) -> Decision:
+        return self._attempt.decision
 
     def run(self, prove: Prove, wait: bool) -> None:
         """Carry the decision out. Raises `DeployError`, or `BegunError` without `wait`."""
         endpoint = self._endpoint(wait)
+        self._attempt.aim(endpoint)
         self._before = {name: share for name, share in endpoint.traffic.items() if share}
         try:
-            if self.decision.version == CREATE:
-                starting.start(self, self.decision.endpoint == CREATE, wait)
+            if self._decision.version == CREATE:
+                starting.start(self._attempt, self._decision.endpoint == CREATE, wait)
             else:
-                starting.go_on(self, wait)
+                starting.go_on(self._attempt, wait)
             self._scale()
             self._rule()
             self._prove(prove)
@@ -61,119 +69,84 @@ class Rollout:
         except ChangedError:
             raise
         except DeployError:
-            self._take_back(patiently=True)
-            if self.decision.version == CREATE and not self._serves():
-                starting.discard(self)
+            self._take_back()
+            if self._decision.version == CREATE and not self._serves():
+                starting.discard(self._attempt)
             raise
         except BaseException:
-            # Interrupted: one quick write, and the rest is the next run's.
-            self._take_back(patiently=False)
+            # Interrupted: the new version stays, so that the next run goes on with it.
+            with pausing.putting_right():
+                self._take_back()
             raise
         self._remove()
 
-    def look(self) -> World:
-        """Look again, once nothing is under way. Raises `ChangedError` if somebody changed it."""
-        world = self.client.look()
-        if not decide.settled(world):
-            what = f"{self.client.where}: an operation is under way"
-            with (
-                contextlib.suppress(waiting.FailedError),
-                console.phase("wait", what) as shown,
-            ):
-                waiting.for_endpoint(self.client, shown.now)
-            world = self.client.look()
-        what = decide.changed(self._expected, decide.seen(world.endpoint, world.versions))
-        if what:
-            hint = "`inv plan` shows what is there; then deploy again"
-            raise ChangedError(self.client.where, f"somebody else changed it: {what}", hint)
-        return world
-
-    def expect(self, **changes: object) -> None:
-        """Know of a write of our own."""
-        self._expected = replace(self._expected, **changes)  # type: ignore[arg-type]
-
-    def expect_version(self, name: str, present: bool) -> None:
-        """Know that we made or removed the deployment `name`."""
-        rest = [one for one in self._expected.versions if one[0] != name]
-        wanted = self.decision.wanted
-        own = [(name, str(wanted.image), wanted.instance_type.lower())] if present else []
-        self.expect(versions=tuple(sorted([*rest, *own])))
-
-    def tags(self) -> dict[str, str]:
-        """Return the tags of a new deployment."""
-        return naming.tags_of(self.spec, self.image, self._by, now())
-
     def _endpoint(self, wait: bool) -> Endpoint:
-        found = self.look().endpoint
-        own = {naming.FLOW: self.spec.flow.name, naming.ENVIRONMENT: self.spec.environment}
-        what = self.client.where
-        if self.decision.endpoint == KEEP and found:
+        found = self._attempt.look().endpoint
+        own = {naming.FLOW: self._spec.flow.name, naming.ENVIRONMENT: self._spec.environment}
+        what = self._client.where
+        if self._decision.endpoint == KEEP and found:
             return found
-        auth = settings_of(self.spec).auth
+        auth = settings_of(self._spec).auth
         with console.phase("endpoint", what) as shown:
             if found is None:
                 tags = {**own, naming.MADE: "yes"}
-                starting.accept(self, lambda: self.writer.create_endpoint(tags))
+                self._attempt.accept(lambda: self._attempt.writer.create_endpoint(tags), auth=auth)
             else:
                 endpoint = found
                 tags = {**found.tags, **own}
                 change = {"auth": auth, "tags": tags}
-                starting.accept(self, lambda: self.writer.change_endpoint(endpoint, **change))
-            self.expect(auth=auth)
+                write = functools.partial(self._attempt.writer.change_endpoint, endpoint, **change)
+                self._attempt.accept(write, auth=auth)
+            self._attempt.confirm()
             if not wait:
                 raise BegunError
             try:
-                return waiting.for_endpoint(self.client, shown.now, lambda e: e.auth == auth)
+                return waiting.for_endpoint(self._client, shown.now, lambda e: e.auth == auth)
             except waiting.FailedError as error:
-                raise starting.explained(self, error.said, what) from None
+                raise self._attempt.explained(error.said, what) from None
 
     def _scale(self) -> None:
         """Give a deployment that stays the number of instances that it should have."""
-        world = self.look()
-        version = world.version(self.decision.name)
-        count = self.decision.scale
+        world = self._attempt.look()
+        version = world.version(self._decision.name)
+        count = self._decision.scale
         if version is None or count is None or version.count == count:
             return
         with console.phase("scale", f"{version.name}: {version.count} to {count}") as shown:
             self._put(version, count)
-            starting.finish(self, shown.now, lambda found: found.count == count)
+            starting.finish(self._attempt, shown.now, lambda found: found.count == count)
 
     def _put(self, version: Version, count: int) -> None:
-        def put() -> None:
-            wanted = self.decision.wanted
-            self.writer.put_deployment(version.name, wanted, count, version.tags)
-
-        starting.accept(self, put)
+        write = functools.partial(
+            self._attempt.writer.put_deployment, version.name, self._decision.wanted
+        )
+        self._attempt.accept(functools.partial(write, count, version.tags))
 
     def _rule(self) -> None:
         """Give the deployment its autoscale rule, or take it away."""
-        rule = self.decision.rule
-        name = self.decision.name
+        rule = self._decision.rule
+        name = self._decision.name
         if rule in ("create", "change"):
-            world = self.look()
-            version, autoscale = world.version(name), settings_of(self.spec).autoscale
+            world = self._attempt.look()
+            version, autoscale = world.version(name), settings_of(self._spec).autoscale
             if version is None or autoscale is None:
                 return
             location = world.workspace.location
-            body = document(autoscale, version.id, self.client.path, location)
-            path = path_of(self.client.group, self.client.name, name)
-            self.client.put(path, SCALING_API, body)
+            body = document(autoscale, version.id, self._client.path, location)
+            path = path_of(self._client.group, self._client.name, name)
+            self._client.arm.put(path, SCALING_API, body)
         elif rule == "remove":
-            self._remove_rule(name)
-
-    def _remove_rule(self, name: str) -> None:
-        path = path_of(self.client.group, self.client.name, name)
-        self.client.delete(path, SCALING_API)
+            survey.remove_rule(self._client, name)
 
     def _prove(self, prove: Prove) -> None:
         """Score the new version by its header, before anybody else does."""
-        if not self.decision.ramp and self.decision.version == KEEP:
+        if not self._decision.ramp and self._decision.version == KEEP:
             return
-        name = self.decision.name
-        with console.phase("prove", f"{name}: scoring {self.spec.flow.sample.name}") as shown:
+        name = self._decision.name
+        with console.phase("prove", f"{name}: scoring {self._spec.flow.sample.name}") as shown:
             url, headers = self._address(), self._to(name)
             starting.reach(
-                self,
+                self._attempt,
                 lambda: self._shot(url, headers),
                 lambda: scoring.version(url, headers),
                 name,
@@ -183,83 +156,76 @@ class Rollout:
 
     def _move(self) -> None:
         """Move the requests over, step by step, and watch."""
-        settings, name = settings_of(self.spec), self.decision.name
+        settings, name = settings_of(self._spec), self._decision.name
         alone = not traffic.without(self._before, name)
-        if self.decision.mirror:
-            with console.phase("mirror", f"{self.decision.mirror} % to {name}") as shown:
-                self._shares(self._before, {name: self.decision.mirror}, shown.now)
+        if self._decision.mirror:
+            with console.phase("mirror", f"{self._decision.mirror} % to {name}") as shown:
+                self._shares(self._before, {name: self._decision.mirror}, shown.now)
                 self._watch(settings.soak, shown.now)
-        for shares in self.decision.ramp:
+        for shares in self._decision.ramp:
             with console.phase("traffic", traffic.shown(shares)) as shown:
                 self._shares(shares, {}, shown.now)
                 if not alone:
                     self._watch(settings.soak, shown.now)
-        if not self.decision.ramp and self._expected.mirror:
+        if not self._decision.ramp and self._attempt.expected.mirror:
             with console.phase("mirror", "none") as shown:
                 self._shares(self._before, {}, shown.now)
 
     def _watch(self, seconds: float, say: waiting.Say) -> None:
-        url, headers = self._address(), self._to(self.decision.name)
-        guards = settings_of(self.spec).guards
+        url, headers = self._address(), self._to(self._decision.name)
+        guards = settings_of(self._spec).guards
         reason = scoring.watch(lambda: self._shot(url, headers), guards, seconds, say)
         if reason:
-            what = f"{self.decision.name} is taken back: {reason}"
-            hint = "`inv logs` tells what runs; correct the flow, or the guards in deploy.yaml"
-            raise DeployError(self.client.where, what, hint)
+            what = f"{self._decision.name} is taken back: {reason}"
+            hint = "correct the flow, or the guards in deploy.yaml"
+            raise self._attempt.with_lines(DeployError(self._client.where, what, hint))
 
     def _shares(
         self, shares: Mapping[str, int], mirror: Mapping[str, int], say: waiting.Say
     ) -> None:
-        endpoint = self.look().endpoint
+        endpoint = self._attempt.look().endpoint
         if endpoint is None:
-            raise ChangedError(self.client.where, "it is gone", "deploy again")
+            raise ChangedError(self._client.where, "it is gone", "deploy again")
         tags = {
             **endpoint.tags,
-            naming.FLOW: self.spec.flow.name,
-            naming.ENVIRONMENT: self.spec.environment,
+            naming.FLOW: self._spec.flow.name,
+            naming.ENVIRONMENT: self._spec.environment,
             naming.SHARES: naming.shares_text(shares),
-            naming.SINCE: now(),
-            naming.PREVIOUS: self.decision.previous,
+            naming.SINCE: naming.now(),
+            naming.PREVIOUS: self._decision.previous,
         }
 
         def put() -> None:
-            self.writer.change_endpoint(endpoint, traffic=shares, mirror=mirror, tags=tags)
+            self._attempt.writer.change_endpoint(endpoint, traffic=shares, mirror=mirror, tags=tags)
 
-        wanted, copies = decide.shares(shares), decide.shares(mirror)
-        starting.accept(self, put)
-        # From here on it may be so, whatever comes.
-        self.expect(traffic=wanted, mirror=copies)
+        meant, copies = decide.shares(shares), decide.shares(mirror)
+        self._attempt.accept(put, traffic=meant, mirror=copies)
         try:
             waiting.for_endpoint(
-                self.client,
+                self._client,
                 say,
-                lambda e: (decide.shares(e.traffic), decide.shares(e.mirror)) == (wanted, copies),
+                lambda e: (decide.shares(e.traffic), decide.shares(e.mirror)) == (meant, copies),
             )
         except waiting.FailedError as error:
-            raise starting.explained(self, error.said, "traffic") from None
+            raise self._attempt.explained(error.said, "traffic") from None
+        self._attempt.confirm()
 
-    def _take_back(self, patiently: bool) -> None:
-        """Give what served before all requests again, if the new version has got any."""
-        back = traffic.without(self._before, self.decision.name)
-        if decide.shares(back) == self._expected.traffic and not self._expected.mirror:
-            return
-        if not back:
+    def _take_back(self) -> None:
+        """Give what served before all requests again, if the new version may have got any."""
+        back = traffic.without(self._before, self._decision.name)
+        unmoved = (decide.shares(back), ())
+        if not back or all((one.traffic, one.mirror) == unmoved for one in self._attempt.outcomes):
             return
         console.note("traffic", f"back to {traffic.shown(back)}")
         try:
-            if patiently:
-                self._shares(back, {}, lambda _: None)
-                return
-            endpoint = self.client.endpoint()
-            if endpoint and decide.shares(endpoint.traffic) == self._expected.traffic:
-                tags = {**endpoint.tags, naming.SHARES: naming.shares_text(back)}
-                self.writer.change_endpoint(endpoint, traffic=back, mirror={}, tags=tags)
+            self._shares(back, {}, lambda _: None)
         except Exception as error:  # the first failure is what the user must see
-            console.note("traffic", f"that did not work ({error}); `inv plan` shows what is there")
+            look = f"`inv plan {self._spec.options}` shows what is there"
+            console.note("traffic", f"that did not work ({error}); {look}")
 
     def _remove(self) -> None:
-        for name in self.decision.remove:
-            world = self.look()
+        for name in self._decision.remove:
+            world = self._attempt.look()
             version = world.version(name)
             if version is not None and not world.traffic.get(name):
                 self._remove_one(version)
@@ -267,33 +233,28 @@ class Rollout:
     def _remove_one(self, version: Version) -> None:
         name = version.name
         with console.phase("remove", f"deployment {name}") as shown:
-            if made(version):
-                self._remove_rule(name)
-            starting.accept(self, lambda: self.writer.delete_deployment(name))
-            self.expect_version(name, False)
-            waiting.until_gone(self.client, lambda: self.client.version(name), shown.now)
+            survey.remove_rule(self._client, name)
+            self._attempt.remove(name)
+            waiting.until_gone(self._client, lambda: self._client.version(name), shown.now)
 
     def _serves(self) -> bool:
-        return self.decision.name in dict(self._expected.traffic)
+        return any(self._decision.name in dict(one.traffic) for one in self._attempt.outcomes)
 
     def _address(self) -> str:
-        endpoint = self.client.endpoint()
+        endpoint = self._client.endpoint()
         if endpoint is None or not endpoint.url:
-            raise DeployError(self.client.where, "it has no address", "`inv status`")
+            raise DeployError(
+                self._client.where, "it has no address", f"`inv status {self._spec.options}`"
+            )
         return base_of(endpoint)
 
     def _to(self, name: str) -> dict[str, str]:
         return {**self._headers(), scoring.HEADER: name}
 
     def _shot(self, url: str, headers: Mapping[str, str]) -> scoring.Shot:
-        return scoring.shoot(self.spec, url, headers)
+        return scoring.shoot(self._spec, url, headers)
 
 
 def base_of(endpoint: Endpoint) -> str:
     """Return the address before /score."""
     return endpoint.url.removesuffix("/score")
-
-
-def now() -> str:
-    """Return the time as tags have it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.model import Spec
-from deploy.targets.azureml import naming
 from deploy.targets.azureml.settings import Autoscale, settings_of
 from deploy.targets.azureml.state import Endpoint, Version
 
@@ -112,11 +111,6 @@ def profiles(data: Mapping[str, Any]) -> tuple[Any, ...]:
         )
         for one in data["properties"].get("profiles") or ()
     )
-
-
-def made(version: Version) -> bool:
-    """Whether a deploy made a rule for this deployment."""
-    return version.tags.get(naming.SCALED) == "yes"
 
 
 def _rule(

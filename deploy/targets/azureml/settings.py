@@ -7,6 +7,7 @@ from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
+from deploy.arm.references import IDENTITY, IDENTITY_EXAMPLE
 from deploy.model import Spec
 from deploy.schema import EnvModel, PlaceModel, Strict, TargetSettings, Variable
 
@@ -18,10 +19,6 @@ LONGEST_NAME = 32
 CONNECTION = r"azureml://connections/[\w.-]+(/credentials/[\w.-]+|/metadata/[\w.-]+|/target)?"
 VAULT = r"keyvault:https://[\w-]+\.vault\.[\w.]+/secrets/[\w-]+/\w+"
 REFERENCE = rf"^({CONNECTION}|{VAULT})$"
-IDENTITY = (
-    r"^/subscriptions/[^/]+/resource[gG]roups/[^/]+/providers/"
-    r"Microsoft\.ManagedIdentity/userAssignedIdentities/[^/]+$"
-)
 # "Managed online endpoints SKU list": two cores and 8 GiB, and in no series that is being retired.
 INSTANCE_TYPE = "Standard_D2as_v4"
 
@@ -110,7 +107,7 @@ class Autoscale(Strict):
     @model_validator(mode="after")
     def _one_rule(self) -> Autoscale:
         if (self.cpu is None) == (self.requests is None):
-            raise ValueError("either cpu or requests is expected")
+            raise ValueError("exactly one of cpu and requests is expected")
         if self.min > self.max:
             raise ValueError("min may not be above max")
         return self
@@ -122,7 +119,9 @@ class Settings(TargetSettings):
     endpoint: Name | None = Field(
         None, description="The endpoint's name; made of flow, environment and workspace without it."
     )
-    instance_type: Annotated[str, Field(pattern=r"^Standard_\w+$")] = INSTANCE_TYPE
+    instance_type: Annotated[str, Field(pattern=r"^Standard_\w+$")] = Field(
+        INSTANCE_TYPE, examples=[INSTANCE_TYPE]
+    )
     instance_count: Annotated[int, Field(ge=1, le=50)] = 1
     allow_retiring: bool = Field(
         False, description="Accept an instance type that Azure is going to retire."
@@ -157,7 +156,9 @@ class Place(PlaceModel):
     resource_group: Annotated[str, Field(min_length=1)]
     workspace: Annotated[str, Field(min_length=1)]
     identity: Annotated[str, Field(pattern=IDENTITY)] | None = Field(
-        None, description="The id of a user-assigned identity; without it the endpoint has its own."
+        None,
+        description="The id of a user-assigned identity; a system-assigned one without it.",
+        examples=[IDENTITY_EXAMPLE],
     )
 
 

@@ -10,38 +10,24 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from deploy.arm import roles
 from deploy.errors import DeployError
 from deploy.model import Spec
 from deploy.targets.azureml import scaling
 from deploy.targets.azureml.client import API, PROVIDER, Client
 from deploy.targets.azureml.decide import CREATE, Decision
-from deploy.targets.azureml.settings import settings_of
+from deploy.targets.azureml.settings import place_of, settings_of
 from deploy.targets.azureml.state import Room, World
-
-REGISTRY_API = "2025-11-01"
-ROLES_API = "2022-04-01"
-# "Azure built-in roles": those that may pull, by ids that are the same everywhere.
-PULLING_ROLES = {
-    "7f951dda-4ed3-4680-a7ca-43fe172d538d": "AcrPull",
-    "8311e382-0749-4cb8-b61a-304f252e45ec": "AcrPush",
-    "acdd72a7-3385-48ef-bd42-f606fba81ae7": "Reader",
-    "b24988ac-6180-42a0-ab88-20f7382dd24c": "Contributor",
-    "8e3af657-a8ff-443c-a75c-2fe8c4bcb635": "Owner",
-    "b93aa761-3e63-49ed-ac28-beffa264f7ac": "Container Registry Repository Reader",
-    "2a1e307c-b015-4ebd-883e-5b7698a07328": "Container Registry Repository Writer",
-}
-# Sizes that managed online endpoints take ("Virtual Machine Sizes - List"), where it is told.
-COMPUTE = frozenset({"MIR", "OnlineEndpoint"})
 
 
 def around(client: Client, spec: Spec, world: World, decision: Decision) -> World:
     """Return `world` with what `decision` needs to know more."""
-    current = world.version(decision.name)
-    if settings_of(spec).autoscale or (current and scaling.made(current)):
+    if settings_of(spec).autoscale or world.version(decision.name):
         world = replace(world, scaling=_rule(client, decision.name))
     if decision.version != CREATE and decision.scale is None:
         return world
-    world = replace(world, room=_room(client, world, decision.wanted.instance_type))
+    room, note = _room(client, world, decision.wanted.instance_type)
+    world = replace(world, room=room, notes=(*world.notes, *([note] if note else [])))
     if decision.version == CREATE and world.endpoint:
         world = replace(world, puller=may_pull(client, spec, world))
     return world
@@ -53,39 +39,48 @@ def may_pull(client: Client, spec: Spec, world: World) -> bool | None:
     principals = world.endpoint.principals if world.endpoint else ()
     if not registry or not principals:
         return None
-    own = world.workspace.registry.lower() == registry.lower()
-    if own and world.endpoint and world.endpoint.kind.startswith("SystemAssigned"):
-        # Azure itself gives it the role on the workspace's registry, which may take minutes.
+    if gives_role(client, spec, world):
         return True
-    path = f"{registry}/providers/Microsoft.Authorization/roleAssignments"
-    for principal in principals:
-        try:
-            found = client.every(path, ROLES_API, **{"$filter": f"assignedTo('{principal}')"})
-        except DeployError:
-            return None
-        roles = {str(one["properties"]["roleDefinitionId"]).rpartition("/")[2] for one in found}
-        if roles & set(PULLING_ROLES):
-            return True
-        if roles:
-            # A role of the company's own may hold the right.
-            return None
-    return False
+    found = {roles.may_pull(client.arm, registry, principal) for principal in principals}
+    return True if True in found else None if None in found else False
+
+
+def gives_role(client: Client, spec: Spec, world: World) -> bool:
+    """Tell whether Azure itself gives the endpoint's identity the role to pull; it takes minutes.
+
+    It does so for an identity of the endpoint's own, on the workspace's own registry ("Online
+    endpoints and deployments", Authorization).
+    """
+    if world.endpoint is None or not world.endpoint.kind.startswith("SystemAssigned"):
+        return False
+    registry = _registry(client, spec)
+    return bool(registry) and world.workspace.registry.lower() == registry.lower()
+
+
+def remove_rule(client: Client, name: str) -> None:
+    """Remove the autoscale rule of a deployment, if it has one. Raises `DeployError`."""
+    if _rule(client, name):
+        client.arm.delete(scaling.path_of(client.group, client.name, name), scaling.API)
 
 
 def _rule(client: Client, name: str) -> Mapping[str, Any] | None:
-    return client.get(scaling.path_of(client.group, client.name, name), scaling.API)
-
-
-def _room(client: Client, world: World, instance_type: str) -> Room | None:
-    location = f"{client.subscription}/providers/{PROVIDER}/locations/{world.workspace.location}"
     try:
-        sizes = client.get(f"{location}/vmSizes", API) or {}
-        usages = client.every(f"{location}/usages", API)
+        return client.arm.get(scaling.path_of(client.group, client.name, name), scaling.API)
     except DeployError:
         return None
+
+
+def _room(client: Client, world: World, instance_type: str) -> tuple[Room | None, str]:
+    """Return the quota for `instance_type`; or None, and what is not known in words."""
+    location = f"{client.subscription}/providers/{PROVIDER}/locations/{world.workspace.location}"
+    try:
+        sizes = client.arm.get(f"{location}/vmSizes", API) or {}
+        usages = client.arm.every(f"{location}/usages", API)
+    except DeployError:
+        return None, "the quota was not checked: it may not be read here (Reader, subscription)"
     size = _size(sizes.get("value") or sizes.get("amlCompute") or (), instance_type)
     if size is None:
-        return None
+        return None, f"{world.workspace.location} does not list {instance_type}: is it misspelled?"
     family = str(size["family"])
     for usage in usages:
         if _plain(str(usage["name"]["value"])).startswith(_plain(family)) and str(
@@ -93,8 +88,8 @@ def _room(client: Client, world: World, instance_type: str) -> Room | None:
         ).endswith("/vmFamily/usages"):
             limit = int(usage["limit"])
             used = int(usage["currentValue"])
-            return Room(family, int(size["vCPUs"]), None if limit < 0 else limit, used)
-    return None
+            return Room(family, int(size["vCPUs"]), None if limit < 0 else limit, used), ""
+    return None, f"the quota was not checked: none is told for {family}"
 
 
 def _size(sizes: Any, instance_type: str) -> Mapping[str, Any] | None:
@@ -113,12 +108,4 @@ def _plain(text: str) -> str:
 def _registry(client: Client, spec: Spec) -> str:
     """Return the resource id of the environment's registry; empty where it may not be seen."""
     server = (spec.place.registry or "").partition("/")[0]
-    path = f"{client.subscription}/providers/Microsoft.ContainerRegistry/registries"
-    try:
-        found = client.every(path, REGISTRY_API)
-    except DeployError:
-        return ""
-    for one in found:
-        if one["properties"].get("loginServer") == server:
-            return str(one["id"])
-    return ""
+    return roles.registry_id(client.arm, place_of(spec).subscription, server)

@@ -7,12 +7,11 @@ online endpoints and deployments (names, defaults, limits), "Perform safe rollou
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from tests.emulator.exchange import Exchange
+from tests.emulator.bodies import UnknownError, only
 from tests.emulator.ml.errors import bad_request
 
 ENDPOINT = {"location", "tags", "identity", "kind", "sku", "properties"}
@@ -40,6 +39,7 @@ DEPLOYMENT_PROPERTIES = {
     "requestSettings",
     "scaleSettings",
 }
+SKU = {"capacity", "family", "name", "size", "tier"}
 PROBE = {"failureThreshold", "initialDelay", "period", "successThreshold", "timeout"}
 REQUEST = {"maxConcurrentRequestsPerInstance", "maxQueueWait", "requestTimeout"}
 PROBE_DEFAULTS = {
@@ -61,26 +61,14 @@ MOST_SECONDS = 180
 MOST_MIRRORED = 50
 
 
-class UnknownError(ValueError):
-    """A body that the real service is never sent: a mistake of the client's code."""
-
-
-def read(exchange: Exchange) -> dict[str, Any]:
-    """Return the JSON object of a request. Raises `UnknownError`."""
-    try:
-        body = json.loads(exchange.content())
-    except ValueError as error:
-        raise UnknownError(f"no JSON: {error}") from None
-    if not isinstance(body, dict):
-        raise UnknownError("no JSON object")
-    return body
-
-
-def only(body: Mapping[str, Any], known: set[str], where: str) -> None:
-    """Raise `UnknownError` where `body` has a field that is not `known`."""
-    unknown = set(body) - known
-    if unknown:
-        raise UnknownError(f"{where} with {', '.join(sorted(unknown))}")
+def capacity(body: Mapping[str, Any], default: int) -> int:
+    """Return how many instances a body wants. Raises `UnknownError`."""
+    sku = body.get("sku") or {}
+    only(sku, SKU, "a sku")
+    found = sku.get("capacity")
+    if found is not None and not isinstance(found, int):
+        raise UnknownError(f"the capacity {found}")
+    return default if found is None else found
 
 
 def check_name(name: str, what: str) -> None:

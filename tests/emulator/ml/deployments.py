@@ -4,7 +4,7 @@ Documented: REST API of Azure Machine Learning ("Online Deployments"; the instan
 creation), "Perform safe rollout" (an update is rolling), "Manage and increase quotas" (20 deployments,
 50 instances). Recorded: a deployment whose first provisioning failed is only to be deleted; one with
 traffic cannot be; the layout of the logs. Assumed: an update that fails leaves the properties as they
-were; instances are taken out once they have answered.
+were; instances are taken out once they have answered; nothing is deleted while its endpoint is changed.
 """
 
 from __future__ import annotations
@@ -14,17 +14,24 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.emulator.arm import LOCATION
+from tests.emulator.bodies import only
 from tests.emulator.identities import Identity
-from tests.emulator.ml import bodies, catalogue
-from tests.emulator.ml.errors import FailedError, bad_request, conflict, invalid, out_of_quota
+from tests.emulator.ml import bodies, catalogue, environments
+from tests.emulator.ml.errors import (
+    FailedError,
+    bad_request,
+    conflict,
+    invalid,
+    out_of_quota,
+    pull_denied,
+    pull_failed,
+)
 from tests.emulator.ml.instance import Plan, Route
 from tests.emulator.ml.operations import Commit, Operation
 from tests.emulator.ml.resources import Deployment, Endpoint
 from tests.emulator.ml.workspace import Workspace
+from tests.emulator.pull import DeniedError, UnavailableError
 
-ENVIRONMENT = re.compile(
-    r"(?:azureml:)?/?.*/environments/(?P<name>[^/]+)/versions/(?P<version>[^/]+)"
-)
 SECRET = re.compile(r"\$\{\{.*\}\}")
 MOST_DEPLOYMENTS = 20
 MOST_INSTANCES = 50
@@ -48,8 +55,8 @@ def put(
     who: Identity,
     version: str,
 ) -> tuple[int, Deployment, Operation]:
-    """Create or replace a deployment. Raises `RefusedError`, `bodies.UnknownError`."""
-    bodies.only(body, bodies.DEPLOYMENT, "a deployment")
+    """Create or replace a deployment. Raises `RefusedError`, `UnknownError`."""
+    only(body, bodies.DEPLOYMENT, "a deployment")
     bodies.check_name(name, "a deployment")
     properties = body.get("properties") or {}
     bodies.check_deployment(properties)
@@ -58,12 +65,9 @@ def put(
             "This endpoint has not been created successfully or is in deleting provisioning state. "
             "Please recreate endpoint and then try again to create deployment."
         )
-    wanted = Wanted(
-        properties,
-        int((body.get("sku") or {}).get("capacity") or 1),
-        body.get("tags") or {},
-        _environment(workspace, properties),
-    )
+    environment = environments.of_deployment(workspace, properties.get("environmentId"))
+    capacity = bodies.capacity(body, 1)
+    wanted = Wanted(properties, capacity, body.get("tags") or {}, environment)
     before = endpoint.deployments.get(name)
     if before:
         _check_change(before, wanted)
@@ -91,12 +95,12 @@ def patch(
     body: dict[str, Any],
     version: str,
 ) -> Operation:
-    """Scale or tag a deployment. Raises `RefusedError`, `bodies.UnknownError`."""
-    bodies.only(body, {"tags", "sku"}, "a change of a deployment")
-    capacity = (body.get("sku") or {}).get("capacity", deployment.capacity)
-    tags = body.get("tags", deployment.tags)
-    environment = _environment(workspace, deployment.properties)
-    wanted = Wanted(deployment.properties, int(capacity), tags, environment)
+    """Scale or tag a deployment. Raises `RefusedError`, `UnknownError`."""
+    only(body, {"tags", "sku"}, "a change of a deployment")
+    properties = deployment.properties
+    environment = environments.of_deployment(workspace, properties.get("environmentId"))
+    capacity = bodies.capacity(body, deployment.capacity)
+    wanted = Wanted(properties, capacity, body.get("tags", deployment.tags), environment)
     _check_change(deployment, wanted)
     _check_quota(workspace, deployment, wanted)
     return _roll(workspace, endpoint, deployment, wanted, version)
@@ -110,6 +114,9 @@ def delete(
         raise invalid("Can't delete deployment with non-zero traffic weight")
     if deployment.is_busy:
         raise conflict(deployment.id)
+    if endpoint.is_busy:
+        # What is under way may give it traffic.
+        raise conflict(endpoint.id)
 
     def work() -> Commit:
         deployment.retire(deployment.replace([]))
@@ -118,7 +125,7 @@ def delete(
     def end(error: FailedError | None) -> None:
         deployment.state = "Failed" if error else "Deleted"
         if not error:
-            endpoint.deployments.pop(deployment.name, None)
+            endpoint.forget(deployment.name)
 
     operation = workspace.operations.start("deployment", version, work, end)
     deployment.begin(operation, workspace.operations.url(operation), "Deleting")
@@ -127,7 +134,7 @@ def delete(
 
 def logs(deployment: Deployment, body: dict[str, Any]) -> str:
     """Return what getLogs answers."""
-    bodies.only(body, {"containerType", "tail"}, "getLogs")
+    only(body, {"containerType", "tail"}, "getLogs")
     if body.get("containerType") == "StorageInitializer":
         return "There are no logs of this container."
     text = deployment.instances[0].logs() if deployment.instances else deployment.logs
@@ -189,7 +196,7 @@ def _settings(properties: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plan(workspace: Workspace, endpoint: Endpoint, deployment: Deployment, wanted: Wanted) -> Plan:
-    image = workspace.puller.pull(wanted.environment["image"], endpoint.identities)
+    image = _pull(workspace, endpoint, wanted.environment["image"])
     inference = wanted.environment["inferenceConfig"]
     routes = {
         name: Route(inference[f"{name}Route"]["path"], int(inference[f"{name}Route"]["port"]))
@@ -205,15 +212,13 @@ def _plan(workspace: Workspace, endpoint: Endpoint, deployment: Deployment, want
     return Plan(label, image, variables, routes, bodies.with_defaults(wanted.properties))
 
 
-def _environment(workspace: Workspace, properties: dict[str, Any]) -> dict[str, Any]:
-    found = ENVIRONMENT.fullmatch(str(properties.get("environmentId")))
-    environment = found and workspace.environments.get((found["name"], found["version"]))
-    if not environment:
-        raise bad_request(f"The environment {properties.get('environmentId')} does not exist.")
-    made: dict[str, Any] = environment["properties"]
-    if not made.get("inferenceConfig"):
-        raise bodies.UnknownError("an environment of one's own server without inferenceConfig")
-    return made
+def _pull(workspace: Workspace, endpoint: Endpoint, image: str) -> str:
+    try:
+        return workspace.puller.pull(image, endpoint.managed.everyone)
+    except DeniedError:
+        raise pull_denied() from None
+    except UnavailableError as error:
+        raise pull_failed(image, str(error)) from None
 
 
 def _check_change(before: Deployment, wanted: Wanted) -> None:
@@ -235,10 +240,10 @@ def _check_quota(workspace: Workspace, before: Deployment | None, wanted: Wanted
         raise invalid(text, "VmSize")
     if not 1 <= wanted.capacity <= MOST_INSTANCES:
         raise bad_request(f"The number of instances must be from 1 to {MOST_INSTANCES}.")
-    used = workspace.used().get(size.family, 0)
+    used = workspace.region.used()[size.family]
     needed = catalogue.needed(size, wanted.capacity)
     if before:
         needed -= catalogue.needed(size, before.capacity)
-    limit = workspace.limits[size.family]
+    limit = workspace.region.limits[size.family]
     if needed > 0 and used + needed > limit:
         raise out_of_quota(size.name, workspace.arm.subscription, used, limit, needed)

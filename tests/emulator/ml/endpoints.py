@@ -1,8 +1,10 @@
 """What is asked of endpoints: they are made, changed, deleted, and hand out keys.
 
 Documented: REST API of Azure Machine Learning ("Online Endpoints"), "Authentication for managed online
-endpoints" (an endpoint's identity cannot change). Recorded: what azure-ai-ml sends. Assumed: the way
-of authentication cannot change either; that a change shows once its operation has ended.
+endpoints" (an endpoint's identity cannot change). Recorded: what azure-ai-ml sends; what it is told
+where another workspace of the region has an endpoint of the name (reports of users). The
+endpoint's own identity gets AcrPull on the workspace's own registry, if it is assigned by the system,
+and on no other. Assumed: the way of authentication cannot change either; that a change shows once its operation has ended.
 """
 
 from __future__ import annotations
@@ -10,10 +12,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from tests.emulator import managed_identities
 from tests.emulator.arm import LOCATION
+from tests.emulator.bodies import UnknownError, only
 from tests.emulator.identities import ACR_PULL, Identity
+from tests.emulator.managed_identities import MissingError
 from tests.emulator.ml import bodies
-from tests.emulator.ml.errors import FailedError, bad_request, conflict
+from tests.emulator.ml.errors import FailedError, bad_request, conflict, invalid
 from tests.emulator.ml.operations import Commit, Operation
 from tests.emulator.ml.resources import Endpoint, new_key
 from tests.emulator.ml.workspace import Workspace
@@ -24,17 +29,22 @@ TOKEN_SECONDS = 12 * 3600
 def put(
     workspace: Workspace, name: str, body: dict[str, Any], who: Identity, version: str
 ) -> tuple[int, Endpoint, Operation]:
-    """Create or replace an endpoint. Raises `RefusedError`, `bodies.UnknownError`."""
-    bodies.only(body, bodies.ENDPOINT, "an endpoint")
+    """Create or replace an endpoint. Raises `RefusedError`, `UnknownError`."""
+    only(body, bodies.ENDPOINT, "an endpoint")
     properties = body.get("properties") or {}
-    bodies.only(properties, bodies.ENDPOINT_PROPERTIES, "an endpoint's properties")
+    only(properties, bodies.ENDPOINT_PROPERTIES, "an endpoint's properties")
     bodies.check_name(name, "an endpoint")
     if properties.get("authMode") not in bodies.AUTH_MODES:
-        raise bodies.UnknownError(f"authMode {properties.get('authMode')}")
+        raise UnknownError(f"authMode {properties.get('authMode')}")
     if body.get("location") != LOCATION:
-        raise bodies.UnknownError(f"an endpoint in {body.get('location')}")
+        raise UnknownError(f"an endpoint in {body.get('location')}")
     endpoint = workspace.endpoints.get(name.lower())
-    known = set(endpoint.deployments) if endpoint else set()
+    if endpoint is None and workspace.region.has_endpoint(name):
+        raise invalid(
+            "There is already an endpoint with this name, Endpoint name needs to be unique within a "
+            "region. Try some other name."
+        )
+    known = set(endpoint.lasting) if endpoint else set()
     bodies.check_traffic(
         properties.get("traffic") or {}, properties.get("mirrorTraffic") or {}, known
     )
@@ -45,7 +55,7 @@ def put(
     if properties["authMode"] != endpoint.auth_mode:
         raise bad_request("The authentication mode of an endpoint cannot be changed.")
     kinds = set(_kinds(body))
-    if kinds != set(endpoint.identity_document()["type"].split(",")):
+    if kinds != set(endpoint.managed.document(endpoint.tenant)["type"].split(",")):
         raise bad_request("The identity of an endpoint cannot be changed.")
     return 200, endpoint, _change(workspace, endpoint, properties, body.get("tags"), version)
 
@@ -53,8 +63,8 @@ def put(
 def patch(
     workspace: Workspace, endpoint: Endpoint, body: dict[str, Any], version: str
 ) -> Operation:
-    """Change the tags of an endpoint. Raises `RefusedError`, `bodies.UnknownError`."""
-    bodies.only(body, {"tags"}, "a change of an endpoint")
+    """Change the tags of an endpoint. Raises `RefusedError`, `UnknownError`."""
+    only(body, {"tags"}, "a change of an endpoint")
     if endpoint.is_busy:
         raise conflict(endpoint.id)
     return _change(workspace, endpoint, endpoint.properties, body.get("tags"), version)
@@ -77,8 +87,8 @@ def delete(workspace: Workspace, endpoint: Endpoint, version: str) -> Operation:
         endpoint.state = "Failed" if error else "Deleted"
         if not error:
             workspace.endpoints.pop(endpoint.name.lower(), None)
-            if endpoint.identity:
-                workspace.directory.remove(endpoint.identity)
+            if endpoint.managed.system:
+                workspace.directory.remove(endpoint.managed.system)
 
     return _begin(workspace, endpoint, "Deleting", version, work, end)
 
@@ -110,9 +120,9 @@ def regenerate(
 
     azure-ai-ml 1.35.2 gives the value that the key has, so that its call changes nothing.
     """
-    bodies.only(body, {"keyType", "keyValue"}, "regenerateKeys")
+    only(body, {"keyType", "keyValue"}, "regenerateKeys")
     if body.get("keyType") not in ("Primary", "Secondary"):
-        raise bodies.UnknownError(f"keyType {body.get('keyType')}")
+        raise UnknownError(f"keyType {body.get('keyType')}")
     keys(endpoint)
     if endpoint.is_busy:
         raise conflict(endpoint.id)
@@ -144,11 +154,11 @@ def _create(
     if given := (body["properties"].get("keys") or {}):
         endpoint.keys = [given["primaryKey"], given["secondaryKey"]]
     if "UserAssigned" in kinds:
-        endpoint.assigned = _assigned(workspace, body["identity"])
+        endpoint.managed.assigned = _assigned(workspace, body["identity"])
     if "SystemAssigned" in kinds:
-        endpoint.identity = workspace.directory.add(endpoint.id)
+        endpoint.managed.system = workspace.directory.add(endpoint.id)
         if workspace.registry:
-            endpoint.identity.give(workspace.registry.name, ACR_PULL)
+            endpoint.managed.system.give(workspace.registry.name, ACR_PULL)
     workspace.endpoints[name.lower()] = endpoint
 
     def work() -> Commit:
@@ -170,6 +180,7 @@ def _change(
         def commit() -> None:
             endpoint.properties = properties
             endpoint.tags = tags if tags is not None else {}
+            endpoint.history.append((endpoint.traffic, endpoint.mirror))
 
         return commit
 
@@ -192,21 +203,11 @@ def _ended(endpoint: Endpoint) -> Any:
 
 
 def _kinds(body: dict[str, Any]) -> list[str]:
-    given = str((body.get("identity") or {}).get("type") or "SystemAssigned")
-    kinds = [kind.strip() for kind in given.split(",")]
-    if not set(kinds) <= {"SystemAssigned", "UserAssigned"}:
-        raise bodies.UnknownError(f"the identity {given}")
-    return kinds
+    return managed_identities.kinds((body.get("identity") or {}).get("type") or "SystemAssigned")
 
 
 def _assigned(workspace: Workspace, given: dict[str, Any]) -> dict[str, Identity]:
-    found = {}
-    for id in given.get("userAssignedIdentities") or {}:
-        name = id.rpartition("/")[2]
-        identity = next((one for one in workspace.directory.everybody() if one.name == name), None)
-        if identity is None:
-            raise bad_request(f"The identity {id} does not exist.")
-        found[id] = identity
-    if not found:
-        raise bodies.UnknownError("UserAssigned without an identity")
-    return found
+    try:
+        return managed_identities.assigned(workspace.directory, given)
+    except MissingError as error:
+        raise bad_request(f"The identity {error} does not exist.") from None

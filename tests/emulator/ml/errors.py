@@ -100,6 +100,11 @@ def not_ready(probe: str, why: str) -> FailedError:
     return FailedError("ResourceNotReady", text)
 
 
+def canceled() -> FailedError:
+    """Return the end of what was given up."""
+    return FailedError("OperationCanceled", "The operation was canceled.")
+
+
 def _refused(message: str, code: str, detail: str, status: int) -> RefusedError:
     details = [{"code": code, "message": detail}]
     return RefusedError(

@@ -4,7 +4,8 @@ Documented: "Troubleshooting online endpoints" (the status codes, and 429 above 
 instances take), "Authenticate clients for online endpoints", "Perform safe rollout" (shares, mirrored
 traffic, the header azureml-model-deployment). Recorded: the bodies of 401; that paths other than
 /score reach the container as they are (Triton's client in azureml-examples; NVIDIA NIM). Assumed: the
-front keeps the caller's Authorization to itself; a container that does not answer is 424 as well.
+front keeps the caller's Authorization to itself; a container that does not answer is 424 as well; the
+request's timeout is that of the answer's head, and then of each piece of its body.
 """
 
 from __future__ import annotations

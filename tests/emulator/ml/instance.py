@@ -12,6 +12,7 @@ import contextlib
 import http.client
 import threading
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +20,17 @@ from typing import Any
 import docker.errors
 from docker.models.containers import Container
 
-from tests.emulator.ml import engine
+from tests.emulator import engine
+from tests.emulator.engine import Engine
 from tests.emulator.ml.bodies import seconds
-from tests.emulator.ml.engine import Engine
-from tests.emulator.ml.errors import FailedError, crashed, not_ready
-from tests.emulator.ml.pace import Pace
+from tests.emulator.ml.errors import FailedError, canceled, crashed, not_ready
+from tests.emulator.pace import Pace
 from tests.emulator.server import HOST
 
 LEAST_TIMEOUT = 1.0
 LEAST_PERIOD = 0.05
+# Between two looks at a container that is not ready.
+LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,10 @@ class Instance:
     `restarts` counts how often the watch has restarted it, `in_flight` the requests that it works on.
     """
 
-    def __init__(self, engine: Engine, plan: Plan, pace: Pace, crash_code: str) -> None:
-        self._engine = engine
-        self._pace = pace
+    def __init__(
+        self, engine: Engine, plan: Plan, pace: Pace, crash_code: str, failures: list[str]
+    ) -> None:
+        self._failures = failures
         self._crash_code = crash_code
         self._closing = threading.Event()
         self._decided = threading.Event()
@@ -127,7 +131,8 @@ class Instance:
 
     def start(self) -> None:
         """Start the container, and watch it."""
-        self._run()
+        self.container.start()
+        self._started()
         self._thread.start()
 
     def wait(self) -> None:
@@ -155,8 +160,8 @@ class Instance:
         self.logs()
         engine.remove(self.container)
 
-    def _run(self) -> None:
-        self.container.start()
+    def _started(self) -> None:
+        # With every start it gets other ports of this machine.
         self.container.reload()
         found = self.container.attrs["NetworkSettings"]["Ports"] or {}
         self._published = {
@@ -170,22 +175,24 @@ class Instance:
     def _watch(self) -> None:
         try:
             while not self._closing.is_set():
-                if self._ended() and not self._again(crashed(self._crash_code)):
-                    return
                 for probe in (self._liveness, self._readiness):
                     if time.monotonic() >= probe.due:
                         probe.ask(self._published.get(probe.route.port, 0))
-                if not self._judge():
+                goes_on = self._again(crashed(self._crash_code)) if self._ended() else self._judge()
+                if not goes_on:
                     return
                 first = min(self._liveness.due, self._readiness.due) - time.monotonic()
-                self._closing.wait(max(0.0, min(first, 0.1 if not self.ready else first)))
+                self._closing.wait(max(0.0, first if self.ready else min(first, LOOK_SECONDS)))
         except docker.errors.NotFound as error:
             # Somebody has removed it: an instance that is lost.
             self._fail(FailedError("InternalServerError", str(error)))
+        except Exception:
+            if not self._closing.is_set():
+                self._failures.append(traceback.format_exc())
         finally:
             self.ready = False
             if not self._decided.is_set():
-                self._fail(FailedError("OperationCanceled", "The operation was canceled."))
+                self._fail(canceled())
 
     def _judge(self) -> bool:
         """Decide on what the probes said; return whether to go on."""
@@ -209,9 +216,8 @@ class Instance:
             self._fail(error)
             return False
         self.restarts += 1
-        with contextlib.suppress(docker.errors.APIError):
-            self.container.kill()
-        self._run()
+        self.container.restart(timeout=0)
+        self._started()
         return True
 
     def _fail(self, error: FailedError) -> None:
@@ -219,5 +225,8 @@ class Instance:
         self._decided.set()
 
     def _ended(self) -> bool:
+        if self.ready and not (self._liveness.why or self._readiness.why):
+            # It answers, so that the engine need not be asked.
+            return False
         self.container.reload()
         return self.container.status in ("exited", "dead")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.emulator.ml.errors import FailedError
-from tests.emulator.ml.pace import POLL_MS, Pace
+from tests.emulator.pace import POLL_MS, Pace
 
 Commit = Callable[[], None]
 Work = Callable[[], Commit]
@@ -41,27 +41,15 @@ class Operation:
     looks: int = 0
     done: threading.Event = field(default_factory=threading.Event)
 
-    @property
-    def status(self) -> str:
-        """Its status, in the service's words."""
-        if not self.done.is_set():
-            return "Updating"
-        return "Failed" if self.error else "Succeeded"
-
     def document(self, id: str) -> dict[str, Any]:
         """Return its status as a body."""
-        made: dict[str, Any] = {
-            "id": id,
-            "name": self.name,
-            "startTime": self.started,
-            "percentComplete": 100.0 if self.ended else 0.0,
-            "status": self.status,
-        }
-        if self.ended:
-            made["endTime"] = self.ended
+        made: dict[str, Any] = {"id": id, "name": self.name, "startTime": self.started}
+        if not self.done.is_set():
+            return {**made, "percentComplete": 0.0, "status": "Updating"}
+        made |= {"percentComplete": 100.0, "endTime": self.ended}
         if self.error:
-            made["error"] = self.error.content
-        return made
+            return {**made, "status": "Failed", "error": self.error.content}
+        return {**made, "status": "Succeeded"}
 
 
 @dataclass
@@ -115,13 +103,24 @@ class Operations:
         return operation
 
     def find(self, name: str) -> Operation | None:
-        """Return an operation that somebody looks at."""
-        found = self._known.get(name)
-        if found:
-            with self._looked:
-                found.looks += 1
-                self._looked.notify_all()
+        """Return an operation."""
+        return self._known.get(name)
+
+    def look(self, operation: Operation, id: str) -> dict[str, Any]:
+        """Return the status of an operation, and count the look.
+
+        It is read first: the looks that an operation waits for find it under way.
+        """
+        with self._looked:
+            found = operation.document(id)
+            operation.looks += 1
+            self._looked.notify_all()
         return found
+
+    def spans(self) -> list[tuple[datetime.datetime, datetime.datetime]]:
+        """Return from when to when each operation went on that has ended."""
+        read = datetime.datetime.fromisoformat
+        return [(read(one.started), read(one.ended)) for one in self._known.values() if one.ended]
 
     def url(self, operation: Operation, what: str = "mfeOperationsStatus") -> str:
         """Return where an operation's status or result is found."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.emulator.identities import Identity
+from tests.emulator.managed_identities import Managed
 from tests.emulator.ml.bodies import with_defaults
 from tests.emulator.ml.instance import Instance
 from tests.emulator.ml.operations import Operation, now
@@ -151,11 +151,12 @@ class Endpoint(Resource):
     """An endpoint, with its deployments; `url` is where it is scored, once it is there."""
 
     tenant: str = ""
-    identity: Identity | None = None
-    assigned: dict[str, Identity] = field(default_factory=dict)
+    managed: Managed = field(default_factory=Managed)
     deployments: dict[str, Deployment] = field(default_factory=dict)
     keys: list[str] = field(default_factory=lambda: [new_key(), new_key()])
     url: str = ""
+    # The shares and the copies that it was given, in their order.
+    history: list[tuple[dict[str, int], dict[str, int]]] = field(default_factory=list)
 
     @property
     def auth_mode(self) -> str:
@@ -173,28 +174,21 @@ class Endpoint(Resource):
         return dict(self.properties.get("mirrorTraffic") or {})
 
     @property
-    def identities(self) -> list[Identity]:
-        """Who it may be when it pulls an image."""
-        return [*([self.identity] if self.identity else []), *self.assigned.values()]
+    def lasting(self) -> list[str]:
+        """The deployments that are not being deleted."""
+        return [name for name, one in self.deployments.items() if one.state != "Deleting"]
 
-    def identity_document(self) -> dict[str, Any]:
-        """Return its identity as a body has it."""
-        kinds = ["SystemAssigned"] * bool(self.identity) + ["UserAssigned"] * bool(self.assigned)
-        made: dict[str, Any] = {"type": ",".join(kinds)}
-        if self.identity:
-            made |= {"principalId": self.identity.object_id, "tenantId": self.tenant}
-        if self.assigned:
-            made["userAssignedIdentities"] = {
-                id: {"principalId": one.object_id, "clientId": one.client_id}
-                for id, one in self.assigned.items()
-            }
-        return made
+    def forget(self, deployment: str) -> None:
+        """Have a deployment no more, nor a share for it (assumed)."""
+        self.deployments.pop(deployment, None)
+        for shares in ("traffic", "mirrorTraffic"):
+            (self.properties.get(shares) or {}).pop(deployment, None)
 
     def document(self) -> dict[str, Any]:
         """Return it as a body."""
         return {
             **self.head("onlineEndpoints"),
-            "identity": self.identity_document(),
+            "identity": self.managed.document(self.tenant),
             "properties": {
                 "description": self.properties.get("description"),
                 "authMode": self.auth_mode,

@@ -1,193 +1,241 @@
-"""The routes below a workspace, who may take which, and what they answer.
+"""The routes below a workspace: a table of who may take which, and what each answers.
 
 Documented: "Manage access to Azure Machine Learning workspaces" (actions). Recorded: statuses and headers
-of what begins an operation.
+of what begins an operation; 204 for the deletion of what there is not.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from tests.emulator.arm import GROUP, ResourceManager
 from tests.emulator.arm_errors import not_found, unauthorized
-from tests.emulator.exchange import Exchange
+from tests.emulator.bodies import read
+from tests.emulator.exchange import Exchange, Headers
 from tests.emulator.identities import Identity
-from tests.emulator.ml import bodies, deployments, endpoints
+from tests.emulator.ml import deployments, endpoints, environments
 from tests.emulator.ml.operations import Operation
 from tests.emulator.ml.resources import PROVIDER, Deployment, Endpoint
 from tests.emulator.ml.workspace import Workspace
 
-ENDPOINT = re.compile(
-    r"/onlineEndpoints/(?P<endpoint>[^/]+)(?:/(?P<verb>listKeys|token|regenerateKeys))?"
-)
-DEPLOYMENTS = re.compile(r"/onlineEndpoints/(?P<endpoint>[^/]+)/deployments")
-DEPLOYMENT = re.compile(
-    r"/onlineEndpoints/(?P<endpoint>[^/]+)/deployments/(?P<deployment>[^/]+)(?:/(?P<verb>getLogs))?"
-)
-VERSION = re.compile(r"/environments/(?P<name>[^/]+)/versions/(?P<version>[^/]+)")
-VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
-ENVIRONMENT = {"image", "isAnonymous", "isArchived", "inferenceConfig", "osType", "tags"}
-ENVIRONMENT |= {"description", "properties"}
+ENDPOINTS = "/onlineEndpoints"
+ENDPOINT = rf"{ENDPOINTS}/(?P<endpoint>[^/]+)"
+DEPLOYMENTS = rf"{ENDPOINT}/deployments"
+DEPLOYMENT = rf"{DEPLOYMENTS}/(?P<deployment>[^/]+)"
+VERSION = environments.BELOW.pattern
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a request is answered."""
+
+    status: int
+    content: Any = b""
+    headers: Headers = ()
+
+
+@dataclass(frozen=True)
 class Request:
-    """One request about what is in a workspace."""
+    """One request about what is in a workspace; `names` are those in its path."""
 
-    def __init__(
-        self,
-        arm: ResourceManager,
-        workspace: Workspace,
-        exchange: Exchange,
-        who: Identity,
-        version: str,
-    ) -> None:
-        self._arm = arm
-        self._workspace = workspace
-        self._exchange = exchange
-        self._who = who
-        self._version = version
+    workspace: Workspace
+    who: Identity
+    version: str
+    names: Mapping[str, str]
+    body: dict[str, Any]
 
-    def serve(self, rest: str) -> None:
-        """Answer; `rest` is the path below the workspace. Raises `RefusedError`."""
-        method = self._exchange.method
-        one, many = DEPLOYMENT.fullmatch(rest), DEPLOYMENTS.fullmatch(rest)
-        endpoint, version = ENDPOINT.fullmatch(rest), VERSION.fullmatch(rest)
-        if rest == "" and method == "GET":
-            self._may("workspaces/read")
-            self._exchange.answer(200, self._workspace.document())
-        elif rest == "/onlineEndpoints" and method == "GET":
-            self._may("workspaces/onlineEndpoints/read")
-            with self._workspace.lock:
-                found = [one.document() for one in self._workspace.endpoints.values()]
-            self._exchange.answer(200, {"value": found})
-        elif many and method == "GET":
-            self._may("workspaces/onlineEndpoints/deployments/read")
-            with self._workspace.lock:
-                listed = self._endpoint(many["endpoint"]).deployments.values()
-                found = [one.document() for one in listed]
-            self._exchange.answer(200, {"value": found})
-        elif version and method in ("GET", "PUT"):
-            self._may(f"workspaces/environments/versions/{VERBS[method]}")
-            self._environment(version["name"], version["version"])
-        elif (
-            endpoint
-            and (method in VERBS or method == "POST")
-            and bool(endpoint["verb"]) == (method == "POST")
-        ):
-            self._may(f"workspaces/onlineEndpoints/{self._verb(endpoint['verb'])}")
-            self._on_endpoint(endpoint["endpoint"], endpoint["verb"])
-        elif (
-            one
-            and (method in VERBS or method == "POST")
-            and bool(one["verb"]) == (method == "POST")
-        ):
-            self._may(f"workspaces/onlineEndpoints/deployments/{self._verb(one['verb'])}")
-            self._on_deployment(one["endpoint"], one["deployment"])
-        else:
-            raise self._arm.unknown(self._exchange)
-
-    def _verb(self, verb: str | None) -> str:
-        return f"{verb}/action" if verb else VERBS[self._exchange.method]
-
-    def _may(self, action: str) -> None:
-        if not self._who.may(f"{PROVIDER}/{action}", self._workspace.name):
-            raise unauthorized(self._who, f"{PROVIDER}/{action}", self._workspace.id)
-
-    def _on_endpoint(self, name: str, verb: str | None) -> None:
-        workspace, method = self._workspace, self._exchange.method
-        body = (
-            bodies.read(self._exchange)
-            if method in ("PUT", "PATCH") or verb == "regenerateKeys"
-            else {}
-        )
-        with workspace.lock:
-            if method == "PUT":
-                made = endpoints.put(workspace, name, body, self._who, self._version)
-                self._begun(*made)
-                return
-            if method == "DELETE" and name.lower() not in workspace.endpoints:
-                self._exchange.answer(204)
-                return
-            endpoint = self._endpoint(name)
-            if method == "GET":
-                self._exchange.answer(200, endpoint.document())
-            elif method == "PATCH":
-                self._begun(
-                    200, endpoint, endpoints.patch(workspace, endpoint, body, self._version)
-                )
-            elif method == "DELETE":
-                self._accepted(endpoints.delete(workspace, endpoint, self._version))
-            elif verb == "listKeys":
-                self._exchange.answer(200, endpoints.keys(endpoint))
-            elif verb == "token":
-                self._exchange.answer(200, endpoints.token(workspace, endpoint))
-            else:
-                self._accepted(endpoints.regenerate(workspace, endpoint, body, self._version))
-
-    def _on_deployment(self, endpoint_name: str, name: str) -> None:
-        workspace, method = self._workspace, self._exchange.method
-        body = bodies.read(self._exchange) if method in ("PUT", "PATCH", "POST") else {}
-        with workspace.lock:
-            endpoint = self._endpoint(endpoint_name)
-            deployment = endpoint.deployments.get(name)
-            if method == "PUT":
-                made = deployments.put(workspace, endpoint, name, body, self._who, self._version)
-                self._begun(*made)
-            elif deployment is None and method == "DELETE":
-                self._exchange.answer(204)
-            elif deployment is None:
-                kind = f"{PROVIDER}/workspaces/{workspace.name}/onlineEndpoints/{endpoint_name}"
-                raise not_found(f"{kind}/deployments", name, GROUP)
-            elif method == "GET":
-                self._exchange.answer(200, deployment.document())
-            elif method == "PATCH":
-                operation = deployments.patch(workspace, endpoint, deployment, body, self._version)
-                self._begun(200, deployment, operation)
-            elif method == "DELETE":
-                operation = deployments.delete(workspace, endpoint, deployment, self._version)
-                self._accepted(operation)
-            else:
-                self._exchange.answer(200, {"content": deployments.logs(deployment, body)})
-
-    def _endpoint(self, name: str) -> Endpoint:
-        found = self._workspace.endpoints.get(name.lower())
+    def endpoint(self) -> Endpoint:
+        """Return the endpoint that is asked for. Raises `RefusedError`."""
+        found = self.find_endpoint()
         if found is None:
-            kind = f"{PROVIDER}/workspaces/{self._workspace.name}/onlineEndpoints"
-            raise not_found(kind, name, GROUP)
+            kind = f"{PROVIDER}/workspaces/{self.workspace.name}/onlineEndpoints"
+            raise not_found(kind, self.names["endpoint"], GROUP)
         return found
 
-    def _environment(self, name: str, version: str) -> None:
-        known = self._workspace.environments
-        if self._exchange.method == "PUT":
-            body = bodies.read(self._exchange)
-            bodies.only(body, {"properties"}, "an environment")
-            bodies.only(body["properties"], ENVIRONMENT, "an environment's properties")
-            if not body["properties"].get("image"):
-                raise bodies.UnknownError("an environment without an image")
-            status = 200 if (name, version) in known else 201
-            known[name, version] = {
-                "id": f"{self._workspace.id}/environments/{name}/versions/{version}",
-                "name": version,
-                "type": f"{PROVIDER}/workspaces/environments/versions",
-                "properties": {
-                    "osType": "Linux",
-                    "environmentType": "UserCreated",
-                    "provisioningState": "Succeeded",
-                    **body["properties"],
-                },
-            }
-            self._exchange.answer(status, known[name, version])
-        elif (name, version) in known:
-            self._exchange.answer(200, known[name, version])
-        else:
-            raise not_found(
-                f"{PROVIDER}/workspaces/environments/versions", f"{name}/{version}", GROUP
-            )
+    def find_endpoint(self) -> Endpoint | None:
+        """Return the same, None if there is no such endpoint."""
+        return self.workspace.endpoints.get(self.names["endpoint"].lower())
 
-    def _begun(self, status: int, resource: Endpoint | Deployment, operation: Operation) -> None:
-        url = f"{self._arm.server.url}{resource.id}?api-version={self._version}"
-        headers = self._workspace.operations.headers(operation, url)
-        self._exchange.answer(status, resource.document(), headers)
+    def deployment(self) -> Deployment:
+        """Return the deployment that is asked for. Raises `RefusedError`."""
+        endpoint, name = self.endpoint(), self.names["deployment"]
+        found = endpoint.deployments.get(name)
+        if found is None:
+            kind = f"{PROVIDER}/workspaces/{self.workspace.name}/onlineEndpoints/{endpoint.name}"
+            raise not_found(f"{kind}/deployments", name, GROUP)
+        return found
 
-    def _accepted(self, operation: Operation) -> None:
-        self._exchange.answer(202, None, self._workspace.operations.headers(operation, ""))
+    def begun(self, status: int, resource: Endpoint | Deployment, operation: Operation) -> Answer:
+        """Return the answer that begins an operation on a resource that stays."""
+        url = f"{self.workspace.arm.server.url}{resource.id}?api-version={self.version}"
+        headers = self.workspace.operations.headers(operation, url)
+        return Answer(status, resource.document(), headers)
+
+    def accepted(self, operation: Operation) -> Answer:
+        """Return the answer that begins any other operation."""
+        return Answer(202, None, self.workspace.operations.headers(operation, ""))
+
+
+def _get_workspace(request: Request) -> Answer:
+    return Answer(200, request.workspace.document())
+
+
+def _list_endpoints(request: Request) -> Answer:
+    found = request.workspace.endpoints.values()
+    return Answer(200, {"value": [one.document() for one in found]})
+
+
+def _get_endpoint(request: Request) -> Answer:
+    return Answer(200, request.endpoint().document())
+
+
+def _put_endpoint(request: Request) -> Answer:
+    name, body = request.names["endpoint"], request.body
+    return request.begun(
+        *endpoints.put(request.workspace, name, body, request.who, request.version)
+    )
+
+
+def _patch_endpoint(request: Request) -> Answer:
+    endpoint = request.endpoint()
+    operation = endpoints.patch(request.workspace, endpoint, request.body, request.version)
+    return request.begun(200, endpoint, operation)
+
+
+def _delete_endpoint(request: Request) -> Answer:
+    endpoint = request.find_endpoint()
+    if endpoint is None:
+        return Answer(204)
+    return request.accepted(endpoints.delete(request.workspace, endpoint, request.version))
+
+
+def _list_keys(request: Request) -> Answer:
+    return Answer(200, endpoints.keys(request.endpoint()))
+
+
+def _token(request: Request) -> Answer:
+    return Answer(200, endpoints.token(request.workspace, request.endpoint()))
+
+
+def _regenerate_keys(request: Request) -> Answer:
+    workspace, endpoint = request.workspace, request.endpoint()
+    return request.accepted(
+        endpoints.regenerate(workspace, endpoint, request.body, request.version)
+    )
+
+
+def _list_deployments(request: Request) -> Answer:
+    found = request.endpoint().deployments.values()
+    return Answer(200, {"value": [one.document() for one in found]})
+
+
+def _get_deployment(request: Request) -> Answer:
+    return Answer(200, request.deployment().document())
+
+
+def _put_deployment(request: Request) -> Answer:
+    workspace, endpoint, name = request.workspace, request.endpoint(), request.names["deployment"]
+    made = deployments.put(workspace, endpoint, name, request.body, request.who, request.version)
+    return request.begun(*made)
+
+
+def _patch_deployment(request: Request) -> Answer:
+    endpoint, deployment = request.endpoint(), request.deployment()
+    workspace, body = request.workspace, request.body
+    operation = deployments.patch(workspace, endpoint, deployment, body, request.version)
+    return request.begun(200, deployment, operation)
+
+
+def _delete_deployment(request: Request) -> Answer:
+    endpoint = request.endpoint()
+    deployment = endpoint.deployments.get(request.names["deployment"])
+    if deployment is None:
+        return Answer(204)
+    return request.accepted(
+        deployments.delete(request.workspace, endpoint, deployment, request.version)
+    )
+
+
+def _get_logs(request: Request) -> Answer:
+    return Answer(200, {"content": deployments.logs(request.deployment(), request.body)})
+
+
+def _get_environment(request: Request) -> Answer:
+    return Answer(200, environments.get(request.workspace, **request.names))
+
+
+def _put_environment(request: Request) -> Answer:
+    made = environments.put(request.workspace, **request.names, body=request.body)
+    return Answer(*made)
+
+
+@dataclass(frozen=True)
+class Route:
+    """One kind of request; `action` is the right that it needs, below the workspace."""
+
+    method: str
+    path: str
+    action: str
+    handle: Callable[[Request], Answer]
+    has_body: bool = False
+
+
+ROUTES = (
+    Route("GET", "", "read", _get_workspace),
+    Route("GET", ENDPOINTS, "onlineEndpoints/read", _list_endpoints),
+    Route("GET", ENDPOINT, "onlineEndpoints/read", _get_endpoint),
+    Route("PUT", ENDPOINT, "onlineEndpoints/write", _put_endpoint, True),
+    Route("PATCH", ENDPOINT, "onlineEndpoints/write", _patch_endpoint, True),
+    Route("DELETE", ENDPOINT, "onlineEndpoints/delete", _delete_endpoint),
+    Route("POST", f"{ENDPOINT}/listKeys", "onlineEndpoints/listKeys/action", _list_keys),
+    Route("POST", f"{ENDPOINT}/token", "onlineEndpoints/token/action", _token),
+    Route(
+        "POST",
+        f"{ENDPOINT}/regenerateKeys",
+        "onlineEndpoints/regenerateKeys/action",
+        _regenerate_keys,
+        True,
+    ),
+    Route("GET", DEPLOYMENTS, "onlineEndpoints/deployments/read", _list_deployments),
+    Route("GET", DEPLOYMENT, "onlineEndpoints/deployments/read", _get_deployment),
+    Route("PUT", DEPLOYMENT, "onlineEndpoints/deployments/write", _put_deployment, True),
+    Route("PATCH", DEPLOYMENT, "onlineEndpoints/deployments/write", _patch_deployment, True),
+    Route("DELETE", DEPLOYMENT, "onlineEndpoints/deployments/delete", _delete_deployment),
+    Route(
+        "POST",
+        f"{DEPLOYMENT}/getLogs",
+        "onlineEndpoints/deployments/getLogs/action",
+        _get_logs,
+        True,
+    ),
+    Route("GET", VERSION, "environments/versions/read", _get_environment),
+    Route("PUT", VERSION, "environments/versions/write", _put_environment, True),
+)
+
+
+def serve(
+    arm: ResourceManager,
+    workspace: Workspace,
+    exchange: Exchange,
+    who: Identity,
+    version: str,
+    path: str,
+) -> None:
+    """Answer a request; `path` is below the workspace. Raises `RefusedError`, `UnknownError`."""
+    for route in ROUTES:
+        found = re.fullmatch(route.path, path)
+        if not found or route.method != exchange.method:
+            continue
+        action = f"{PROVIDER}/workspaces/{route.action}"
+        if not who.may(action, workspace.name):
+            raise unauthorized(who, action, workspace.id)
+        body = read(exchange) if route.has_body else {}
+        request = Request(workspace, who, version, found.groupdict(), body)
+        with workspace.lock:
+            answer = route.handle(request)
+        exchange.answer(answer.status, answer.content, answer.headers)
+        return
+    raise arm.unknown(exchange)

@@ -1,6 +1,7 @@
 """The provider Microsoft.MachineLearningServices: its workspaces, and what a region has.
 
-Recorded (azure-ai-ml 1.35.2): which routes the SDK asks, with which version.
+Recorded (azure-ai-ml 1.35.2): which routes the SDK asks, with which version. Assumed: whoever is known
+to the tenant may look at an operation, whose name nobody can guess.
 """
 
 from __future__ import annotations
@@ -9,13 +10,12 @@ import re
 
 from tests.emulator.arm import GROUP, LOCATION, ResourceManager
 from tests.emulator.arm_errors import RefusedError, not_found, unauthorized
+from tests.emulator.bodies import UnknownError
 from tests.emulator.exchange import Exchange
 from tests.emulator.identities import SUBSCRIPTION_SCOPE, Identity
-from tests.emulator.ml import bodies, catalogue
-from tests.emulator.ml.operations import Operation
+from tests.emulator.ml import catalogue, routes
+from tests.emulator.ml.region import Region
 from tests.emulator.ml.resources import PROVIDER
-from tests.emulator.ml.routes import Request
-from tests.emulator.ml.workspace import Workspace
 
 # Those that azure-ai-ml 1.35.2 sends, and the newest stable ones.
 VERSIONS = (
@@ -33,13 +33,15 @@ IN_WORKSPACE = re.compile(
 )
 IN_LOCATION = re.compile(rf"/providers/{PROVIDER}/locations/{LOCATION}/(?P<rest>.*)")
 
+OPERATIONS = ("mfeOperationsStatus", "mfeOperationResults")
+
 
 class MachineLearning:
-    """The provider, with its workspaces."""
+    """The provider, with the workspaces of its region."""
 
     def __init__(self, arm: ResourceManager) -> None:
         self._arm = arm
-        self.workspaces: dict[str, Workspace] = {}
+        self.region = Region()
 
     def serves(self, path: str) -> bool:
         """Whether `path` is of this provider."""
@@ -53,53 +55,47 @@ class MachineLearning:
             if location:
                 self._location(exchange, location["rest"], who)
             elif found:
-                workspace = self.workspaces.get(found["name"].lower())
+                workspace = self.region.workspaces.get(found["name"].lower())
                 if workspace is None:
                     raise not_found(f"{PROVIDER}/workspaces", found["name"], GROUP)
-                Request(self._arm, workspace, exchange, who, version).serve(found["rest"] or "")
-        except bodies.UnknownError as error:
+                routes.serve(self._arm, workspace, exchange, who, version, found["rest"] or "")
+        except UnknownError as error:
             text = f"ML: {exchange.method} {exchange.path}: {error}"
             self._arm.server.unexpected.append(text)
             raise RefusedError(400, "BadRequest", str(error)) from None
 
     def _location(self, exchange: Exchange, rest: str, who: Identity) -> None:
         what, _, name = rest.partition("/")
-        if exchange.method != "GET":
-            raise self._arm.unknown(exchange)
-        if what in ("mfeOperationsStatus", "mfeOperationResults"):
-            for workspace in self.workspaces.values():
-                if operation := workspace.operations.find(name):
-                    self._operation(exchange, workspace, operation, what)
-                    return
-            raise RefusedError(404, "NotFound", f"There is no operation {name}.")
-        action = f"{PROVIDER}/locations/{what}/read"
         base = f"/subscriptions/{self._arm.subscription}"
-        if not who.may(action, SUBSCRIPTION_SCOPE):
-            raise unauthorized(who, action, base)
-        used: dict[str, int] = {}
-        limits = dict.fromkeys(catalogue.FAMILIES, 0)
-        for workspace in self.workspaces.values():
-            for family, cores in workspace.used().items():
-                used[family] = used.get(family, 0) + cores
-            limits = {key: max(limits[key], value) for key, value in workspace.limits.items()}
-        base += f"/providers/{PROVIDER}/locations/{LOCATION}"
+        region = f"{base}/providers/{PROVIDER}/locations/{LOCATION}"
         lists = {
-            "usages": lambda: catalogue.usages(base, used, limits),
-            "quotas": lambda: catalogue.quotas(base, limits),
+            "usages": lambda: self.region.usages(region),
+            "quotas": lambda: self.region.quotas(region),
             "vmSizes": lambda: [size.document() for size in catalogue.SIZES.values()],
         }
-        if rest not in lists:
+        if exchange.method == "GET" and what in OPERATIONS:
+            self._operation(exchange, what, name)
+        elif exchange.method == "GET" and rest in lists:
+            action = f"{PROVIDER}/locations/{what}/read"
+            if not who.may(action, SUBSCRIPTION_SCOPE):
+                raise unauthorized(who, action, base)
+            exchange.answer(200, {"value": lists[rest]()})
+        else:
             raise self._arm.unknown(exchange)
-        exchange.answer(200, {"value": lists[rest]()})
 
-    def _operation(
-        self, exchange: Exchange, workspace: Workspace, operation: Operation, what: str
-    ) -> None:
+    def _operation(self, exchange: Exchange, what: str, name: str) -> None:
+        for workspace in self.region.workspaces.values():
+            operation = workspace.operations.find(name)
+            if operation:
+                break
+        else:
+            raise RefusedError(404, "NotFound", f"There is no operation {name}.")
+        status = workspace.operations.look(operation, exchange.path)
         hurry = workspace.operations.hurry()
         if what == "mfeOperationsStatus":
-            exchange.answer(200, operation.document(exchange.path), hurry)
-        elif operation.done.is_set():
-            exchange.answer(200 if not operation.error else 400, operation.document(exchange.path))
+            exchange.answer(200, status, hurry)
+        elif "endTime" in status:
+            exchange.answer(400 if "error" in status else 200, status)
         else:
             again = ("Location", workspace.operations.url(operation, what))
             exchange.answer(202, None, [again, *hurry])

@@ -1,8 +1,6 @@
 """One workspace: what is in it, and the knobs that a test turns.
 
-Recorded (tests of azure-sdk-for-python): the fields of a workspace. Documented: "Manage and increase
-quotas". Recorded as well: the identity of an endpoint gets AcrPull by itself on the workspace's own
-registry, if it is assigned by the system, and on no other.
+Recorded (tests of azure-sdk-for-python): the fields of a workspace.
 """
 
 from __future__ import annotations
@@ -17,27 +15,25 @@ from typing import Any
 from tests.emulator.acr import Acr
 from tests.emulator.arm import GROUP, LOCATION, ResourceManager
 from tests.emulator.certificates import Authority
+from tests.emulator.engine import Engine
 from tests.emulator.identities import Directory, Identity
-from tests.emulator.ml import catalogue
 from tests.emulator.ml.bodies import check_name
-from tests.emulator.ml.engine import Engine
+from tests.emulator.ml.errors import canceled
 from tests.emulator.ml.front import Front
 from tests.emulator.ml.instance import Instance, Plan
 from tests.emulator.ml.operations import Operations
-from tests.emulator.ml.pace import Pace
-from tests.emulator.ml.pull import Puller
+from tests.emulator.ml.region import Region
 from tests.emulator.ml.resources import PROVIDER, Deployment, Endpoint
-
-CORES = 100
+from tests.emulator.pace import Pace
+from tests.emulator.pull import Puller
 
 
 class Workspace:
     """A workspace, whose own registry is `registry`.
 
-    `limits` is the quota of each family of machines in cores; `secrets` what references in the
-    variables of deployments (`${{…}}`) stand for. `crash_code` is the code of a crash, for which the
-    service is known to use both BadArgument and ResourceNotReady. With `only_scoring_path` no other
-    path of a container is reached.
+    `secrets` is what references in the variables of deployments (`${{…}}`) stand for. `crash_code` is
+    the code of a crash, for which the service is known to use both BadArgument and ResourceNotReady.
+    With `only_scoring_path` no other path of a container is reached.
     """
 
     def __init__(
@@ -48,6 +44,7 @@ class Workspace:
         directory: Directory,
         engine: Engine,
         puller: Puller,
+        region: Region,
     ) -> None:
         check_name(name, "a workspace")
         self.name = name
@@ -58,11 +55,14 @@ class Workspace:
         self.directory = directory
         self.engine = engine
         self.puller = puller
+        self.region = region
         self._authority = authority
         self.fronts: dict[str, Front] = {}
         self.retiring: list[threading.Thread] = []
+        self._closing = False
         # All that there were since the last reset.
         self.instances: list[Instance] = []
+        self._opened: list[Front] = []
         provider = f"{arm.server.url}/subscriptions/{arm.subscription}/providers/{PROVIDER}"
         address = f"{provider}/locations/{LOCATION}"
         self.pace = Pace()
@@ -72,10 +72,9 @@ class Workspace:
         self._fresh()
 
     def _fresh(self) -> None:
-        self.pace.__init__()  # type: ignore[misc]  # the operations keep this very object
+        self.pace.reset()
         self.endpoints: dict[str, Endpoint] = {}
         self.environments: dict[tuple[str, str], dict[str, Any]] = {}
-        self.limits = dict.fromkeys(catalogue.FAMILIES, CORES)
         self.secrets: dict[str, str] = {}
         self.crash_code = "BadArgument"
         self.only_scoring_path = False
@@ -96,7 +95,7 @@ class Workspace:
 
     def identity(self, endpoint: str) -> Identity:
         """Return who an endpoint is, to give it roles."""
-        found = self.endpoint(endpoint).identity
+        found = self.endpoint(endpoint).managed.system
         assert found, f"{endpoint} has no identity of its own"
         return found
 
@@ -107,6 +106,11 @@ class Workspace:
     def serving(self, endpoint: str) -> dict[str, int]:
         """Return the shares that are not 0."""
         return {name: share for name, share in self.endpoint(endpoint).traffic.items() if share}
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The quota of its region, of each family of machines in cores."""
+        return self.region.limits
 
     @property
     def writes(self) -> list[str]:
@@ -128,27 +132,21 @@ class Workspace:
         finally:
             self.pace.gate.set()
 
-    def used(self) -> dict[str, int]:
-        """Return the cores in use of each family."""
-        made: dict[str, int] = {}
-        for endpoint in self.endpoints.values():
-            for deployment in endpoint.deployments.values():
-                size = catalogue.SIZES[str(deployment.properties["instanceType"]).lower()]
-                cores = catalogue.needed(size, deployment.capacity)
-                made[size.family] = made.get(size.family, 0) + cores
-        return made
-
     def open_front(self, endpoint: Endpoint) -> Front:
         """Start the scoring front of an endpoint."""
         front = Front(endpoint, self, self._authority, self.directory)
         front.server.start()
+        self._opened.append(front)
         self.fronts[endpoint.name.lower()] = front
         return front
 
     def instance(self, plan: Plan) -> Instance:
-        """Return a new instance, not started yet."""
-        made = Instance(self.engine, plan, self.pace, self.crash_code)
+        """Return a new instance, not started yet. Raises `FailedError` during a reset."""
+        made = Instance(self.engine, plan, self.pace, self.crash_code, self.arm.server.failures)
         self.instances.append(made)
+        if self._closing:
+            made.close()
+            raise canceled()
         return made
 
     def retire(self, deployment: Deployment, instances: list[Instance]) -> None:
@@ -159,6 +157,7 @@ class Workspace:
 
     def reset(self) -> None:
         """Be empty and behave well from now on."""
+        self._closing = True
         self.pace.gate.set()
         for front in self.fronts.values():
             front.server.stop()
@@ -171,7 +170,13 @@ class Workspace:
             thread.join()
         self.retiring.clear()
         self.instances.clear()
+        self._opened.clear()
         self._fresh()
+        self._closing = False
+
+    def problems(self) -> list[str]:
+        """Return where the fronts of its endpoints failed, those that are gone included."""
+        return [text for front in self._opened for text in front.server.failures]
 
     def document(self) -> dict[str, Any]:
         """Return it as a body."""

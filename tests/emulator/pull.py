@@ -1,7 +1,8 @@
-"""Pulls a deployment's image with the rights of its endpoint's identity, over the registry's own wire.
+"""Pulls an image with the rights of a resource's identity, over the registry's own wire.
 
 Documented: "Authentication and authorization for online endpoints" (AcrPull of the endpoint's
-identity). Recorded: it is by the identity that a pull is refused, minutes after the request.
+identity), "Use a custom container in Azure App Service" (of the app's). Recorded: it is by the identity
+that a pull is refused, minutes after the request.
 """
 
 from __future__ import annotations
@@ -12,12 +13,19 @@ import requests
 from tests.emulator.acr import Acr
 from tests.emulator.acr_tokens import AUDIENCE
 from tests.emulator.certificates import Authority
+from tests.emulator.engine import Engine
 from tests.emulator.identities import Directory, Identity
 from tests.emulator.image_copy import ACCEPT
-from tests.emulator.ml.engine import Engine
-from tests.emulator.ml.errors import pull_denied, pull_failed
 
 SECONDS = 60
+
+
+class DeniedError(Exception):
+    """No identity may pull the image."""
+
+
+class UnavailableError(Exception):
+    """There is no such image, or no way to it; why."""
 
 
 class Puller:
@@ -37,13 +45,17 @@ class Puller:
         self._http.trust_env = False
         self._http.verify = str(authority.bundle)
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._http.close()
+
     def pull(self, image: str, identities: list[Identity]) -> str:
-        """Return the id of `image`. Raises `FailedError`."""
+        """Return the id of `image`. Raises `DeniedError`, `UnavailableError`."""
         name, _, digest = image.partition("@")
         server, _, repository = name.partition("/")
         acr = next((one for one in self._registries.values() if one.login_server == server), None)
         if acr is None:
-            raise pull_failed(image, f"there is no registry {server}")
+            raise UnavailableError(f"there is no registry {server}")
         reference = digest
         if not digest:
             repository, _, reference = repository.partition(":")
@@ -54,12 +66,12 @@ class Puller:
                 if found is not None:
                     break
             else:
-                raise pull_denied()
+                raise DeniedError
             if not found:
-                raise pull_failed(image, "manifest unknown")
+                raise UnavailableError("manifest unknown")
             return self._engine.pull(f"{server}/{repository}@{found}", token)
         except (requests.RequestException, docker.errors.APIError) as error:
-            raise pull_failed(image, str(error)) from None
+            raise UnavailableError(str(error)) from None
 
     def refresh_token(self, acr: Acr, identity: Identity) -> str:
         """Return what an identity logs in to a registry with."""

@@ -1,4 +1,4 @@
-"""The machines of managed online endpoints: containers on this machine's engine."""
+"""The machines of deployments and sites: containers on this machine's engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from docker.models.containers import Container
 
 from tests.emulator.server import HOST
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 RUN_LABEL = "flow-deploy.emulator"
 MEMORY = "512m"
 SECONDS = 120
@@ -37,7 +37,8 @@ def connect() -> docker.DockerClient:
 
 def remove_all(client: docker.DockerClient, label: str) -> None:
     """Remove every container that carries `label`."""
-    for container in client.containers.list(all=True, filters={"label": label}):
+    # Sparse: it is not asked about each, which may be gone by then.
+    for container in client.containers.list(all=True, filters={"label": label}, sparse=True):
         remove(container)
 
 
@@ -67,7 +68,7 @@ class Engine:
         """The client, made where it is first used."""
         with self._lock:
             if self._client is None:
-                command = [sys.executable, "-m", "tests.emulator.ml.sweeper", self.label]
+                command = [sys.executable, "-m", "tests.emulator.sweeper", self.label]
                 # Ctrl-C in the terminal is for the tests, which then clear up themselves.
                 self._sweeper = subprocess.Popen(
                     command, stdin=subprocess.PIPE, cwd=ROOT, start_new_session=True
@@ -114,5 +115,6 @@ class Engine:
                     client.images.remove(reference)
             client.close()
         if sweeper and sweeper.stdin:
-            sweeper.stdin.close()
-            sweeper.wait()
+            # Anything tells it that there is nothing left to do.
+            with contextlib.suppress(BrokenPipeError):
+                sweeper.communicate(b"done")

@@ -1,0 +1,109 @@
+"""Requests to Azure Resource Manager, with the log-in of whoever deploys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import requests
+
+from deploy import cloud
+from deploy.arm import errors
+from deploy.arm.errors import Said
+from deploy.cloud import Cloud
+from deploy.errors import DeployError
+from deploy.registry import wire
+
+Explain = Callable[[Said, str], DeployError]
+"""Returns the sentences for a refusal; the text names what was asked."""
+
+
+class ResourceManager:
+    """One Azure's resource manager; `explain` puts its refusals in words."""
+
+    def __init__(self, where: Cloud, explain: Explain) -> None:
+        self.cloud = where
+        self._explain = explain
+        self._http = wire.session()
+
+    def get(self, path: str, version: str, **query: str) -> dict[str, Any] | None:
+        """Return a resource, or None where there is none. Raises `DeployError`."""
+        answer = self.send("GET", path, version, query=query)
+        if answer.status_code == 404 and (errors.of_answer(answer).code not in errors.WRONG_PLACE):
+            return None
+        data: dict[str, Any] = self._checked(answer, path).json()
+        return data
+
+    def every(self, path: str, version: str, **query: str) -> list[dict[str, Any]]:
+        """Return all resources of a list, page by page. Raises `DeployError`."""
+        answer = self.send("GET", path, version, query=query)
+        found: list[dict[str, Any]] = []
+        while True:
+            data = self._checked(answer, path).json()
+            found += data.get("value") or []
+            following = data.get("nextLink")
+            if not following:
+                return found
+            answer = self._request("GET", str(following), {}, None)
+
+    def post(self, path: str, version: str, body: Any = None) -> requests.Response:
+        """Ask for something that reading alone does not give. Raises `DeployError`."""
+        return self._checked(self.send("POST", path, version, body), path)
+
+    def put(self, path: str, version: str, body: Any) -> None:
+        """Write a resource. Raises `DeployError`."""
+        self._checked(self.send("PUT", path, version, body), path)
+
+    def delete(self, path: str, version: str) -> None:
+        """Remove a resource, if it is there. Raises `DeployError`."""
+        answer = self.send("DELETE", path, version)
+        if answer.status_code != 404:
+            self._checked(answer, path)
+
+    def operation(self, url: str) -> dict[str, Any]:
+        """Return what the service tells of a long operation; empty where it forgot it."""
+        answer = self._request("GET", url, {}, None)
+        if answer.status_code != 200:
+            return {}
+        data: dict[str, Any] = answer.json()
+        return data
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        version: str,
+        body: Any = None,
+        query: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Send one request; what is busy is asked again."""
+        url = self.cloud.resource_manager.rstrip("/") + path
+        return self._request(method, url, {"api-version": version, **(query or {})}, body)
+
+    def who(self) -> str:
+        """Return the name of whoever is logged in."""
+        return cloud.name_of(cloud.claims(self._token()))
+
+    def tenant(self) -> str:
+        """Return the tenant of whoever is logged in."""
+        return str(cloud.claims(self._token()).get("tid") or "")
+
+    def _token(self) -> str:
+        return cloud.token(self.cloud, self.cloud.scope)
+
+    def _request(
+        self, method: str, url: str, query: Mapping[str, str], body: Any
+    ) -> requests.Response:
+        def once() -> requests.Response:
+            headers = {"Authorization": f"Bearer {self._token()}"}
+            return wire.send(
+                self._http, method, url, "Azure", headers=headers, params=dict(query), json=body
+            )
+
+        return wire.patiently(once)
+
+    def _checked(self, answer: requests.Response, path: str) -> requests.Response:
+        if answer.status_code >= 400:
+            said = errors.of_answer(answer)
+            raise errors.elsewhere(said) or self._explain(said, path.rpartition("/")[2])
+        return answer

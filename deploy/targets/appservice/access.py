@@ -1,0 +1,134 @@
+"""How callers are let in: a key from its vault, or a token and the platform's authentication."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deploy import cloud
+from deploy.arm.client import ResourceManager
+from deploy.arm.errors import of_answer, short
+from deploy.arm.references import secret_url
+from deploy.errors import DeployError
+from deploy.model import Spec
+from deploy.registry import wire
+from deploy.runtime.access import KEY
+from deploy.targets.appservice import naming
+from deploy.targets.appservice.settings import place_of, settings_of
+
+# Of Key Vault ("Get Secret").
+VAULT_API = "7.4"
+
+
+def headers(spec: Spec) -> Mapping[str, str]:
+    """Return what a request needs. Raises `DeployError`; show it nobody."""
+    auth = settings_of(spec).auth
+    if auth == "public":
+        return {}
+    if auth == "key":
+        return {"Authorization": f"Bearer {_key(spec)}"}
+    where = cloud.chosen(place_of(spec).cloud)
+    return {"Authorization": f"Bearer {cloud.token(where, f'{audience(spec)}/.default')}"}
+
+
+def audience(spec: Spec) -> str:
+    """Return whom a caller's token must be for, where Entra lets callers in."""
+    return f"api://{place_of(spec).auth_client}"
+
+
+def key_url(spec: Spec) -> str:
+    """Return the address of the secret with the key; empty where none is configured."""
+    given = settings_of(spec).env.secret_refs.get(KEY)
+    if given:
+        return secret_url(given)
+    vault = place_of(spec).key_vault
+    return f"{vault}/secrets/{naming.secret_of(spec)}" if vault else ""
+
+
+def wanted(spec: Spec, arm: ResourceManager, now: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the platform's authentication as it should be; None where `now` is that.
+
+    "Configure your App Service app to use Microsoft Entra sign-in", "File-based configuration".
+    What somebody else set beside it stays.
+    """
+    if settings_of(spec).auth != "entra":
+        if not (now.get("platform") or {}).get("enabled"):
+            return None
+        return _merged(now, {"platform": {"enabled": False}})
+    place = place_of(spec)
+    # The form of the issuer that the portal writes.
+    issuer = f"https://sts.windows.net/{arm.tenant()}/"
+    asked = {
+        "platform": {"enabled": True},
+        "globalValidation": {
+            "requireAuthentication": True,
+            "unauthenticatedClientAction": "Return401",
+        },
+        "identityProviders": {
+            "azureActiveDirectory": {
+                "enabled": True,
+                "registration": {"openIdIssuer": issuer, "clientId": place.auth_client},
+                "validation": {"allowedAudiences": [audience(spec)]},
+            }
+        },
+    }
+    merged = _merged(now, asked)
+    return merged if merged != dict(now) else None
+
+
+def shown(auth: Mapping[str, Any], settings: Mapping[str, str]) -> str:
+    """Return in a word how a site lets callers in now."""
+    if (auth.get("platform") or {}).get("enabled"):
+        required = (auth.get("globalValidation") or {}).get("requireAuthentication")
+        return "entra" if required else "entra, not required"
+    return "key" if KEY in settings else "public"
+
+
+def _key(spec: Spec) -> str:
+    given = spec.variables.get(KEY)
+    return given if given else _secret(spec, key_url(spec))
+
+
+def _secret(spec: Spec, url: str) -> str:
+    """Read a secret from its vault. Raises `DeployError`."""
+    where = cloud.chosen(place_of(spec).cloud)
+    name = url.partition("/secrets/")[2].partition("/")[0]
+    vault = url.partition("/secrets/")[0].removeprefix("https://")
+    http = wire.session()
+
+    def once() -> Any:
+        sent = {"Authorization": f"Bearer {cloud.token(where, f'{where.vaults}/.default')}"}
+        query = {"api-version": VAULT_API}
+        return wire.send(http, "GET", url, f"vault {vault}", headers=sent, params=query)
+
+    answer = wire.patiently(once)
+    if answer.status_code == 200:
+        return str(answer.json()["value"])
+    said = of_answer(answer)
+    if answer.status_code == 404:
+        what = f"it has no secret {name}, which holds the key of {spec.name}"
+        # From standard input: what stands in a command is seen by others on the machine.
+        hint = (
+            "`openssl rand -base64 32 | tr -d '\\n' | az keyvault secret set --vault-name "
+            f"{vault.partition('.')[0]} --name {name} --file /dev/stdin --output none`"
+        )
+        raise DeployError(f"vault {vault}", what, hint)
+    if answer.status_code in (401, 403):
+        who = cloud.name_of(cloud.claims(cloud.token(where, where.scope)))
+        what = f"{who or 'whoever is logged in'} may not read the secret {name}"
+        hint = "have the role Key Vault Secrets User assigned; does its network let you in?"
+        raise DeployError(f"vault {vault}", what, hint)
+    raise DeployError(f"vault {vault}", f"Azure says {said.code}: {short(said.text)}", "try again")
+
+
+def _merged(now: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `now` with what is `asked` in it, at every depth."""
+    found = dict(now)
+    for name, value in asked.items():
+        inner = found.get(name)
+        found[name] = (
+            _merged(inner if isinstance(inner, Mapping) else {}, value)
+            if isinstance(value, Mapping)
+            else value
+        )
+    return found

@@ -1,0 +1,231 @@
+"""Carrying a decision out, write by write.
+
+With a slot production goes on with what it runs until the new version is proved: then the two
+change places. Without one production is changed, and changed back if anything is wrong. Whatever is
+interrupted, a new plan goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+
+from deploy import console
+from deploy.errors import DeployError
+from deploy.model import Image, Spec
+from deploy.targets.appservice import decide, errors, naming, state
+from deploy.targets.appservice.client import Client
+from deploy.targets.appservice.decide import Auth, Decision, Fix
+from deploy.targets.appservice.naming import PRODUCTION, Record
+from deploy.targets.appservice.settings import settings_of
+from deploy.targets.appservice.state import Site, World
+from deploy.targets.appservice.swapping import AFTER_SWAP, Swap, put_back
+from deploy.targets.appservice.wanted import HEALTH
+from deploy.targets.appservice.warming import Say, Warming, asked, digest_of, name_of
+from deploy.targets.appservice.writes import RefusedError, Writer
+from deploy.targets.base import Prove
+
+TIME = "%Y-%m-%dT%H:%M:%SZ"
+MEANWHILE = "somebody else changed it meanwhile"
+
+
+class ChangedError(DeployError):
+    """The world is not as it was when the plan was made. Nothing is taken back: it is not ours."""
+
+
+class BegunError(Exception):
+    """A start has begun, and nobody wants to wait for it."""
+
+
+class Rollout:
+    """One deploy of one spec."""
+
+    def __init__(
+        self,
+        client: Client,
+        spec: Spec,
+        image: Image,
+        decision: Decision,
+        headers: Callable[[], Mapping[str, str]],
+    ) -> None:
+        self.client, self.writer = client, Writer(spec)
+        self.spec, self.image, self.decision = spec, image, decision
+        self._headers = headers
+        self._expected = decision.seen
+
+    def run(self, prove: Prove, wait: bool) -> None:
+        """Carry the decision out. Raises `DeployError`, or `BegunError` without `wait`."""
+        self.look()
+        if self.decision.sticky:
+            self.write("settings that stay", lambda: self.writer.sticky([*self.decision.sticky]))
+        for fix in self.decision.fixes:
+            self._fix(fix)
+        if not self.decision.deploys:
+            return
+        if self.decision.in_place:
+            self._in_place(prove)
+        else:
+            self._by_slot(prove, wait)
+
+    def look(self) -> World:
+        """Look again. Raises `ChangedError` where somebody else has changed production."""
+        world = self.client.look()
+        if decide.seen(world.production) != self._expected:
+            hint = "`inv plan` shows what is there; then deploy again"
+            raise ChangedError(self.client.where, MEANWHILE, hint)
+        return world
+
+    def write(self, what: str, action: Callable[[], object]) -> None:
+        """Do one write. Raises `DeployError`."""
+        try:
+            action()
+        except RefusedError as error:
+            raise errors.refused(self.spec, error.said, what) from None
+
+    def _fix(self, fix: Fix) -> None:
+        """Put right what is not as configured. How callers are let in comes first."""
+        if not fix.needed:
+            return
+        name = fix.site
+        site = self._site(self.look(), name)
+        with console.phase("configure", state.where(self.spec, site)):
+            if fix.auth is not None:
+                auth = fix.auth
+                self.write("authentication", lambda: self.writer.auth(name, auth))
+            if fix.properties:
+                self.write(name, lambda: self.writer.properties(name, fix.properties))
+            if fix.web:
+                self.write("configuration", lambda: self.writer.web(name, fix.web))
+            if fix.settings:
+                changed = {**site.settings, **fix.settings}
+                together = {n: text for n, text in changed.items() if text is not None}
+                self.write("settings", lambda: self.writer.settings(name, together))
+                if name == PRODUCTION:
+                    self._expected = (site.image, state.fingerprint(together))
+            if fix.start:
+                self.write(name, lambda: self.writer.start(name))
+
+    def _by_slot(self, prove: Prove, wait: bool) -> None:
+        slot = self.decision.goes
+        world = self.look()
+        site = self._site(world, slot)
+        warming = self._warming(site)
+        with console.phase("slot", f"{slot}: {naming.shown(naming.reference(self.image))}"):
+            begun = self._begin(site, world)
+        if begun and not wait:
+            raise BegunError
+        with console.phase("warm-up", state.where(self.spec, site)) as shown:
+            warming.until(self._record(slot), self._headers(), shown.now)
+        with console.phase("prove", f"{slot}: scoring {self.spec.flow.sample.name}"):
+            prove(site.url, self._headers())
+        world = self.look()
+        coming = self._site(world, slot)
+        Swap(self.client, self.writer, self.spec, world.production, coming).run(
+            lambda say: self._verify(world.production, prove, say)
+        )
+        self._settle()
+
+    def _begin(self, site: Site, world: World) -> bool:
+        """Let the slot start the new version, unless it does already; return whether it was told.
+
+        What did not start before is written once more: a role or a secret that was missing may be
+        there now, and only a change makes the service read its references again.
+        """
+        record = site.record
+        if self.decision.staged and record:
+            answers = asked(site.url, self._headers()) == name_of(record)
+            if answers or age(record.at) < settings_of(self.spec).start_time_limit:
+                return False
+        self._put(site, world)
+        return True
+
+    def _verify(self, before: Site, prove: Prove, say: Say) -> None:
+        """Prove production, which has the new version since a moment ago."""
+        warming = Warming(self.client, self.spec, before, "")
+        warming.until(self._record(PRODUCTION), self._headers(), say, AFTER_SWAP)
+        prove(before.url, self._headers())
+
+    def _in_place(self, prove: Prove) -> None:
+        world = self.look()
+        before = world.production
+        warming = self._warming(before)
+        try:
+            with console.phase("production", naming.shown(naming.reference(self.image))) as shown:
+                self._put(before, world)
+                warming.until(self._record(PRODUCTION), self._headers(), shown.now)
+            with console.phase("prove", f"scoring {self.spec.flow.sample.name}"):
+                prove(before.url, self._headers())
+        except ChangedError:
+            raise
+        except DeployError:
+            self._put_back(before, patiently=True)
+            raise
+        except BaseException:
+            # Interrupted: quick writes, and nobody waits for what comes of them.
+            self._put_back(before, patiently=False)
+            raise
+
+    def _put(self, site: Site, world: World) -> None:
+        """Give a site the image and the settings. The settings first: no moment without a key."""
+        by, at = self.client.arm.who(), now()
+        found = decide.record(self.spec, self.image, world, self.decision.wanted, by, at)
+        settings = {**self.decision.settings, **found.settings}
+        web = {"linuxFxVersion": naming.reference(self.image), "healthCheckPath": HEALTH}
+        name = site.name
+        self.write("settings", lambda: self.writer.settings(name, settings))
+        self.write("configuration", lambda: self.writer.web(name, web))
+
+    def _put_back(self, before: Site, patiently: bool) -> None:
+        """Let production run again what it ran before."""
+        console.note("production", f"back to {naming.shown(before.image) or 'what it was'}")
+        put_back(self.writer, before)
+        record = before.record
+        if not patiently or not record:
+            return
+        try:
+            with console.phase("warm-up", f"{self.client.where}: {record.tag}") as shown:
+                warming = Warming(self.client, self.spec, before, digest_of(before.image))
+                warming.until(record, self._headers(), shown.now)
+        except DeployError as error:
+            # The first failure is what the user must see.
+            console.note("production", f"it does not answer again: {error.problems[0].what}")
+
+    def _settle(self) -> None:
+        """Put right what a swap may have carried into production that should stay."""
+        world = self.client.look()
+        found = decide.fix(
+            self.spec, world, world.production, self.decision.wanted, NOTHING, deploys=False
+        )
+        self._expected = decide.seen(world.production)
+        self._fix(found)
+
+    def _warming(self, site: Site) -> Warming:
+        digest = (self.image.digest or "").removeprefix("sha256:")
+        return Warming(self.client, self.spec, site, digest)
+
+    def _record(self, name: str) -> Record:
+        """Return what is written into a site. Raises `DeployError` where it is not ours."""
+        site = self.client.site(name)
+        if site is None or site.record is None or not site.record.of(self.spec):
+            raise ChangedError(self.client.where, MEANWHILE, "deploy again")
+        return site.record
+
+    def _site(self, world: World, name: str) -> Site:
+        return next(site for site in world.sites if site.name == name)
+
+
+NOTHING: Auth = {}
+
+
+def age(at: str) -> float:
+    """Return the seconds since a time as records have it; for none, as if it were long ago."""
+    try:
+        then = datetime.strptime(at, TIME).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return float("inf")
+    return (datetime.now(timezone.utc) - then).total_seconds()
+
+
+def now() -> str:
+    """Return the time as records have it."""
+    return datetime.now(timezone.utc).strftime(TIME)

@@ -1,0 +1,134 @@
+"""What deploy.yaml and environments.yaml say for a site of App Service."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Literal, cast
+
+from pydantic import AfterValidator, Field
+
+from deploy.arm.references import IDENTITY, IDENTITY_EXAMPLE, VAULT_SECRET
+from deploy.model import Spec
+from deploy.schema import EnvModel, PlaceModel, TargetSettings, Variable
+
+# "Naming rules and restrictions for Azure resources": Microsoft.Web/sites.
+NAME = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])?$"
+PATTERN = r"^[A-Za-z0-9{}-]{2,60}$"
+# What stands in a pattern for the name of the flow.
+FLOW = "{flow}"
+GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+# "Azure App Service FAQ": the load balancer ends a request that is idle for so long.
+LONGEST_REQUEST = 230
+
+
+def _reference(value: str) -> str:
+    if not re.match(VAULT_SECRET, value):
+        raise ValueError(
+            "a reference is expected: keyvault:https://‹vault›.vault.azure.net/secrets/‹name›, and "
+            "/‹version› behind it for a certain one"
+        )
+    return value
+
+
+def _request_timeout(value: int) -> int:
+    if not 1 <= value <= LONGEST_REQUEST:
+        raise ValueError(
+            f"App Service ends a request after {LONGEST_REQUEST} s: a number from 1 to "
+            f"{LONGEST_REQUEST} is expected"
+        )
+    return value
+
+
+def _source(value: str) -> str:
+    """Addresses as CIDR, or a service tag, which begins with a capital letter."""
+    if not re.match(r"^[A-Z][A-Za-z0-9.]+$", value):
+        try:
+            ipaddress.ip_network(value)
+        except ValueError:
+            raise ValueError(
+                "addresses as 203.0.113.0/24, or a service tag such as AzureFrontDoor.Backend, are "
+                "expected"
+            ) from None
+    return value
+
+
+Name = Annotated[str, Field(pattern=NAME)]
+Identity = Annotated[str, Field(pattern=IDENTITY)]
+Reference = Annotated[
+    str, AfterValidator(_reference), Field(json_schema_extra={"pattern": VAULT_SECRET})
+]
+RequestTimeout = Annotated[
+    int,
+    AfterValidator(_request_timeout),
+    Field(json_schema_extra={"minimum": 1, "maximum": LONGEST_REQUEST}),
+]
+Source = Annotated[str, AfterValidator(_source)]
+
+
+class SiteEnv(EnvModel):
+    """Variables of the container, which are application settings of the site.
+
+    `secret_refs` are secrets in a vault, which the site's identity reads; `sticky` names variables
+    that stay with the slot when slots are swapped.
+    """
+
+    secret_refs: dict[Variable, Reference] = Field(default_factory=dict)
+    sticky: list[Variable] = Field(default_factory=list)
+
+
+class Settings(TargetSettings):
+    """How a flow runs on App Service."""
+
+    app: Name | None = Field(
+        None, description="The site's name; from `app` in environments.yaml without it."
+    )
+    auth: Literal["entra", "key", "public"] = Field(
+        description="How callers are let in; `public` is everybody."
+    )
+    slot: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{2,59}$")] | None = Field(
+        None, description="The slot that a new version is proved on; in place without it."
+    )
+    always_on: bool = True
+    request_timeout: RequestTimeout = 220
+    start_time_limit: Annotated[int, Field(ge=1, le=1800)] = Field(
+        230, description="Seconds within which a container must start."
+    )
+    allow: list[Source] = Field(
+        [], description="From where requests are let in: addresses, service tags; all without it."
+    )
+    public_network: bool = Field(True, description="False: reached by a private endpoint alone.")
+    plain_secrets: bool = Field(
+        False, description="Accept secrets as plain text in the application settings."
+    )
+    env: SiteEnv = SiteEnv()
+
+
+class Place(PlaceModel):
+    """Where sites are, which identities they have, and the vault with the callers' keys."""
+
+    subscription: Annotated[str, Field(min_length=1)]
+    resource_group: Annotated[str, Field(min_length=1)]
+    app: Annotated[str, Field(pattern=PATTERN)] | None = Field(
+        None, description="The sites' names, with {flow} in the place of the flow's."
+    )
+    identity: Identity | None = Field(
+        None,
+        description="The id of a user-assigned identity; a system-assigned one without it.",
+        examples=[IDENTITY_EXAMPLE],
+    )
+    slot_identity: Identity | None = Field(None, description="The same of its slot.")
+    key_vault: Annotated[str, Field(pattern=r"^https://[^/]+$")] | None = Field(
+        None, description="The vault with the keys of `auth: key`."
+    )
+    auth_client: Annotated[str, Field(pattern=GUID)] | None = Field(
+        None, description="For `auth: entra`: the app registration that callers ask tokens for."
+    )
+
+
+def settings_of(spec: Spec) -> Settings:
+    return cast(Settings, spec.settings)
+
+
+def place_of(spec: Spec) -> Place:
+    return cast(Place, spec.place)

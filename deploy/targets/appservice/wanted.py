@@ -1,0 +1,230 @@
+"""A site as a spec and an image ask for it: what it runs, its settings, its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from deploy.arm.references import secret_url
+from deploy.model import Image, Spec
+from deploy.runtime import access as keys
+from deploy.runtime.connections import MANAGED_IDENTITY, TYPES, variables
+from deploy.runtime.settings import UNRESOLVED
+from deploy.targets.appservice import access, naming, state
+from deploy.targets.appservice.settings import settings_of
+from deploy.targets.appservice.state import NO_ALWAYS_ON, Site, World
+
+HIDDEN = "***"
+HEALTH = "/health"
+# azure-identity's variable for which of several identities is meant.
+CLIENT_ID = "AZURE_CLIENT_ID"
+# Of the access restrictions that are ours.
+RULE = "flow-deploy-"
+FIRST_PRIORITY = 100
+LEAST_TLS = "1.2"
+# Longer than the server's own grace period (SERVE_GRACE); the platform would give it 5 s.
+STOP_SECONDS = "30"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One thing that is not as wanted, for people; no secret is in it."""
+
+    what: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a site should run.
+
+    `image` is None until it is in the registry. `settings` go with the image when slots are
+    swapped, `sticky` stay: of each site its own. `hidden` are those that may not be shown, and
+    `plain` those of them whose value would be stored as it is.
+    """
+
+    image: str | None
+    settings: Mapping[str, str] = field(repr=False)
+    sticky: Mapping[str, Mapping[str, str]] = field(repr=False)
+    hidden: frozenset[str] = frozenset()
+    plain: tuple[str, ...] = ()
+
+    @property
+    def staying(self) -> frozenset[str]:
+        """The names of those that stay with their site."""
+        return frozenset(name for given in self.sticky.values() for name in given)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of all that are the tool's."""
+        return frozenset(self.settings) | self.staying
+
+
+def of(spec: Spec, image: Image, world: World) -> Wanted:
+    """Return what `spec` and `image` ask for."""
+    settings = settings_of(spec)
+    values = {**_platform(spec), **variables_of(spec)}
+    staying = frozenset(settings.env.sticky) & set(values)
+    return Wanted(
+        image=naming.reference(image) or None,
+        settings={name: text for name, text in values.items() if name not in staying},
+        sticky={
+            site.name: {
+                **{name: values[name] for name in sorted(staying)},
+                **({} if CLIENT_ID in values else _client(spec, site)),
+            }
+            for site in world.sites
+        },
+        hidden=spec.secrets | set(settings.env.secret_refs) | set(keys.NAMES),
+        plain=plain_secrets(spec),
+    )
+
+
+def variables_of(spec: Spec) -> dict[str, str]:
+    """Return the container's variables, references in place of secrets where there are some."""
+    settings = settings_of(spec)
+    identified = _identified(spec)
+    values = {name: text for name, text in spec.variables.items() if name not in identified}
+    for name, given in settings.env.secret_refs.items():
+        values[name] = _reference(secret_url(given))
+    url = access.key_url(spec)
+    if settings.auth == "key" and url and keys.KEY not in values:
+        values[keys.KEY] = _reference(url)
+    masked = sorted({*settings.env.secret, *settings.env.secret_refs} & set(values))
+    return {**values, "SERVE_SECRETS": ",".join(masked)} if masked else values
+
+
+def plain_secrets(spec: Spec) -> tuple[str, ...]:
+    """Return the variables whose secret value would be stored in a setting as it is."""
+    referred = settings_of(spec).env.secret_refs
+    return tuple(
+        sorted(name for name in variables_of(spec) if name in spec.secrets and name not in referred)
+    )
+
+
+def web(spec: Spec, site: Site, tier: str, health: bool) -> dict[str, Any]:
+    """Return what to change in a site's configuration, apart from what it runs.
+
+    `health` tells whether what runs there answers the health check.
+    """
+    now, settings = site.web, settings_of(spec)
+    identity = state.identity_of(spec, site)
+    asked: dict[str, Any] = {
+        "acrUseManagedIdentityCreds": True,
+        "acrUserManagedIdentityID": identity.client if identity else "",
+        "alwaysOn": settings.always_on and tier not in NO_ALWAYS_ON,
+        "ftpsState": "Disabled",
+        **({"healthCheckPath": HEALTH} if health else {}),
+        **({"minTlsVersion": LEAST_TLS} if str(now.get("minTlsVersion") or "") < LEAST_TLS else {}),
+        **_restrictions(now, settings.allow),
+    }
+    return {name: value for name, value in asked.items() if (now.get(name) or "") != (value or "")}
+
+
+def properties(spec: Spec, site: Site) -> dict[str, Any]:
+    """Return what to change of a site that is not in its configuration."""
+    now, identity = site.properties, state.identity_of(spec, site)
+    refers = any(text.startswith(UNRESOLVED) for text in variables_of(spec).values())
+    reader = (identity.id if identity else "") or "SystemAssigned"
+    asked = {
+        "httpsOnly": True,
+        "clientAffinityEnabled": False,
+        "publicNetworkAccess": "Enabled" if settings_of(spec).public_network else "Disabled",
+        **({"keyVaultReferenceIdentity": reader} if refers else {}),
+    }
+    defaults = {"publicNetworkAccess": "Enabled", "keyVaultReferenceIdentity": "SystemAssigned"}
+    return {
+        name: value
+        for name, value in asked.items()
+        if _plain(now.get(name) or defaults.get(name, False)) != _plain(value)
+    }
+
+
+def shown(name: str, value: str | None, hidden: frozenset[str]) -> str:
+    """Return a setting's value for people."""
+    if value is None:
+        return "-"
+    if value.startswith(UNRESOLVED):
+        return f"secret {value.rpartition('/secrets/')[2].rstrip(')')}"
+    return HIDDEN if name in hidden else value
+
+
+def _platform(spec: Spec) -> dict[str, str]:
+    """Return the settings that the service itself reads.
+
+    "Environment variables and app settings in Azure App Service". Without the statuses any answer
+    to a ping counts as started, even 502.
+    """
+    settings = settings_of(spec)
+    return {
+        "WEBSITES_PORT": "8080",
+        "WEBSITES_CONTAINER_START_TIME_LIMIT": str(settings.start_time_limit),
+        "WEBSITES_CONTAINER_STOP_TIME_LIMIT": STOP_SECONDS,
+        "WEBSITES_ENABLE_APP_SERVICE_STORAGE": "false",
+        "WEBSITE_WARMUP_PATH": HEALTH,
+        "WEBSITE_WARMUP_STATUSES": "200",
+        "WEBSITE_SWAP_WARMUP_PING_PATH": HEALTH,
+        "WEBSITE_SWAP_WARMUP_PING_STATUSES": "200",
+        "SERVE_TIMEOUT": str(settings.request_timeout),
+    }
+
+
+def _client(spec: Spec, site: Site) -> dict[str, str]:
+    identity = state.identity_of(spec, site)
+    return {CLIENT_ID: identity.client} if identity and identity.client else {}
+
+
+def _reference(url: str) -> str:
+    return f"{UNRESOLVED}SecretUri={url})"
+
+
+def _identified(spec: Spec) -> set[str]:
+    """Return the variables of keys that an identity makes needless.
+
+    A site always has one, so a key is used only where `auth: key` of the connection asks for it.
+    """
+    needless = set()
+    for declaration in spec.flow.connections.values():
+        kind = TYPES[declaration["type"]]
+        if kind.identity and declaration.get("auth", MANAGED_IDENTITY) == MANAGED_IDENTITY:
+            needless |= {name for name, secret in variables(declaration).items() if secret}
+    return needless - set(settings_of(spec).env.secret)
+
+
+def _restrictions(now: Mapping[str, Any], allow: Sequence[str]) -> dict[str, Any]:
+    """Return access restrictions with ours; those of others stay.
+
+    "Set up Azure App Service access restrictions".
+    """
+    present = [dict(rule) for rule in now.get("ipSecurityRestrictions") or ()]
+    ours = [rule for rule in present if str(rule.get("name", "")).startswith(RULE)]
+    asked = [_rule(number, source) for number, source in enumerate(allow)]
+    if [_compared(rule) for rule in ours] == [_compared(rule) for rule in asked]:
+        return {}
+    others = [rule for rule in present if rule not in ours and rule.get("ipAddress") != "Any"]
+    closed = bool(asked or others)
+    return {
+        "ipSecurityRestrictions": [*others, *asked],
+        "ipSecurityRestrictionsDefaultAction": "Deny" if closed else "Allow",
+    }
+
+
+def _rule(number: int, source: str) -> dict[str, Any]:
+    return {
+        "name": f"{RULE}{number + 1}",
+        "action": "Allow",
+        "priority": FIRST_PRIORITY + number,
+        "ipAddress": source,
+        "tag": "ServiceTag" if source[0].isupper() else "Default",
+    }
+
+
+def _compared(rule: Mapping[str, Any]) -> tuple[object, ...]:
+    return tuple(rule.get(key) for key in ("name", "action", "ipAddress"))
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as it is compared: ids of resources have no case."""
+    return value.lower() if isinstance(value, str) else value

@@ -1,0 +1,53 @@
+"""`inv` in a process of its own, to be killed: forked from one that has imported what takes seconds."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+
+import pytest
+
+FORKS = multiprocessing.get_context("forkserver")
+# The SDK leaves it in the environment, and cannot be imported with it.
+LEFT = "AZUREML_CURRENT_CLOUD"
+ROOT = Path(__file__).parents[2]
+HEAVY = ["azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "invoke.program"]
+HEAVY += ["tasks", "deploy.pipeline", "deploy.targets.azureml", "deploy.targets.local"]
+
+
+def prepare() -> None:
+    """Begin to import, beside whatever else is done until `inv`."""
+    FORKS.set_forkserver_preload([*HEAVY, __name__])
+    with pytest.MonkeyPatch.context() as patch:
+        # From where what is imported is found.
+        patch.chdir(ROOT)
+        patch.delenv(LEFT, raising=False)
+        forkserver.ensure_running()
+
+
+def inv(root: Path, log: Path, *arguments: str) -> ForkServerProcess:
+    """Start `inv` in the project `root`; what it says goes to `log`."""
+    environ = {name: value for name, value in os.environ.items() if name != LEFT}
+    process = FORKS.Process(target=_run, args=(root, log, environ, arguments))
+    process.start()
+    return process
+
+
+def _run(root: Path, log: Path, environ: dict[str, str], arguments: tuple[str, ...]) -> None:
+    os.environ.clear()
+    os.environ.update(environ)
+    os.chdir(root)
+    with log.open("wb") as file:
+        os.dup2(file.fileno(), sys.stdout.fileno())
+        os.dup2(file.fileno(), sys.stderr.fileno())
+    from invoke.collection import Collection
+    from invoke.program import Program
+
+    import tasks
+
+    tasks.ROOT = root
+    Program(namespace=Collection.from_module(tasks)).run(["inv", *arguments])

@@ -1,0 +1,263 @@
+"""A flow that serves while one deploy after the other fails, or is killed: one image for all of them.
+
+Two versions stand from the beginning, so that a deploy of the other one only moves traffic. How a
+new one behaves is told by its variables (`obedient_flow.CODE`), so that nothing is built twice.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+
+from deploy import artifact, cloud, config, images, pipeline
+from deploy.model import Deployment, Image, Plan, Spec
+from deploy.targets.azureml import naming
+from tests.emulator import azure as emulator
+from tests.emulator.acr import Acr
+from tests.emulator.azure import Azure
+from tests.emulator.exchange import Exchange
+from tests.emulator.identities import ACR_PUSH, DATA_SCIENTIST, READER, TOKEN_SECONDS, Identity
+from tests.emulator.ml.front import Front
+from tests.emulator.ml.region import CORES
+from tests.emulator.ml.resources import Endpoint
+from tests.emulator.ml.workspace import Workspace
+from tests.emulator.pace import PATIENCE
+from tests.emulator.server import Server
+from tests.integration import ml_project as ml
+from tests.integration import obedient_flow
+from tests.integration.running import until
+
+ROOT = Path(__file__).parents[2]
+REGISTRY, FOLDER = "crflows", "standing"
+QUICK = {"initial_delay": 1, "period": 1}
+SETTINGS: dict[str, Any] = {
+    **ml.SETTINGS,
+    "probes": {"liveness": QUICK, "readiness": QUICK},
+}
+
+
+@dataclass
+class Standing:
+    """The project, who deploys it, and what stands there."""
+
+    azure: Azure
+    acr: Acr
+    workspace: Workspace
+    deployer: Identity
+    project: config.Project
+    handed: Path
+    place: dict[str, Any]
+    _fresh: Iterator[int] = field(default_factory=lambda: count(1))
+
+    def declare(self, colour: str, broken: str = "", **settings: Any) -> Spec:
+        """Say what is wanted: a version of this colour, that misbehaves in this way."""
+        clear = {"COLOUR": colour, "SERVE_WORKERS": "1", **({"BREAK": broken} if broken else {})}
+        dev = {**SETTINGS, "env": {"clear": clear}, **settings}
+        declared = {
+            "sample": "sample.json",
+            "expect": {"answer": "string"},
+            "environments": {"local": {"target": "local"}, "dev": dev},
+        }
+        path = self.project.root / "flows/obedient/deploy.yaml"
+        path.write_text(json.dumps(declared), encoding="utf-8")
+        return self.spec()
+
+    def locate(self, **place: str) -> None:
+        """Say where: the environment as it is, but for these."""
+        text = json.dumps({"local": {}, "dev": {**self.place, **place}})
+        (self.project.root / "environments.yaml").write_text(text, encoding="utf-8")
+
+    def spec(self) -> Spec:
+        return ml.spec(self.project)
+
+    def deploy(self, colour: str, broken: str = "", **settings: Any) -> Deployment:
+        """Deploy a version of this colour."""
+        return pipeline.deploy(self.project, self.declare(colour, broken, **settings), self.handed)
+
+    def plan(self, colour: str, broken: str = "", **settings: Any) -> Plan:
+        return pipeline.plan(self.project, self.declare(colour, broken, **settings), self.handed)
+
+    def fresh(self) -> str:
+        """Return a colour that no version has had."""
+        return f"new-{next(self._fresh)}"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.workspace.endpoint(naming.endpoint_of(self.spec()))
+
+    @property
+    def front(self) -> Front:
+        return self.workspace.front(self.endpoint.name)
+
+    def colours(self) -> dict[str, str]:
+        """The colour of every deployment that is there."""
+        return {
+            name: str(one.properties["environmentVariables"]["COLOUR"])
+            for name, one in list(self.endpoint.deployments.items())
+        }
+
+    def traffic(self) -> dict[str, int]:
+        """The share of each colour."""
+        colours = self.colours()
+        shares = self.workspace.serving(self.endpoint.name)
+        return {colours[name]: share for name, share in shares.items()}
+
+    @property
+    def now(self) -> str:
+        """The colour that serves."""
+        ((colour, share),) = self.traffic().items()
+        assert share == 100
+        return colour
+
+    @property
+    def other(self) -> str:
+        """The colour that stands beside it, without traffic."""
+        (colour,) = set(self.colours().values()) - {self.now}
+        return colour
+
+    def named(self, colour: str) -> str:
+        """Return the deployment of a colour."""
+        (name,) = [name for name, one in self.colours().items() if one == colour]
+        return name
+
+    @contextmanager
+    def scored(self) -> Iterator[ml.Caller]:
+        """Score without pause inside of the block; no answer may be lost."""
+        found = pipeline.status(self.spec())
+        assert found
+        with ml.calling(self.project, found, callers=1) as caller:
+            yield caller
+        assert caller.lost == []
+        assert caller.answers
+
+    @contextmanager
+    def unharmed(self) -> Iterator[None]:
+        """Whatever fails inside of the block, what served goes on serving all, and nothing is left."""
+        before, stood = self.now, self.colours()
+        with self.scored() as caller:
+            yield
+            # What failed is removed while nobody waits for it.
+            until(lambda: self.colours() == stood)
+        assert {answer.split()[0] for answer in caller.answers} >= {before}
+        assert self.traffic() == {before: 100}
+        assert not self.plan(before).changes
+
+    def tidy(self) -> None:
+        """Behave well again: no faults, no limits, the usual pace and place, whatever came before."""
+        self.locate()
+        self.azure.arm.server.faults.clear()
+        self.azure.entra.lifetime = TOKEN_SECONDS
+        self.front.server.faults.clear()
+        self.workspace.pace.polls = 0
+        self.workspace.pace.patience = PATIENCE
+        self.workspace.limits.update(dict.fromkeys(self.workspace.limits, CORES))
+
+
+@contextmanager
+def once(
+    server: Server,
+    when: Callable[[Exchange], bool],
+    action: Callable[[], None],
+    after: bool = False,
+) -> Iterator[None]:
+    """Inside of the block, at the first request that is so, do `action` before it is served.
+
+    Or `after` that, when nobody can tell any more that it was not accepted.
+    """
+    service, lock = server.service, threading.Lock()
+    due = [True]
+
+    def serve(exchange: Exchange) -> None:
+        with lock:
+            now = bool(due) and when(exchange)
+            if now:
+                due.clear()
+        if now and not after:
+            action()
+        try:
+            service(exchange)
+        finally:
+            if now and after:
+                action()
+
+    server.service = serve
+    try:
+        yield
+    finally:
+        server.service = service
+    assert not due, "no request was so"
+
+
+def writes(exchange: Exchange) -> bool:
+    """Whether a request changes an endpoint, a deployment or an environment."""
+    return exchange.method in ("PUT", "PATCH", "DELETE") and "/workspaces/" in exchange.path
+
+
+@dataclass(frozen=True)
+class Published:
+    """The flow's folder, and its image in the registry."""
+
+    project: config.Project
+    image: Image
+
+
+@pytest.fixture(scope="session")
+def obedient(
+    azure_servers: Azure, client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Published]:
+    """The image of all these versions: built once, and pushed without what goes with an image."""
+    project = obedient_flow.project(tmp_path_factory.mktemp("obedient"), ROOT, "sample")
+    built = images.build(project, config.load_flow(project, "obedient"))
+    acr = azure_servers.registry(REGISTRY)
+    name = f"{FOLDER}/obedient"
+    pushed = obedient_flow.push(azure_servers, acr, client, built.id, name)
+    repository, _, digest = pushed.partition("@")
+    yield Published(project, replace(built, repository=repository, digest=digest))
+    client.images.remove(built.id, force=True)
+
+
+@pytest.fixture(scope="module")
+def standing(azure_servers: Azure, obedient: Published) -> Iterator[Standing]:
+    """Two versions that stand for all tests of a module: blue without traffic, green with all."""
+    azure = azure_servers
+    azure.reset()
+    acr = azure.registry(REGISTRY)
+    workspace = azure.workspace(ml.WORKSPACE, acr)
+    may = {REGISTRY: [ACR_PUSH, READER], "subscription": [READER], ml.WORKSPACE: [DATA_SCIENTIST]}
+    deployer = azure.identity("ci", **may)
+    place = {**azure.place(acr, FOLDER), "resource_group": ml.GROUP, "workspace": ml.WORKSPACE}
+    project = obedient.project
+    with pytest.MonkeyPatch.context() as patch:
+        for name in emulator.FOREIGN_VARIABLES:
+            patch.delenv(name, raising=False)
+        for name, value in azure.environment(deployer).items():
+            patch.setenv(name, value)
+        patch.chdir(project.root)
+        cloud.credential.cache_clear()
+        handed = artifact.write(project.root, "obedient", obedient.image, "")
+        made = Standing(azure, acr, workspace, deployer, project, handed, place)
+        made.locate()
+        made.deploy("blue")
+        made.deploy("green")
+        yield made
+    azure.reset()
+
+
+@pytest.fixture
+def world(standing: Standing) -> Iterator[Standing]:
+    """What stands, in good order before each test. A request that Azure does not know fails it."""
+    standing.tidy()
+    yield standing
+    standing.tidy()
+    problems = standing.azure.problems()
+    standing.azure.arm.server.reset()
+    assert not problems, "\n".join(problems)

@@ -1,0 +1,53 @@
+"""`inv sandbox`: every command of a delivery, as people call it, against an emulated Azure."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy.model import Spec
+from tests.emulator import delivery
+from tests.emulator.sandbox import Sandbox
+from tests.integration.conftest import built
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_whole_deliveries(
+    registry_program: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """To Azure Machine Learning for dev and to App Service for prod, as configuration has it."""
+    built("faq")
+    keys: list[str] = []
+    access = Sandbox.access
+
+    def noted(sandbox: Sandbox, spec: Spec) -> tuple[str, dict[str, str]]:
+        url, headers = access(sandbox, spec)
+        keys.append(headers["Authorization"].partition(" ")[2])
+        return url, headers
+
+    monkeypatch.setattr(Sandbox, "access", noted)
+    with Sandbox(ROOT) as sandbox:
+        targets = {spec.environment: spec.target for spec in sandbox.specs(flow="faq")}
+        status = delivery.deliver(sandbox, flow="faq")
+        assert sandbox.azure.problems() == []
+    assert targets == {"dev": "azureml", "prod": "appservice"}
+    output = "".join(capfd.readouterr())
+    assert status == 0, output
+    assert len(set(keys)) == len(targets)
+    assert not any(key in output for key in keys)
+    # The table at the end of each has a row for each step.
+    rows = re.findall(r"  inv \w+ .*--env (\w+) --flow faq  .* [02]$", output, re.MULTILINE)
+    assert rows == [name for name in targets for _ in delivery.STEPS]
+    answered = re.findall(r"callers had [1-9]\d* answers and lost 0 requests", output)
+    assert len(answered) == len(targets)
+
+
+def test_an_environment_that_there_is_not(
+    registry_program: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["delivery", "--env", "no-such"])
+    assert delivery.main() == 1
+    assert "environments.yaml has no such environment" in capfd.readouterr().err

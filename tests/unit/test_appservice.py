@@ -1,0 +1,507 @@
+"""The target appservice without a service: what is wanted, what there is to do, what a log tells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import config
+from deploy.arm.errors import Said
+from deploy.errors import DeployError
+from deploy.model import Image, Spec
+from deploy.targets import appservice
+from deploy.targets.appservice import (
+    access,
+    back,
+    causes,
+    errors,
+    naming,
+    plan,
+    preflight,
+    state,
+    wanted,
+)
+from deploy.targets.appservice.decide import Decision, decide, record
+from deploy.targets.appservice.naming import PRODUCTION
+from deploy.targets.appservice.state import Identity, ServicePlan, Site, World
+from deploy.targets.appservice.swapping import Swap
+from deploy.targets.appservice.writes import RefusedError
+from tests import projects
+
+IMAGE = Image(
+    repository="crflows.azurecr.io/hello",
+    tag="0123456789ab",
+    id="sha256:1",
+    platform="linux/amd64",
+    base="",
+    commit="c" * 40,
+    digest="sha256:" + "d" * 64,
+)
+PLACE = {
+    "registry": "crflows.azurecr.io",
+    "subscription": "s",
+    "resource_group": "rg",
+    "app": "app-{flow}",
+    "key_vault": "https://kv.vault.azure.net",
+}
+IDENTITY = (
+    "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/"
+)
+KEY_REFERENCE = "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/hello-dev-key)"
+
+
+def project(
+    root: Path, settings: Mapping[str, Any], place: Mapping[str, Any], **files: Any
+) -> config.Project:
+    declared = {
+        "sample": "sample.json",
+        "expect": {"answer": "string"},
+        **files,
+        "environments": {"dev": {"target": "appservice", **settings}},
+    }
+    return projects.make(
+        root,
+        {
+            "flows/hello/deploy.yaml": declared,
+            "environments.yaml": json.dumps({"dev": {**PLACE, **place}}),
+        },
+        {"TOKEN": "a-token-of-a-test"},
+    )
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Any:
+    """Make a spec of settings, and of what environments.yaml says."""
+
+    def spec(place: Mapping[str, Any] | None = None, /, **settings: Any) -> Spec:
+        found = project(tmp_path, {"auth": "key", **settings}, place or {})
+        (one,) = config.load_specs(found, "dev")
+        return one
+
+    return spec
+
+
+def site(name: str = PRODUCTION, **changes: Any) -> Site:
+    given = Site(
+        name=name,
+        state="Running",
+        host=f"{name}.test",
+        plan="/plans/plan",
+        own=f"object-{name}",
+        assigned=(),
+        properties={"httpsOnly": True},
+        web={
+            "acrUseManagedIdentityCreds": True,
+            "alwaysOn": True,
+            "ftpsState": "Disabled",
+            "minTlsVersion": "1.2",
+        },
+        settings={},
+        auth={},
+    )
+    return replace(given, **changes)
+
+
+def world(
+    production: Site, slot: Site | None = None, *sticky: str, tier: str = "Standard"
+) -> World:
+    return World(production, slot, sticky, ServicePlan("plan", tier, True))
+
+
+def decided(spec: Spec, found: World, image: Image = IMAGE) -> Decision:
+    return decide(spec, image, found, {})
+
+
+def deployed(spec: Spec, found: World, **others: str) -> Site:
+    """Return production as a deploy leaves it, with settings of others."""
+    decision = decided(spec, found)
+    left = record(spec, IMAGE, found, decision.wanted, "ci", "2026")
+    mine = {**decision.settings, **decision.wanted.sticky[PRODUCTION]}
+    web = {
+        **found.production.web,
+        "linuxFxVersion": naming.reference(IMAGE),
+        "healthCheckPath": "/health",
+    }
+    return replace(found.production, web=web, settings={**mine, **others, **left.settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "the key auth is missing"),
+        ({"auth": "none"}, "not one of the known values"),
+        ({"auth": "key", "request_timeout": 300}, "App Service ends a request after 230 s"),
+        ({"auth": "key", "start_time_limit": 1801}, "a number up to 1800 is expected"),
+        ({"auth": "key", "allow": ["203.0.113.1/24"]}, "addresses as 203.0.113.0/24"),
+        ({"auth": "key", "env": {"secret_refs": {"A": "kv"}}}, "a reference is expected"),
+        ({"auth": "key", "app": "no_underscore"}, "app"),
+    ],
+)
+def test_settings_that_cannot_be(
+    settings: dict[str, Any], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DeployError) as caught:
+        config.load_specs(project(tmp_path, settings, {}), "dev")
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "place", "expected"),
+    [
+        ({}, {"app": None}, "no site is named"),
+        ({}, {"registry": None}, "a site pulls from a registry, and it has none"),
+        ({}, {"registry": "ghcr.io/team"}, "ghcr.io is none"),
+        ({"auth": "entra"}, {}, "add its id as `auth_client`"),
+        ({}, {"key_vault": None}, "needs a vault that holds the key"),
+        ({"env": {"secret": ["TOKEN"]}}, {}, "TOKEN would be stored as plain text"),
+        ({"env": {"secret": ["MISSING"]}, "plain_secrets": True}, {}, "set MISSING (env.secret)"),
+        (
+            {
+                "auth": "public",
+                "env": {"secret_refs": {"SERVE_KEY": "keyvault:https://kv.test/secrets/key"}},
+            },
+            {},
+            "a key is among the variables, and `auth` is public",
+        ),
+    ],
+)
+def test_what_is_known_to_be_wrong_before_anything_is_built(
+    settings: dict[str, Any], place: dict[str, Any], expected: str, made: Any
+) -> None:
+    with pytest.raises(DeployError) as caught:
+        preflight.check(made(place, **settings))
+    assert expected in str(caught.value)
+
+
+def test_what_is_set_and_no_secret_among_it(made: Any) -> None:
+    references = {"TOKEN": "keyvault:https://kv.test/secrets/token/abc"}
+    spec = made(request_timeout=200, env={"clear": {"A": "1"}, "secret_refs": references})
+    found = wanted.of(spec, IMAGE, world(site()))
+    assert found.settings == {
+        "WEBSITES_PORT": "8080",
+        "WEBSITES_CONTAINER_START_TIME_LIMIT": "230",
+        "WEBSITES_CONTAINER_STOP_TIME_LIMIT": "30",
+        "WEBSITES_ENABLE_APP_SERVICE_STORAGE": "false",
+        "WEBSITE_WARMUP_PATH": "/health",
+        "WEBSITE_WARMUP_STATUSES": "200",
+        "WEBSITE_SWAP_WARMUP_PING_PATH": "/health",
+        "WEBSITE_SWAP_WARMUP_PING_STATUSES": "200",
+        "SERVE_TIMEOUT": "200",
+        "SERVE_SECRETS": "TOKEN",
+        "SERVE_KEY": KEY_REFERENCE,
+        "A": "1",
+        "TOKEN": "@Microsoft.KeyVault(SecretUri=https://kv.test/secrets/token/abc)",
+    }
+    assert found.plain == ()
+
+
+def test_an_identity_of_its_own_stays_with_each_site(made: Any) -> None:
+    one = Identity("object-1", f"{IDENTITY}one", "client-1")
+    two = Identity("object-2", f"{IDENTITY}two", "client-2")
+    found = world(site(assigned=(one,)), site("staging", assigned=(two,)))
+    decision = decided(made(slot="staging"), found)
+    assert decision.sticky == ("AZURE_CLIENT_ID",)
+    assert decision.settings["AZURE_CLIENT_ID"] == "client-2"
+    production, staging = decision.fixes
+    assert production.settings == {"AZURE_CLIENT_ID": "client-1"}
+    assert production.web["acrUserManagedIdentityID"] == "client-1"
+    assert staging.web["acrUserManagedIdentityID"] == "client-2"
+    assert production.properties["keyVaultReferenceIdentity"] == f"{IDENTITY}one"
+
+
+def test_several_identities_need_one_to_be_named(made: Any) -> None:
+    pair = tuple(Identity(f"o{n}", f"{IDENTITY}{n}", f"c{n}") for n in (1, 2))
+    found = world(site(assigned=pair, own=""))
+    with pytest.raises(DeployError, match="it has 2 identities"):
+        plan.refuse(made(), found)
+    plan.refuse(made({"identity": f"{IDENTITY}2"}), found)
+    with pytest.raises(DeployError, match="does not have the identity that identity in"):
+        plan.refuse(made({"identity": f"{IDENTITY}3"}), found)
+
+
+def test_what_was_deployed_needs_no_change(made: Any) -> None:
+    spec = made()
+    production = deployed(spec, world(site(settings={"THEIRS": "1"})))
+    decision = decided(spec, world(production))
+    assert not decision.changes
+    assert decided(spec, world(production), replace(IMAGE, tag="another")).deploys
+
+
+def test_settings_are_merged_not_replaced(made: Any) -> None:
+    spec = made(slot="staging", env={"clear": {"OURS": "1"}})
+    before = world(site(settings={"THEIRS": "1", "STAYS": "p"}), site("staging"), "STAYS")
+    production = deployed(spec, before, THEIRS="2", STAYS="p")
+    slot = site("staging", settings={"STAYS": "s", "ONLY_HERE": "x"})
+    changed = made(slot="staging", env={"clear": {"NEW": "1"}})
+    decision = decided(changed, world(production, slot, "STAYS"))
+    assert decision.settings["THEIRS"] == "2", "as production has it"
+    assert decision.settings["STAYS"] == "s", "as the slot has it"
+    assert decision.settings["NEW"] == "1"
+    assert not {"OURS", "ONLY_HERE"} & set(decision.settings)
+    assert decision.dropped == ("ONLY_HERE",)
+    shown = {one.what: (one.before, one.after) for one in decision.differences}
+    assert shown == {"setting OURS": ("1", "-"), "setting NEW": ("-", "1")}
+
+
+def test_what_a_slot_has_already_is_not_written_again(made: Any) -> None:
+    spec = made(slot="staging")
+    staged = replace(deployed(spec, world(site())), name="staging")
+    decision = decided(spec, world(site(), staged))
+    assert decision.deploys
+    assert decision.staged
+    rows = plan.steps(spec, IMAGE, world(site(), staged), decision)
+    assert ("keep", "slot staging") in [(row.action, row.what) for row in rows]
+
+
+def test_no_secret_is_in_a_plan(made: Any) -> None:
+    spec = made(plain_secrets=True, env={"secret": ["TOKEN"], "clear": {"A": "shown"}})
+    before = site(settings={"TOKEN": "yesterdays-token", "SERVE_KEY": "a-key-in-plain-text"})
+    decision = decided(spec, world(before))
+    text = repr([plan.steps(spec, IMAGE, world(before), decision), decision])
+    for secret in ("a-token-of-a-test", "yesterdays-token", "a-key-in-plain-text"):
+        assert secret not in text
+    assert "secret hello-dev-key" in text
+    assert "shown" in text
+
+
+def test_defaults_are_safe_and_stricter_ones_stay(made: Any) -> None:
+    lax = site(properties={}, web={"minTlsVersion": "1.0", "ftpsState": "AllAllowed"})
+    (fix,) = decided(made(public_network=False), world(lax)).fixes
+    assert fix.web["minTlsVersion"] == "1.2"
+    assert fix.web["ftpsState"] == "Disabled"
+    assert fix.properties["httpsOnly"] is True
+    assert fix.properties["publicNetworkAccess"] == "Disabled"
+    strict = replace(lax, web={"minTlsVersion": "1.3"})
+    assert "minTlsVersion" not in decided(made(), world(strict)).fixes[0].web
+    assert "alwaysOn" not in decided(made(), world(lax, tier="Free")).fixes[0].web
+
+
+def test_access_restrictions_of_others_stay(made: Any) -> None:
+    theirs = {"name": "office", "action": "Allow", "priority": 50, "ipAddress": "198.51.100.0/24"}
+    anybody = {"name": "Allow all", "action": "Allow", "ipAddress": "Any", "priority": 2147483647}
+    spec = made(allow=["203.0.113.0/24", "AzureFrontDoor.Backend"])
+    web = wanted.web(spec, site(web={"ipSecurityRestrictions": [theirs, anybody]}), "S1", False)
+    rules = web["ipSecurityRestrictions"]
+    assert [rule["name"] for rule in rules] == ["office", "flow-deploy-1", "flow-deploy-2"]
+    assert [rule.get("tag") for rule in rules[1:]] == ["Default", "ServiceTag"]
+    assert web["ipSecurityRestrictionsDefaultAction"] == "Deny"
+    again = wanted.web(spec, site(web=web), "S1", False)
+    assert "ipSecurityRestrictions" not in again
+    opened = wanted.web(made(), site(web=web), "S1", False)
+    assert opened["ipSecurityRestrictions"] == [theirs]
+    assert {**web, **opened}["ipSecurityRestrictionsDefaultAction"] == "Deny", "theirs holds"
+
+
+@pytest.mark.parametrize("tier", ["Free", "Basic"])
+def test_slots_need_standard(tier: str, made: Any) -> None:
+    found = world(site(), site("staging"), tier=tier)
+    with pytest.raises(DeployError, match=f"slots need Standard or higher, and it is {tier}"):
+        plan.refuse(made(slot="staging"), found)
+
+
+def test_the_platforms_authentication_is_merged(made: Any) -> None:
+    class Manager:
+        def tenant(self) -> str:
+            return "tenant"
+
+    client = "00000000-0000-0000-0000-000000000001"
+    spec = made({"auth_client": client}, auth="entra")
+    theirs = {"platform": {"runtimeVersion": "~1"}, "login": {"tokenStore": {"enabled": True}}}
+    asked = access.wanted(spec, Manager(), theirs)  # type: ignore[arg-type]
+    assert asked
+    assert asked["platform"] == {"runtimeVersion": "~1", "enabled": True}
+    assert asked["login"] == theirs["login"]
+    assert asked["globalValidation"]["unauthenticatedClientAction"] == "Return401"
+    assert access.wanted(spec, Manager(), asked) is None  # type: ignore[arg-type]
+    off = access.wanted(made(), Manager(), asked)  # type: ignore[arg-type]
+    assert off
+    assert off["platform"]["enabled"] is False
+
+
+def test_a_site_that_runs_does_not_lose_its_lock(made: Any) -> None:
+    locked = {"platform": {"enabled": True}, "globalValidation": {"requireAuthentication": True}}
+    running = world(site(auth=locked))
+    with pytest.raises(DeployError, match="it would be open for a moment"):
+        plan.refuse(made(), running)
+    plan.refuse(made(), world(site(auth=locked, state="Stopped")))
+    client = "00000000-0000-0000-0000-000000000001"
+    plan.refuse(made({"auth_client": client}, auth="entra"), running)
+
+
+def test_no_rollback_to_a_version_that_lets_others_in(made: Any) -> None:
+    spec = made(slot="staging")
+    open_to_all = deployed(made(slot="staging", auth="public"), world(site()))
+    slot = replace(open_to_all, name="staging")
+
+    class Looking:
+        where = "site app-hello"
+
+        def look(self) -> World:
+            return world(deployed(spec, world(site())), slot)
+
+    with pytest.raises(DeployError, match="lets callers in by public, and deploy"):
+        back.roll_back(Looking(), spec, {})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", "1", '{"names": 1}'])
+def test_a_record_that_is_none(text: str) -> None:
+    found = naming.read({naming.RECORD: text})
+    assert found is None
+
+
+LOGS = {
+    "an old pull": (
+        "ERROR - Pulling docker image cr/hello@sha256:dd failed:\n"
+        "INFO  - Stopping site hello because it failed during startup.",
+        causes.PULL,
+    ),
+    "a pull": (
+        "Pulling image: cr/hello.\nContainer pull image failed with reason: ImagePullFailure. "
+        "Revert by terminate.",
+        causes.PULL,
+    ),
+    "an old crash": (
+        "ERROR - Container h_0 for site hello has exited, failing site start\n"
+        "ERROR - Container h_0 didn't respond to HTTP pings on port: 8080, failing site start.",
+        causes.CRASH,
+    ),
+    "a crash": ("Container has finished running with exit code: 3.", causes.CRASH),
+    "a variable": (
+        "cannot start: SERVE_THREADS is 'x': set a whole number\n"
+        "Container has finished running with exit code: 78.",
+        causes.CONFIGURATION,
+    ),
+    "a reference": (
+        "cannot start: SERVE_KEY is a reference to a vault that could not be read",
+        causes.UNRESOLVED_SECRET,
+    ),
+    "an old limit": (
+        "ERROR - Container h_0 for site hello did not start within expected time limit. Elapsed",
+        causes.NO_ANSWER,
+    ),
+    "a limit": ("Site startup probe failed after 230.1241714 seconds.", causes.NO_ANSWER),
+}
+
+
+@pytest.mark.parametrize("case", LOGS)
+def test_causes(case: str) -> None:
+    text, kind = LOGS[case]
+    found = causes.find(text.splitlines(), "cr", "its identity x", 230)
+    assert found
+    assert found.kind == kind
+    assert found.what
+    assert found.hint
+
+
+def test_a_start_that_went_well_has_no_cause() -> None:
+    lines = ["Site startup probe succeeded.", "Container has finished running with exit code: 0."]
+    assert causes.find(lines, "cr", "x", 230) is None
+
+
+def test_only_what_comes_after_the_image_counts() -> None:
+    lines = ["exit code: 1", "Pulling image: cr/hello@sha256:dd.", "Container is running."]
+    assert causes.since(lines, "dd") == lines[1:]
+    assert causes.since(lines, "ee") == []
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (
+            Said(
+                "Conflict", "Cannot modify this site because another operation is in progress.", 409
+            ),
+            errors.CONFLICT,
+        ),
+        (Said("Conflict", "Website with given name a already exists.", 409), errors.TAKEN),
+        (Said("Conflict", "the site will exceed the number of slots allowed", 409), errors.SLOTS),
+        (
+            Said("ExpectationFailed", "the 'a' slot did not respond to http ping.", 417),
+            errors.WARM_UP,
+        ),
+        (Said("AuthorizationFailed", "The client 'x' …", 403), errors.FORBIDDEN),
+        (Said("Conflict", "something else", 409), errors.CONFLICT),
+        (Said("InternalServerError", "", 500), errors.FAULT),
+        (
+            Said("BadRequest", "The parameter LinuxFxVersion has an invalid value.", 400),
+            errors.OTHER,
+        ),
+    ],
+)
+def test_refusals_are_told_apart(said: Said, kind: str, made: Any) -> None:
+    found = errors.reason(made(), said)
+    assert found.kind == kind
+    assert found.hint
+
+
+def test_a_message_without_what_support_needs(made: Any) -> None:
+    said = Said("Conflict", "another operation is in progress. Details: Id: 1, RequestId: 2", 409)
+    assert "RequestId" not in errors.reason(made(), said).what
+
+
+def test_a_plan_of_another_target_is_refused(made: Any) -> None:
+    from deploy.model import Plan
+
+    with pytest.raises(DeployError, match="of another target"):
+        appservice.TARGET.apply(Plan(made(), IMAGE, ()), lambda url, headers: None)
+
+
+def test_fingerprints_differ_by_any_setting() -> None:
+    assert state.fingerprint({"A": "1"}) != state.fingerprint({"A": "2"})
+    assert state.fingerprint({"A": "1", "B": "2"}) == state.fingerprint({"B": "2", "A": "1"})
+
+
+class Writing:
+    """Takes writes down, and refuses every swap."""
+
+    def __init__(self) -> None:
+        self.done: list[tuple[str, str]] = []
+
+    def swap(self, slot: str) -> Any:
+        raise RefusedError(Said("ExpectationFailed", "it broke in the middle", 417))
+
+    def settings(self, name: str, settings: Mapping[str, str]) -> None:
+        self.done.append(("settings", settings.get("COLOUR", "")))
+
+    def web(self, name: str, changes: Mapping[str, Any]) -> None:
+        self.done.append(("web", str(changes["linuxFxVersion"])))
+
+
+@pytest.mark.parametrize(
+    ("image", "colour", "fails", "written"),
+    [
+        ("DOCKER|new", "new", False, []),
+        ("DOCKER|old", "old", True, []),
+        ("DOCKER|new", "old", True, [("settings", "old"), ("web", "DOCKER|old")]),
+    ],
+    ids=["it happened all the same", "nothing happened", "half of it happened"],
+)
+def test_a_swap_that_failed_is_looked_at(
+    image: str, colour: str, fails: bool, written: list[tuple[str, str]], made: Any
+) -> None:
+    def running(image: str, colour: str) -> Site:
+        left = naming.Record("hello", "dev", colour, colour, "", "", "ci", "2026", ())
+        return site(web={"linuxFxVersion": image}, settings={"COLOUR": colour, **left.settings})
+
+    class Looking:
+        name = "app-hello"
+
+        def look(self) -> World:
+            return world(running(image, colour))
+
+    writing, verified = Writing(), list[object]()
+    coming = replace(running("DOCKER|new", "new"), name="staging")
+    swap = Swap(Looking(), writing, made(), running("DOCKER|old", "old"), coming)  # type: ignore[arg-type]
+    if fails:
+        with pytest.raises(DeployError, match="it broke in the middle"):
+            swap.run(verified.append)
+    else:
+        swap.run(verified.append)
+    assert bool(verified) is not fails
+    assert writing.done == written
