@@ -1,6 +1,6 @@
 // Written by `inv infra.plan --env prod`, from environments.yaml
 // and the flows' deploy.yaml: change those. For subscription 00000000-0000-0000-0000-000000000000.
-using 'azureml.bicep'
+using 'appservice.bicep'
 
 param names = {
   group: 'rg-flows-prod'
@@ -55,4 +55,17 @@ param budget = {
   amount: 900
   start: '2026-12-01'
 }
-param scales = false
+param plan = {
+  sku: 'P0v3'
+  minimum: 3
+  maximum: 3
+}
+param sites = [
+  {
+    flow: 'faq'
+    name: 'app-faq-prod-demo2'
+    slot: 'staging'
+  }
+]
+param app = 'app-{flow}-prod-demo2'
+param keyed = true

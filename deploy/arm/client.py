@@ -19,32 +19,42 @@ Explain = Callable[[Said, str], DeployError]
 
 
 class ResourceManager:
-    """One Azure's resource manager; `explain` puts its refusals in words."""
+    """One Azure's resource manager; `explain` puts its refusals in words.
 
-    def __init__(self, where: Cloud, explain: Explain) -> None:
+    `wrong_place` are the codes of a 404 that do not say that there is none of what was asked for.
+    """
+
+    def __init__(
+        self, where: Cloud, explain: Explain, wrong_place: frozenset[str] = errors.WRONG_PLACE
+    ) -> None:
         self.cloud = where
         self._explain = explain
+        self._wrong_place = wrong_place
         self._http = wire.session()
 
     def get(self, path: str, version: str, **query: str) -> dict[str, Any] | None:
         """Return a resource, or None where there is none. Raises `DeployError`."""
         answer = self.send("GET", path, version, query=query)
-        if answer.status_code == 404 and (errors.of_answer(answer).code not in errors.WRONG_PLACE):
+        if self._is_none(answer):
             return None
         data: dict[str, Any] = self._checked(answer, path).json()
         return data
 
     def every(self, path: str, version: str, **query: str) -> list[dict[str, Any]]:
-        """Return all resources of a list, page by page. Raises `DeployError`."""
+        """Return all resources of a list, page by page; none of what is not there.
+
+        Raises `DeployError`.
+        """
         answer = self.send("GET", path, version, query=query)
         found: list[dict[str, Any]] = []
-        while True:
+        while not self._is_none(answer):
             data = self._checked(answer, path).json()
             found += data.get("value") or []
             following = data.get("nextLink")
             if not following:
-                return found
+                break
             answer = self._request("GET", str(following), {}, None)
+        return found
 
     def post(self, path: str, version: str, body: Any = None) -> requests.Response:
         """Ask for something that reading alone does not give. Raises `DeployError`."""
@@ -101,6 +111,12 @@ class ResourceManager:
             )
 
         return wire.patiently(once)
+
+    def _is_none(self, answer: requests.Response) -> bool:
+        """Whether an answer says that there is none of what was asked for."""
+        if answer.status_code != 404:
+            return False
+        return errors.of_answer(answer).code not in self._wrong_place
 
     def _checked(self, answer: requests.Response, path: str) -> requests.Response:
         if answer.status_code >= 400:

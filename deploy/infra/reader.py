@@ -1,47 +1,22 @@
-"""Reads resources by way of Azure Resource Manager."""
+"""Reads resources by way of Azure Resource Manager; what is not there is no failure here."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import requests
-
-from deploy import cloud
+from deploy.arm.client import ResourceManager
+from deploy.arm.errors import WRONG_PLACE, Said, short
 from deploy.cloud import Cloud
 from deploy.errors import DeployError
 from deploy.infra import kinds
-from deploy.registry import wire
 
 HINT = "have the role Reader on the environment's resource group assigned to whoever asks"
 
 
-class Reader:
+class Reader(ResourceManager):
     """Asks one Azure."""
 
     def __init__(self, azure: Cloud) -> None:
-        self._azure = azure
-        self._http = wire.session()
-
-    def get(self, id: str, version: str) -> dict[str, Any] | None:
-        """Return the resource of this id, or None. Raises `DeployError`."""
-        answer = self._send(self._azure.resource_manager.rstrip("/") + id, {"api-version": version})
-        if answer.status_code == 404:
-            return None
-        data: dict[str, Any] = self._checked(answer, id).json()
-        return data
-
-    def every(self, id: str, version: str, **query: str) -> list[dict[str, Any]]:
-        """Return all that a list has, page by page; nothing where there is no list."""
-        url = self._azure.resource_manager.rstrip("/") + id
-        answer = self._send(url, {"api-version": version, **query})
-        found: list[dict[str, Any]] = []
-        while answer.status_code != 404:
-            data = self._checked(answer, id).json()
-            found += data.get("value") or []
-            if not data.get("nextLink"):
-                break
-            answer = self._send(str(data["nextLink"]), {})
-        return found
+        # A group that is not there is what a check is to find.
+        super().__init__(azure, _refused, WRONG_PLACE - {"ResourceGroupNotFound"})
 
     def roles(self, scope: str, principal: str) -> list[tuple[str, str]]:
         """Return the ids of the roles that `principal` has in, or above, `scope`, and on what.
@@ -60,20 +35,7 @@ class Reader:
             for one in found
         ]
 
-    def _send(self, url: str, query: dict[str, str]) -> requests.Response:
-        def once() -> requests.Response:
-            headers = {"Authorization": f"Bearer {cloud.token(self._azure, self._azure.scope)}"}
-            return wire.send(self._http, "GET", url, "Azure", headers=headers, params=query)
 
-        return wire.patiently(once)
-
-    def _checked(self, answer: requests.Response, id: str) -> requests.Response:
-        if answer.status_code < 400:
-            return answer
-        try:
-            error = answer.json().get("error") or {}
-        except ValueError:
-            error = {}
-        what = str(error.get("message") or answer.reason or answer.status_code).partition("\n")[0]
-        hint = HINT if answer.status_code == 403 else ""
-        raise DeployError(f"Azure, {id.rpartition('/')[2]}", what, hint)
+def _refused(said: Said, what: str) -> DeployError:
+    forbidden = said.status == 403 or said.code == "AuthorizationFailed"
+    return DeployError(f"Azure, {what}", short(said.text), HINT if forbidden else "")

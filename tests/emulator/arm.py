@@ -58,6 +58,8 @@ class ResourceManager:
     def __init__(self, authority: Authority, directory: Directory) -> None:
         self._directory = directory
         self._registries: dict[str, Acr] = {}
+        # Groups beside the usual one, in lower case.
+        self.groups: set[str] = set()
         self._operations: dict[str, Operation] = {}
         self.providers: list[Provider] = []
         self.subscription = str(uuid.uuid4())
@@ -98,7 +100,7 @@ class ResourceManager:
                 text = f"The subscription '{found['subscription']}' could not be found."
                 raise RefusedError(404, "SubscriptionNotFound", text)
             group = GROUP_PATH.match(found["rest"])
-            if group and group[1].lower() != GROUP:
+            if group and group[1].lower() not in {GROUP, *self.groups}:
                 text = f"Resource group '{group[1]}' could not be found."
                 raise RefusedError(404, "ResourceGroupNotFound", text)
             self._route(exchange, found["rest"], who)

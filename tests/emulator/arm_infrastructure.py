@@ -58,6 +58,12 @@ class Infrastructure:
                 body["properties"]["scope"] = one.scope
             body |= {"id": one.id, "name": one.name.rpartition("/")[2], "type": one.type}
             self.resources[one.id.lower()] = Stored(one.id, one.type, one.version, body)
+            self._arm.groups.add(one.id.split("/")[4].lower())
+
+    def reset(self) -> None:
+        """Be empty."""
+        self.resources.clear()
+        self._arm.groups.clear()
 
     def of(self, kind: str, part: str = "") -> Stored:
         """Return the one resource of `kind` whose id ends in `part`, to be spoilt by a test."""

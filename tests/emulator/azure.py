@@ -195,7 +195,7 @@ class Azure:
         self.directory.clear()
         self.entra.audiences = set(self._audiences)
         self.autoscale.settings.clear()
-        self.infrastructure.resources.clear()
+        self.infrastructure.reset()
         self.entra.reset()
         self.arm.reset()
         for acr in self.registries.values():

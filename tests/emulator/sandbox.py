@@ -29,6 +29,8 @@ from tests.emulator.infrastructure import Infrastructure
 LEFT = "AZUREML_CURRENT_CLOUD"
 # In place of minutes.
 SOAK_SECONDS = 1
+# What runs here acts as identities that the service gives it, whatever infrastructure assigns.
+ASSIGNED = ("identity", "slot_identity")
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".build", ".env", "__pycache__", ".*_cache")
 
 
@@ -100,6 +102,8 @@ class Sandbox:
         here = {name: place for name, place in places.items() if place and "registry" in place}
         for place in here.values():
             place.update(self._infrastructure.place(place))
+            for assigned in ASSIGNED:
+                place.pop(assigned, None)
         yaml.dump(places, path)
         return tuple(here)
 

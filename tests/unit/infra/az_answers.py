@@ -78,7 +78,8 @@ OUTPUTS = {
     "subscription": {"type": "String", "value": "11111111-1111-1111-1111-111111111111"},
     "resource_group": {"type": "String", "value": "rg-flows-prod"},
     "registry": {"type": "String", "value": "crflowsprod.azurecr.io"},
-    "workspace": {"type": "String", "value": "mlw-flows-prod"},
+    "app": {"type": "String", "value": "app-{flow}-prod"},
+    "key_vault": {"type": "String", "value": "https://kv-flows-prod.vault.azure.net"},
 }
 ANSWERS: dict[str, Any] = {
     "deployment sub what-if": WHAT_IF,

@@ -45,18 +45,18 @@ def test_plan_prints_a_table_and_its_status_tells(run: Runs) -> None:
         ["create", "vaults"],
         ["keep", "resource"],
     ]
-    assert "using 'azureml.bicep'" in (run.root / "infra/prod.bicepparam").read_text("utf-8")
+    assert "using 'appservice.bicep'" in (run.root / "infra/prod.bicepparam").read_text("utf-8")
 
 
 def test_outputs_are_then_in_environments_yaml(run: Runs) -> None:
     done = run("infra.outputs", "--env", "prod")
     assert done.returncode == 0
     text = (run.root / "environments.yaml").read_text("utf-8")
-    assert "  workspace: mlw-flows-prod\n" in text
+    assert "  key_vault: https://kv-flows-prod.vault.azure.net\n" in text
     assert "  subscription: ${AZURE_SUBSCRIPTION_ID}\n" in text
     assert "# WHERE: one entry an environment." in text
     # What is there now is configuration: a flow has its place.
-    assert "mlw-flows-prod" in run("config", "--flow", "faq", "--env", "prod").stdout
+    assert "app-{flow}-prod " in run("config", "--flow", "faq", "--env", "prod").stdout
 
 
 def test_destroy_asks_nobody_where_there_is_nobody(run: Runs) -> None:

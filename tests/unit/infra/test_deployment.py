@@ -176,11 +176,15 @@ def test_outputs_are_written_and_comments_are_kept(project: Project, seen: Path)
     assert changed == [
         {"key": "resource_group", "before": "", "after": "rg-flows-prod"},
         {"key": "registry", "before": "crold.azurecr.io", "after": "crflowsprod.azurecr.io"},
-        {"key": "workspace", "before": "", "after": "mlw-flows-prod"},
+        {"key": "app", "before": "", "after": "app-{flow}-prod"},
+        {"key": "key_vault", "before": "", "after": "https://kv-flows-prod.vault.azure.net"},
     ]
     written = path.read_text("utf-8")
-    expected = ENVIRONMENTS.replace("crold", "crflowsprod")
-    assert written == f"{expected}  resource_group: rg-flows-prod\n  workspace: mlw-flows-prod\n"
+    added = (
+        "  resource_group: rg-flows-prod\n  app: app-{flow}-prod\n"
+        "  key_vault: https://kv-flows-prod.vault.azure.net\n"
+    )
+    assert written == ENVIRONMENTS.replace("crold", "crflowsprod") + added
     assert files.write_outputs(project, "prod", deployment.outputs(WANTED)) == []
 
 
