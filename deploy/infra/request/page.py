@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 
 from deploy.infra.request.document import Block, Checklist, Document, Heading, Paragraph, Table
@@ -34,9 +35,9 @@ def _block(block: Block) -> str:
     if isinstance(block, Heading):
         return f"<h2>{escape(block.text)}</h2>"
     if isinstance(block, Paragraph):
-        return f"<p>{escape(block.text)}</p>"
+        return f"<p>{_text(block.text)}</p>"
     if isinstance(block, Checklist):
-        items = [f"<li><input type=checkbox> {escape(item)}</li>" for item in block.items]
+        items = [f"<li><input type=checkbox> {_text(item)}</li>" for item in block.items]
         return "\n".join(["<ul>", *items, "</ul>"])
     return _table(block)
 
@@ -48,4 +49,9 @@ def _table(table: Table) -> str:
 
 
 def _row(cells: tuple[str, ...], tag: str) -> str:
-    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+    return "<tr>" + "".join(f"<{tag}>{_text(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+
+def _text(text: str) -> str:
+    """Return text in which commands stand between backticks."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
