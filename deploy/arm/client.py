@@ -7,12 +7,15 @@ from typing import Any
 
 import requests
 
-from deploy import cloud
+from deploy import cloud, pausing
 from deploy.arm import errors
 from deploy.arm.errors import Said
 from deploy.cloud import Cloud
 from deploy.errors import DeployError
 from deploy.registry import wire
+
+# Seconds between two looks at a long operation, where nobody says how many.
+POLLING = 2.0
 
 Explain = Callable[[Said, str], DeployError]
 """Returns the sentences for a refusal; the text names what was asked."""
@@ -49,6 +52,24 @@ class ResourceManager:
     def post(self, path: str, version: str, body: Any = None) -> requests.Response:
         """Ask for something that reading alone does not give. Raises `DeployError`."""
         return self._checked(self.send("POST", path, version, body), path)
+
+    def write(self, method: str, path: str, version: str, body: Any = None) -> None:
+        """Change something, and wait for the end of what that begins. Raises `DeployError`.
+
+        "Track asynchronous Azure operations": the status of an operation, or where its result will
+        be.
+        """
+        answer = self._checked(self.send(method, path, version, body), path)
+        status = answer.headers.get("Azure-AsyncOperation", "")
+        result = answer.headers.get("Location", "")
+        while status or (result and answer.status_code == 202):
+            pausing.pause(self.cloud.polling or POLLING)
+            answer = self._checked(self._request("GET", status or result, {}, None), path)
+            found = answer.json().get("status") if status else ""
+            if found in ("Failed", "Canceled"):
+                raise self._explain(errors.of_answer(answer), path.rpartition("/")[2])
+            if found == "Succeeded":
+                return
 
     def send(
         self,

@@ -6,18 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy import cloud
+from deploy.arm import vault
 from deploy.arm.client import ResourceManager
-from deploy.arm.errors import of_answer, short
 from deploy.arm.references import secret_url
-from deploy.errors import DeployError
 from deploy.model import Spec
-from deploy.registry import wire
 from deploy.runtime.access import KEY
 from deploy.targets.appservice import naming
 from deploy.targets.appservice.settings import place_of, settings_of
-
-# Of Key Vault ("Get Secret").
-VAULT_API = "7.4"
 
 
 def headers(spec: Spec) -> Mapping[str, str]:
@@ -41,8 +36,8 @@ def key_url(spec: Spec) -> str:
     given = settings_of(spec).env.secret_refs.get(KEY)
     if given:
         return secret_url(given)
-    vault = place_of(spec).key_vault
-    return f"{vault}/secrets/{naming.secret_of(spec)}" if vault else ""
+    keys = place_of(spec).key_vault
+    return f"{keys}/secrets/{naming.secret_of(spec)}" if keys else ""
 
 
 def wanted(spec: Spec, arm: ResourceManager, now: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -86,38 +81,8 @@ def shown(auth: Mapping[str, Any], settings: Mapping[str, str]) -> str:
 
 def _key(spec: Spec) -> str:
     given = spec.variables.get(KEY)
-    return given if given else _secret(spec, key_url(spec))
-
-
-def _secret(spec: Spec, url: str) -> str:
-    """Read a secret from its vault. Raises `DeployError`."""
     where = cloud.chosen(place_of(spec).cloud)
-    name = url.partition("/secrets/")[2].partition("/")[0]
-    vault = url.partition("/secrets/")[0].removeprefix("https://")
-    http = wire.session()
-
-    def once() -> Any:
-        sent = {"Authorization": f"Bearer {cloud.token(where, f'{where.vaults}/.default')}"}
-        query = {"api-version": VAULT_API}
-        return wire.send(http, "GET", url, f"vault {vault}", headers=sent, params=query)
-
-    answer = wire.patiently(once)
-    if answer.status_code == 200:
-        return str(answer.json()["value"])
-    said = of_answer(answer)
-    if answer.status_code == 404:
-        what = f"it has no secret {name}, which holds the key of {spec.name}"
-        hint = (
-            f"`az keyvault secret set --vault-name {vault.partition('.')[0]} --name {name} --value "
-            '"$(openssl rand -base64 32)" --output none`'
-        )
-        raise DeployError(f"vault {vault}", what, hint)
-    if answer.status_code in (401, 403):
-        who = cloud.name_of(cloud.claims(cloud.token(where, where.scope)))
-        what = f"{who or 'whoever is logged in'} may not read the secret {name}"
-        hint = "have the role Key Vault Secrets User assigned; does its network let you in?"
-        raise DeployError(f"vault {vault}", what, hint)
-    raise DeployError(f"vault {vault}", f"Azure says {said.code}: {short(said.text)}", "try again")
+    return given if given else vault.read(where, key_url(spec), f"the key of {spec.name}")
 
 
 def _merged(now: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field
 
-from deploy.arm.references import IDENTITY, IDENTITY_EXAMPLE, VAULT_SECRET
+from deploy.arm.references import IDENTITY, IDENTITY_EXAMPLE, Reference
 from deploy.model import Spec
 from deploy.schema import EnvModel, PlaceModel, TargetSettings, Variable
 
@@ -20,15 +20,6 @@ FLOW = "{flow}"
 GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 # "Azure App Service FAQ": the load balancer ends a request that is idle for so long.
 LONGEST_REQUEST = 230
-
-
-def _reference(value: str) -> str:
-    if not re.match(VAULT_SECRET, value):
-        raise ValueError(
-            "a reference is expected: keyvault:https://‹vault›.vault.azure.net/secrets/‹name›, and "
-            "/‹version› behind it for a certain one"
-        )
-    return value
 
 
 def _request_timeout(value: int) -> int:
@@ -55,9 +46,6 @@ def _source(value: str) -> str:
 
 Name = Annotated[str, Field(pattern=NAME)]
 Identity = Annotated[str, Field(pattern=IDENTITY)]
-Reference = Annotated[
-    str, AfterValidator(_reference), Field(json_schema_extra={"pattern": VAULT_SECRET})
-]
 RequestTimeout = Annotated[
     int,
     AfterValidator(_request_timeout),

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from deploy.arm.identity import needless
 from deploy.arm.references import secret_url
 from deploy.model import Image, Spec
 from deploy.runtime import access as keys
-from deploy.runtime.connections import MANAGED_IDENTITY, TYPES, variables
 from deploy.runtime.settings import UNRESOLVED
 from deploy.targets.appservice import access, naming, state
 from deploy.targets.appservice.settings import settings_of
@@ -85,7 +85,7 @@ def of(spec: Spec, image: Image, world: World) -> Wanted:
 def variables_of(spec: Spec) -> dict[str, str]:
     """Return the container's variables, references in place of secrets where there are some."""
     settings = settings_of(spec)
-    identified = _identified(spec)
+    identified = needless(spec)
     values = {name: text for name, text in spec.variables.items() if name not in identified}
     for name, given in settings.env.secret_refs.items():
         values[name] = _reference(secret_url(given))
@@ -178,19 +178,6 @@ def _client(spec: Spec, site: Site) -> dict[str, str]:
 
 def _reference(url: str) -> str:
     return f"{UNRESOLVED}SecretUri={url})"
-
-
-def _identified(spec: Spec) -> set[str]:
-    """Return the variables of keys that an identity makes needless.
-
-    A site always has one, so a key is used only where `auth: key` of the connection asks for it.
-    """
-    needless = set()
-    for declaration in spec.flow.connections.values():
-        kind = TYPES[declaration["type"]]
-        if kind.identity and declaration.get("auth", MANAGED_IDENTITY) == MANAGED_IDENTITY:
-            needless |= {name for name, secret in variables(declaration).items() if secret}
-    return needless - set(settings_of(spec).env.secret)
 
 
 def _restrictions(now: Mapping[str, Any], allow: Sequence[str]) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from deploy.arm.identity import needless
 from deploy.model import Image, Spec
-from deploy.runtime.connections import MANAGED_IDENTITY, TYPES, variables
 from deploy.targets.azureml import state
 from deploy.targets.azureml.settings import Probe, place_of, settings_of
 from deploy.targets.azureml.state import Endpoint, Version
@@ -75,7 +75,7 @@ def of(spec: Spec, image: Image, endpoint: Endpoint | None) -> Wanted:
 def variables_of(spec: Spec) -> dict[str, str]:
     """Return the container's variables, references in place of secrets where there are some."""
     settings = settings_of(spec)
-    identified = _identified(spec)
+    identified = needless(spec)
     values = {name: text for name, text in spec.variables.items() if name not in identified}
     for name, reference in settings.env.secret_refs.items():
         values[name] = f"${{{{{reference}}}}}"
@@ -121,19 +121,6 @@ def _variables(before: Mapping[str, str], wanted: Wanted) -> list[Difference]:
             ]
             found.append(Difference(f"env.{name}", *shown))
     return found
-
-
-def _identified(spec: Spec) -> set[str]:
-    """Return the variables of keys that an identity makes needless.
-
-    An endpoint always has one, so a key is used only where `auth: key` asks for it.
-    """
-    needless = set()
-    for declaration in spec.flow.connections.values():
-        kind = TYPES[declaration["type"]]
-        if kind.identity and declaration.get("auth", MANAGED_IDENTITY) == MANAGED_IDENTITY:
-            needless |= {name for name, secret in variables(declaration).items() if secret}
-    return needless - set(settings_of(spec).env.secret)
 
 
 def _probe(given: Probe) -> state.Probe:
