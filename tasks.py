@@ -419,7 +419,7 @@ def destroy(
 
 @task(
     help={
-        "env": "an environment of environments.yaml that has a registry",
+        "env": "an environment of environments.yaml in Azure; all of them without it",
         "flow": FLOW,
         "shell": "a shell in which `inv` leads there, in place of the delivery",
     }
@@ -428,8 +428,9 @@ def destroy(
 def sandbox(
     c: Context, env: str | None = None, flow: str | None = None, shell: bool = False
 ) -> None:
-    """Run a whole delivery against an emulated Azure on this machine, and say what happened."""
-    command = f"python -m tests.emulator.delivery --env {cli.needed('--env', env)}"
+    """Run whole deliveries against an emulated Azure on this machine, and say what happened."""
+    command = "python -m tests.emulator.delivery"
+    command += f" --env {env}" if env else ""
     command += f" --flow {flow}" if flow else ""
     cli.run(c, command + " --shell" if shell else command)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, create_model
 from pydantic_core import PydanticKnownError
 
+from deploy.errors import DeployError
 from deploy.gate import entropy, shapes
 from deploy.runtime.connections import KEY, MANAGED_IDENTITY, TYPES, ConnectionType, is_variable
 
@@ -219,7 +220,8 @@ def _hoist(schema: dict[str, Any]) -> dict[str, Any]:
         if isinstance(node, dict):
             for name, model in node.pop("$defs", {}).items():
                 if definitions.setdefault(name, model) != model:
-                    raise ValueError(f"two different models are called {name}")
+                    what = f"two different models of targets are called {name}"
+                    raise DeployError("the schema", what, "rename the extension's")
             for value in node.values():
                 collect(value)
         elif isinstance(node, list):

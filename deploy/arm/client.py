@@ -53,11 +53,28 @@ class ResourceManager:
         """Ask for something that reading alone does not give. Raises `DeployError`."""
         return self._checked(self.send("POST", path, version, body), path)
 
-    def write(self, method: str, path: str, version: str, body: Any = None) -> None:
-        """Change something, and wait for the end of what that begins. Raises `DeployError`.
+    def put(self, path: str, version: str, body: Any) -> None:
+        """Write a resource. Raises `DeployError`."""
+        self._checked(self.send("PUT", path, version, body), path)
 
-        "Track asynchronous Azure operations": the status of an operation, or where its result will
-        be.
+    def delete(self, path: str, version: str) -> None:
+        """Remove a resource, if it is there. Raises `DeployError`."""
+        answer = self.send("DELETE", path, version)
+        if answer.status_code != 404:
+            self._checked(answer, path)
+
+    def operation(self, url: str) -> dict[str, Any]:
+        """Return what the service tells of a long operation; empty where it forgot it."""
+        answer = self._request("GET", url, {}, None)
+        if answer.status_code != 200:
+            return {}
+        data: dict[str, Any] = answer.json()
+        return data
+
+    def change(self, method: str, path: str, version: str, body: Any = None) -> None:
+        """Write, and wait for the end of the operation that begins with it. Raises `DeployError`.
+
+        "Track asynchronous Azure operations": its status, or where its result is going to be.
         """
         answer = self._checked(self.send(method, path, version, body), path)
         status = answer.headers.get("Azure-AsyncOperation", "")
@@ -65,10 +82,10 @@ class ResourceManager:
         while status or (result and answer.status_code == 202):
             pausing.pause(self.cloud.polling or POLLING)
             answer = self._checked(self._request("GET", status or result, {}, None), path)
-            found = answer.json().get("status") if status else ""
-            if found in ("Failed", "Canceled"):
-                raise self._explain(errors.of_answer(answer), path.rpartition("/")[2])
-            if found == "Succeeded":
+            found = answer.json() if status else {}
+            if found.get("status") in ("Failed", "Canceled"):
+                raise self._explain(errors.of_operation(found), path.rpartition("/")[2])
+            if found.get("status") == "Succeeded":
                 return
 
     def send(

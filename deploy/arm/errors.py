@@ -1,7 +1,8 @@
 """What Azure said when it refused: read from answers and from what its SDKs raise.
 
-Sources: "Common deployment errors" (Azure Resource Manager); whole answers of App Service, whose
-keys begin with capital letters, as the emulator's tests have them.
+Sources: "Common deployment errors" (Azure Resource Manager); "Troubleshoot online endpoint
+deployment and scoring" (Azure Machine Learning); whole answers of App Service, whose keys begin
+with capital letters, as the emulator's tests have them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import requests
@@ -45,12 +46,20 @@ def of_error(error: Exception) -> Said:
     A failed operation may be an error whose status is 200: only its body tells.
     """
     response = getattr(error, "response", None)
+    inner = getattr(error, "error", None)
     status = int(getattr(error, "status_code", 0) or 0)
     try:
         data = json.loads(response.text()) if response is not None else {}
     except Exception:  # a body that was read already, or is none: the SDK's own text must do
         data = {}
-    return _said(data, status, str(getattr(error, "message", "") or error))
+    said = _said(data, status, str(getattr(error, "message", "") or error))
+    code = getattr(inner, "code", None)
+    return replace(said, code=str(code)) if code else said
+
+
+def of_operation(data: Mapping[str, Any]) -> Said:
+    """Read the end of a long operation that failed."""
+    return _said(data, 0, "")
 
 
 def elsewhere(said: Said) -> DeployError | None:
@@ -65,17 +74,24 @@ def elsewhere(said: Said) -> DeployError | None:
 
 
 def short(text: str) -> str:
-    """Return a message on one line, without links and what support needs."""
-    plain = re.sub(r"\(?https?://\S+|Details: Id: .*", "", text)
+    """Return a message on one line, without the JSON, the links and what support needs in it."""
+    inner = re.search(r'"errors": ?\{[^{}]*?\[ ?"([^"]+)"', text)
+    plain = inner.group(1) if inner else text
+    plain = re.sub(r"Please see (our )?troubleshooting guide.*|Details: Id: .*", "", plain)
+    plain = re.sub(r"\(?https?://\S+", "", plain)
     return " ".join(plain.split())[:LONGEST].rstrip(" .,:")
 
 
 def forbidden(text: str) -> str:
     """Return in words what may not be done, and who may not."""
-    found = re.search(r"client '([^']+)'.*?perform action '([^']+)'", text)
-    if not found:
+    who = re.search(r"client '([^']+)'", text)
+    # The text names an action that it may do first, where the lacking one is on something else.
+    action = re.search(r"not have permission to perform action\(s\) '([^']+)'", text) or re.search(
+        r"perform action '([^']+)'", text
+    )
+    if not who or not action:
         return f"that is not allowed: {short(text)}"
-    return f"the identity {found[1]} may not do {found[2]}"
+    return f"the identity {who[1]} may not do {action[1]}"
 
 
 def _said(data: Any, status: int, otherwise: str) -> Said:

@@ -34,9 +34,10 @@ def read(where: Cloud, url: str, holds: str) -> str:
     said = of_answer(answer)
     if answer.status_code == 404:
         what = f"it has no secret {name}, which holds {holds}"
+        # From standard input: what stands in a command is seen by others on the machine.
         hint = (
-            f"`az keyvault secret set --vault-name {vault.partition('.')[0]} --name {name} --value "
-            '"$(openssl rand -base64 32)" --output none`'
+            "`openssl rand -base64 32 | tr -d '\\n' | az keyvault secret set --vault-name "
+            f"{vault.partition('.')[0]} --name {name} --file /dev/stdin --output none`"
         )
         raise DeployError(f"vault {vault}", what, hint)
     if answer.status_code in (401, 403):

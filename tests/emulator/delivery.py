@@ -1,4 +1,4 @@
-"""A whole delivery for an environment against an emulated Azure: `inv sandbox --env dev`.
+"""Whole deliveries against an emulated Azure: `inv sandbox`, for each environment in Azure or for one.
 
 Each step is a command that a person, or CI, would run; callers score all the time. A table at the end
 tells what happened.
@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy import config, console
+from deploy import console
 from deploy.errors import DeployError
 from deploy.model import Spec
-from deploy.targets.azureml import naming
 from tests.emulator import callers
 from tests.emulator.callers import Calls
 from tests.emulator.sandbox import Sandbox
@@ -44,7 +43,7 @@ PREVIEW = Step("what a deploy would do", ("plan",), status=2)
 FIRST = Step("the first version", ("deploy",))
 NOTHING = Step("nothing is left to do", ("plan",))
 SMOKE = Step("the sample, as a caller sends it", ("smoke",))
-SECOND = Step("another version, step by step", ("deploy",))
+SECOND = Step("another version, beside the first", ("deploy",))
 STATUS = Step("who serves what share", ("status",))
 BACK = Step("the way back", ("rollback",))
 LOGS = Step("what the containers say", ("logs", "--tail", "5"))
@@ -55,7 +54,7 @@ STEPS = (PREVIEW, FIRST, NOTHING, SMOKE, SECOND, STATUS, BACK, LOGS, DESTROY)
 def main() -> int:
     """Run the delivery, or a shell; return its status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--env", required=True)
+    parser.add_argument("--env", default=None)
     parser.add_argument("--flow", default=None)
     parser.add_argument("--shell", action="store_true")
     options = parser.parse_args()
@@ -78,10 +77,19 @@ def shell(sandbox: Sandbox) -> int:
     return subprocess.run(command, cwd=sandbox.root, env=environment, check=False).returncode
 
 
-def deliver(sandbox: Sandbox, environment: str, flow: str | None = None) -> int:
+def deliver(sandbox: Sandbox, environment: str | None = None, flow: str | None = None) -> int:
+    """Deliver to one environment, or one after the other; return the status."""
+    specs = sandbox.specs(environment, flow)
+    names = list(dict.fromkeys(spec.environment for spec in specs))
+    told = [
+        _deliver(sandbox, [spec for spec in specs if spec.environment == name], name, flow)
+        for name in names
+    ]
+    return max(told, default=1)
+
+
+def _deliver(sandbox: Sandbox, specs: list[Spec], environment: str, flow: str | None) -> int:
     """Do all steps. Return 1 where one does not end as it must, or a caller's request is lost."""
-    project = config.Project(sandbox.root, sandbox.environment)
-    specs = config.load_specs(project, environment, flow)
     chosen = ("--env", environment, *(("--flow", flow) if flow else ()))
     rows: list[dict[str, Any]] = []
     calls: list[Calls] = []
@@ -121,7 +129,7 @@ def _do(sandbox: Sandbox, step: Step, chosen: tuple[str, ...]) -> dict[str, Any]
 
 def _calling(sandbox: Sandbox, spec: Spec) -> contextlib.AbstractContextManager[Calls]:
     body = json.loads(spec.flow.sample.read_text(encoding="utf-8"))
-    url, headers = sandbox.access(spec.place.workspace, naming.endpoint_of(spec))
+    url, headers = sandbox.access(spec)
     ask = callers.scoring(url, body, headers)
     return callers.calling(ask, str(sandbox.azure.authority.bundle), pause=PAUSE)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -21,12 +20,10 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from deploy import config
+from deploy.model import Spec
 from tests.emulator import azure as emulator
-from tests.emulator.acr import Acr
-from tests.emulator.arm import GROUP
 from tests.emulator.azure import Azure
-from tests.emulator.identities import ACR_PUSH, CONTRIBUTOR, DATA_SCIENTIST, READER
-from tests.emulator.ml.front import AUDIENCE as SCORING_AUDIENCE
+from tests.emulator.infrastructure import Infrastructure
 
 # What azure-ai-ml leaves in the environment of the process that it was used in.
 LEFT = "AZUREML_CURRENT_CLOUD"
@@ -49,10 +46,10 @@ class Sandbox:
             # Its name is part of containers' names.
             self.root = folder / self._checkout.name
             shutil.copytree(self._checkout, self.root, ignore=LEFT_OUT, symlinks=True)
-            self._identity = self.azure.identity("developer", group=[CONTRIBUTOR])
-            self._identity.give("subscription", READER)
-            self._lead_environments_here()
+            self._infrastructure = Infrastructure(self.azure)
+            self._here = self._lead_environments_here()
             self._hurry()
+            self._make_sites()
             self._stack = stack.pop_all()
         return self
 
@@ -64,7 +61,7 @@ class Sandbox:
         """The variables of a process that works here."""
         own = {k: v for k, v in os.environ.items() if k not in (*emulator.FOREIGN_VARIABLES, LEFT)}
         values = config.env_file(self._checkout / ".env")
-        return {**values, **own, **self.azure.environment(self._identity)}
+        return {**values, **own, **self.azure.environment(self._infrastructure.developer)}
 
     def inv(self, *arguments: str, **how: Any) -> subprocess.CompletedProcess[str]:
         """Run a task; `how` goes to `subprocess.run`."""
@@ -73,45 +70,44 @@ class Sandbox:
             command, cwd=self.root, env=self.environment, text=True, check=False, **how
         )
 
+    def specs(self, environment: str | None = None, flow: str | None = None) -> list[Spec]:
+        """Return what is deployed to Azure, in the order of environments.yaml."""
+        project = config.Project(self.root, self.environment)
+        if environment:
+            return config.load_specs(project, environment, flow)
+        flows = config.load_flows(project, flow)
+        return [
+            config.load_spec(project, one.name, name)
+            for name in self._here
+            for one in flows
+            if name in one.environments
+        ]
+
     def change(self, flow: str) -> None:
         """Change a flow's content, as an edit would."""
         with (self.root / "flows" / flow / "sandbox.txt").open("a", encoding="utf-8") as file:
             file.write("one more line\n")
 
-    def access(self, workspace: str, endpoint: str) -> tuple[str, dict[str, str]]:
-        """Return where an endpoint is scored, and the headers with which a caller is let in."""
-        found = self.azure.find_workspace(workspace).endpoint(endpoint)
-        key = found.keys[0]
-        if found.auth_mode != "Key":
-            key = self.azure.directory.issue(self._identity, SCORING_AUDIENCE)
-        return found.url, {"Authorization": f"Bearer {key}"}
+    def access(self, spec: Spec) -> tuple[str, dict[str, str]]:
+        """Return where a deployed flow is scored, and the headers with which a caller is let in."""
+        return self._infrastructure.access(spec)
 
-    def _lead_environments_here(self) -> None:
+    def _lead_environments_here(self) -> tuple[str, ...]:
+        """Let environments in Azure be here; return their names."""
         path = self.root / config.ENVIRONMENTS
         yaml = YAML()
         places = yaml.load(path)
-        for place in places.values():
-            if place and "registry" in place:
-                place.update(self._place(place))
+        here = {name: place for name, place in places.items() if place and "registry" in place}
+        for place in here.values():
+            place.update(self._infrastructure.place(place))
         yaml.dump(places, path)
+        return tuple(here)
 
-    def _place(self, place: Any) -> dict[str, Any]:
-        """Return what leads an environment here; its registry and workspace keep their names."""
-        server, _, folder = str(place["registry"]).partition("/")
-        registry = self._registry(server.partition(".")[0])
-        changes = self.azure.place(registry, folder)
-        if "resource_group" in place:
-            changes["resource_group"] = GROUP
-        if "workspace" in place:
-            workspace = self.azure.workspace(str(place["workspace"]), registry)
-            self._identity.give(workspace.name, DATA_SCIENTIST)
-        return changes
-
-    def _registry(self, name: str) -> Acr:
-        # A name may be a variable still, as ${ACR_NAME}.
-        registry = self.azure.registry(re.sub(r"[^a-z0-9]", "", name.lower()))
-        self._identity.give(registry.name, ACR_PUSH, READER)
-        return registry
+    def _make_sites(self) -> None:
+        """Make the sites that flows are deployed to, as infrastructure would have."""
+        for spec in self.specs():
+            if spec.target == "appservice":
+                self._infrastructure.site(spec)
 
     def _hurry(self) -> None:
         """Watch each step of a rollout for a moment only."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.model import Spec
 from tests.emulator import delivery
 from tests.emulator.sandbox import Sandbox
 from tests.integration.conftest import built
@@ -14,32 +15,34 @@ from tests.integration.conftest import built
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_whole_delivery(
+def test_whole_deliveries(
     registry_program: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    """To Azure Machine Learning for dev and to App Service for prod, as configuration has it."""
     built("faq")
-    given: list[str] = []
+    keys: list[str] = []
     access = Sandbox.access
 
-    def noted(sandbox: Sandbox, workspace: str, endpoint: str) -> tuple[str, dict[str, str]]:
-        url, headers = access(sandbox, workspace, endpoint)
-        given.append(headers["Authorization"].partition(" ")[2])
+    def noted(sandbox: Sandbox, spec: Spec) -> tuple[str, dict[str, str]]:
+        url, headers = access(sandbox, spec)
+        keys.append(headers["Authorization"].partition(" ")[2])
         return url, headers
 
     monkeypatch.setattr(Sandbox, "access", noted)
     with Sandbox(ROOT) as sandbox:
-        status = delivery.deliver(sandbox, "dev", "faq")
+        targets = {spec.environment: spec.target for spec in sandbox.specs(flow="faq")}
+        status = delivery.deliver(sandbox, flow="faq")
         assert sandbox.azure.problems() == []
+    assert targets == {"dev": "azureml", "prod": "appservice"}
     output = "".join(capfd.readouterr())
     assert status == 0, output
-    (key,) = given
-    assert key not in output
-    # The table at the end has a row for each step.
-    table = output[output.rindex("\nstep ") :]
-    assert len(
-        re.findall(r"  inv \w+ .*--env dev --flow faq  .* [02]$", table, re.MULTILINE)
-    ) == len(delivery.STEPS)
-    assert re.search(r"callers had [1-9]\d* answers and lost 0 requests", output)
+    assert len(set(keys)) == len(targets)
+    assert not any(key in output for key in keys)
+    # The table at the end of each has a row for each step.
+    rows = re.findall(r"  inv \w+ .*--env (\w+) --flow faq  .* [02]$", output, re.MULTILINE)
+    assert rows == [name for name in targets for _ in delivery.STEPS]
+    answered = re.findall(r"callers had [1-9]\d* answers and lost 0 requests", output)
+    assert len(answered) == len(targets)
 
 
 def test_an_environment_that_there_is_not(

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
-import requests
 
-from deploy.targets.azureml import errors
-from deploy.targets.azureml.errors import About, Said
+from deploy.arm import errors as arm_errors
+from deploy.arm.errors import Said
+from deploy.targets.azureml import errors, scoring
+from deploy.targets.azureml.errors import About
 
 GUIDE = "Please see troubleshooting guide, available here: https://aka.ms/oe-tsg#error"
 ABOUT = About("Standard_X", "the registry r.azurecr.io", "the identity 1f2e", "the workspace w")
@@ -88,7 +87,7 @@ def test_reason(code: str, text: str, status: int, kind: str, what: str) -> None
 
 
 def test_a_reason_is_short() -> None:
-    assert len(errors.reason(Said("Odd", "word " * 1000), ABOUT).what) < errors.LONGEST + 50
+    assert len(errors.reason(Said("Odd", "word " * 1000), ABOUT).what) < arm_errors.LONGEST + 50
 
 
 @pytest.mark.parametrize(
@@ -114,8 +113,8 @@ def test_a_reason_is_short() -> None:
     ],
 )
 def test_scoring(status: int, headers: dict[str, str], expected: str) -> None:
-    about = errors.About(options="--flow faq --env dev")
-    found = errors.scoring("endpoint x", status, headers, about)
+    about = About(options="--flow faq --env dev")
+    found = scoring.refusal("endpoint x", status, headers, about)
     assert found
     assert expected in found.what
     # A command in a hint is for the flow that it is about.
@@ -125,37 +124,4 @@ def test_scoring(status: int, headers: dict[str, str], expected: str) -> None:
 
 @pytest.mark.parametrize("status", [200, 400, 413, 500])
 def test_scoring_that_the_flow_answered(status: int) -> None:
-    assert errors.scoring("endpoint x", status, {}, errors.About()) is None
-
-
-def answer(status: int, body: object) -> requests.Response:
-    made = requests.Response()
-    made.status_code, made.reason = status, "Reason"
-    made._content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return made
-
-
-@pytest.mark.parametrize(
-    ("status", "body", "expected"),
-    [
-        (401, {"error": {"code": "ExpiredAuthenticationToken"}}, "→ `az login`"),
-        (404, {"error": {"code": "SubscriptionNotFound", "message": "No s."}}, "No s\n  → correct"),
-        (403, {"error": {"code": "AuthorizationFailed", "message": FORBIDDEN}}, "3c4d may not do"),
-        (500, b"<html>", "the service itself failed: Reason"),
-        (400, [], "Azure says 400: Reason"),
-        (400, {"error": "text"}, "Azure says 400: Reason"),
-        (
-            400,
-            {"error": {"code": "A", "message": "one", "details": [{"message": "two"}, 3]}},
-            "Azure says A: one two",
-        ),
-    ],
-)
-def test_a_refusal_is_a_sentence(status: int, body: object, expected: str) -> None:
-    assert expected in str(errors.refused(answer(status, body), "w"))
-
-
-def test_the_end_of_an_operation() -> None:
-    assert errors.of_operation({"status": "Failed"}) == Said("Failed", "")
-    told = {"error": {"code": "OutOfQuota", "message": "No."}}
-    assert errors.of_operation(told) == Said("OutOfQuota", "No.")
+    assert scoring.refusal("endpoint x", status, {}, About()) is None

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy import cloud
-from deploy.arm import vault
+from deploy.arm import keys
 from deploy.arm.client import ResourceManager
-from deploy.arm.references import secret_url
 from deploy.model import Spec
 from deploy.runtime.access import KEY
-from deploy.targets.appservice import naming
 from deploy.targets.appservice.settings import place_of, settings_of
 
 
@@ -21,7 +19,7 @@ def headers(spec: Spec) -> Mapping[str, str]:
     if auth == "public":
         return {}
     if auth == "key":
-        return {"Authorization": f"Bearer {_key(spec)}"}
+        return keys.headers(spec)
     where = cloud.chosen(place_of(spec).cloud)
     return {"Authorization": f"Bearer {cloud.token(where, f'{audience(spec)}/.default')}"}
 
@@ -29,15 +27,6 @@ def headers(spec: Spec) -> Mapping[str, str]:
 def audience(spec: Spec) -> str:
     """Return whom a caller's token must be for, where Entra lets callers in."""
     return f"api://{place_of(spec).auth_client}"
-
-
-def key_url(spec: Spec) -> str:
-    """Return the address of the secret with the key; empty where none is configured."""
-    given = settings_of(spec).env.secret_refs.get(KEY)
-    if given:
-        return secret_url(given)
-    keys = place_of(spec).key_vault
-    return f"{keys}/secrets/{naming.secret_of(spec)}" if keys else ""
 
 
 def wanted(spec: Spec, arm: ResourceManager, now: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -77,12 +66,6 @@ def shown(auth: Mapping[str, Any], settings: Mapping[str, str]) -> str:
         required = (auth.get("globalValidation") or {}).get("requireAuthentication")
         return "entra" if required else "entra, not required"
     return "key" if KEY in settings else "public"
-
-
-def _key(spec: Spec) -> str:
-    given = spec.variables.get(KEY)
-    where = cloud.chosen(place_of(spec).cloud)
-    return given if given else vault.read(where, key_url(spec), f"the key of {spec.name}")
 
 
 def _merged(now: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:

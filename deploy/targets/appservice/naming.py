@@ -71,11 +71,6 @@ def app_of(spec: Spec) -> str:
     return given or (place_of(spec).app or "").replace(FLOW, spec.flow.name)
 
 
-def secret_of(spec: Spec) -> str:
-    """Return the name of the secret with the callers' key."""
-    return f"{spec.flow.name}-{spec.environment}-key"
-
-
 def reference(image: Image) -> str:
     """Return what the site's configuration says for an image that is in its registry."""
     return f"{PREFIX}{image.pinned}" if image.digest else ""

@@ -8,9 +8,9 @@ from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field
 
-from deploy.arm.references import IDENTITY, IDENTITY_EXAMPLE, Reference
+from deploy.arm.settings import AzurePlace, Identity, VaultEnv
 from deploy.model import Spec
-from deploy.schema import EnvModel, PlaceModel, TargetSettings, Variable
+from deploy.schema import TargetSettings, Variable
 
 # "Naming rules and restrictions for Azure resources": Microsoft.Web/sites.
 NAME = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])?$"
@@ -45,7 +45,6 @@ def _source(value: str) -> str:
 
 
 Name = Annotated[str, Field(pattern=NAME)]
-Identity = Annotated[str, Field(pattern=IDENTITY)]
 RequestTimeout = Annotated[
     int,
     AfterValidator(_request_timeout),
@@ -54,14 +53,13 @@ RequestTimeout = Annotated[
 Source = Annotated[str, AfterValidator(_source)]
 
 
-class SiteEnv(EnvModel):
+class SiteEnv(VaultEnv):
     """Variables of the container, which are application settings of the site.
 
     `secret_refs` are secrets in a vault, which the site's identity reads; `sticky` names variables
     that stay with the slot when slots are swapped.
     """
 
-    secret_refs: dict[Variable, Reference] = Field(default_factory=dict)
     sticky: list[Variable] = Field(default_factory=list)
 
 
@@ -92,18 +90,11 @@ class Settings(TargetSettings):
     env: SiteEnv = SiteEnv()
 
 
-class Place(PlaceModel):
+class Place(AzurePlace):
     """Where sites are, which identities they have, and the vault with the callers' keys."""
 
-    subscription: Annotated[str, Field(min_length=1)]
-    resource_group: Annotated[str, Field(min_length=1)]
     app: Annotated[str, Field(pattern=PATTERN)] | None = Field(
         None, description="The sites' names, with {flow} in the place of the flow's."
-    )
-    identity: Identity | None = Field(
-        None,
-        description="The id of a user-assigned identity; without it endpoint or site have their own.",
-        examples=[IDENTITY_EXAMPLE],
     )
     slot_identity: Identity | None = Field(None, description="The same of its slot.")
     key_vault: Annotated[str, Field(pattern=r"^https://[^/]+$")] | None = Field(

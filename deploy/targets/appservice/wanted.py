@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.arm.identity import needless
-from deploy.arm.references import secret_url
+from deploy.arm import variables
 from deploy.model import Image, Spec
 from deploy.runtime import access as keys
 from deploy.runtime.settings import UNRESOLVED
-from deploy.targets.appservice import access, naming, state
+from deploy.targets.appservice import naming, state
 from deploy.targets.appservice.settings import settings_of
 from deploy.targets.appservice.state import NO_ALWAYS_ON, Site, World
 
@@ -85,13 +84,8 @@ def of(spec: Spec, image: Image, world: World) -> Wanted:
 def variables_of(spec: Spec) -> dict[str, str]:
     """Return the container's variables, references in place of secrets where there are some."""
     settings = settings_of(spec)
-    identified = needless(spec)
-    values = {name: text for name, text in spec.variables.items() if name not in identified}
-    for name, given in settings.env.secret_refs.items():
-        values[name] = _reference(secret_url(given))
-    url = access.key_url(spec)
-    if settings.auth == "key" and url and keys.KEY not in values:
-        values[keys.KEY] = _reference(url)
+    references = variables.references(spec)
+    values = {**variables.plain(spec), **{n: _reference(url) for n, url in references.items()}}
     masked = sorted({*settings.env.secret, *settings.env.secret_refs} & set(values))
     return {**values, "SERVE_SECRETS": ",".join(masked)} if masked else values
 

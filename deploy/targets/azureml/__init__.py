@@ -13,10 +13,10 @@ from deploy.errors import DeployError, Problem
 from deploy.model import Deployment, Image, Plan, Spec, Step
 from deploy.targets.azureml import (
     back,
-    errors,
     leaving,
     overview,
     preflight,
+    scoring,
     survey,
     waiting,
     writes,
@@ -26,6 +26,7 @@ from deploy.targets.azureml import plan as planning
 from deploy.targets.azureml import settings as shape
 from deploy.targets.azureml.client import Client
 from deploy.targets.azureml.decide import Decision
+from deploy.targets.azureml.errors import About
 from deploy.targets.azureml.rollout import Rollout
 from deploy.targets.azureml.starting import BegunError
 from deploy.targets.base import Prove
@@ -86,14 +87,12 @@ class AzureML:
         if shape.settings_of(spec).auth == "key":
             secret = client.key()
         else:
-            scope = f"{writes.audience(client.cloud)}/.default"
-            secret = cloud.token(client.cloud, scope)
+            scope = f"{writes.audience(client.arm.cloud)}/.default"
+            secret = cloud.token(client.arm.cloud, scope)
         return {"Authorization": f"Bearer {secret}"}
 
     def refusal(self, spec: Spec, status: int, headers: Mapping[str, str]) -> Problem | None:
-        return errors.scoring(
-            Client(spec).where, status, headers, errors.About(options=spec.options)
-        )
+        return scoring.refusal(Client(spec).where, status, headers, About(options=spec.options))
 
     def status(self, spec: Spec) -> Deployment | None:
         return overview.of(spec, Client(spec).look())
@@ -104,7 +103,7 @@ class AzureML:
         if found is None:
             raise DeployError(spec.name, "nothing is deployed", f"`inv deploy {spec.options}`")
         many = max(tail, FOLLOWED) if follow else tail
-        pause = client.cloud.polling or waiting.POLLING
+        pause = client.arm.cloud.polling or waiting.POLLING
         yield from following.lines(lambda: client.log(found.name, many), tail, follow, pause)
 
     def destroy(self, spec: Spec) -> tuple[Step, ...]:

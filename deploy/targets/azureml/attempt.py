@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from deploy import pausing
+from deploy.arm.errors import Said
 from deploy.errors import DeployError
 from deploy.model import Image, Spec
 from deploy.targets.azureml import decide, errors, naming, waiting, wanted
@@ -35,7 +36,7 @@ class Attempt:
     def __init__(self, client: Client, spec: Spec, image: Image, decision: Decision) -> None:
         self.client, self.writer = client, Writer(spec)
         self.spec, self.image, self.decision = spec, image, decision
-        self._by = client.who()
+        self._by = client.arm.who()
         # As planned, and with our own writes. The last of them may have been done or not: then it
         # may look like either.
         self.expected: Seen = decision.seen
@@ -109,7 +110,7 @@ class Attempt:
                 lost = error.said.status == 0
                 if number == ATTEMPTS or not (kind in AGAIN or lost):
                     raise self.explained(error.said, self.client.name) from None
-            pausing.pause(6 * (self.client.cloud.polling or waiting.POLLING))
+            pausing.pause(6 * (self.client.arm.cloud.polling or waiting.POLLING))
             self.look()
             if shows and self.is_certain:
                 return
@@ -120,7 +121,7 @@ class Attempt:
         self.accept(write, versions=self.versions(name, False))
         self.confirm()
 
-    def explained(self, said: errors.Said, what: str, lines: bool = False) -> DeployError:
+    def explained(self, said: Said, what: str, lines: bool = False) -> DeployError:
         """Return the sentences for what Azure said, with the container's last lines if asked."""
         found = errors.reason(said, self.about())
         error = DeployError(f"Azure, {what}", found.what, found.hint)

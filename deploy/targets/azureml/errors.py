@@ -6,19 +6,11 @@ Sources: "Troubleshoot online endpoint deployment and scoring" (Azure Machine Le
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import requests
-
-from deploy.errors import DeployError, Problem
-
-# Codes of a 404 that speak of where one looked, not of what one looked for.
-WRONG_PLACE = frozenset({"SubscriptionNotFound", "ResourceGroupNotFound", "InvalidSubscriptionId"})
-LONGEST = 400
+from deploy.arm.errors import Said, forbidden, short
+from deploy.errors import DeployError
 
 (
     QUOTA,
@@ -47,15 +39,6 @@ LONGEST = 400
     "fault",
     "other",
 )
-
-
-@dataclass(frozen=True)
-class Said:
-    """What Azure said: a status where it was an answer, a code, its messages as one text."""
-
-    code: str
-    text: str
-    status: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,7 +96,7 @@ _RULES: tuple[tuple[str, frozenset[str], str], ...] = (
 def reason(said: Said, about: About) -> Reason:
     """Tell what went wrong by what Azure said of it."""
     kind = _kind(said)
-    text = _short(said.text)
+    text = short(said.text)
     whole = {
         QUOTA: (
             f"Azure has no room for {about.instance_type}: {text}",
@@ -153,7 +136,7 @@ def reason(said: Said, about: About) -> Reason:
             f"wait for it ({about.inv('status')}), then run this again",
         ),
         FORBIDDEN: (
-            _forbidden(said.text),
+            forbidden(said.text),
             f"have {_role_for(said.text, about)} assigned to it; a new role takes minutes to work",
         ),
         FAULT: (
@@ -168,101 +151,10 @@ def reason(said: Said, about: About) -> Reason:
     return Reason(kind, *whole[kind])
 
 
-def refused(answer: requests.Response, what: str) -> DeployError:
-    """Return the error for an answer of the resource manager that is a refusal."""
-    said = of_answer(answer)
-    if answer.status_code == 401:
-        hint = "`az login`; is it the right tenant?"
-        return DeployError("Azure", f"it does not accept the log-in: {_short(said.text)}", hint)
-    if said.code in WRONG_PLACE:
-        hint = "correct subscription and resource_group in environments.yaml"
-        return DeployError("Azure", _short(said.text), hint)
+def refused(said: Said, what: str) -> DeployError:
+    """Return the sentences for a refusal; `what` names what was asked."""
     found = reason(said, About())
     return DeployError(f"Azure, {what}", found.what, found.hint)
-
-
-def of_answer(answer: requests.Response) -> Said:
-    """Read a refusal."""
-    try:
-        data = answer.json()
-    except ValueError:
-        data = {}
-    error = data.get("error") if isinstance(data, dict) else None
-    given = error if isinstance(error, dict) else {}
-    return Said(
-        str(given.get("code") or answer.status_code),
-        " ".join(_messages(given)) or answer.reason or "",
-        answer.status_code,
-    )
-
-
-def of_error(error: Exception) -> Said:
-    """Read what the SDK raises.
-
-    A failed operation is an HttpResponseError whose status is 200: only its body tells.
-    """
-    response = getattr(error, "response", None)
-    inner = getattr(error, "error", None)
-    code = str(getattr(inner, "code", None) or "")
-    texts = [str(getattr(inner, "message", None) or "")]
-    try:
-        data = json.loads(response.text()) if response is not None else {}
-    except Exception:  # a body that was read already, or is none: the SDK's own text must do
-        data = {}
-    found = data.get("error") if isinstance(data, dict) else None
-    if isinstance(found, dict):
-        code = code or str(found.get("code") or "")
-        texts += list(_messages(found))
-    unique = list(dict.fromkeys(text for text in texts if text))
-    text = " ".join(unique) or str(getattr(error, "message", "") or error)
-    return Said(code or type(error).__name__, text, int(getattr(error, "status_code", 0) or 0))
-
-
-def of_operation(data: Mapping[str, Any]) -> Said:
-    """Read the end of a long operation."""
-    error = data.get("error") or {}
-    return Said(str(error.get("code") or "Failed"), " ".join(_messages(error)))
-
-
-def code_of(answer: requests.Response) -> str:
-    """Return the code of a refusal."""
-    return of_answer(answer).code
-
-
-def scoring(where: str, status: int, headers: Mapping[str, str], about: About) -> Problem | None:
-    """Return what the service in front of the container says by a status; None for other ones."""
-    model = headers.get("ms-azureml-model-error-statuscode")
-    if status == 424 and model:
-        why = headers.get("ms-azureml-model-error-reason", "")
-        hint = f"{about.inv('logs')} shows the container's own lines"
-        what = f"the flow answered {model}{f' ({why})' if why else ''}"
-        return Problem(where, what, hint)
-    known = {
-        401: (
-            "it does not accept the key or token",
-            f"is `auth` the endpoint's? {about.inv('plan')} tells",
-        ),
-        403: (
-            "whoever is logged in may not score",
-            "have the role AzureML Data Scientist on the endpoint assigned to it",
-        ),
-        404: ("no version has any traffic", f"{about.inv('deploy')} gives it some"),
-        408: (
-            "the flow took longer than request_timeout",
-            "set a longer one (180 s at most), or make the flow quicker",
-        ),
-        424: ("the container does not answer", f"{about.inv('status')}, then {about.inv('logs')}"),
-        429: (
-            "more requests than it takes at once",
-            "raise max_concurrent_requests_per_instance or instance_count, or set autoscale",
-        ),
-        502: (
-            "the service cannot reach the container",
-            f"{about.inv('status')}, then {about.inv('logs')}",
-        ),
-        503: ("the service is not available", "wait a minute, then try again"),
-    }
-    return Problem(where, *known[status]) if status in known else None
 
 
 def _kind(said: Said) -> str:
@@ -273,34 +165,6 @@ def _kind(said: Said) -> str:
     if said.status == 403:
         return FORBIDDEN
     return CONFLICT if said.status == 409 else FAULT if said.status >= 500 else OTHER
-
-
-def _messages(error: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the messages of an error and of what is inside of it."""
-    if error.get("message"):
-        yield str(error["message"])
-    for detail in error.get("details") or ():
-        if isinstance(detail, Mapping):
-            yield from _messages(detail)
-
-
-def _short(text: str) -> str:
-    """Return a message without the JSON and the links that some are wrapped in."""
-    inner = re.search(r'"errors": ?\{[^{}]*?\[ ?"([^"]+)"', text)
-    plain = inner.group(1) if inner else text
-    plain = re.sub(r"Please see (our )?troubleshooting guide.*|\(?https?://\S+", "", plain)
-    return " ".join(plain.split())[:LONGEST].rstrip(" .,:")
-
-
-def _forbidden(text: str) -> str:
-    who = re.search(r"client '([^']+)'", text)
-    # The text names an action that it may do first, where the lacking one is on something else.
-    action = re.search(r"not have permission to perform action\(s\) '([^']+)'", text) or re.search(
-        r"perform action '([^']+)'", text
-    )
-    if not who or not action:
-        return f"that is not allowed: {_short(text)}"
-    return f"the identity {who[1]} may not do {action[1]}"
 
 
 def _role_for(text: str, about: About) -> str:

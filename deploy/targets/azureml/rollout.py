@@ -134,7 +134,7 @@ class Rollout:
             location = world.workspace.location
             body = document(autoscale, version.id, self._client.path, location)
             path = path_of(self._client.group, self._client.name, name)
-            self._client.put(path, SCALING_API, body)
+            self._client.arm.put(path, SCALING_API, body)
         elif rule == "remove":
             survey.remove_rule(self._client, name)
 

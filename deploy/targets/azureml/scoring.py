@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import requests
 
 from deploy import pausing, verify
+from deploy.errors import Problem
 from deploy.model import Spec
 from deploy.registry import wire
-from deploy.targets.azureml import errors
+from deploy.targets.azureml.errors import About
 from deploy.targets.azureml.settings import Guards
 
 # Names the deployment that is meant, in a request and in its answer.
@@ -98,10 +99,46 @@ def p95(values: Sequence[float]) -> float:
     return sorted(values)[math.ceil(0.95 * len(values)) - 1]
 
 
+def refusal(where: str, status: int, headers: Mapping[str, str], about: About) -> Problem | None:
+    """Return what the service in front of the container says by a status; None for other ones."""
+    model = headers.get("ms-azureml-model-error-statuscode")
+    if status == 424 and model:
+        why = headers.get("ms-azureml-model-error-reason", "")
+        hint = f"{about.inv('logs')} shows the container's own lines"
+        what = f"the flow answered {model}{f' ({why})' if why else ''}"
+        return Problem(where, what, hint)
+    known = {
+        401: (
+            "it does not accept the key or token",
+            f"is `auth` the endpoint's? {about.inv('plan')} tells",
+        ),
+        403: (
+            "whoever is logged in may not score",
+            "have the role AzureML Data Scientist on the endpoint assigned to it",
+        ),
+        404: ("no version has any traffic", f"{about.inv('deploy')} gives it some"),
+        408: (
+            "the flow took longer than request_timeout",
+            "set a longer one (180 s at most), or make the flow quicker",
+        ),
+        424: ("the container does not answer", f"{about.inv('status')}, then {about.inv('logs')}"),
+        429: (
+            "more requests than it takes at once",
+            "raise max_concurrent_requests_per_instance or instance_count, or set autoscale",
+        ),
+        502: (
+            "the service cannot reach the container",
+            f"{about.inv('status')}, then {about.inv('logs')}",
+        ),
+        503: ("the service is not available", "wait a minute, then try again"),
+    }
+    return Problem(where, *known[status]) if status in known else None
+
+
 def _problem(spec: Spec, url: str, answer: requests.Response) -> str:
     if answer.status_code != 200:
         given = {name.lower(): value for name, value in answer.headers.items()}
-        said = errors.scoring(url, answer.status_code, given, errors.About(options=spec.options))
+        said = refusal(url, answer.status_code, given, About(options=spec.options))
         return said.what if said else f"status {answer.status_code}"
     try:
         return "; ".join(verify.judge(answer.json(), spec.flow.expect))

@@ -62,7 +62,7 @@ def start(attempt: Attempt, fresh: bool, wait: bool) -> None:
             raise problem
         why = "the role to pull is not there yet" if kind == errors.ROLE else "it was canceled"
         console.note("start", f"{why}: once more")
-        pausing.pause(6 * (attempt.client.cloud.polling or waiting.POLLING))
+        pausing.pause(6 * (attempt.client.arm.cloud.polling or waiting.POLLING))
 
 
 def go_on(attempt: Attempt, wait: bool) -> None:
@@ -105,7 +105,7 @@ def reach(
         if found.status not in NOT_ROUTED or elapsed > ROUTE_SECONDS:
             break
         say(f"{elapsed:.0f} s, {found.problem}")
-        pausing.pause(attempt.client.cloud.polling or waiting.POLLING)
+        pausing.pause(attempt.client.arm.cloud.polling or waiting.POLLING)
     if found.problem:
         what = f"the sample, sent to {name}, fails: {found.problem}"
         hint = (

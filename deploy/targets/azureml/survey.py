@@ -10,26 +10,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from deploy.arm import roles
 from deploy.errors import DeployError
 from deploy.model import Spec
 from deploy.targets.azureml import scaling
 from deploy.targets.azureml.client import API, PROVIDER, Client
 from deploy.targets.azureml.decide import CREATE, Decision
-from deploy.targets.azureml.settings import settings_of
+from deploy.targets.azureml.settings import place_of, settings_of
 from deploy.targets.azureml.state import Room, World
-
-REGISTRY_API = "2025-11-01"
-ROLES_API = "2022-04-01"
-# "Azure built-in roles": those that may pull, by ids that are the same everywhere.
-PULLING_ROLES = {
-    "7f951dda-4ed3-4680-a7ca-43fe172d538d": "AcrPull",
-    "8311e382-0749-4cb8-b61a-304f252e45ec": "AcrPush",
-    "acdd72a7-3385-48ef-bd42-f606fba81ae7": "Reader",
-    "b24988ac-6180-42a0-ab88-20f7382dd24c": "Contributor",
-    "8e3af657-a8ff-443c-a75c-2fe8c4bcb635": "Owner",
-    "b93aa761-3e63-49ed-ac28-beffa264f7ac": "Container Registry Repository Reader",
-    "2a1e307c-b015-4ebd-883e-5b7698a07328": "Container Registry Repository Writer",
-}
 
 
 def around(client: Client, spec: Spec, world: World, decision: Decision) -> World:
@@ -53,19 +41,8 @@ def may_pull(client: Client, spec: Spec, world: World) -> bool | None:
         return None
     if gives_role(client, spec, world):
         return True
-    path = f"{registry}/providers/Microsoft.Authorization/roleAssignments"
-    for principal in principals:
-        try:
-            found = client.every(path, ROLES_API, **{"$filter": f"assignedTo('{principal}')"})
-        except DeployError:
-            return None
-        roles = {str(one["properties"]["roleDefinitionId"]).rpartition("/")[2] for one in found}
-        if roles & set(PULLING_ROLES):
-            return True
-        if roles:
-            # A role of the company's own may hold the right.
-            return None
-    return False
+    found = {roles.may_pull(client.arm, registry, principal) for principal in principals}
+    return True if True in found else None if None in found else False
 
 
 def gives_role(client: Client, spec: Spec, world: World) -> bool:
@@ -83,12 +60,12 @@ def gives_role(client: Client, spec: Spec, world: World) -> bool:
 def remove_rule(client: Client, name: str) -> None:
     """Remove the autoscale rule of a deployment, if it has one. Raises `DeployError`."""
     if _rule(client, name):
-        client.delete(scaling.path_of(client.group, client.name, name), scaling.API)
+        client.arm.delete(scaling.path_of(client.group, client.name, name), scaling.API)
 
 
 def _rule(client: Client, name: str) -> Mapping[str, Any] | None:
     try:
-        return client.get(scaling.path_of(client.group, client.name, name), scaling.API)
+        return client.arm.get(scaling.path_of(client.group, client.name, name), scaling.API)
     except DeployError:
         return None
 
@@ -97,8 +74,8 @@ def _room(client: Client, world: World, instance_type: str) -> tuple[Room | None
     """Return the quota for `instance_type`; or None, and what is not known in words."""
     location = f"{client.subscription}/providers/{PROVIDER}/locations/{world.workspace.location}"
     try:
-        sizes = client.get(f"{location}/vmSizes", API) or {}
-        usages = client.every(f"{location}/usages", API)
+        sizes = client.arm.get(f"{location}/vmSizes", API) or {}
+        usages = client.arm.every(f"{location}/usages", API)
     except DeployError:
         return None, "the quota was not checked: it may not be read here (Reader, subscription)"
     size = _size(sizes.get("value") or sizes.get("amlCompute") or (), instance_type)
@@ -131,12 +108,4 @@ def _plain(text: str) -> str:
 def _registry(client: Client, spec: Spec) -> str:
     """Return the resource id of the environment's registry; empty where it may not be seen."""
     server = (spec.place.registry or "").partition("/")[0]
-    path = f"{client.subscription}/providers/Microsoft.ContainerRegistry/registries"
-    try:
-        found = client.every(path, REGISTRY_API)
-    except DeployError:
-        return ""
-    for one in found:
-        if one["properties"].get("loginServer") == server:
-            return str(one["id"])
-    return ""
+    return roles.registry_id(client.arm, place_of(spec).subscription, server)

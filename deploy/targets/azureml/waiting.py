@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from deploy import console, pausing
+from deploy.arm import errors as arm_errors
+from deploy.arm.errors import Said
 from deploy.errors import DeployError
-from deploy.targets.azureml import errors
 from deploy.targets.azureml.client import Client
 from deploy.targets.azureml.state import BROKEN, BUSY, READY, Endpoint, Version
 
@@ -27,7 +28,7 @@ UNSEEN = 60.0
 class FailedError(Exception):
     """An operation that was accepted, and failed."""
 
-    def __init__(self, said: errors.Said) -> None:
+    def __init__(self, said: Said) -> None:
         super().__init__(said.text)
         self.said = said
 
@@ -79,9 +80,9 @@ def _wait(
             return found
         if found and state in BROKEN:
             raise FailedError(_why(client, found.operation, state))
-        told = client.operation(found.operation) if found and found.operation else {}
+        told = client.arm.operation(found.operation) if found and found.operation else {}
         if told.get("status") in BROKEN and state not in BUSY:
-            raise FailedError(errors.of_operation(told))
+            raise FailedError(arm_errors.of_operation(told))
         if state not in BUSY and time.monotonic() - start > UNSEEN:
             what = "a change that Azure accepted does not show"
             raise DeployError(client.where, what, "`inv status` shows it; then run this again")
@@ -94,9 +95,9 @@ def _pause(client: Client, start: float, say: Say, state: str) -> None:
         what = f"it is still {state} after {elapsed / 60:.0f} minutes"
         raise DeployError(client.where, what, "`inv status` shows it; then run this again")
     say(f"{elapsed:.0f} s, {state}")
-    pausing.pause(client.cloud.polling or POLLING)
+    pausing.pause(client.arm.cloud.polling or POLLING)
 
 
-def _why(client: Client, operation: str, state: str) -> errors.Said:
-    told = client.operation(operation) if operation else {}
-    return errors.of_operation(told) if told.get("error") else errors.Said(state, "")
+def _why(client: Client, operation: str, state: str) -> Said:
+    told = client.arm.operation(operation) if operation else {}
+    return arm_errors.of_operation(told) if told.get("error") else Said(state, "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from deploy.arm.identity import needless
+from deploy.arm import variables
 from deploy.model import Image, Spec
 from deploy.targets.azureml import state
 from deploy.targets.azureml.settings import Probe, place_of, settings_of
@@ -75,8 +75,7 @@ def of(spec: Spec, image: Image, endpoint: Endpoint | None) -> Wanted:
 def variables_of(spec: Spec) -> dict[str, str]:
     """Return the container's variables, references in place of secrets where there are some."""
     settings = settings_of(spec)
-    identified = needless(spec)
-    values = {name: text for name, text in spec.variables.items() if name not in identified}
+    values = variables.plain(spec)
     for name, reference in settings.env.secret_refs.items():
         values[name] = f"${{{{{reference}}}}}"
     masked = sorted({*settings.env.secret, *settings.env.secret_refs} & set(values))

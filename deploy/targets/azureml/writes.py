@@ -15,9 +15,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deploy import cloud
+from deploy.arm import errors as arm_errors
+from deploy.arm.errors import Said
 from deploy.cloud import CLOUDS, Cloud
 from deploy.model import Spec
-from deploy.targets.azureml import errors, naming
+from deploy.targets.azureml import naming
 from deploy.targets.azureml.settings import Probe, place_of, settings_of
 from deploy.targets.azureml.state import Endpoint
 from deploy.targets.azureml.wanted import Wanted
@@ -45,7 +47,7 @@ _importing = threading.Lock()
 class RefusedError(Exception):
     """Azure did not accept a change, or nobody knows whether it did."""
 
-    def __init__(self, said: errors.Said) -> None:
+    def __init__(self, said: Said) -> None:
         super().__init__(said.text)
         self.said = said
 
@@ -191,7 +193,7 @@ def _accepted(action: Callable[[], object]) -> None:
     try:
         action()
     except AzureError as error:
-        raise RefusedError(errors.of_error(error)) from None
+        raise RefusedError(arm_errors.of_error(error)) from None
 
 
 def _connect(spec: Spec) -> MLClient:
