@@ -24,7 +24,7 @@ Explain = Callable[[Said, str], DeployError]
 class ResourceManager:
     """One Azure's resource manager; `explain` puts its refusals in words."""
 
-    def __init__(self, where: Cloud, explain: Explain) -> None:
+    def __init__(self, where: Cloud, explain: Explain = errors.plainly) -> None:
         self.cloud = where
         self._explain = explain
         self._http = wire.session()
@@ -36,6 +36,14 @@ class ResourceManager:
             return None
         data: dict[str, Any] = self._checked(answer, path).json()
         return data
+
+    def need(self, path: str, version: str) -> dict[str, Any]:
+        """Return a resource that configuration names. Raises `DeployError`, also for none."""
+        found = self.get(path, version)
+        if found is None:
+            hint = "correct it in environments.yaml; infrastructure makes it"
+            raise DeployError("Azure", f"there is no {path}", hint)
+        return found
 
     def every(self, path: str, version: str, **query: str) -> list[dict[str, Any]]:
         """Return all resources of a list, page by page. Raises `DeployError`."""

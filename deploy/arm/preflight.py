@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from deploy import cloud
 from deploy.errors import Problem
 from deploy.model import Spec
+from deploy.runtime import access
 from deploy.runtime.connections import IDENTITY_SIGNS, resolve
 
 PLATFORM = "linux/amd64"
@@ -18,6 +19,19 @@ def problems(spec: Spec, runner: str, variables: Mapping[str, str]) -> list[Prob
     `variables` are those of the container.
     """
     return [*_registry(spec, runner), *_image(spec, runner), *_variables(spec, variables)]
+
+
+def key(spec: Spec, variables: Mapping[str, str]) -> list[Problem]:
+    """Return what is wrong with the key that the container itself asks callers for."""
+    auth = spec.settings.auth
+    if auth == "key" and access.KEY not in variables:
+        what = "`auth: key` needs a vault that holds the key"
+        hint = "add `key_vault: https://‹vault›.vault.azure.net` to environments.yaml"
+        return [Problem(f"--env {spec.environment}", what, hint)]
+    if auth != "key" and set(access.NAMES) & set(variables):
+        what = f"a key is among the variables, and `auth` is {auth}"
+        return [Problem(spec.name, what, "write `auth: key`, or take the variable out")]
+    return []
 
 
 def _registry(spec: Spec, runner: str) -> list[Problem]:

@@ -235,12 +235,9 @@ def _mend(client: docker.DockerClient, spec: Spec) -> None:
 
 
 def _with_log(error: DeployError, container: Container) -> DeployError:
-    first = error.problems[0]
     tail = engine.log_tail(container, 10)
     _remove(container)
-    if not tail or tail in first.what:
-        return error
-    return DeployError(first.where, f"{first.what}\n  its last lines:\n{tail}", first.hint)
+    return error if tail in error.problems[0].what else error.with_lines(tail.splitlines())
 
 
 def _remove(container: Container) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from deploy.arm import preflight
 from deploy.errors import DeployError, Problem
 from deploy.model import Spec
-from deploy.runtime import access as keys
 from deploy.targets.appservice import naming, wanted
 from deploy.targets.appservice.settings import place_of, settings_of
 
@@ -35,14 +34,7 @@ def _auth(spec: Spec) -> list[Problem]:
     if auth == "entra" and not place_of(spec).auth_client:
         what = "`auth: entra` needs an app registration that callers ask tokens for"
         return [Problem(where, what, "add its id as `auth_client` to environments.yaml")]
-    if auth == "key" and keys.KEY not in wanted.variables_of(spec):
-        what = "`auth: key` needs a vault that holds the key"
-        hint = "add `key_vault: https://‹vault›.vault.azure.net` to environments.yaml"
-        return [Problem(where, what, hint)]
-    if auth != "key" and set(keys.NAMES) & set(wanted.variables_of(spec)):
-        what = f"a key is among the variables, and `auth` is {auth}"
-        return [Problem(spec.name, what, "write `auth: key`, or take the variable out")]
-    return []
+    return preflight.key(spec, wanted.variables_of(spec))
 
 
 def _secrets(spec: Spec) -> list[Problem]:
