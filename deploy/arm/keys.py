@@ -11,13 +11,17 @@ from deploy.model import Spec
 from deploy.runtime.access import KEY
 
 
+def name_of(spec: Spec) -> str:
+    """Return the name of the secret with the key."""
+    return f"{spec.flow.name}-{spec.environment}-key"
+
+
 def url(spec: Spec) -> str:
     """Return the address of the secret with the key; empty where none is configured."""
     given = spec.settings.env.secret_refs.get(KEY)
     if given:
         return secret_url(given)
-    name = f"{spec.flow.name}-{spec.environment}-key"
-    return f"{spec.place.key_vault}/secrets/{name}" if spec.place.key_vault else ""
+    return f"{spec.place.key_vault}/secrets/{name_of(spec)}" if spec.place.key_vault else ""
 
 
 def headers(spec: Spec) -> Mapping[str, str]:

@@ -51,6 +51,11 @@ def own() -> dict[str, Target]:
     return {name: _of_module(module) for name, module in OWN.items()}
 
 
+def forget() -> None:
+    """Look anew for extensions when they are asked for next."""
+    _extensions.cache_clear()
+
+
 @functools.cache
 def _extensions() -> dict[str, EntryPoint]:
     """Return the entry points of extensions by the names of their targets.
