@@ -21,8 +21,8 @@ from deploy import config, console
 from deploy.errors import DeployError
 from deploy.model import Spec
 from deploy.targets.azureml import naming
-from tests.emulator import callers
-from tests.emulator.callers import Calls
+from tests import callers
+from tests.callers import Calls
 from tests.emulator.sandbox import Sandbox
 from tests.emulator.tools import MissingError
 
