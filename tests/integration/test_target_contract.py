@@ -79,50 +79,54 @@ def answers(url: str, headers: dict[str, str]) -> bool:
         return False
 
 
+@pytest.fixture(scope="class", params=STAGES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="class")
+def deployer(name: str, azure_servers: Azure) -> Iterator[Identity]:
+    """An Azure with nobody in it but who deploys. A request that it does not know fails the test."""
+    azure_servers.reset()
+    yield make_deployer(azure_servers)
+    problems = azure_servers.problems()
+    azure_servers.reset()
+    assert not problems, "\n".join(problems)
+
+
+@pytest.fixture(scope="class")
+def stage(name: str, azure_servers: Azure, deployer: Identity) -> Stage:
+    return STAGES[name](azure_servers, deployer)
+
+
+@pytest.fixture(scope="class")
+def dev(
+    stage: Stage,
+    azure_servers: Azure,
+    deployer: Identity,
+    obedient_images: tuple[Image, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[ObedientProject]:
+    folder = tmp_path_factory.mktemp("contract")
+    made = on_stage(folder, azure_servers, obedient_images, stage)
+    with logged_in(azure_servers, deployer, made.project.root):
+        yield made
+        made.declare()
+        made.destroy()
+
+
+@pytest.fixture
+def blue(dev: ObedientProject) -> Deployment:
+    """What runs at first, and answers blue."""
+    found = dev.status()
+    if found and found.state == "healthy" and dev.colour(found.url) == "blue":
+        return found
+    dev.declare("blue")
+    return dev.deploy()
+
+
 class TestContract:
     """In this order each test finds what it needs deployed by the one before; by itself it deploys that."""
-
-    @pytest.fixture(scope="class", params=STAGES)
-    def name(self, request: pytest.FixtureRequest) -> str:
-        return str(request.param)
-
-    @pytest.fixture(scope="class")
-    def deployer(self, name: str, azure_servers: Azure) -> Iterator[Identity]:
-        """An Azure with nobody in it but who deploys. A request that it does not know fails the test."""
-        azure_servers.reset()
-        yield make_deployer(azure_servers)
-        problems = azure_servers.problems()
-        azure_servers.reset()
-        assert not problems, "\n".join(problems)
-
-    @pytest.fixture(scope="class")
-    def stage(self, name: str, azure_servers: Azure, deployer: Identity) -> Stage:
-        return STAGES[name](azure_servers, deployer)
-
-    @pytest.fixture(scope="class")
-    def dev(
-        self,
-        stage: Stage,
-        azure_servers: Azure,
-        deployer: Identity,
-        obedient_images: tuple[Image, ...],
-        tmp_path_factory: pytest.TempPathFactory,
-    ) -> Iterator[ObedientProject]:
-        folder = tmp_path_factory.mktemp("contract")
-        made = on_stage(folder, azure_servers, obedient_images, stage)
-        with logged_in(azure_servers, deployer, made.project.root):
-            yield made
-            made.declare()
-            made.destroy()
-
-    @pytest.fixture
-    def blue(self, dev: ObedientProject) -> Deployment:
-        """What runs at first, and answers blue."""
-        found = dev.status()
-        if found and found.state == "healthy" and dev.colour(found.url) == "blue":
-            return found
-        dev.declare("blue")
-        return dev.deploy()
 
     def test_a_plan_looks_a_deploy_acts_and_then_there_is_nothing_to_do(
         self, name: str, stage: Stage, dev: ObedientProject, capfd: pytest.CaptureFixture[str]
@@ -242,18 +246,20 @@ def test_a_flow_moves_to_another_target_by_one_line(
     dev.locate(**{**before.place, **after.place})
     dev.file.write_text(MOVABLE, encoding="utf-8")
     first = dev.deploy()
-    access = dev.headers()
+    old = scoring.bearer(key(dev))
     assert (first.target, first.state) == ("azureml", "healthy")
-    assert dev.colour(first.url) == "blue"
+    assert answers(first.url, old)
 
     (line,) = [line for line in MOVABLE.splitlines() if "target: azureml" in line]
     dev.file.write_text(MOVABLE.replace(line, "    target: appservice"), encoding="utf-8")
     second = dev.deploy()
+    new = scoring.bearer(key(dev))
     assert (second.target, second.state) == ("appservice", "healthy")
     assert (second.tag, second.digest) == (first.tag, first.digest)
-    assert dev.colour(second.url) == "blue"
+    assert answers(second.url, new)
     # Nobody took the first one away: its callers move when they like to.
-    assert answers(first.url, access)
+    assert answers(first.url, old)
     dev.file.write_text(MOVABLE, encoding="utf-8")
     assert dev.destroy()
-    assert dev.colour(second.url) == "blue"
+    assert not answers(first.url, old)
+    assert answers(second.url, new)
