@@ -1,59 +1,54 @@
-"""What tests do with the example of an extension: a project that deploys to an emulated container app."""
+"""What tests do with the example of an extension, the target containerapps: what stands, who deploys."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.identities import (
     ACR_PULL,
     ACR_PUSH,
     CONTAINER_APPS_CONTRIBUTOR,
+    GROUP_SCOPE,
     IDENTITY_OPERATOR,
     READER,
     SECRETS_USER,
     Identity,
 )
-from tests.integration import web_project as web
+from tests.integration.obedient_flow import FLOW, REGISTRY
+from tests.integration.web_project import GROUP, KEY, SECRET, VAULT
 
-APP, ENVIRONMENT, IDENTITY = "obedient-dev", "cae-flows", "id-flows"
-SETTINGS: Mapping[str, Any] = {
-    "target": "containerapps",
-    "app": APP,
-    "auth": "key",
-    "slot": None,
-    "start_timeout": 60,
-}
+APP, ENVIRONMENT, IDENTITY = f"{FLOW}-dev", "cae-flows", "id-flows"
+SETTINGS: dict[str, Any] = {"target": "containerapps", "app": APP, "auth": "key"}
 
 
-@dataclass(frozen=True)
-class Standing:
-    """What infrastructure has made: the identity of apps, and the places that a project names."""
+def stand(azure: Azure) -> Identity:
+    """Make what infrastructure makes: an environment, and the identity of apps with its roles."""
+    azure.apps.add_environment(ENVIRONMENT)
+    azure.vault(VAULT).set(SECRET, KEY)
+    return azure.identity(IDENTITY, **{REGISTRY: [ACR_PULL], VAULT: [SECRETS_USER]})
 
-    identity: Identity
-    place: Mapping[str, Any]
+
+def place(azure: Azure) -> dict[str, str]:
+    """Return what environments.yaml says of dev for this target."""
+    identities = f"{azure.arm.group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
+    return {
+        "resource_group": GROUP,
+        "identity": f"{identities}/{IDENTITY}",
+        "managed_environment": azure.apps.id("managedEnvironments", ENVIRONMENT),
+        "key_vault": azure.vault(VAULT).server.url,
+    }
 
 
-def stand(azure: Azure, acr: Acr) -> Standing:
-    """Make what infrastructure makes: a managed environment, an identity with its roles, the key."""
-    identity = azure.identity(IDENTITY, **{acr.name: [ACR_PULL], web.VAULT: [SECRETS_USER]})
-    azure.vault(web.VAULT).set(web.SECRET, web.KEY)
-    id = f"{azure.arm.group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{IDENTITY}"
-    environment = azure.apps.add_environment(ENVIRONMENT)
-    return Standing(identity, {"identity": id, "managed_environment": environment})
+def may_deploy(who: Identity) -> None:
+    """Let somebody deploy, and no more."""
+    who.give(GROUP_SCOPE, CONTAINER_APPS_CONTRIBUTOR)
+    who.give(IDENTITY, IDENTITY_OPERATOR)
+    who.give(VAULT, SECRETS_USER)
 
 
 def deployer(azure: Azure) -> Identity:
     """Return somebody who may deploy, and no more."""
-    roles = {"crflows": [ACR_PUSH], IDENTITY: [IDENTITY_OPERATOR], web.VAULT: [SECRETS_USER]}
-    apps = [CONTAINER_APPS_CONTRIBUTOR]
-    return azure.identity("ci", subscription=[READER], group=apps, **roles)
-
-
-def declare(project: web.Project, colour: str = "blue", **settings: Any) -> None:
-    """Write deploy.yaml for a flow that answers with this colour."""
-    clear = {**web.CLEAR, "COLOUR": colour, **settings.pop("clear", {})}
-    project.declare(**{**SETTINGS, "env": {"clear": clear}, **settings})
+    made = azure.identity("ci", subscription=[READER], **{REGISTRY: [ACR_PUSH]})
+    may_deploy(made)
+    return made

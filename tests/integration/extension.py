@@ -1,4 +1,4 @@
-"""The example of an extension, installed as a distribution is, in a folder that only tests have."""
+"""Extensions as people install them, in a folder that only tests have. No index is asked."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ MODULE = "flow_deploy_containerapps"
 
 
 @contextmanager
-def installed(folder: Path, distribution: Path = EXAMPLE) -> Iterator[None]:
-    """Install a distribution, and be able to import it, inside of the block. Asks no index."""
+def installed(folder: Path, distribution: Path) -> Iterator[None]:
+    """Install a distribution into `folder`, from which it can be imported inside of the block."""
     options = ["--offline", "--no-index", "--no-deps", "--quiet", "--no-cache"]
     command = [uv.find_uv_bin(), "pip", "install", *options, "--target", str(folder)]
     subprocess.run([*command, str(distribution)], check=True)
+    before = set(sys.modules)
     sys.path.insert(0, str(folder))
     targets.forget()
     try:
         yield
     finally:
         sys.path.remove(str(folder))
-        for name in [one for one in sys.modules if one.partition(".")[0] == MODULE]:
-            del sys.modules[name]
+        for name in set(sys.modules) - before:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
+                del sys.modules[name]
         targets.forget()

@@ -1,42 +1,40 @@
-"""The example of an extension, a target of Container Apps, against an emulated Azure with real containers."""
+"""What the contract of targets does not say of the example of an extension, with real containers."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploy import pipeline, published, targets
+from deploy import published, targets
 from deploy.errors import DeployError
 from deploy.model import Image
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
-from tests.emulator.identities import ACR_PULL, SECRETS_USER
+from tests.emulator.identities import ACR_PULL, SECRETS_USER, Identity
 from tests.integration import apps_project as apps
-from tests.integration import extension
+from tests.integration import extension, obedient_flow, obedient_project, scoring
 from tests.integration import web_project as web
-from tests.integration.apps_project import APP, Standing
+from tests.integration.apps_project import APP
 from tests.integration.azure_fixtures import LogIn
-from tests.integration.web_project import Project
+from tests.integration.obedient_project import ObedientProject
 
 
-@pytest.fixture(scope="session")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("extension")
-
-
-@pytest.fixture
-def installed(extended: Path) -> Iterator[Path]:
-    with extension.installed(extended):
-        yield extended
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("extension")
+    with extension.installed(folder, extension.EXAMPLE):
+        yield folder
 
 
 @pytest.fixture
-def standing(azure: Azure, acr: Acr) -> Standing:
-    return apps.stand(azure, acr)
+def identity(azure: Azure, acr: Acr) -> Identity:
+    """The identity of apps, and what else infrastructure makes."""
+    return apps.stand(azure)
 
 
 @pytest.fixture
@@ -44,140 +42,123 @@ def dev(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     azure: Azure,
-    acr: Acr,
-    web_images: tuple[Image, ...],
+    obedient_images: tuple[Image, ...],
     log_in: LogIn,
     installed: Path,
-    standing: Standing,
-) -> Project:
+    identity: Identity,
+) -> ObedientProject:
     """A project that deploys to a container app, by somebody who may."""
     log_in(apps.deployer(azure))
-    made = web.project(tmp_path / "project", web_images)
+    acr = azure.registry(obedient_flow.REGISTRY)
+    place = {**azure.place(acr, obedient_flow.FOLDER), **apps.place(azure)}
+    made = obedient_project.make(tmp_path / "project", obedient_images, apps.SETTINGS, place)
     monkeypatch.chdir(made.project.root)
-    made.place(azure, acr, app=None, **standing.place)
-    apps.declare(made)
     return made
 
 
-def test_first_then_nothing_then_another_then_back_then_gone(dev: Project, azure: Azure) -> None:
-    assert web.rows(dev.plan()) == [("create", f"container app {APP}")]
-    assert not azure.apps.writes, "a plan only looks"
+def active(azure: Azure) -> list[str]:
+    """Return the revisions that run."""
+    return [one.name for one in azure.apps.apps[APP].revisions.values() if one.active]
+
+
+def test_two_versions_run_and_the_traffic_names_them(dev: ObedientProject, azure: Azure) -> None:
     first = dev.deploy()
-    assert (first.state, first.auth, first.tag) == ("healthy", "key", dev.images[0].tag)
-    assert first.target == "containerapps"
-    assert web.colour(first) == "blue"
-    for headers in ({}, {"Authorization": "Bearer another-key-of-a-test"}):
-        assert web.ask(first.url, **headers).status_code == 401
-
-    writes = len(azure.apps.writes)
-    assert not dev.plan().changes
-    dev.deploy()
-    assert len(azure.apps.writes) == writes, "nothing to change, nothing written"
-
-    apps.declare(dev, "green")
-    with web.calling(dev, first.url) as caller:
-        second = dev.deploy(image=1)
-        assert web.colour(second) == "green"
-        back = dev.rollback()
-    assert caller.lost == []
-    assert caller.colours[0] == "blue"
-    assert "green" in caller.colours
-    assert (second.tag, back.tag) == (dev.images[1].tag, first.tag)
-    assert (back.name, web.colour(back)) == (first.name, "blue")
-    assert [(share.name, share.percent, share.state) for share in back.shares] == [
-        (first.name, 100, "healthy"),
-        (second.name, 0, "healthy"),
+    assert active(azure) == [first.name]
+    assert azure.apps.writes == [f"PUT {APP}", f"PATCH {APP}"]
+    dev.declare("green")
+    second = dev.deploy()
+    assert second.name.startswith(f"{APP}--r{second.tag}-")
+    assert [(one.name, one.percent, one.state) for one in second.shares] == [
+        (first.name, 0, "healthy"),
+        (second.name, 100, "healthy"),
     ]
-    assert any("score 200" in line for line in pipeline.logs(dev.spec(), 200))
-
-    # A third one: the first was before, and the second is not needed any more.
-    apps.declare(dev, "red")
+    back = dev.rollback()
+    assert (back.name, dev.colour(back.url)) == (first.name, "blue")
+    # The first is what was before the third, and nobody needs the second any more.
+    dev.declare("red")
     third = dev.deploy()
-    active = [one.name for one in azure.apps.apps[APP].revisions.values() if one.active]
-    assert active == [first.name, third.name]
-
-    (step,) = pipeline.destroy(dev.spec())
-    assert (step.action, step.what) == ("remove", f"container app {APP}")
-    assert azure.apps.apps == {}
-    assert pipeline.status(dev.spec()) is None
-    assert pipeline.destroy(dev.spec()) == ()
+    assert active(azure) == [first.name, third.name]
+    assert dev.colour(third.url) == "red"
 
 
-def test_a_start_that_crashes_leaves_what_serves(dev: Project, azure: Azure) -> None:
+def test_what_fails_is_told_and_stopped(dev: ObedientProject, azure: Azure) -> None:
+    dev.declare(broken="mute")
+    assert "string expected, not an empty string" in dev.refusal()
+    assert dev.status() is None
+    assert active(azure) == []
+    dev.declare()
     first = dev.deploy()
-    apps.declare(dev, clear={"BREAK": "crash"})
-    with web.calling(dev, first.url) as caller:
-        told = dev.refusal()
-    assert "Failed to provision revision for container app" in told
-    assert "the weights are missing" in told, "the last lines of the container"
-    assert web.KEY not in told
-    assert (caller.lost, set(caller.colours)) == ([], {"blue"})
-    app = azure.apps.apps[APP]
-    assert [one.name for one in app.revisions.values() if one.active] == [first.name]
+    dev.declare(broken="crash")
+    told = dev.refusal()
+    assert f"Azure, {APP}: Azure says ContainerAppOperationError: Failed to provision" in told
+    assert "its last lines:" in told
+    assert "the weights are missing" in told
+    assert active(azure) == [first.name]
     with pytest.raises(DeployError, match="no earlier version runs to go back to"):
         dev.rollback()
-    apps.declare(dev, "green")
-    assert web.colour(dev.deploy()) == "green"
 
 
-def test_a_first_version_that_answers_badly_is_not_deployed(dev: Project, azure: Azure) -> None:
-    apps.declare(dev, clear={"BREAK": "mute"})
-    dev.project.root.joinpath(f"flows/{web.FLOW}/sample.json").write_text('{"question": "sample"}')
-    assert "is not as expected: answer" in dev.refusal()
-    assert pipeline.status(dev.spec()) is None
-    (revision,) = azure.apps.apps[APP].revisions.values()
-    assert not revision.active
-    apps.declare(dev)
+def test_callers_that_do_not_reach_the_new_version_get_the_old_one_back(
+    dev: ObedientProject, azure: Azure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = dev.deploy()
+    app = azure.apps.apps[APP]
+    serve = app.serve
+    # As if the app's host did not follow its rules.
+    monkeypatch.setattr(app, "serve", lambda exchange: app.revisions[first.name].serve(exchange))
+    dev.declare("green", start_timeout=2)
+    told = dev.refusal()
+    assert f"the tag {first.tag}, deployment {first.name.partition('--')[2]} answered" in told
+    monkeypatch.setattr(app, "serve", serve)
+    assert active(azure) == [first.name]
+    assert dev.colour(first.url) == "blue"
+    dev.declare()
+    assert not dev.plan().changes
+
+
+def test_an_app_that_is_public_or_somebody_elses(dev: ObedientProject, azure: Azure) -> None:
+    dev.declare(auth="public")
     found = dev.deploy()
-    assert (found.state, web.colour(found)) == ("healthy", "blue")
-
-
-def test_an_app_that_is_public_or_somebody_elses(dev: Project, azure: Azure) -> None:
-    apps.declare(dev, auth="public")
-    found = dev.deploy()
-    assert (found.auth, web.ask(found.url).status_code) == ("public", 200)
-    apps.declare(dev, "green")
-    assert dev.deploy().auth == "key"
-    apps.declare(dev, "green", auth="public")
-    dev.deploy()
-    told = "the earlier version lets callers in by key, and deploy.yaml says public"
+    assert (found.auth, scoring.ask(found.url).status_code) == ("public", 200)
+    dev.declare("green")
+    second = dev.deploy()
+    assert (second.auth, scoring.ask(second.url).status_code) == ("key", 401)
+    told = "the earlier version lets callers in by public, and deploy.yaml says key"
     with pytest.raises(DeployError, match=told):
         dev.rollback()
 
     azure.apps.apps[APP].tags["flow"] = "another"
     assert f"container app {APP}: it is not of obedient in dev" in dev.refusal()
     with pytest.raises(DeployError, match="it is not of"):
-        pipeline.destroy(dev.spec())
+        dev.destroy()
     assert APP in azure.apps.apps
 
 
-def test_what_an_identity_may_not(dev: Project, acr: Acr, standing: Standing) -> None:
-    standing.identity.take(acr.name, ACR_PULL)
+def test_what_its_identity_may_not(dev: ObedientProject, acr: Acr, identity: Identity) -> None:
+    identity.take(acr.name, ACR_PULL)
     assert "UNAUTHORIZED" in dev.refusal()
-    standing.identity.give(acr.name, ACR_PULL)
-    standing.identity.take(web.VAULT, SECRETS_USER)
+    identity.give(acr.name, ACR_PULL)
+    identity.take(web.VAULT, SECRETS_USER)
     assert "Unable to get value using Managed identity" in dev.refusal()
-    standing.identity.give(web.VAULT, SECRETS_USER)
+    identity.give(web.VAULT, SECRETS_USER)
     assert dev.deploy().state == "healthy"
 
 
-def test_what_can_be_known_before(
-    dev: Project, azure: Azure, acr: Acr, standing: Standing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("SEARCH_TOKEN", "not-for-everybody-0123456789")
-    apps.declare(dev, env={"clear": web.CLEAR, "secret": ["SEARCH_TOKEN"]})
-    assert "SEARCH_TOKEN would be stored as plain text" in dev.refusal()
-    apps.declare(dev)
-    dev.place(azure, acr, app=None, **{**standing.place, "key_vault": None})
+def test_what_can_be_known_before(dev: ObedientProject, azure: Azure) -> None:
+    given = {**dev.project.environ, "SEARCH_TOKEN": "not-for-everybody-0123456789"}
+    knows = replace(dev, project=replace(dev.project, environ=given))
+    dev.declare(env={"secret": ["SEARCH_TOKEN"]})
+    assert "SEARCH_TOKEN would be stored as plain text" in knows.refusal()
+    dev.declare()
+    dev.locate(key_vault=None)
     assert "`auth: key` needs a vault that holds the key" in dev.refusal()
-    nowhere = f"{standing.place['identity']}-2"
-    dev.place(azure, acr, app=None, **{**standing.place, "identity": nowhere})
-    assert f"there is no {nowhere}" in dev.refusal()
+    nobody = f"{dev.place['identity']}-2"
+    dev.locate(identity=nobody)
+    assert f"there is no {nobody}" in dev.refusal()
     assert not azure.apps.writes
 
 
 def test_schemas_have_what_is_installed(installed: Path) -> None:
-    assert "containerapps" in targets.every()
     schema = published.schemas(targets.every())["docs/schema/deploy.json"]
     choices = schema["properties"]["environments"]["additionalProperties"]["oneOf"]
     names = [one["properties"]["target"]["const"] for one in choices]
@@ -185,7 +166,10 @@ def test_schemas_have_what_is_installed(installed: Path) -> None:
 
 
 def test_listing_tasks_imports_no_extension(installed: Path) -> None:
-    code = f"import sys; sys.path.insert(0, {str(installed)!r}); import tasks; " + (
+    code = (
+        f"import sys; sys.path.insert(0, {str(installed)!r}); import tasks; "
+        f"assert {extension.MODULE!r} not in sys.modules; "
+        "from deploy import targets; assert 'containerapps' in targets.names(); "
         f"assert {extension.MODULE!r} not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=extension.ROOT, check=True)
