@@ -84,7 +84,7 @@ def _of_extension(point: EntryPoint) -> Target:
     hint = f"correct it, or uninstall it: `uv pip uninstall {_distribution(point)}`"
     try:
         target: Target = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         what = f"it cannot be loaded: {type(error).__name__}: {error}"
         raise DeployError(_where(point), what, hint) from None
     lacks = [name for name in METHODS if not callable(getattr(target, name, None))]

@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.emulator.apps import bodies
 from tests.emulator.apps.app import App
-from tests.emulator.apps.revision import FailedError, Revision, guarded, invalid
+from tests.emulator.apps.revision import FailedError, Printed, Revision, guarded, invalid
 from tests.emulator.arm import LOCATION, ResourceManager
 from tests.emulator.arm_errors import RefusedError
 from tests.emulator.certificates import Authority
@@ -29,7 +29,6 @@ from tests.emulator.server import Server
 from tests.emulator.vault import RefusedError as VaultRefusedError
 from tests.emulator.vault import Vault
 from tests.emulator.web.instance import Instance, Recipe
-from tests.emulator.web.platform_log import PlatformLog
 
 PROVIDER = "Microsoft.App"
 
@@ -212,8 +211,8 @@ class Region:
                 raise FailedError(invalid("configuration.secrets", detail)) from None
         return found
 
-    def _instance(self, recipe: Recipe) -> Instance:
-        return Instance(self._engine, self._puller, self.pace, recipe, PlatformLog())
+    def _instance(self, recipe: Recipe, printed: Printed) -> Instance:
+        return Instance(self._engine, self._puller, self.pace, recipe, printed)
 
     def _spawn(self, work: Any) -> threading.Thread:
         thread = guarded(self._failures, work)

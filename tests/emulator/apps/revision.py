@@ -21,6 +21,7 @@ from tests.emulator.exchange import Exchange
 from tests.emulator.identities import Identity
 from tests.emulator.server import Server
 from tests.emulator.web.instance import Instance, Ping, Recipe, StartError
+from tests.emulator.web.platform_log import PlatformLog
 
 PORT = 8080
 LIMIT = 240
@@ -28,7 +29,15 @@ ABSENT = b"Error 404 - This Container App is stopped or does not exist."
 BROKEN = b"upstream connect error or disconnect/reset before headers"
 OUTSIDE = 'Invalid value: "{image}": GET https:: UNAUTHORIZED: authentication required'
 
-Make = Callable[[Recipe], Instance]
+
+class Printed(PlatformLog):
+    """What a revision's containers printed, also those that are gone; the platform says nothing."""
+
+    def say(self, *templates: str, **values: object) -> None:
+        """Add nothing: that would be App Service's words."""
+
+
+Make = Callable[[Recipe, Printed], Instance]
 
 
 class FailedError(Exception):
@@ -53,6 +62,7 @@ class Revision:
     state: str = "Provisioning"
     failure: str = ""
     instance: Instance | None = None
+    printed: Printed = field(default_factory=Printed)
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     def provision(self, puller: Identity | None, secrets: Mapping[str, str]) -> None:
@@ -66,9 +76,9 @@ class Revision:
         who = [puller] if puller else []
         ping = Ping(probe["path"], frozenset({200}))
         recipe = Recipe(self.name, container["image"], who, variables, probe["port"], LIMIT, ping)
-        self.instance = self.make(recipe)
+        self.instance = instance = self.make(recipe, self.printed)
         try:
-            self.instance.start(self.cancelled)
+            instance.start(self.cancelled)
         except StartError as error:
             self.state = "Failed"
             if "pulled" in str(error):
@@ -76,6 +86,10 @@ class Revision:
                 path = f"template.containers.{container['name']}.image"
                 raise FailedError(invalid(path, detail)) from None
             raise FailedError("Operation expired.") from None
+        finally:
+            # It was stopped while it started.
+            if self.cancelled.is_set():
+                instance.close()
         self.state = "Provisioned"
 
     def stop(self) -> None:
@@ -124,9 +138,13 @@ class Revision:
             },
         }
 
+    def output(self) -> str:
+        """Return what its containers have printed."""
+        return self.printed.text(self.instance.output() if self.instance else "")
+
     def replicas(self, stream: str) -> list[dict[str, Any]]:
         """Return its replicas as bodies; their logs are found below `stream`."""
-        if self.instance is None or self.instance.container is None:
+        if self.instance is None:
             return []
         (container,) = self.template["containers"]
         name = f"{self.name}-6695559dd7-wgzc6"

@@ -284,5 +284,4 @@ def _text(revision: Revision, tail: int) -> str:
         f"Connecting to the container '{container['name']}'...",
         f"Successfully Connected to container: '{container['name']}' [Revision: '{revision.name}']",
     ]
-    lines = revision.instance.output().splitlines() if revision.instance else []
-    return "\n".join([*head, *lines[-tail:]]) + "\n"
+    return "\n".join([*head, *revision.output().splitlines()[-tail:]]) + "\n"
