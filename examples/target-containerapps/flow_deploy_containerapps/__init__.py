@@ -24,7 +24,7 @@ class ContainerApps(SideBySide):
 
         app: Annotated[str, Field(pattern=r"^[a-z](-?[a-z0-9])+$", max_length=32)]
         auth: Literal["key", "public"]
-        cpu: Annotated[float, Field(gt=0, le=4, strict=False)] = 0.5
+        cpu: Annotated[float, Field(gt=0, le=4, multiple_of=0.25, strict=False)] = 0.5
         replicas: Annotated[int, Field(ge=1, le=100)] = 1
         start_timeout: Annotated[int, Field(ge=1)] = 300
         env: VaultEnv = VaultEnv()

@@ -28,11 +28,9 @@ class App:
 
     def __init__(self, spec: Spec) -> None:
         place = spec.place
-        self._spec, self._arm = spec, ResourceManager(cloud.chosen(place.cloud))
-        self.where, self.pause = (
-            f"container app {spec.settings.app}",
-            self._arm.cloud.polling or 2.0,
-        )
+        self._spec, self.where = spec, f"container app {spec.settings.app}"
+        self._arm = ResourceManager(cloud.chosen(place.cloud))
+        self.pause = self._arm.cloud.polling or 2.0
         group = f"/subscriptions/{place.subscription}/resourceGroups/{place.resource_group}"
         self._path = f"{group}/providers/Microsoft.App/containerApps/{spec.settings.app}"
         self._tags = {"flow": spec.flow.name, "environment": spec.environment}
@@ -42,11 +40,11 @@ class App:
         if not app:
             return World("", ())
         # The rule of a new app is for the latest revision: what is not proved is never named.
-        ingress = app["configuration"]["ingress"]
-        rules = {rule.get("revisionName"): rule["weight"] for rule in ingress["traffic"]}
+        ingress = app["configuration"].get("ingress") or {}
+        rules = {one.get("revisionName"): one["weight"] for one in ingress.get("traffic") or ()}
         found = self._arm.every(f"{self._path}/revisions", API)
         active = [_version(one, rules) for one in found if one["properties"]["active"]]
-        return World(f"https://{ingress['fqdn']}", active)
+        return World(f"https://{ingress.get('fqdn')}", active)
 
     def name_of(self, image: Image) -> str:
         text = json.dumps(self._wanted(image), sort_keys=True).replace(image.pinned, "")
@@ -105,9 +103,10 @@ class App:
     def _wanted(self, image: Image) -> dict[str, Any]:
         settings, place = self._spec.settings, self._spec.place
         client = self._arm.need(place.identity, IDENTITY_API)["properties"]["clientId"]
-        texts = {"AZURE_CLIENT_ID": client, **variables.plain(self._spec)}
-        env, secrets = [{"name": name, "value": text} for name, text in texts.items()], []
-        for name, url in variables.references(self._spec).items():
+        plain, references = variables.plain(self._spec), variables.references(self._spec)
+        texts = {"AZURE_CLIENT_ID": client, "SERVE_SECRETS": ",".join(sorted(references)), **plain}
+        env, secrets = [{"name": name, "value": text} for name, text in sorted(texts.items())], []
+        for name, url in sorted(references.items()):
             env.append({"name": name, "secretRef": f"vault-{_short(url)}"})
             secret = {"name": f"vault-{_short(url)}", "keyVaultUrl": url}
             secrets.append({**secret, "identity": place.identity})
@@ -128,13 +127,14 @@ class App:
 
 def _version(data: dict[str, Any], rules: dict[str, int]) -> Version:
     name, has = data["name"], data["properties"]
-    (container,) = has["template"]["containers"]
-    values = {one["name"]: one.get("value", "") for one in container["env"]}
+    container = has["template"]["containers"][0]
+    values = {one["name"]: one.get("value", "") for one in container.get("env") or ()}
+    deployment = values.get(DEPLOYMENT, "")
     repository, _, digest = container["image"].partition("@")
-    tag = values[DEPLOYMENT].partition("-")[0][1:]
-    image = Image(repository, tag, container["image"], "", "", values[COMMIT], digest)
+    tag, commit = deployment.partition("-")[0][1:], values.get(COMMIT, "")
+    image = Image(repository, tag, container["image"], "", "", commit, digest)
     auth, url = "key" if KEY in values else "public", f"https://{has['fqdn']}"
-    return Version(name, values[DEPLOYMENT], url, image, auth, has["createdTime"], rules.get(name))
+    return Version(name, deployment, url, image, auth, has["createdTime"], rules.get(name))
 
 
 def _short(text: str) -> str:
