@@ -80,7 +80,7 @@ def rules(**weights: int) -> list[dict[str, Any]]:
 
 
 @pytest.fixture
-def client(azure: Azure, log_in: LogIn, obedient_images: tuple[Image, ...]) -> Client:
+def asker(azure: Azure, log_in: LogIn, obedient_images: tuple[Image, ...]) -> Client:
     azure.registry("crflows")
     apps.stand(azure)
     log_in(apps.deployer(azure))
@@ -101,77 +101,77 @@ def colours(azure: Azure, host: str, count: int) -> Counter[str]:
     return found
 
 
-def test_traffic_is_as_the_rules_say(client: Client, azure: Azure) -> None:
-    client.arm.change("PUT", client.path, API, client.body("blue"))
-    host = client.app()["configuration"]["ingress"]["fqdn"]
+def test_traffic_is_as_the_rules_say(asker: Client, azure: Azure) -> None:
+    asker.arm.change("PUT", asker.path, API, asker.body("blue"))
+    host = asker.app()["configuration"]["ingress"]["fqdn"]
     assert colours(azure, host, 3) == {"blue": 3}
     # The rule names it from now on, so that the next one gets nothing.
-    client.traffic(blue=100)
-    client.arm.change("PATCH", client.path, API, client.body("green", blue=100))
+    asker.traffic(blue=100)
+    asker.arm.change("PATCH", asker.path, API, asker.body("green", blue=100))
     assert colours(azure, host, 20) == {"blue": 20}
     found = {
-        one["name"]: one["properties"] for one in client.arm.every(f"{client.path}/revisions", API)
+        one["name"]: one["properties"] for one in asker.arm.every(f"{asker.path}/revisions", API)
     }
     green = found[f"{APP}--green"]
     assert (green["trafficWeight"], green["runningState"]) == (0, "Running")
     assert colours(azure, green["fqdn"], 3) == {"green": 3}
-    client.traffic(blue=75, green=25)
+    asker.traffic(blue=75, green=25)
     assert colours(azure, host, 100) == {"blue": 75, "green": 25}
 
     # It stays in the rules, and nobody answers for it.
-    client.arm.post(f"{client.path}/revisions/{APP}--green/deactivate", API)
+    asker.arm.post(f"{asker.path}/revisions/{APP}--green/deactivate", API)
     assert colours(azure, host, 100) == {"blue": 75, "404": 25}
-    client.traffic(blue=100, green=0)
+    asker.traffic(blue=100, green=0)
     assert colours(azure, host, 20) == {"blue": 20}
-    client.arm.change("DELETE", client.path, API)
-    assert client.arm.get(client.path, API) is None
-    client.arm.change("DELETE", client.path, API)
+    asker.arm.change("DELETE", asker.path, API)
+    assert asker.arm.get(asker.path, API) is None
+    asker.arm.change("DELETE", asker.path, API)
 
 
-def test_one_operation_at_a_time_and_one_revision_of_a_name(client: Client, azure: Azure) -> None:
+def test_one_operation_at_a_time_and_one_revision_of_a_name(asker: Client, azure: Azure) -> None:
     azure.apps.pace.gate.clear()
-    answer = client.arm.send("PUT", client.path, API, client.body("blue"))
+    answer = asker.arm.send("PUT", asker.path, API, asker.body("blue"))
     assert answer.status_code == 201
     assert answer.json()["properties"]["provisioningState"] == "InProgress"
     status = answer.headers["Azure-AsyncOperation"]
-    assert client.arm.operation(status)["status"] == "InProgress"
-    told = client.refusal("PATCH", client.body("green"))
+    assert asker.arm.operation(status)["status"] == "InProgress"
+    told = asker.refusal("PATCH", asker.body("green"))
     assert "ContainerAppOperationInProgress" in told
     azure.apps.pace.gate.set()
     (operation,) = azure.apps.operations.values()
     assert operation.thread
     operation.thread.join()
-    assert client.arm.operation(status)["status"] == "Succeeded"
-    assert client.app()["provisioningState"] == "Succeeded"
+    assert asker.arm.operation(status)["status"] == "Succeeded"
+    assert asker.app()["provisioningState"] == "Succeeded"
 
-    other = client.body("blue")
+    other = asker.body("blue")
     other["properties"]["template"]["containers"][0]["env"] = []
-    assert "Revision with suffix blue already exists" in client.refusal("PATCH", other)
-    body = client.body("blue", blue=60)
-    assert "must add up to 100" in client.refusal("PATCH", body)
-    body = client.body("blue", nobody=100)
-    assert f"The revision '{APP}--nobody' of a traffic rule was not found" in client.refusal(
+    assert "Revision with suffix blue already exists" in asker.refusal("PATCH", other)
+    body = asker.body("blue", blue=60)
+    assert "must add up to 100" in asker.refusal("PATCH", body)
+    body = asker.body("blue", nobody=100)
+    assert f"The revision '{APP}--nobody' of a traffic rule was not found" in asker.refusal(
         "PATCH", body
     )
 
 
-def test_who_may_not_and_what_is_not_known(client: Client, azure: Azure) -> None:
+def test_who_may_not_and_what_is_not_known(asker: Client, azure: Azure) -> None:
     (ci,) = (one for one in azure.directory.everybody() if one.name == "ci")
     ci.take(GROUP_SCOPE, CONTAINER_APPS_CONTRIBUTOR)
-    assert "may not do Microsoft.App/containerApps/write" in client.refusal(
-        "PUT", client.body("blue")
+    assert "may not do Microsoft.App/containerApps/write" in asker.refusal(
+        "PUT", asker.body("blue")
     )
     ci.give(GROUP_SCOPE, CONTAINER_APPS_CONTRIBUTOR)
     ci.take(apps.IDENTITY, IDENTITY_OPERATOR)
-    assert "userAssignedIdentities/assign/action" in client.refusal("PUT", client.body("blue"))
+    assert "userAssignedIdentities/assign/action" in asker.refusal("PUT", asker.body("blue"))
     ci.give(apps.IDENTITY, IDENTITY_OPERATOR)
     assert azure.problems() == []
 
-    body = client.body("blue")
+    body = asker.body("blue")
     body["properties"]["template"]["containers"][0]["resources"]["memory"] = "3Gi"
-    client.refusal("PUT", body)
-    client.refusal("PUT", {**client.body("blue"), "sku": {}})
+    asker.refusal("PUT", body)
+    asker.refusal("PUT", {**asker.body("blue"), "sku": {}})
     with pytest.raises(DeployError):
-        client.arm.get(client.path, "2022-03-01")
+        asker.arm.get(asker.path, "2022-03-01")
     assert len(azure.arm.server.unexpected) == 3
     azure.arm.server.unexpected.clear()
