@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import config, targets
+from deploy import config, doctor, targets
 from deploy.errors import DeployError
 from deploy.targets.base import Target
 
@@ -137,6 +137,20 @@ def test_configuration_knows_extensions(installer: Installer, tmp_path: Path) ->
         config.load_flow(project, "hello")
     declared.write_text(json.dumps({"environments": {"local": {"target": "space"}}}), "utf-8")
     assert config.load_spec(project, "hello", "local").target == "space"
+
+
+def test_doctor_tells_of_extensions(installer: Installer, tmp_path: Path) -> None:
+    def told() -> list[tuple[bool, str]]:
+        found = doctor.examine(config.open_project(tmp_path))
+        return [(one.found, one.detail) for one in found if one.requirement == "extensions"]
+
+    assert told() == []
+    installer.install("made_up_space", {"space": "made_up_space:TARGET"})
+    assert told() == [(True, "space")]
+    installer.install("made_up_bad", {"worse": "made_up_bad:TARGET"}, "")
+    ((found, detail),) = told()
+    assert not found
+    assert detail.startswith("extension made_up_bad, entry point worse = made_up_bad:TARGET: ")
 
 
 def test_the_example_is_small() -> None:
