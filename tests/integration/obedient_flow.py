@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,13 +100,16 @@ def project(folder: Path) -> Project:
 
 
 def published(azure: Azure, client: docker.DockerClient, folder: Path) -> tuple[Image, ...]:
-    """Return two images of the flow that differ by a comment, as the registry has them."""
+    """Return two images of the flow that differ by a comment, as the registry has them.
+
+    Nobody else has these: whoever tests on the same engine removes its own.
+    """
     acr = azure.registry(REGISTRY)
     made = project(folder)
     found = []
-    for number in range(2):
+    for _ in range(2):
         path = made.root / f"flows/{FLOW}/answer.py"
-        path.write_text(f"{CODE}\n# {number}\n", encoding="utf-8")
+        path.write_text(f"{CODE}\n# {uuid.uuid4()}\n", encoding="utf-8")
         built = images.build(made, config.load_flow(made, FLOW))
         repository, digest = push(azure, acr, client, built.id, f"{FOLDER}/{FLOW}")
         found.append(replace(built, repository=repository, digest=digest))
