@@ -52,7 +52,8 @@ def own() -> dict[str, Target]:
 
 
 def forget() -> None:
-    """Look anew for extensions when they are asked for next."""
+    """Look anew for extensions when they are asked for next: something was installed."""
+    importlib.invalidate_caches()
     _extensions.cache_clear()
 
 

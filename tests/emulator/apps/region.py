@@ -25,7 +25,7 @@ from tests.emulator.engine import Engine
 from tests.emulator.identities import Directory
 from tests.emulator.pace import Pace
 from tests.emulator.pull import Puller
-from tests.emulator.server import Server
+from tests.emulator.server import Server, Service
 from tests.emulator.vault import RefusedError as VaultRefusedError
 from tests.emulator.vault import Vault
 from tests.emulator.web.instance import Instance, Recipe
@@ -56,10 +56,12 @@ class Region:
         puller: Puller,
         vaults: Mapping[str, Vault],
     ) -> None:
-        self._authority, self._directory = authority, directory
+        self._authority, self.directory = authority, directory
         self._engine, self._puller, self._vaults = engine, puller, vaults
         self._threads: list[threading.Thread] = []
         self._failures: list[str] = []
+        # Every host since the last reset.
+        self._opened: list[Server] = []
         self.arm = arm
         self.pace = Pace()
         self.lock = threading.RLock()
@@ -89,9 +91,8 @@ class Region:
 
     def app(self, name: str, location: str) -> App:
         """Return a new app, whose host answers."""
-        server = Server(self._authority, lambda exchange: made.serve(exchange))
+        server = self._open(lambda exchange: made.serve(exchange))
         made = App(self.id("containerApps", name), name, location, server)
-        server.start()
         self.apps[name] = made
         return made
 
@@ -149,8 +150,7 @@ class Region:
 
     def problems(self) -> list[str]:
         """Return where the emulator itself failed."""
-        servers = [server for app in self.apps.values() for server in _servers(app)]
-        return self._failures + [text for server in servers for text in server.failures]
+        return self._failures + [text for server in self._opened for text in server.failures]
 
     def reset(self) -> None:
         """Be empty and behave well from now on."""
@@ -159,8 +159,10 @@ class Region:
             self._close(app)
         for thread in self._threads:
             thread.join()
-        for known in (self.apps, self.operations, self.environments, self._threads, self._failures):
+        for known in (self.apps, self.operations, self.environments):
             known.clear()
+        for seen in (self._threads, self._failures, self._opened):
+            seen.clear()
         self.pace.reset()
 
     def _revision(self, app: App, template: dict[str, Any]) -> Revision:
@@ -174,10 +176,8 @@ class Region:
             # Recorded (issues of azure-cli): its meaning; assumed: its code.
             text = f"Revision with suffix {suffix} already exists."
             raise RefusedError(400, "RevisionSuffixAlreadyExists", text)
-        server = Server(self._authority, lambda exchange: made.serve(exchange))
-        id = f"{app.id}/revisions/{name}"
-        made = Revision(id, name, template, server, self._instance)
-        server.start()
+        server = self._open(lambda exchange: made.serve(exchange))
+        made = Revision(f"{app.id}/revisions/{name}", name, template, server, self._instance)
         app.revisions[name] = made
         return made
 
@@ -211,6 +211,12 @@ class Region:
                 raise FailedError(invalid("configuration.secrets", detail)) from None
         return found
 
+    def _open(self, service: Service) -> Server:
+        server = Server(self._authority, service)
+        self._opened.append(server)
+        server.start()
+        return server
+
     def _instance(self, recipe: Recipe, printed: Printed) -> Instance:
         return Instance(self._engine, self._puller, self.pace, recipe, printed)
 
@@ -238,16 +244,6 @@ class Region:
         if operation.done:
             made["status"] = "Failed" if operation.error else "Succeeded"
         return {**made, "error": operation.error} if operation.error else made
-
-    @property
-    def tenant(self) -> str:
-        """The tenant, as bodies tell it."""
-        return self._directory.tenant
-
-    @property
-    def directory(self) -> Directory:
-        """Who there is."""
-        return self._directory
 
 
 def _servers(app: App) -> list[Server]:

@@ -100,7 +100,7 @@ class ContainerApps:
         elif app is None:
             raise not_found(APP_KIND, name, GROUP)
         elif asked == ("GET", ""):
-            exchange.answer(200, app.document(self._region.tenant))
+            exchange.answer(200, app.document(self._region.directory.tenant))
         elif asked == ("GET", "/revisions"):
             every = app.revisions.values()
             exchange.answer(200, {"value": [one.document(app.weight(one)) for one in every]})
@@ -139,7 +139,7 @@ class ContainerApps:
         except RefusedError:
             app.properties = earlier
             raise
-        document = app.document(self._region.tenant)
+        document = app.document(self._region.directory.tenant)
         if exchange.method == "PUT":
             status = 200 if before else 201
             exchange.answer(
@@ -250,7 +250,7 @@ class ContainerApps:
         elif operation.error:
             raise RefusedError(400, operation.error["code"], operation.error["message"])
         else:
-            exchange.answer(200, operation.app.document(self._region.tenant))
+            exchange.answer(200, operation.app.document(self._region.directory.tenant))
 
     def _log(self, exchange: Exchange) -> None:
         found, app = LOG.fullmatch(exchange.path), self._tokens.get(exchange.bearer())
