@@ -66,6 +66,7 @@ class CloudModel(Strict):
     resource_manager: Annotated[str, Field(pattern="^https://")]
     authority: Annotated[str, Field(pattern="^https://")] | None = None
     registry_suffix: Annotated[str, Field(pattern=r"^\.")] = ".azurecr.io"
+    vault_suffix: str = ".vault.azure.net"
     polling: Annotated[float, Field(gt=0, strict=False)] | None = Field(
         None, description="Seconds between two looks at a long operation."
     )

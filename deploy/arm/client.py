@@ -112,9 +112,9 @@ class ResourceManager:
         """Return the name of whoever is logged in."""
         return cloud.name_of(cloud.claims(self._token()))
 
-    def tenant(self) -> str:
-        """Return the tenant of whoever is logged in."""
-        return str(cloud.claims(self._token()).get("tid") or "")
+    def issuer(self) -> str:
+        """Return who issues the tokens of this tenant, in the form of this cloud."""
+        return str(cloud.claims(self._token()).get("iss") or "")
 
     def _token(self) -> str:
         return cloud.token(self.cloud, self.cloud.scope)

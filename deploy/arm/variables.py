@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 from deploy.arm import keys
 from deploy.arm.references import secret_url
 from deploy.model import Spec
-from deploy.runtime.access import KEY
+from deploy.runtime.access import KEY, NAMES
 from deploy.runtime.connections import MANAGED_IDENTITY, TYPES, variables
+
+HIDDEN = "***"
+# The container's variable with the names of those that are masked in all that it prints.
+MASKED = "SERVE_SECRETS"
 
 
 def plain(spec: Spec) -> dict[str, str]:
@@ -31,3 +37,24 @@ def references(spec: Spec) -> dict[str, str]:
     if spec.settings.auth == "key" and key and KEY not in {**spec.variables, **found}:
         found[KEY] = key
     return found
+
+
+def hidden(spec: Spec) -> frozenset[str]:
+    """Return the names of the variables whose values may not be shown."""
+    return frozenset({*spec.secrets, *spec.settings.env.secret_refs, *NAMES})
+
+
+def with_masked(spec: Spec, values: Mapping[str, str]) -> dict[str, str]:
+    """Return `values` with the names of those that may not be shown, where there are some."""
+    names = sorted(hidden(spec) & set(values))
+    return {**values, MASKED: ",".join(names)} if names else dict(values)
+
+
+def masked(values: Mapping[str, str]) -> frozenset[str]:
+    """Return the names that `values` of an earlier deploy tell not to show."""
+    return frozenset(filter(None, values.get(MASKED, "").split(",")))
+
+
+def shown(name: str, value: str | None, hidden: Collection[str]) -> str:
+    """Return a variable's value for people."""
+    return "-" if value is None else HIDDEN if name in hidden else value

@@ -21,6 +21,10 @@ def read(where: Cloud, url: str, holds: str) -> str:
     """
     name = url.partition("/secrets/")[2].partition("/")[0]
     vault = url.partition("/secrets/")[0].removeprefix("https://")
+    if not vault.partition(":")[0].endswith(where.vault_suffix):
+        # A token for vaults reads every secret that whoever deploys may read.
+        what = f"its name does not end in {where.vault_suffix}: no token is sent there"
+        raise DeployError(f"vault {vault}", what, "name a vault of this cloud")
     http = wire.session()
 
     def once() -> Any:

@@ -179,6 +179,7 @@ class Azure:
             "resource_manager": self.arm.server.url,
             "authority": self.entra.server.url,
             "registry_suffix": ".azurecr.test",
+            "vault_suffix": HOST,
             "polling": POLLING,
         }
 

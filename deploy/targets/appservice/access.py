@@ -40,8 +40,6 @@ def wanted(spec: Spec, arm: ResourceManager, now: Mapping[str, Any]) -> dict[str
             return None
         return _merged(now, {"platform": {"enabled": False}})
     place = place_of(spec)
-    # The form of the issuer that the portal writes.
-    issuer = f"https://sts.windows.net/{arm.tenant()}/"
     asked = {
         "platform": {"enabled": True},
         "globalValidation": {
@@ -51,7 +49,7 @@ def wanted(spec: Spec, arm: ResourceManager, now: Mapping[str, Any]) -> dict[str
         "identityProviders": {
             "azureActiveDirectory": {
                 "enabled": True,
-                "registration": {"openIdIssuer": issuer, "clientId": place.auth_client},
+                "registration": {"openIdIssuer": arm.issuer(), "clientId": place.auth_client},
                 "validation": {"allowedAudiences": [audience(spec)]},
             }
         },

@@ -27,8 +27,9 @@ class Record:
 
     `id` is what the container's /version calls it: the same image may have run before, with other
     settings.
-    `first` is the image that was there before the first deploy; `before` and `before_tag` are of
-    the version before this one, where there is no slot that keeps it.
+    `first` is the image that was there before the first deploy. `previous` is the id of the version
+    that served before this one, which a slot keeps; without a slot, `before` and `before_tag` are
+    its image and tag.
     """
 
     flow: str
@@ -41,6 +42,7 @@ class Record:
     at: str
     names: tuple[str, ...]
     first: str = ""
+    previous: str = ""
     before: str = ""
     before_tag: str = ""
 

@@ -33,15 +33,16 @@ def _request_timeout(value: int) -> int:
 
 def _source(value: str) -> str:
     """Addresses as CIDR, or a service tag, which begins with a capital letter."""
-    if not re.match(r"^[A-Z][A-Za-z0-9.]+$", value):
-        try:
-            ipaddress.ip_network(value)
-        except ValueError:
-            raise ValueError(
-                "addresses as 203.0.113.0/24, or a service tag such as AzureFrontDoor.Backend, are "
-                "expected"
-            ) from None
-    return value
+    if re.match(r"^[A-Z][A-Za-z0-9.]+$", value):
+        return value
+    try:
+        # The service knows a single address as a network of one.
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError(
+            "addresses as 203.0.113.0/24, or a service tag such as AzureFrontDoor.Backend, are "
+            "expected"
+        ) from None
 
 
 Name = Annotated[str, Field(pattern=NAME)]

@@ -11,7 +11,6 @@ from deploy.targets.azureml import state
 from deploy.targets.azureml.settings import Probe, place_of, settings_of
 from deploy.targets.azureml.state import Endpoint, Version
 
-HIDDEN = "***"
 # azure-identity's variable for which of several identities is meant.
 CLIENT_ID = "AZURE_CLIENT_ID"
 
@@ -67,7 +66,7 @@ def of(spec: Spec, image: Image, endpoint: Endpoint | None) -> Wanted:
         liveness=_probe(settings.probes.liveness),
         readiness=_probe(settings.probes.readiness),
         app_insights=settings.app_insights,
-        hidden=spec.secrets | frozenset(settings.env.secret_refs),
+        hidden=variables.hidden(spec),
         plain=plain_secrets(spec),
     )
 
@@ -78,8 +77,7 @@ def variables_of(spec: Spec) -> dict[str, str]:
     values = variables.plain(spec)
     for name, reference in settings.env.secret_refs.items():
         values[name] = f"${{{{{reference}}}}}"
-    masked = sorted({*settings.env.secret, *settings.env.secret_refs} & set(values))
-    return {**values, "SERVE_SECRETS": ",".join(masked)} if masked else values
+    return variables.with_masked(spec, values)
 
 
 def plain_secrets(spec: Spec) -> tuple[str, ...]:
@@ -111,13 +109,11 @@ def differences(version: Version, wanted: Wanted) -> tuple[Difference, ...]:
 
 def _variables(before: Mapping[str, str], wanted: Wanted) -> list[Difference]:
     found = []
+    hidden = wanted.hidden | variables.masked(before)
     for name in sorted({*before, *wanted.variables}):
         old, new = before.get(name), wanted.variables.get(name)
         if old != new:
-            shown = [
-                "-" if value is None else HIDDEN if name in wanted.hidden else value
-                for value in (old, new)
-            ]
+            shown = [variables.shown(name, value, hidden) for value in (old, new)]
             found.append(Difference(f"env.{name}", *shown))
     return found
 
