@@ -84,7 +84,7 @@ def test_in_place_with_entra_back_and_destroyed(
 
     # It would be open while the one goes and the other is not there yet.
     web_dev.declare(slot=None, auth="key")
-    assert "it would be open for a moment" in web_dev.refusal()
+    assert "on the way to key it would be open for a while" in web_dev.refusal()
 
     assert pipeline.destroy(web_dev.spec())
     assert pipeline.status(web_dev.spec()) is None

@@ -278,7 +278,7 @@ def test_a_swap_leaves_sticky_settings_and_what_is_of_the_slot(
     web = [apps.get_configuration(GROUP, SITE), apps.get_configuration_slot(GROUP, SITE, SLOT)]
     found = [one.properties for one in web if one.properties]
     assert [one.always_on for one in found] == [True, False]
-    assert [one.health_check_path for one in found] == [None, "/health"]
+    assert [one.health_check_path for one in found] == ["/health", None]
     assert sdk.ask(site.production).json()["answer"] not in ("", before["answer"])
     staging.worker.wait()
     assert (sdk.colour(site.production), sdk.colour(staging)) == ("blue", "green")
