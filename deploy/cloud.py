@@ -30,7 +30,7 @@ class Cloud:
 
     `authority` is None for the one that azure-identity chooses (AZURE_AUTHORITY_HOST, or public).
     `polling` is in seconds, between two looks at a long operation; None for the SDK's own.
-    `vaults` is whom a token for a Key Vault must be for.
+    `vaults` is whom a token for a Key Vault must be for, `vault_suffix` the end of a vault's host.
     """
 
     resource_manager: str
@@ -38,6 +38,7 @@ class Cloud:
     registry_suffix: str
     polling: float | None = None
     vaults: str = "https://vault.azure.net"
+    vault_suffix: str = ".vault.azure.net"
 
     @property
     def scope(self) -> str:
@@ -53,12 +54,14 @@ CLOUDS = {
         "https://login.microsoftonline.us",
         ".azurecr.us",
         vaults="https://vault.usgovcloudapi.net",
+        vault_suffix=".vault.usgovcloudapi.net",
     ),
     "china": Cloud(
         "https://management.chinacloudapi.cn",
         "https://login.partner.microsoftonline.cn",
         ".azurecr.cn",
         vaults="https://vault.azure.cn",
+        vault_suffix=".vault.azure.cn",
     ),
 }
 
@@ -67,7 +70,13 @@ def chosen(model: str | CloudModel) -> Cloud:
     """Return the cloud that environments.yaml names or describes."""
     if isinstance(model, str):
         return CLOUDS[model]
-    return Cloud(model.resource_manager, model.authority, model.registry_suffix, model.polling)
+    return Cloud(
+        model.resource_manager,
+        model.authority,
+        model.registry_suffix,
+        model.polling,
+        vault_suffix=model.vault_suffix,
+    )
 
 
 @functools.cache

@@ -270,10 +270,10 @@ def _settings(
     if not isinstance(data, dict):
         return None
     name = data.get("target")
-    if not isinstance(name, str) or name not in targets.MODULES:
+    if not isinstance(name, str) or name not in targets.names():
         what = "the key target is missing" if name is None else f"unknown target {name!r}"
         where = document.where(at if name is None else (*at, "target"))
-        problems.append(Problem(where, what, nearest(str(name or ""), targets.MODULES)))
+        problems.append(Problem(where, what, nearest(str(name or ""), targets.names())))
         return None
     settings = check(targets.get(name).Settings, data, document, at, problems)
     for variable in settings.env.clear if settings else ():

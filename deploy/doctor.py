@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import base, config, engine, locks
+from deploy import base, config, engine, locks, targets
 from deploy.config import Project
 from deploy.errors import DeployError
 from deploy.infra import az
@@ -38,6 +38,7 @@ def examine(project: Project) -> list[Finding]:
         _disk(project.root),
         _git(),
         _az(),
+        *_extensions(),
         _configuration(project),
         *_flows(project),
     ]
@@ -98,6 +99,18 @@ def _az() -> Finding:
     return Finding(
         "Azure CLI", path is not None, path or why, "" if path else az.INSTALL, needed=False
     )
+
+
+def _extensions() -> list[Finding]:
+    """Look at the targets of other distributions; without any there is nothing to tell."""
+    try:
+        found = [name for name in targets.names() if name not in targets.OWN]
+        for name in found:
+            targets.get(name)
+    except DeployError as error:
+        first = error.problems[0]
+        return [Finding("extensions", False, f"{first.where}: {first.what}", first.hint)]
+    return [Finding("extensions", True, ", ".join(found))] if found else []
 
 
 def _configuration(project: Project) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -32,6 +33,12 @@ class DeployError(Exception):
         error = cls(first.where, first.what, first.hint)
         error.problems = tuple(problems)
         return error
+
+    def with_lines(self, lines: Iterable[str]) -> DeployError:
+        """Return the error with the last lines that were said, where there are some."""
+        text, first = "\n".join(lines).strip(), self.problems[0]
+        what = f"{first.what}\n  its last lines:\n{text}" if text else first.what
+        return DeployError(first.where, what, first.hint)
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from deploy import schema, targets
+from deploy.targets.base import Target
 
 
-def schemas() -> dict[str, dict[str, Any]]:
-    """Return each schema by its path in the repository."""
-    every = targets.every()
+def schemas(every: Mapping[str, Target]) -> dict[str, dict[str, Any]]:
+    """Return each schema by its path in the repository, for these targets."""
     return {
         "docs/schema/deploy.json": schema.deploy_schema({n: t.Settings for n, t in every.items()}),
         "docs/schema/environments.json": schema.environments_schema(
@@ -21,9 +22,9 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def write(root: Path) -> list[Path]:
-    """Write the schemas below `root`; return their paths."""
+    """Write the schemas below `root`, for all targets that are installed; return their paths."""
     paths = []
-    for name, content in schemas().items():
+    for name, content in schemas(targets.every()).items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticKnownError
 
+from deploy.errors import DeployError
 from deploy.gate import entropy, shapes
 from deploy.runtime.connections import KEY, MANAGED_IDENTITY, TYPES, ConnectionType, is_variable
 
@@ -72,6 +73,7 @@ class CloudModel(Strict):
     resource_manager: Annotated[str, Field(pattern="^https://")]
     authority: Annotated[str, Field(pattern="^https://")] | None = None
     registry_suffix: Annotated[str, Field(pattern=r"^\.")] = ".azurecr.io"
+    vault_suffix: str = ".vault.azure.net"
     polling: Annotated[float, Field(gt=0, strict=False)] | None = Field(
         None, description="Seconds between two looks at a long operation."
     )
@@ -329,7 +331,8 @@ def _hoist(schema: dict[str, Any]) -> dict[str, Any]:
         if isinstance(node, dict):
             for name, model in node.pop("$defs", {}).items():
                 if definitions.setdefault(name, model) != model:
-                    raise ValueError(f"two different models are called {name}")
+                    what = f"two different models of targets are called {name}"
+                    raise DeployError("the schema", what, "rename the extension's")
             for value in node.values():
                 collect(value)
         elif isinstance(node, list):

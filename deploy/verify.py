@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 
+from deploy import pausing
 from deploy.documents import show
 from deploy.errors import DeployError, Problem
 from deploy.model import Image, Spec
@@ -26,27 +27,38 @@ Refusal = Callable[[int, Mapping[str, str]], Problem | None]
 
 
 def ready(
-    url: str, image: Image, seconds: float, alive: Alive, headers: Mapping[str, str] | None = None
+    url: str,
+    image: Image,
+    seconds: float,
+    alive: Alive,
+    headers: Mapping[str, str] | None = None,
+    deployment: str = "",
+    pause: float = POLL_SECONDS,
 ) -> None:
-    """Wait until `url` is healthy and runs `image`.
+    """Wait until `url` is healthy and runs `image`, as `deployment` where that has a name.
 
     Raises `DeployError` after `seconds`, or once it is not alive.
     """
     deadline = time.monotonic() + seconds
+    expected = _named(image.tag, deployment)
     last = "nothing answered"
     while time.monotonic() < deadline:
         reason = alive()
         if reason:
             raise DeployError(image.reference, reason)
         try:
-            if _get(url, "/health", headers).status_code == 200:
-                tag = _get(url, "/version", headers).json().get("tag")
-                if tag == image.tag:
+            health = _get(url, "/health", headers)
+            if health.status_code == 200:
+                told = _get(url, "/version", headers).json()
+                found = _named(told.get("tag"), told.get("deployment") if deployment else "")
+                if found == expected:
                     return
-                last = f"the tag {tag} answered, {image.tag} was expected"
-        except (requests.RequestException, ValueError) as error:
+                last = f"the tag {found} answered, {expected} was expected"
+            else:
+                last = f"status {health.status_code}"
+        except (requests.RequestException, ValueError, AttributeError) as error:
             last = type(error).__name__
-        time.sleep(POLL_SECONDS)
+        pausing.pause(pause)
     what = f"not healthy after {seconds:.0f} s ({last})"
     raise DeployError(image.reference, what, "a slow flow may need a higher start_timeout")
 
@@ -136,6 +148,10 @@ def curl(url: str, spec: Spec, auth: str = "none") -> str:
     login = "" if auth == "none" else ' -H "Authorization: Bearer $TOKEN"'
     sample = shlex.quote(show(spec.flow.sample))
     return f"curl -s {url}/score -H 'Content-Type: application/json'{login} -d @{sample}"
+
+
+def _named(tag: object, deployment: object) -> str:
+    return f"{tag}, deployment {deployment}" if deployment else str(tag)
 
 
 def _is(value: Any, wanted: str) -> bool:

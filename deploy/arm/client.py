@@ -7,12 +7,15 @@ from typing import Any
 
 import requests
 
-from deploy import cloud
+from deploy import cloud, pausing
 from deploy.arm import errors
 from deploy.arm.errors import Said
 from deploy.cloud import Cloud
 from deploy.errors import DeployError
 from deploy.registry import wire
+
+# Seconds between two looks at a long operation, where nobody says how many.
+POLLING = 2.0
 
 Explain = Callable[[Said, str], DeployError]
 """Returns the sentences for a refusal; the text names what was asked."""
@@ -25,7 +28,10 @@ class ResourceManager:
     """
 
     def __init__(
-        self, where: Cloud, explain: Explain, wrong_place: frozenset[str] = errors.WRONG_PLACE
+        self,
+        where: Cloud,
+        explain: Explain = errors.plainly,
+        wrong_place: frozenset[str] = errors.WRONG_PLACE,
     ) -> None:
         self.cloud = where
         self._explain = explain
@@ -39,6 +45,14 @@ class ResourceManager:
             return None
         data: dict[str, Any] = self._checked(answer, path).json()
         return data
+
+    def need(self, path: str, version: str) -> dict[str, Any]:
+        """Return a resource that configuration names. Raises `DeployError`, also for none."""
+        found = self.get(path, version)
+        if found is None:
+            hint = "correct it in environments.yaml; infrastructure makes it"
+            raise DeployError("Azure", f"there is no {path}", hint)
+        return found
 
     def every(self, path: str, version: str, **query: str) -> list[dict[str, Any]]:
         """Return all resources of a list, page by page; none of what is not there.
@@ -78,6 +92,23 @@ class ResourceManager:
         data: dict[str, Any] = answer.json()
         return data
 
+    def change(self, method: str, path: str, version: str, body: Any = None) -> None:
+        """Write, and wait for the end of the operation that begins with it. Raises `DeployError`.
+
+        "Track asynchronous Azure operations": its status, or where its result is going to be.
+        """
+        answer = self._checked(self.send(method, path, version, body), path)
+        status = answer.headers.get("Azure-AsyncOperation", "")
+        result = answer.headers.get("Location", "")
+        while status or (result and answer.status_code == 202):
+            pausing.pause(self.cloud.polling or POLLING)
+            answer = self._checked(self._request("GET", status or result, {}, None), path)
+            found = answer.json() if status else {}
+            if found.get("status") in ("Failed", "Canceled"):
+                raise self._explain(errors.of_operation(found), path.rpartition("/")[2])
+            if found.get("status") == "Succeeded":
+                return
+
     def send(
         self,
         method: str,
@@ -94,9 +125,9 @@ class ResourceManager:
         """Return the name of whoever is logged in."""
         return cloud.name_of(cloud.claims(self._token()))
 
-    def tenant(self) -> str:
-        """Return the tenant of whoever is logged in."""
-        return str(cloud.claims(self._token()).get("tid") or "")
+    def issuer(self) -> str:
+        """Return who issues the tokens of this tenant, in the form of this cloud."""
+        return str(cloud.claims(self._token()).get("iss") or "")
 
     def _token(self) -> str:
         return cloud.token(self.cloud, self.cloud.scope)

@@ -73,6 +73,15 @@ def elsewhere(said: Said) -> DeployError | None:
     return None
 
 
+def plainly(said: Said, what: str) -> DeployError:
+    """Return the sentence for a refusal of which no more is known; `what` is what was asked."""
+    if said.status == 403:
+        hint = "have a role with it assigned; a new role takes minutes to work"
+        return DeployError(f"Azure, {what}", forbidden(said.text), hint)
+    told = f"Azure says {said.code}: {short(said.text)}"
+    return DeployError(f"Azure, {what}", told, "correct it, then run this again")
+
+
 def short(text: str) -> str:
     """Return a message on one line, without the JSON, the links and what support needs in it."""
     inner = re.search(r'"errors": ?\{[^{}]*?\[ ?"([^"]+)"', text)

@@ -23,8 +23,9 @@ trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 # What a log record may bring along (`extra=`) as fields of its own.
 FIELDS = ("status", "duration_ms")
 
-# They write lines of every request, promptflow's with its inputs.
-_NOISY = ("promptflow", "execution", "httpx", "httpx2", "openai", "azure")
+# They write lines of every request, promptflow's with its inputs; uvicorn of each worker's start
+# and end.
+_NOISY = ("promptflow", "execution", "httpx", "httpx2", "openai", "azure", "uvicorn.error")
 # Its loggers are no children of the root: made past logging.getLogger, each with its own handler.
 _PROMPTFLOW = "promptflow._utils.logger_utils"
 _PROMPTFLOW_LOGGERS = ("flow_logger", "bulk_logger", "logger", "service_logger")

@@ -20,14 +20,17 @@ Raises `DeployError` unless the answer is good.
 
 
 class Target(Protocol):
-    """A deployment backend.
+    """A deployment backend. Every method may raise `DeployError`."""
 
-    `Settings` is the schema of a flow's settings for this target (deploy.yaml), `Place` the schema
-    of what environments.yaml says of an environment. Every method may raise `DeployError`.
-    """
+    @property
+    def Settings(self) -> type[TargetSettings]:
+        """The schema of a flow's settings for this target, in deploy.yaml."""
+        ...
 
-    Settings: type[TargetSettings]
-    Place: type[PlaceModel]
+    @property
+    def Place(self) -> type[PlaceModel]:
+        """The schema of what environments.yaml says of an environment."""
+        ...
 
     def engine(self, spec: Spec) -> str | None:
         """Return the address of the engine that must have the image; None for the usual one."""

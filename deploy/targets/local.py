@@ -23,6 +23,8 @@ CANDIDATE, BEFORE = "-candidate", "-before"
 # Longer than the server's own grace period (SERVE_GRACE), so that it is the server that ends the
 # drain.
 STOP_SECONDS = 30
+# For one that has failed, and serves nobody.
+FAILED_STOP_SECONDS = 3
 
 
 class Local:
@@ -235,12 +237,12 @@ def _mend(client: docker.DockerClient, spec: Spec) -> None:
 
 
 def _with_log(error: DeployError, container: Container) -> DeployError:
-    first = error.problems[0]
+    # What it prints comes through a pipe, and is all there once it has stopped.
+    with contextlib.suppress(docker.errors.APIError):
+        container.stop(timeout=FAILED_STOP_SECONDS)
     tail = engine.log_tail(container, 10)
     _remove(container)
-    if not tail or tail in first.what:
-        return error
-    return DeployError(first.where, f"{first.what}\n  its last lines:\n{tail}", first.hint)
+    return error if tail in error.problems[0].what else error.with_lines(tail.splitlines())
 
 
 def _remove(container: Container) -> None:

@@ -1,4 +1,4 @@
-"""An Azure on this machine: Entra, Resource Manager, registries, Machine Learning, App Service, vaults.
+"""An Azure on this machine: Entra, Resource Manager, registries, vaults, and where containers run.
 
 What registries hold is real, and so are the containers that deployments and sites are. Every server
 listens on a free port of 127.0.0.1. Nothing of it is known to what is tested: that gets environment
@@ -18,6 +18,8 @@ from typing import Any
 
 from tests.emulator.acr import Acr
 from tests.emulator.acr_tokens import AUDIENCE as REGISTRY_AUDIENCE
+from tests.emulator.apps.region import Region as AppsRegion
+from tests.emulator.apps.service import ContainerApps
 from tests.emulator.arm import ResourceManager
 from tests.emulator.arm_autoscale import Autoscale
 from tests.emulator.arm_infrastructure import Infrastructure
@@ -76,6 +78,10 @@ class Azure:
         self.web = WebApps(
             self.arm, self.authority, self.directory, self.engine, self.puller, self.vaults
         )
+        self.apps = AppsRegion(
+            self.arm, self.authority, self.directory, self.engine, self.puller, self.vaults
+        )
+        self._container_apps = ContainerApps(self.apps, self.authority)
         roles = RoleAssignments(self.arm, self.directory)
         self.infrastructure = Infrastructure(self.arm)
         self.arm.providers += [
@@ -84,17 +90,19 @@ class Azure:
             self._ml,
             self.autoscale,
             AppService(self.arm, self.web),
+            self._container_apps,
         ]
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Azure:
         with contextlib.ExitStack() as stack:
-            for server in (self.entra.server, self.arm.server):
+            for server in (self.entra.server, self.arm.server, self._container_apps.stream):
                 server.start()
                 stack.callback(server.stop)
             stack.callback(self.engine.stop)
             stack.callback(self.puller.close)
             stack.callback(self.web.reset)
+            stack.callback(self.apps.reset)
             self._stack = stack.pop_all()
         return self
 
@@ -174,6 +182,7 @@ class Azure:
             "resource_manager": self.arm.server.url,
             "authority": self.entra.server.url,
             "registry_suffix": ".azurecr.test",
+            "vault_suffix": HOST,
             "polling": POLLING,
         }
 
@@ -190,6 +199,8 @@ class Azure:
         """Behave well from now on; forget identities, and what was seen. What is stored stays."""
         self._ml.region.reset()
         self.web.reset()
+        self.apps.reset()
+        self._container_apps.stream.reset()
         for vault in self.vaults.values():
             vault.reset()
         self.directory.clear()
@@ -203,13 +214,13 @@ class Azure:
 
     def problems(self) -> list[str]:
         """Return what no client should have asked, and where the emulator itself failed."""
-        servers = [self.entra.server, self.arm.server]
+        servers = [self.entra.server, self.arm.server, self._container_apps.stream]
         servers += [acr.server for acr in self.registries.values()]
         servers += [vault.server for vault in self.vaults.values()]
         found = [text for server in servers for text in server.unexpected + server.failures]
         for workspace in self._ml.region.workspaces.values():
             found += workspace.problems()
-        return found + self.web.problems()
+        return found + self.web.problems() + self.apps.problems()
 
 
 @contextlib.contextmanager

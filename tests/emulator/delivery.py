@@ -20,8 +20,8 @@ from typing import Any
 from deploy import console
 from deploy.errors import DeployError
 from deploy.model import Spec
-from tests.emulator import callers
-from tests.emulator.callers import Calls
+from tests import callers
+from tests.callers import Calls
 from tests.emulator.sandbox import Sandbox
 from tests.emulator.tools import MissingError
 

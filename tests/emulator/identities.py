@@ -30,6 +30,8 @@ CONTRIBUTOR = "Contributor"
 IMPORTER = "Container Registry Data Importer and Data Reader"
 DATA_SCIENTIST = "AzureML Data Scientist"
 WEBSITE_CONTRIBUTOR = "Website Contributor"
+CONTAINER_APPS_CONTRIBUTOR = "Container Apps Contributor"
+IDENTITY_OPERATOR = "Managed Identity Operator"
 SECRETS_USER = "Key Vault Secrets User"
 SECRETS_OFFICER = "Key Vault Secrets Officer"
 
@@ -53,6 +55,15 @@ ROLES = {
         "Microsoft.Web/serverfarms/read",
         "Microsoft.Web/sites/*",
     },
+    CONTAINER_APPS_CONTRIBUTOR: {
+        "Microsoft.App/containerApps/*",
+        "Microsoft.App/managedEnvironments/join/action",
+        "Microsoft.App/managedEnvironments/read",
+    },
+    IDENTITY_OPERATOR: {
+        "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
+        "Microsoft.ManagedIdentity/userAssignedIdentities/read",
+    },
     SECRETS_USER: {GET_SECRET},
     SECRETS_OFFICER: {"Microsoft.KeyVault/vaults/secrets/*"},
     # Not the secrets in a vault, nor who may what.
@@ -63,6 +74,8 @@ ROLES = {
         "Microsoft.MachineLearningServices/*",
         "Microsoft.Insights/*",
         "Microsoft.Web/*",
+        "Microsoft.App/*",
+        "Microsoft.ManagedIdentity/*",
     },
 }
 

@@ -10,6 +10,7 @@ import re
 import secrets
 from typing import Any
 
+from deploy.arm import keys
 from deploy.model import Spec
 from deploy.targets.appservice import naming
 from deploy.targets.appservice.access import audience
@@ -67,7 +68,7 @@ class Infrastructure:
         if settings.auth == "key":
             vault = self._of_url(str(place_of(spec).key_vault))
             self._keys[made.name] = secrets.token_urlsafe(32)
-            vault.set(naming.secret_of(spec), self._keys[made.name])
+            vault.set(keys.name_of(spec), self._keys[made.name])
             scopes[vault.name] = SECRETS_USER
         for slot in made.slots.values():
             assert slot.managed.system

@@ -23,7 +23,8 @@ from tests.emulator.registry import Registry
 from tests.emulator.server import HOST
 from tests.emulator.tools import MissingError, docker_registry
 from tests.emulator.web.slot import Site
-from tests.integration import web_project
+from tests.integration import obedient_flow, obedient_project, web_project
+from tests.integration.obedient_project import ObedientProject
 
 LogIn = Callable[[Identity], None]
 
@@ -87,14 +88,27 @@ def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
     """Be an identity from now on, in this process and those that it starts."""
 
     def become(identity: Identity) -> None:
-        for name in emulator.FOREIGN_VARIABLES:
-            monkeypatch.delenv(name, raising=False)
-        for name, value in azure.environment(identity).items():
-            monkeypatch.setenv(name, value)
-        # It remembers who was logged in, which in a process of its own does not change.
-        cloud.credential.cache_clear()
+        _become(azure, identity, monkeypatch)
 
     return become
+
+
+@contextlib.contextmanager
+def logged_in(azure: Azure, identity: Identity, folder: Path) -> Iterator[None]:
+    """Be an identity inside of the block, and in that folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        _become(azure, identity, patch)
+        patch.chdir(folder)
+        yield
+
+
+def _become(azure: Azure, identity: Identity, patch: pytest.MonkeyPatch) -> None:
+    for name in emulator.FOREIGN_VARIABLES:
+        patch.delenv(name, raising=False)
+    for name, value in azure.environment(identity).items():
+        patch.setenv(name, value)
+    # It remembers who was logged in, which in a process of its own does not change.
+    cloud.credential.cache_clear()
 
 
 _documents: dict[str, tuple[Attachment, ...]] = {}
@@ -137,11 +151,12 @@ def forget(client: docker.DockerClient, azure: Azure, used: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def web_images(
+def obedient_images(
     azure_servers: Azure, client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Image, ...]]:
     """Two images of a flow that does as it is told, in the registry."""
-    made = web_project.pushed(azure_servers, client, tmp_path_factory.mktemp("obedient"))
+    folder = tmp_path_factory.mktemp("obedient")
+    made = obedient_flow.published(azure_servers, client, folder)
     yield made
     for image in made:
         client.images.remove(image.id, force=True)
@@ -159,13 +174,13 @@ def web_dev(
     monkeypatch: pytest.MonkeyPatch,
     azure: Azure,
     acr: Acr,
-    web_images: tuple[Image, ...],
+    obedient_images: tuple[Image, ...],
     log_in: LogIn,
-) -> web_project.Project:
+) -> ObedientProject:
     """A project that deploys to a site, by somebody who may."""
     log_in(web_project.deployer(azure))
-    made = web_project.project(tmp_path / "project", web_images)
+    place = {**azure.place(acr, obedient_flow.FOLDER), **web_project.place(azure)}
+    settings = web_project.SETTINGS
+    made = obedient_project.make(tmp_path / "project", obedient_images, settings, place)
     monkeypatch.chdir(made.project.root)
-    made.place(azure, acr)
-    made.declare()
     return made

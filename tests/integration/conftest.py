@@ -30,16 +30,15 @@ from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtu
     documents_once,
     folder,
     log_in,
+    obedient_images,
     plain_registry,
     production_acr,
     registry_program,
     web_dev,
-    web_images,
     web_site,
     workspace,
 )
 from tests.integration.ml_standing import (  # noqa: F401
-    obedient,
     standing,
     world,
 )

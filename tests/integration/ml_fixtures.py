@@ -5,37 +5,25 @@ They are not in conftest.py: importing the SDK takes seconds.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
-import docker
 import pytest
 
-from deploy import config, images
+from deploy.model import Image
 from tests.emulator.azure import Azure
 from tests.emulator.identities import DATA_SCIENTIST, READER, Identity
 from tests.emulator.ml.workspace import Workspace
-from tests.integration import ml_client, obedient_flow
+from tests.integration import ml_client
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.ml_client import Sdk
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="session")
-def built(client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The id of an image of a flow that does as it is told."""
-    project = obedient_flow.project(tmp_path_factory.mktemp("obedient"), ROOT)
-    image = images.build(project, config.load_flow(project, "obedient"))
-    yield image.id
-    client.images.remove(image.id, force=True)
-
-
-@pytest.fixture(scope="session")
-def image(azure_servers: Azure, client: docker.DockerClient, built: str) -> str:
-    """The same in the registry, by digest."""
-    acr = azure_servers.registry("crflows")
-    return obedient_flow.push(azure_servers, acr, client, built, "ml/obedient")
+@pytest.fixture
+def image(obedient_images: tuple[Image, ...]) -> str:
+    """An image of a flow that does as it is told, in the registry, by digest."""
+    return obedient_images[0].pinned
 
 
 @pytest.fixture

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from threading import Event, Thread
 from typing import Any
-
-import requests
 
 from deploy import config, pipeline
 from deploy.model import Deployment, Plan, Spec
-from deploy.registry import wire
 from deploy.targets import azureml
 from deploy.targets.azureml import naming
 from tests.emulator.acr import Acr
@@ -21,12 +14,16 @@ from tests.emulator.azure import Azure
 
 GROUP = "rg-flows"
 WORKSPACE = "mlw-flows"
+# What environments.yaml says for this target.
+PLACE = {"resource_group": GROUP, "workspace": WORKSPACE}
+QUICK = {"initial_delay": 1, "period": 1}
 # Quick, so that a test of a rollout takes seconds.
 SETTINGS: dict[str, Any] = {
     "target": "azureml",
     "soak": 0,
     "guards": {"probes": 2},
     "rollout": [10, 50, 100],
+    "probes": {"liveness": QUICK, "readiness": QUICK},
 }
 
 
@@ -34,7 +31,7 @@ def with_endpoint(
     project: config.Project, azure: Azure, acr: Acr, folder: str, **settings: Any
 ) -> config.Project:
     """Let `project` deploy to an emulated workspace in the environment dev."""
-    place = {**azure.place(acr, folder), "resource_group": GROUP, "workspace": WORKSPACE}
+    place = {**azure.place(acr, folder), **PLACE}
     text = json.dumps({"local": {}, "dev": place})
     (project.root / "environments.yaml").write_text(text, encoding="utf-8")
     declare(project, **settings)
@@ -89,44 +86,6 @@ def status(project: config.Project) -> Deployment:
     return found
 
 
-@dataclass
-class Caller:
-    """A client that scores without pause: what it was answered, and how often it was not."""
-
-    answers: list[str] = field(default_factory=list)
-    lost: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def calling(project: config.Project, found: Deployment, callers: int = 2) -> Iterator[Caller]:
-    """Score without pause inside of the block."""
-    headers = azureml.TARGET.headers(spec(project))
-    caller, done = Caller(), Event()
-
-    def call() -> None:
-        http = wire.session()
-        http.trust_env = False
-        while not done.is_set():
-            try:
-                answer = http.post(
-                    f"{found.url}/score",
-                    json={"question": "why?"},
-                    headers=dict(headers),
-                    timeout=60,
-                )
-                if answer.status_code == 200:
-                    caller.answers.append(str(answer.json()["answer"]))
-                else:
-                    caller.lost.append(f"{answer.status_code} {answer.text[:200]}")
-            except requests.RequestException as error:
-                caller.lost.append(repr(error))
-
-    threads = [Thread(target=call) for _ in range(callers)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield caller
-    finally:
-        done.set()
-        for thread in threads:
-            thread.join()
+def headers(project: config.Project) -> dict[str, str]:
+    """What a caller needs to be let in."""
+    return dict(azureml.TARGET.headers(spec(project)))

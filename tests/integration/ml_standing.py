@@ -6,22 +6,20 @@ new one behaves is told by its variables (`obedient_flow.CODE`), so that nothing
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 
-from deploy import artifact, cloud, config, images, pipeline
+from deploy import config
 from deploy.model import Deployment, Image, Plan, Spec
 from deploy.targets.azureml import naming
-from tests.emulator import azure as emulator
+from tests.callers import Calls
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.exchange import Exchange
@@ -33,16 +31,11 @@ from tests.emulator.ml.workspace import Workspace
 from tests.emulator.pace import PATIENCE
 from tests.emulator.server import Server
 from tests.integration import ml_project as ml
-from tests.integration import obedient_flow
+from tests.integration import obedient_project, scoring
+from tests.integration.azure_fixtures import logged_in
+from tests.integration.obedient_flow import FOLDER, REGISTRY
+from tests.integration.obedient_project import ObedientProject
 from tests.integration.running import until
-
-ROOT = Path(__file__).parents[2]
-REGISTRY, FOLDER = "crflows", "standing"
-QUICK = {"initial_delay": 1, "period": 1}
-SETTINGS: dict[str, Any] = {
-    **ml.SETTINGS,
-    "probes": {"liveness": QUICK, "readiness": QUICK},
-}
 
 
 @dataclass
@@ -53,38 +46,37 @@ class Standing:
     acr: Acr
     workspace: Workspace
     deployer: Identity
-    project: config.Project
-    handed: Path
-    place: dict[str, Any]
+    dev: ObedientProject
     _fresh: Iterator[int] = field(default_factory=lambda: count(1))
+
+    @property
+    def project(self) -> config.Project:
+        return self.dev.project
+
+    @property
+    def handed(self) -> Path:
+        """The file that names the image of all these versions."""
+        return self.dev.handed()
 
     def declare(self, colour: str, broken: str = "", **settings: Any) -> Spec:
         """Say what is wanted: a version of this colour, that misbehaves in this way."""
-        clear = {"COLOUR": colour, "SERVE_WORKERS": "1", **({"BREAK": broken} if broken else {})}
-        dev = {**SETTINGS, "env": {"clear": clear}, **settings}
-        declared = {
-            "sample": "sample.json",
-            "expect": {"answer": "string"},
-            "environments": {"local": {"target": "local"}, "dev": dev},
-        }
-        path = self.project.root / "flows/obedient/deploy.yaml"
-        path.write_text(json.dumps(declared), encoding="utf-8")
-        return self.spec()
+        return self.dev.declare(colour, broken, **settings)
 
     def locate(self, **place: str) -> None:
         """Say where: the environment as it is, but for these."""
-        text = json.dumps({"local": {}, "dev": {**self.place, **place}})
-        (self.project.root / "environments.yaml").write_text(text, encoding="utf-8")
+        self.dev.locate(**place)
 
     def spec(self) -> Spec:
-        return ml.spec(self.project)
+        return self.dev.spec()
 
     def deploy(self, colour: str, broken: str = "", **settings: Any) -> Deployment:
         """Deploy a version of this colour."""
-        return pipeline.deploy(self.project, self.declare(colour, broken, **settings), self.handed)
+        self.declare(colour, broken, **settings)
+        return self.dev.deploy()
 
     def plan(self, colour: str, broken: str = "", **settings: Any) -> Plan:
-        return pipeline.plan(self.project, self.declare(colour, broken, **settings), self.handed)
+        self.declare(colour, broken, **settings)
+        return self.dev.plan()
 
     def fresh(self) -> str:
         """Return a colour that no version has had."""
@@ -130,24 +122,24 @@ class Standing:
         return name
 
     @contextmanager
-    def scored(self) -> Iterator[ml.Caller]:
-        """Score without pause inside of the block; no answer may be lost."""
-        found = pipeline.status(self.spec())
+    def scored(self) -> Iterator[Calls]:
+        """Score all the time inside of the block; no answer may be lost."""
+        found = self.dev.status()
         assert found
-        with ml.calling(self.project, found, callers=1) as caller:
-            yield caller
-        assert caller.lost == []
-        assert caller.answers
+        with scoring.calling(found.url, self.dev.headers(), count=1) as calls:
+            yield calls
+        assert calls.lost == []
+        assert calls.answered
 
     @contextmanager
     def unharmed(self) -> Iterator[None]:
         """Whatever fails inside of the block, what served goes on serving all, and nothing is left."""
         before, stood = self.now, self.colours()
-        with self.scored() as caller:
+        with self.scored() as calls:
             yield
             # What failed is removed while nobody waits for it.
             until(lambda: self.colours() == stood)
-        assert {answer.split()[0] for answer in caller.answers} >= {before}
+        assert before in scoring.colours(calls)
         assert self.traffic() == {before: 100}
         assert not self.plan(before).changes
 
@@ -202,31 +194,12 @@ def writes(exchange: Exchange) -> bool:
     return exchange.method in ("PUT", "PATCH", "DELETE") and "/workspaces/" in exchange.path
 
 
-@dataclass(frozen=True)
-class Published:
-    """The flow's folder, and its image in the registry."""
-
-    project: config.Project
-    image: Image
-
-
-@pytest.fixture(scope="session")
-def obedient(
-    azure_servers: Azure, client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Published]:
-    """The image of all these versions: built once, and pushed without what goes with an image."""
-    project = obedient_flow.project(tmp_path_factory.mktemp("obedient"), ROOT, "sample")
-    built = images.build(project, config.load_flow(project, "obedient"))
-    acr = azure_servers.registry(REGISTRY)
-    name = f"{FOLDER}/obedient"
-    pushed = obedient_flow.push(azure_servers, acr, client, built.id, name)
-    repository, _, digest = pushed.partition("@")
-    yield Published(project, replace(built, repository=repository, digest=digest))
-    client.images.remove(built.id, force=True)
-
-
 @pytest.fixture(scope="module")
-def standing(azure_servers: Azure, obedient: Published) -> Iterator[Standing]:
+def standing(
+    azure_servers: Azure,
+    obedient_images: tuple[Image, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Standing]:
     """Two versions that stand for all tests of a module: blue without traffic, green with all."""
     azure = azure_servers
     azure.reset()
@@ -234,18 +207,11 @@ def standing(azure_servers: Azure, obedient: Published) -> Iterator[Standing]:
     workspace = azure.workspace(ml.WORKSPACE, acr)
     may = {REGISTRY: [ACR_PUSH, READER], "subscription": [READER], ml.WORKSPACE: [DATA_SCIENTIST]}
     deployer = azure.identity("ci", **may)
-    place = {**azure.place(acr, FOLDER), "resource_group": ml.GROUP, "workspace": ml.WORKSPACE}
-    project = obedient.project
-    with pytest.MonkeyPatch.context() as patch:
-        for name in emulator.FOREIGN_VARIABLES:
-            patch.delenv(name, raising=False)
-        for name, value in azure.environment(deployer).items():
-            patch.setenv(name, value)
-        patch.chdir(project.root)
-        cloud.credential.cache_clear()
-        handed = artifact.write(project.root, "obedient", obedient.image, "")
-        made = Standing(azure, acr, workspace, deployer, project, handed, place)
-        made.locate()
+    place = {**azure.place(acr, FOLDER), **ml.PLACE}
+    folder = tmp_path_factory.mktemp("standing")
+    dev = obedient_project.make(folder, obedient_images, ml.SETTINGS, place)
+    with logged_in(azure, deployer, dev.project.root):
+        made = Standing(azure, acr, workspace, deployer, dev)
         made.deploy("blue")
         made.deploy("green")
         yield made

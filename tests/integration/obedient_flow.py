@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import docker
 
+from deploy import config, images
 from deploy.config import Project
+from deploy.model import Image
 from tests import projects
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.identities import ACR_PUSH
+
+ROOT = Path(__file__).parents[2]
+FLOW = "obedient"
+# Where its images are.
+REGISTRY, FOLDER = "crflows", "shared"
 
 # An image of it crashes, hangs, or answers 502 to everything for the variable BREAK, or answers the question
 # "sample" badly, at once (mute) or from its fifth time on (weary); else it answers with COLOUR and its own
@@ -24,6 +33,8 @@ from promptflow.core import tool
 
 if os.environ.get("BREAK") == "crash":
     print("the weights are missing", flush=True)
+    # What masks secrets is a thread of this very process, and ends with it.
+    time.sleep(0.5)
     os._exit(3)
 if os.environ.get("BREAK") == "hang":
     time.sleep(600)
@@ -67,30 +78,48 @@ def answer(question: str) -> str:
 """
 
 
-def project(folder: Path, root: Path, question: str = "why?") -> Project:
+def project(folder: Path) -> Project:
     """Make a project of that flow, whose packages are those of faq, so that they are there already.
 
-    It is not called hello: images of that name come and go with other tests. `question` is the
-    sample's.
+    It is not called hello: images of that name come and go with other tests.
     """
     locked = {
-        name: (root / "flows/faq" / name).read_text("utf-8")
+        name: (ROOT / "flows/faq" / name).read_text("utf-8")
         for name in ("requirements.txt", "requirements.lock")
     }
     hello = ("deploy.yaml", "flow.dag.yaml", "answer.py", "sample.json", "requirements.txt")
     files = {
         **{f"flows/hello/{name}": None for name in hello},
-        **{f"flows/obedient/{name}": text for name, text in locked.items()},
-        "flows/obedient/deploy.yaml": projects.DEPLOY,
-        "flows/obedient/flow.dag.yaml": projects.FLOW,
-        "flows/obedient/answer.py": CODE,
-        "flows/obedient/sample.json": {"question": question},
+        **{f"flows/{FLOW}/{name}": text for name, text in locked.items()},
+        f"flows/{FLOW}/deploy.yaml": projects.DEPLOY,
+        f"flows/{FLOW}/flow.dag.yaml": projects.FLOW,
+        f"flows/{FLOW}/answer.py": CODE,
+        f"flows/{FLOW}/sample.json": {"question": "sample"},
     }
     return projects.make(folder, files)
 
 
-def push(azure: Azure, acr: Acr, client: docker.DockerClient, image: str, name: str) -> str:
-    """Push an image of the engine; return its name by digest."""
+def published(azure: Azure, client: docker.DockerClient, folder: Path) -> tuple[Image, ...]:
+    """Return two images of the flow that differ by a comment, as the registry has them.
+
+    Nobody else has these: whoever tests on the same engine removes its own.
+    """
+    acr = azure.registry(REGISTRY)
+    made = project(folder)
+    found = []
+    for _ in range(2):
+        path = made.root / f"flows/{FLOW}/answer.py"
+        path.write_text(f"{CODE}\n# {uuid.uuid4()}\n", encoding="utf-8")
+        built = images.build(made, config.load_flow(made, FLOW))
+        repository, digest = push(azure, acr, client, built.id, f"{FOLDER}/{FLOW}")
+        found.append(replace(built, repository=repository, digest=digest))
+    return tuple(found)
+
+
+def push(
+    azure: Azure, acr: Acr, client: docker.DockerClient, image: str, name: str
+) -> tuple[str, str]:
+    """Push an image of the engine, without what goes with one; return its repository and digest."""
     publisher = azure.identity("publisher", **{acr.name: [ACR_PUSH]})
     auth = {"identitytoken": azure.puller.refresh_token(acr, publisher)}
     repository = f"{acr.login_server}/{name}"
@@ -100,4 +129,4 @@ def push(azure: Azure, acr: Acr, client: docker.DockerClient, image: str, name: 
         (digest,) = [line["aux"]["Digest"] for line in lines if "aux" in line]
     finally:
         client.images.remove(f"{repository}:1")
-    return f"{repository}@{digest}"
+    return repository, digest

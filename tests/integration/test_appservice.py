@@ -11,58 +11,29 @@ from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.identities import ACR_PULL, SECRETS_USER
 from tests.emulator.web.slot import Site
+from tests.integration import scoring
 from tests.integration import web_project as web
-from tests.integration.ml_project import WORKSPACE
-from tests.integration.web_project import CLEAR, Project
-
-
-def test_first_then_nothing_then_another_then_back(
-    web_dev: Project, azure: Azure, web_site: Site
-) -> None:
-    planned = web_dev.plan()
-    assert planned.changes
-    assert "a swap" in next(s.why for s in planned.steps if s.what == "production")
-    assert not azure.web.writes, "a plan only looks"
-
-    first = web_dev.deploy()
-    assert (first.state, first.auth, first.tag) == ("healthy", "key", web_dev.images[0].tag)
-    assert web.colour(first) == "blue"
-    for headers in ({}, {"Authorization": "Bearer another-key-of-a-test"}):
-        assert web.ask(first.url, **headers).status_code == 401
-
-    writes = len(azure.web.writes)
-    assert not web_dev.plan().changes
-    web_dev.deploy()
-    assert len(azure.web.writes) == writes, "nothing to change, nothing written"
-
-    web_dev.colour("green")
-    with web.calling(web_dev, first.url) as caller:
-        second = web_dev.deploy(image=1)
-        back = web_dev.rollback()
-    assert caller.lost == []
-    assert caller.colours[0] == "blue"
-    assert "green" in caller.colours
-    assert (second.tag, back.tag) == (web_dev.images[1].tag, first.tag)
-    assert web.colour(back) == "blue"
-    assert [(share.name, share.percent, share.state) for share in back.shares] == [
-        ("production", 100, "healthy"),
-        ("staging", 0, "healthy"),
-    ]
-    assert any("score 200" in line for line in pipeline.logs(web_dev.spec(), 200))
+from tests.integration.obedient_project import CLEAR, ObedientProject
 
 
 def test_settings_of_others_survive_and_those_that_stay_stay(
-    web_dev: Project, web_site: Site
+    web_dev: ObedientProject, web_site: Site
 ) -> None:
     production, slot = web_site.production, web_site.slot("staging")
     production.settings = {"THEIRS": "1", "REGION": "production"}
     slot.settings = {"REGION": "staging", "STALE": "x"}
     web_site.sticky = {"appSettingNames": ["REGION"], "connectionStringNames": ["DB"]}
     web_dev.declare(env={"clear": {**CLEAR, "LEVEL": "1"}, "sticky": ["LEVEL"]})
-    assert ("remove", "setting STALE of slot staging") in web.rows(web_dev.plan())
+    planned = web_dev.plan()
+    assert ("remove", "setting STALE of slot staging") in web.rows(planned)
+    assert "a swap" in next(s.why for s in planned.steps if s.what == "production")
     web_dev.deploy()
-    web_dev.colour("green")
-    web_dev.deploy()
+    web_dev.declare("green")
+    found = web_dev.deploy()
+    assert [(share.name, share.percent, share.state) for share in found.shares] == [
+        ("production", 100, "healthy"),
+        ("staging", 0, "healthy"),
+    ]
 
     assert production.settings["THEIRS"] == "1"
     assert production.settings["COLOUR"] == "green"
@@ -76,7 +47,7 @@ def test_settings_of_others_survive_and_those_that_stay_stay(
 
 
 def test_what_was_begun_goes_on_and_a_busy_site_is_waited_for(
-    web_dev: Project, azure: Azure, web_site: Site
+    web_dev: ObedientProject, azure: Azure, web_site: Site
 ) -> None:
     azure.web.conflict_next(2)
     begun = web_dev.deploy(wait=False)
@@ -89,11 +60,13 @@ def test_what_was_begun_goes_on_and_a_busy_site_is_waited_for(
     assert azure.web.writes[writes:] == [f"POST sites/{web.APP}/slots/staging/slotsswap"]
 
 
-def test_in_place_with_entra_back_and_destroyed(web_dev: Project, azure: Azure, acr: Acr) -> None:
+def test_in_place_with_entra_back_and_destroyed(
+    web_dev: ObedientProject, azure: Azure, acr: Acr
+) -> None:
     site = web.site(azure, acr, size="B1", slots=())
     site.production.settings = {"THEIRS": "1"}
     application = azure.application("flows-api")
-    web_dev.place(azure, acr, auth_client=application.client_id)
+    web_dev.locate(auth_client=application.client_id)
     web_dev.declare(slot=None, auth="entra")
     planned = web_dev.plan()
     assert "a brief restart" in next(s.why for s in planned.steps if s.what == "production")
@@ -101,17 +74,17 @@ def test_in_place_with_entra_back_and_destroyed(web_dev: Project, azure: Azure, 
 
     first = web_dev.deploy()
     assert (first.state, first.auth, first.shares) == ("healthy", "entra", ())
-    assert web.ask(first.url).status_code == 401
+    assert scoring.ask(first.url).status_code == 401
     headers = appservice.TARGET.headers(web_dev.spec())
-    web_dev.colour("green", slot=None, auth="entra")
+    web_dev.declare("green", slot=None, auth="entra")
     second = web_dev.deploy(image=1)
-    assert web.ask(second.url, **headers).json()["answer"].startswith("green")
+    assert scoring.ask(second.url, headers).json()["answer"].startswith("green")
     back = web_dev.rollback()
     assert (back.tag, back.state) == (first.tag, "healthy")
 
     # It would be open while the one goes and the other is not there yet.
     web_dev.declare(slot=None, auth="key")
-    assert "it would be open for a moment" in web_dev.refusal()
+    assert "on the way to key it would be open for a while" in web_dev.refusal()
 
     assert pipeline.destroy(web_dev.spec())
     assert pipeline.status(web_dev.spec()) is None
@@ -122,27 +95,11 @@ def test_in_place_with_entra_back_and_destroyed(web_dev: Project, azure: Azure, 
     assert (again.state, again.auth) == ("healthy", "key")
 
 
-def test_a_flow_moves_from_azureml_by_one_line(
-    web_dev: Project, azure: Azure, acr: Acr, web_site: Site
+def test_production_that_cannot_be_proved_is_swapped_back(
+    web_dev: ObedientProject, web_site: Site
 ) -> None:
-    azure.workspace(WORKSPACE, acr)
-    ci = next(one for one in azure.directory.everybody() if one.name == "ci")
-    ci.give(WORKSPACE, "AzureML Data Scientist")
-    web_dev.place(azure, acr, workspace=WORKSPACE)
-    answers = []
-    for target in ("azureml", "appservice"):
-        web_dev.declare(target=target, slot=None)
-        found = web_dev.deploy()
-        assert (found.target, found.state, found.auth) == (target, "healthy", "key")
-        proof = pipeline.prove(web_dev.spec(), found)
-        answers.append(proof.answer["answer"].partition(" ")[0])
-        assert found.tag == web_dev.images[0].tag
-    assert answers == ["blue", "blue"]
-
-
-def test_production_that_cannot_be_proved_is_swapped_back(web_dev: Project, web_site: Site) -> None:
     first = web_dev.deploy()
-    web_dev.colour("green")
+    web_dev.declare("green")
     planned = web_dev.plan()
     asked: list[str] = []
 
@@ -154,12 +111,12 @@ def test_production_that_cannot_be_proved_is_swapped_back(web_dev: Project, web_
     with pytest.raises(DeployError, match="answered badly"):
         appservice.TARGET.apply(planned, prove)
     assert asked == [web_site.slot("staging").url, first.url]
-    assert web.colour(first) == "blue"
+    assert web_dev.colour(first.url) == "blue"
     assert web_site.production.settings["COLOUR"] == "blue"
 
 
 def test_identities_that_are_assigned_stay_where_they_are(
-    web_dev: Project, azure: Azure, acr: Acr, web_site: Site
+    web_dev: ObedientProject, azure: Azure, acr: Acr, web_site: Site
 ) -> None:
     scope = f"/subscriptions/{azure.arm.subscription}/resourceGroups/{web.GROUP}/providers"
     clients = {}
@@ -170,9 +127,9 @@ def test_identities_that_are_assigned_stay_where_they_are(
         slot.managed.system, slot.managed.assigned = None, {id: identity}
         clients[slot.name] = identity.client_id
     assert web_dev.deploy().state == "healthy"
-    web_dev.colour("green")
+    web_dev.declare("green")
     found = web_dev.deploy()
-    assert (found.state, web.colour(found)) == ("healthy", "green")
+    assert (found.state, web_dev.colour(found.url)) == ("healthy", "green")
     for name, client in clients.items():
         slot = web_site.slot(name)
         assert slot.settings["AZURE_CLIENT_ID"] == client

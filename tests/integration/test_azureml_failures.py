@@ -18,7 +18,8 @@ from tests.emulator.exchange import Exchange
 from tests.emulator.identities import ACR_PULL, DATA_SCIENTIST
 from tests.emulator.ml.front import DEPLOYMENT
 from tests.integration import ml_project as ml
-from tests.integration.ml_standing import REGISTRY, Standing, once, writes
+from tests.integration.ml_standing import Standing, once, writes
+from tests.integration.obedient_flow import REGISTRY
 from tests.integration.running import until
 
 ENDPOINT = "/onlineEndpoints/[^/]+[?]"
@@ -90,13 +91,6 @@ def test_a_start_that_the_service_ends(
     assert world.workspace.operations.are_met
 
 
-def test_a_container_that_crashes(world: Standing) -> None:
-    text = refused(world, world.fresh(), "crash")
-    assert "the container ended while it started" in text
-    assert "its last lines:" in text
-    assert "the weights are missing" in text
-
-
 def test_a_container_that_is_never_ready(world: Standing) -> None:
     world.workspace.pace.patience = 0
     probe = {"initial_delay": 1, "period": 1, "failure_threshold": 2}
@@ -104,12 +98,6 @@ def test_a_container_that_is_never_ready(world: Standing) -> None:
     text = refused(world, world.fresh(), "hang", probes=probes)
     assert "the container did not become ready in time" in text
     assert "probes.readiness.failure_threshold" in text
-
-
-def test_an_answer_that_is_not_as_expected(world: Standing) -> None:
-    text = refused(world, world.fresh(), "mute")
-    assert "string expected, not an empty string" in text
-    assert "its lines tell why" in text
 
 
 def test_errors_in_the_middle_of_the_ramp(world: Standing) -> None:

@@ -22,6 +22,7 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 
+from deploy.model import Image
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.identities import (
@@ -406,7 +407,9 @@ def test_who_may_what(
     azure.arm.server.unexpected.clear()
 
 
-def test_no_container_outlives_the_process(client: docker.DockerClient, built: str) -> None:
+def test_no_container_outlives_the_process(
+    client: docker.DockerClient, obedient_images: tuple[Image, ...]
+) -> None:
     script = (
         "import sys, time\n"
         "from tests.emulator.engine import Engine\n"
@@ -417,7 +420,7 @@ def test_no_container_outlives_the_process(client: docker.DockerClient, built: s
         "time.sleep(60)\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script, built],
+        [sys.executable, "-c", script, obedient_images[0].id],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -432,7 +435,10 @@ def test_no_container_outlives_the_process(client: docker.DockerClient, built: s
 
 
 def test_nothing_is_left_of_it(
-    tmp_path: Path, client: docker.DockerClient, built: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    client: docker.DockerClient,
+    obedient_images: tuple[Image, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     before = set(threading.enumerate())
     with Azure(tmp_path) as azure:
@@ -442,7 +448,7 @@ def test_nothing_is_left_of_it(
         for name, value in azure.environment(deployer).items():
             monkeypatch.setenv(name, value)
         Sdk(ml_client.connect(azure, workspace), "", str(azure.authority.bundle)).endpoint()
-        azure.engine.create(built, "x", {}, {8080}).start()
+        azure.engine.create(obedient_images[0].id, "x", {}, {8080}).start()
         servers = [azure.entra.server, azure.arm.server, acr.server]
         ports = [server.port for server in (*servers, workspace.front("faq").server)]
         # Clients that say nothing do not hold it up.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 import requests
 from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
@@ -17,7 +16,7 @@ from azure.identity import DefaultAzureCredential
 from azure.keyvault.secrets import SecretClient
 from azure.mgmt.web import WebSiteManagementClient
 
-from deploy import config, images
+from deploy.model import Image
 from tests.emulator.acr import Acr
 from tests.emulator.arm import GROUP, LOCATION
 from tests.emulator.azure import Azure
@@ -34,7 +33,6 @@ from tests.emulator.web import platform_log
 from tests.emulator.web.plans import Plan
 from tests.emulator.web.platform_log import Wording
 from tests.emulator.web.slot import Site, Slot
-from tests.integration import obedient_flow
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.running import until
 
@@ -48,16 +46,10 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="module")
-def image(
-    azure_servers: Azure, client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[str]:
-    """A flow that does as it is told, in the registry, by digest."""
-    project = obedient_flow.project(tmp_path_factory.mktemp("project"), ROOT)
-    built = images.build(project, config.load_flow(project, "obedient"))
-    acr = azure_servers.registry("crflows")
-    yield obedient_flow.push(azure_servers, acr, client, built.id, "web/obedient")
-    client.images.remove(built.id, force=True)
+@pytest.fixture
+def image(obedient_images: tuple[Image, ...]) -> str:
+    """An image of a flow that does as it is told, in the registry, by digest."""
+    return obedient_images[0].pinned
 
 
 @dataclass
@@ -286,7 +278,7 @@ def test_a_swap_leaves_sticky_settings_and_what_is_of_the_slot(
     web = [apps.get_configuration(GROUP, SITE), apps.get_configuration_slot(GROUP, SITE, SLOT)]
     found = [one.properties for one in web if one.properties]
     assert [one.always_on for one in found] == [True, False]
-    assert [one.health_check_path for one in found] == [None, "/health"]
+    assert [one.health_check_path for one in found] == ["/health", None]
     assert sdk.ask(site.production).json()["answer"] not in ("", before["answer"])
     staging.worker.wait()
     assert (sdk.colour(site.production), sdk.colour(staging)) == ("blue", "green")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +12,7 @@ import pytest
 from deploy import config
 from deploy.arm.errors import Said
 from deploy.errors import DeployError
-from deploy.model import Image, Spec
+from deploy.model import Spec
 from deploy.targets import appservice
 from deploy.targets.appservice import (
     access,
@@ -26,52 +25,19 @@ from deploy.targets.appservice import (
     state,
     wanted,
 )
-from deploy.targets.appservice.decide import Decision, decide, record
-from deploy.targets.appservice.naming import PRODUCTION
-from deploy.targets.appservice.state import Identity, ServicePlan, Site, World
-from deploy.targets.appservice.swapping import Swap
-from deploy.targets.appservice.writes import RefusedError
-from tests import projects
-
-IMAGE = Image(
-    repository="crflows.azurecr.io/hello",
-    tag="0123456789ab",
-    id="sha256:1",
-    platform="linux/amd64",
-    base="",
-    commit="c" * 40,
-    digest="sha256:" + "d" * 64,
+from deploy.targets.appservice.decide import content
+from deploy.targets.appservice.state import Identity, World
+from tests.unit.appservice_world import (
+    IDENTITY,
+    IMAGE,
+    KEY_REFERENCE,
+    decided,
+    deployed,
+    project,
+    site,
+    spec_of,
+    world,
 )
-PLACE = {
-    "registry": "crflows.azurecr.io",
-    "subscription": "s",
-    "resource_group": "rg",
-    "app": "app-{flow}",
-    "key_vault": "https://kv.vault.azure.net",
-}
-IDENTITY = (
-    "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/"
-)
-KEY_REFERENCE = "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/hello-dev-key)"
-
-
-def project(
-    root: Path, settings: Mapping[str, Any], place: Mapping[str, Any], **files: Any
-) -> config.Project:
-    declared = {
-        "sample": "sample.json",
-        "expect": {"answer": "string"},
-        **files,
-        "environments": {"dev": {"target": "appservice", **settings}},
-    }
-    return projects.make(
-        root,
-        {
-            "flows/hello/deploy.yaml": declared,
-            "environments.yaml": json.dumps({"dev": {**PLACE, **place}}),
-        },
-        {"TOKEN": "a-token-of-a-test"},
-    )
 
 
 @pytest.fixture
@@ -79,55 +45,9 @@ def made(tmp_path: Path) -> Any:
     """Make a spec of settings, and of what environments.yaml says."""
 
     def spec(place: Mapping[str, Any] | None = None, /, **settings: Any) -> Spec:
-        found = project(tmp_path, {"auth": "key", **settings}, place or {})
-        (one,) = config.load_specs(found, "dev")
-        return one
+        return spec_of(tmp_path, place, **settings)
 
     return spec
-
-
-def site(name: str = PRODUCTION, **changes: Any) -> Site:
-    given = Site(
-        name=name,
-        state="Running",
-        host=f"{name}.test",
-        plan="/plans/plan",
-        own=f"object-{name}",
-        assigned=(),
-        properties={"httpsOnly": True},
-        web={
-            "acrUseManagedIdentityCreds": True,
-            "alwaysOn": True,
-            "ftpsState": "Disabled",
-            "minTlsVersion": "1.2",
-        },
-        settings={},
-        auth={},
-    )
-    return replace(given, **changes)
-
-
-def world(
-    production: Site, slot: Site | None = None, *sticky: str, tier: str = "Standard"
-) -> World:
-    return World(production, slot, sticky, ServicePlan("plan", tier, True))
-
-
-def decided(spec: Spec, found: World, image: Image = IMAGE) -> Decision:
-    return decide(spec, image, found, {})
-
-
-def deployed(spec: Spec, found: World, **others: str) -> Site:
-    """Return production as a deploy leaves it, with settings of others."""
-    decision = decided(spec, found)
-    left = record(spec, IMAGE, found, decision.wanted, "ci", "2026")
-    mine = {**decision.settings, **decision.wanted.sticky[PRODUCTION]}
-    web = {
-        **found.production.web,
-        "linuxFxVersion": naming.reference(IMAGE),
-        "healthCheckPath": "/health",
-    }
-    return replace(found.production, web=web, settings={**mine, **others, **left.settings})
 
 
 @pytest.mark.parametrize(
@@ -193,7 +113,7 @@ def test_what_is_set_and_no_secret_among_it(made: Any) -> None:
         "WEBSITE_SWAP_WARMUP_PING_PATH": "/health",
         "WEBSITE_SWAP_WARMUP_PING_STATUSES": "200",
         "SERVE_TIMEOUT": "200",
-        "SERVE_SECRETS": "TOKEN",
+        "SERVE_SECRETS": "SERVE_KEY,TOKEN",
         "SERVE_KEY": KEY_REFERENCE,
         "A": "1",
         "TOKEN": "@Microsoft.KeyVault(SecretUri=https://kv.test/secrets/token/abc)",
@@ -207,7 +127,9 @@ def test_an_identity_of_its_own_stays_with_each_site(made: Any) -> None:
     found = world(site(assigned=(one,)), site("staging", assigned=(two,)))
     decision = decided(made(slot="staging"), found)
     assert decision.sticky == ("AZURE_CLIENT_ID",)
-    assert decision.settings["AZURE_CLIENT_ID"] == "client-2"
+    assert found.slot
+    on_slot = content(made(slot="staging"), found, found.slot, decision.wanted)
+    assert on_slot["AZURE_CLIENT_ID"] == "client-2"
     production, staging = decision.fixes
     assert production.settings == {"AZURE_CLIENT_ID": "client-1"}
     assert production.web["acrUserManagedIdentityID"] == "client-1"
@@ -239,11 +161,13 @@ def test_settings_are_merged_not_replaced(made: Any) -> None:
     production = deployed(spec, before, THEIRS="2", STAYS="p")
     slot = site("staging", settings={"STAYS": "s", "ONLY_HERE": "x"})
     changed = made(slot="staging", env={"clear": {"NEW": "1"}})
-    decision = decided(changed, world(production, slot, "STAYS"))
-    assert decision.settings["THEIRS"] == "2", "as production has it"
-    assert decision.settings["STAYS"] == "s", "as the slot has it"
-    assert decision.settings["NEW"] == "1"
-    assert not {"OURS", "ONLY_HERE"} & set(decision.settings)
+    now = world(production, slot, "STAYS")
+    decision = decided(changed, now)
+    settings = content(changed, now, slot, decision.wanted)
+    assert settings["THEIRS"] == "2", "as production has it"
+    assert settings["STAYS"] == "s", "as the slot has it"
+    assert settings["NEW"] == "1"
+    assert not {"OURS", "ONLY_HERE"} & set(settings)
     assert decision.dropped == ("ONLY_HERE",)
     shown = {one.what: (one.before, one.after) for one in decision.differences}
     assert shown == {"setting OURS": ("1", "-"), "setting NEW": ("-", "1")}
@@ -307,8 +231,8 @@ def test_slots_need_standard(tier: str, made: Any) -> None:
 
 def test_the_platforms_authentication_is_merged(made: Any) -> None:
     class Manager:
-        def tenant(self) -> str:
-            return "tenant"
+        def issuer(self) -> str:
+            return "https://sts.windows.net/tenant/"
 
     client = "00000000-0000-0000-0000-000000000001"
     spec = made({"auth_client": client}, auth="entra")
@@ -327,11 +251,18 @@ def test_the_platforms_authentication_is_merged(made: Any) -> None:
 def test_a_site_that_runs_does_not_lose_its_lock(made: Any) -> None:
     locked = {"platform": {"enabled": True}, "globalValidation": {"requireAuthentication": True}}
     running = world(site(auth=locked))
-    with pytest.raises(DeployError, match="it would be open for a moment"):
+    with pytest.raises(DeployError, match="on the way to key it would be open"):
         plan.refuse(made(), running)
     plan.refuse(made(), world(site(auth=locked, state="Stopped")))
     client = "00000000-0000-0000-0000-000000000001"
-    plan.refuse(made({"auth_client": client}, auth="entra"), running)
+    entra = made({"auth_client": client}, auth="entra")
+    plan.refuse(entra, running)
+    # Somebody has stopped what a deploy has made: started again, it is the version before.
+    stopped = replace(deployed(entra, running), state="Stopped")
+    with pytest.raises(DeployError, match="on the way to key it would be open"):
+        plan.refuse(made(), world(stopped))
+    with pytest.raises(DeployError, match="on the way to entra it would let nobody in"):
+        plan.refuse(entra, world(deployed(made(), world(site()))))
 
 
 def test_no_rollback_to_a_version_that_lets_others_in(made: Any) -> None:
@@ -343,7 +274,12 @@ def test_no_rollback_to_a_version_that_lets_others_in(made: Any) -> None:
         where = "site app-hello"
 
         def look(self) -> World:
-            return world(deployed(spec, world(site())), slot)
+            serving = deployed(spec, world(site()))
+            found = serving.record
+            assert found
+            assert slot.record
+            found = replace(found, previous=slot.record.id)
+            return world(replace(serving, settings={**serving.settings, **found.settings}), slot)
 
     with pytest.raises(DeployError, match="lets callers in by public, and deploy"):
         back.roll_back(Looking(), spec, {})  # type: ignore[arg-type]
@@ -455,53 +391,3 @@ def test_a_plan_of_another_target_is_refused(made: Any) -> None:
 def test_fingerprints_differ_by_any_setting() -> None:
     assert state.fingerprint({"A": "1"}) != state.fingerprint({"A": "2"})
     assert state.fingerprint({"A": "1", "B": "2"}) == state.fingerprint({"B": "2", "A": "1"})
-
-
-class Writing:
-    """Takes writes down, and refuses every swap."""
-
-    def __init__(self) -> None:
-        self.done: list[tuple[str, str]] = []
-
-    def swap(self, slot: str) -> Any:
-        raise RefusedError(Said("ExpectationFailed", "it broke in the middle", 417))
-
-    def settings(self, name: str, settings: Mapping[str, str]) -> None:
-        self.done.append(("settings", settings.get("COLOUR", "")))
-
-    def web(self, name: str, changes: Mapping[str, Any]) -> None:
-        self.done.append(("web", str(changes["linuxFxVersion"])))
-
-
-@pytest.mark.parametrize(
-    ("image", "colour", "fails", "written"),
-    [
-        ("DOCKER|new", "new", False, []),
-        ("DOCKER|old", "old", True, []),
-        ("DOCKER|new", "old", True, [("settings", "old"), ("web", "DOCKER|old")]),
-    ],
-    ids=["it happened all the same", "nothing happened", "half of it happened"],
-)
-def test_a_swap_that_failed_is_looked_at(
-    image: str, colour: str, fails: bool, written: list[tuple[str, str]], made: Any
-) -> None:
-    def running(image: str, colour: str) -> Site:
-        left = naming.Record("hello", "dev", colour, colour, "", "", "ci", "2026", ())
-        return site(web={"linuxFxVersion": image}, settings={"COLOUR": colour, **left.settings})
-
-    class Looking:
-        name = "app-hello"
-
-        def look(self) -> World:
-            return world(running(image, colour))
-
-    writing, verified = Writing(), list[object]()
-    coming = replace(running("DOCKER|new", "new"), name="staging")
-    swap = Swap(Looking(), writing, made(), running("DOCKER|old", "old"), coming)  # type: ignore[arg-type]
-    if fails:
-        with pytest.raises(DeployError, match="it broke in the middle"):
-            swap.run(verified.append)
-    else:
-        swap.run(verified.append)
-    assert bool(verified) is not fails
-    assert writing.done == written

@@ -226,7 +226,12 @@ def test_differences_show_no_secret() -> None:
         ("request_timeout", "5 s", "180 s"),
         ("env.A", "2", "1"),
         ("env.KEY", "***", "***"),
+        ("env.SERVE_SECRETS", "-", "KEY"),
     ]
+    # A secret of the version before, which is none of this one's.
+    gone = version(variables={"A": "1", "GONE": "old-secret", "SERVE_SECRETS": "GONE"})
+    told = {one.what: one.before for one in wanted.differences(gone, aim)}
+    assert told["env.GONE"] == "***"
     assert "old-secret" not in repr((found, there, aim))
     assert wanted.differences(version(), aim) == ()
     assert wanted.plain_secrets(spec()) == ("KEY",)

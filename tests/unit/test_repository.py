@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from deploy import config, locks, published
+from deploy import config, locks, published, targets
 from deploy.runtime import connections
 
 ROOT = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ def test_locks_of_flows_are_up_to_date(name: str) -> None:
 
 
 def test_published_schemas_are_what_the_models_say() -> None:
-    for name, schema in published.schemas().items():
+    for name, schema in published.schemas(targets.own()).items():
         assert json.loads((ROOT / name).read_text(encoding="utf-8")) == schema, "run `inv schema`"
         jsonschema.Draft202012Validator.check_schema(schema)
 
@@ -64,7 +64,7 @@ def test_published_schemas_are_what_the_models_say() -> None:
 @pytest.mark.parametrize("name", FLOWS)
 def test_schema_accepts_the_flows(name: str) -> None:
     data = YAML(typ="safe").load((ROOT / f"flows/{name}/deploy.yaml").read_text(encoding="utf-8"))
-    jsonschema.validate(data, published.schemas()["docs/schema/deploy.json"])
+    jsonschema.validate(data, published.schemas(targets.own())["docs/schema/deploy.json"])
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_schema_accepts_the_flows(name: str) -> None:
 def test_schema_refuses_what_the_tool_refuses(wrong: dict[str, object]) -> None:
     data = {"environments": {"local": {"target": "local"}}, **wrong}
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(data, published.schemas()["docs/schema/deploy.json"])
+        jsonschema.validate(data, published.schemas(targets.own())["docs/schema/deploy.json"])
 
 
 def test_nothing_names_an_index_or_a_folder_of_one_machine() -> None:

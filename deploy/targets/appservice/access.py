@@ -6,18 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy import cloud
+from deploy.arm import keys
 from deploy.arm.client import ResourceManager
-from deploy.arm.errors import of_answer, short
-from deploy.arm.references import secret_url
-from deploy.errors import DeployError
 from deploy.model import Spec
-from deploy.registry import wire
 from deploy.runtime.access import KEY
-from deploy.targets.appservice import naming
 from deploy.targets.appservice.settings import place_of, settings_of
-
-# Of Key Vault ("Get Secret").
-VAULT_API = "7.4"
 
 
 def headers(spec: Spec) -> Mapping[str, str]:
@@ -26,7 +19,7 @@ def headers(spec: Spec) -> Mapping[str, str]:
     if auth == "public":
         return {}
     if auth == "key":
-        return {"Authorization": f"Bearer {_key(spec)}"}
+        return keys.headers(spec)
     where = cloud.chosen(place_of(spec).cloud)
     return {"Authorization": f"Bearer {cloud.token(where, f'{audience(spec)}/.default')}"}
 
@@ -34,15 +27,6 @@ def headers(spec: Spec) -> Mapping[str, str]:
 def audience(spec: Spec) -> str:
     """Return whom a caller's token must be for, where Entra lets callers in."""
     return f"api://{place_of(spec).auth_client}"
-
-
-def key_url(spec: Spec) -> str:
-    """Return the address of the secret with the key; empty where none is configured."""
-    given = settings_of(spec).env.secret_refs.get(KEY)
-    if given:
-        return secret_url(given)
-    vault = place_of(spec).key_vault
-    return f"{vault}/secrets/{naming.secret_of(spec)}" if vault else ""
 
 
 def wanted(spec: Spec, arm: ResourceManager, now: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -56,8 +40,6 @@ def wanted(spec: Spec, arm: ResourceManager, now: Mapping[str, Any]) -> dict[str
             return None
         return _merged(now, {"platform": {"enabled": False}})
     place = place_of(spec)
-    # The form of the issuer that the portal writes.
-    issuer = f"https://sts.windows.net/{arm.tenant()}/"
     asked = {
         "platform": {"enabled": True},
         "globalValidation": {
@@ -67,7 +49,7 @@ def wanted(spec: Spec, arm: ResourceManager, now: Mapping[str, Any]) -> dict[str
         "identityProviders": {
             "azureActiveDirectory": {
                 "enabled": True,
-                "registration": {"openIdIssuer": issuer, "clientId": place.auth_client},
+                "registration": {"openIdIssuer": arm.issuer(), "clientId": place.auth_client},
                 "validation": {"allowedAudiences": [audience(spec)]},
             }
         },
@@ -82,43 +64,6 @@ def shown(auth: Mapping[str, Any], settings: Mapping[str, str]) -> str:
         required = (auth.get("globalValidation") or {}).get("requireAuthentication")
         return "entra" if required else "entra, not required"
     return "key" if KEY in settings else "public"
-
-
-def _key(spec: Spec) -> str:
-    given = spec.variables.get(KEY)
-    return given if given else _secret(spec, key_url(spec))
-
-
-def _secret(spec: Spec, url: str) -> str:
-    """Read a secret from its vault. Raises `DeployError`."""
-    where = cloud.chosen(place_of(spec).cloud)
-    name = url.partition("/secrets/")[2].partition("/")[0]
-    vault = url.partition("/secrets/")[0].removeprefix("https://")
-    http = wire.session()
-
-    def once() -> Any:
-        sent = {"Authorization": f"Bearer {cloud.token(where, f'{where.vaults}/.default')}"}
-        query = {"api-version": VAULT_API}
-        return wire.send(http, "GET", url, f"vault {vault}", headers=sent, params=query)
-
-    answer = wire.patiently(once)
-    if answer.status_code == 200:
-        return str(answer.json()["value"])
-    said = of_answer(answer)
-    if answer.status_code == 404:
-        what = f"it has no secret {name}, which holds the key of {spec.name}"
-        # From standard input: what stands in a command is seen by others on the machine.
-        hint = (
-            "`openssl rand -base64 32 | tr -d '\\n' | az keyvault secret set --vault-name "
-            f"{vault.partition('.')[0]} --name {name} --file /dev/stdin --output none`"
-        )
-        raise DeployError(f"vault {vault}", what, hint)
-    if answer.status_code in (401, 403):
-        who = cloud.name_of(cloud.claims(cloud.token(where, where.scope)))
-        what = f"{who or 'whoever is logged in'} may not read the secret {name}"
-        hint = "have the role Key Vault Secrets User assigned; does its network let you in?"
-        raise DeployError(f"vault {vault}", what, hint)
-    raise DeployError(f"vault {vault}", f"Azure says {said.code}: {short(said.text)}", "try again")
 
 
 def _merged(now: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from deploy import console
+from deploy import console, pausing
 from deploy.errors import DeployError
 from deploy.model import Spec
 from deploy.targets.appservice import access, errors, state
@@ -16,8 +17,10 @@ from deploy.targets.appservice.rollout import now
 from deploy.targets.appservice.settings import settings_of
 from deploy.targets.appservice.state import Site, World
 from deploy.targets.appservice.swapping import AFTER_SWAP, Swap, put_back
-from deploy.targets.appservice.warming import Warming, digest_of
+from deploy.targets.appservice.warming import UNAUTHORIZED, Warming, asked, digest_of
 from deploy.targets.appservice.writes import RefusedError, Writer
+
+EARLIER = "check the earlier commit out, then `inv deploy`"
 
 
 def roll_back(client: Client, spec: Spec, headers: Mapping[str, str]) -> None:
@@ -30,17 +33,26 @@ def roll_back(client: Client, spec: Spec, headers: Mapping[str, str]) -> None:
 
 
 def _swap(client: Client, spec: Spec, world: World, slot: Site, headers: Mapping[str, str]) -> None:
-    found = slot.record
-    if found is None or not found.of(spec):
+    found, now_serving = slot.record, world.production.record
+    if found is None or now_serving is None or not found.of(spec):
         raise _nothing(client, f"the slot {slot.name} holds no earlier version")
-    before, asked = access.shown(slot.auth, slot.settings), settings_of(spec).auth
-    if before != asked:
-        what = f"the earlier version lets callers in by {before}, and deploy.yaml says {asked}"
-        raise DeployError(client.where, what, "check the earlier commit out, then `inv deploy`")
+    if found.id != now_serving.previous:
+        # A deploy that failed leaves there what never served; a rollback what it took back.
+        what = f"the slot {slot.name} holds {found.tag}, which is not what served before"
+        raise DeployError(client.where, what, EARLIER)
+    before, wanted = access.shown(slot.auth, slot.settings), settings_of(spec).auth
+    if before != wanted:
+        what = f"the earlier version lets callers in by {before}, and deploy.yaml says {wanted}"
+        raise DeployError(client.where, what, EARLIER)
     writer = Writer(spec)
     warming = Warming(client, spec, slot, digest_of(slot.image))
     if slot.state == state.STOPPED:
         _do(spec, lambda: writer.start(slot.name))
+    elif asked(slot.url, headers).startswith(UNAUTHORIZED):
+        # Its key is an earlier one: only a change makes the service read the vault again.
+        again = replace(found, at=now())
+        _do(spec, lambda: writer.settings(slot.name, {**slot.settings, **again.settings}))
+        slot = replace(slot, settings={**slot.settings, **again.settings})
     with console.phase("warm-up", f"{state.where(spec, slot)}: {found.tag}") as shown:
         warming.until(found, headers, shown.now)
     production = Warming(client, spec, world.production, "")
@@ -73,7 +85,8 @@ def _in_place(client: Client, spec: Spec, site: Site, headers: Mapping[str, str]
             _do(spec, lambda: writer.web(PRODUCTION, {"linuxFxVersion": found.before}))
             warming.until(back, headers, shown.now)
         except BaseException:
-            put_back(writer, site)
+            with pausing.putting_right(), contextlib.suppress(RefusedError):
+                put_back(writer, site)
             raise
 
 
@@ -85,5 +98,4 @@ def _do(spec: Spec, write: Callable[[], None]) -> None:
 
 
 def _nothing(client: Client, what: str) -> DeployError:
-    hint = "check the earlier commit out, then `inv deploy`"
-    return DeployError(client.where, f"{what} to go back to", hint)
+    return DeployError(client.where, f"{what} to go back to", EARLIER)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from deploy.arm import variables
 from deploy.model import Image, Spec
 from deploy.targets.appservice import naming, state, wanted
 from deploy.targets.appservice.naming import PRODUCTION, VOLATILE, Record
@@ -49,20 +50,20 @@ class Decision:
     """What to do.
 
     `deploys` tells whether production is to run something else, `staged` that the slot has it
-    already. `goes` is where it goes first: the slot, or production. `settings` are all that site is
-    to have then, without the record. `sticky` are names to add to those that stay with their slot,
-    `dropped` settings of the slot that nobody gave production. `seen` is what production was when
-    this was decided.
+    already. `goes` is where it goes first: the slot, or production. `sticky` are names to add to
+    those that stay with their slot, `leaving` those of production that no swap takes away and that
+    are to go once it is done, `dropped` settings of the slot that nobody gave production. `seen` is
+    what production was when this was decided.
     """
 
     deploys: bool
     staged: bool
     goes: str
     wanted: Wanted
-    settings: Mapping[str, str] = field(repr=False)
     differences: tuple[Difference, ...]
     fixes: tuple[Fix, ...]
     sticky: tuple[str, ...]
+    leaving: tuple[str, ...]
     dropped: tuple[str, ...]
     seen: Seen
 
@@ -81,28 +82,34 @@ def decide(spec: Spec, image: Image, world: World, auth: Auth) -> Decision:
     """Return what there is to do."""
     aim = wanted.of(spec, image, world)
     production, slot = world.production, world.slot
-    staying = frozenset(world.sticky) | aim.staying
     whole = in_production(spec, production, aim)
     deploys = not _runs(spec, image, production, aim, whole)
-    staged = dropped = None
-    if slot:
-        staged = on_slot(spec, slot, production, aim, staying)
-        dropped = {
-            name for name in slot.settings if name not in {*staged, *VOLATILE, *_names(spec, slot)}
-        }
-    goes = slot or production
+    staged: Mapping[str, str] = content(spec, world, slot, aim) if slot else {}
+    dropped = {
+        name
+        for name in (slot.settings if slot else ())
+        if slot and name not in {*staged, *VOLATILE, *_names(spec, slot)}
+    }
+    old = _names(spec, production) & set(world.sticky) & set(production.settings)
     return Decision(
         deploys=deploys,
-        staged=bool(slot and staged is not None and _runs(spec, image, slot, aim, staged)),
-        goes=goes.name,
+        staged=slot is not None and _runs(spec, image, slot, aim, staged),
+        goes=(slot or production).name,
         wanted=aim,
-        settings=whole if staged is None else staged,
         differences=_content(spec, production, aim, whole) if deploys else (),
         fixes=tuple(fix(spec, world, site, aim, auth, deploys) for site in world.sites),
         sticky=tuple(sorted(aim.staying - set(world.sticky))) if slot else (),
-        dropped=tuple(sorted(dropped or ())) if deploys else (),
+        leaving=tuple(sorted(old - aim.names)) if slot and deploys else (),
+        dropped=tuple(sorted(dropped)) if deploys else (),
         seen=seen(production),
     )
+
+
+def content(spec: Spec, world: World, site: Site, aim: Wanted) -> dict[str, str]:
+    """Return all settings that the site where a deploy goes should have, without the record."""
+    if site.name == PRODUCTION:
+        return in_production(spec, site, aim)
+    return on_slot(spec, site, world.production, aim, frozenset(world.sticky) | aim.staying)
 
 
 def seen(site: Site) -> Seen:
@@ -135,9 +142,9 @@ def on_slot(
 def fix(spec: Spec, world: World, site: Site, aim: Wanted, auth: Auth, deploys: bool) -> Fix:
     """Return what is to be changed of a site beside what it runs.
 
-    The health check is of what runs there, and so is none of this before a deploy.
+    The health check stays with production where slots are swapped; in place the image brings it.
     """
-    health = site.name == PRODUCTION and not deploys
+    health = site.name == PRODUCTION and not (deploys and world.slot is None)
     web = wanted.web(spec, site, world.plan.tier, health)
     properties = wanted.properties(spec, site)
     asked = auth.get(site.name)
@@ -146,10 +153,6 @@ def fix(spec: Spec, world: World, site: Site, aim: Wanted, auth: Auth, deploys: 
     settings: dict[str, str | None] = {
         n: text for n, text in sticky.items() if site.settings.get(n) != text
     }
-    if world.slot and deploys:
-        # No swap takes away what stays.
-        old = _names(spec, site) & set(world.sticky) & set(site.settings)
-        settings |= dict.fromkeys(sorted(old - aim.names))
     if site.name != PRODUCTION and deploys:
         # They are written together with what is to run there.
         settings = {}
@@ -159,14 +162,7 @@ def fix(spec: Spec, world: World, site: Site, aim: Wanted, auth: Auth, deploys: 
             Difference(n, _text(site.properties.get(n)), _text(value))
             for n, value in properties.items()
         ),
-        *(
-            Difference(
-                f"setting {n}",
-                wanted.shown(n, site.settings.get(n), aim.hidden),
-                wanted.shown(n, text, aim.hidden),
-            )
-            for n, text in settings.items()
-        ),
+        *(_setting(spec, site, aim, n, text) for n, text in settings.items()),
     ]
     start = site.state == state.STOPPED
     return Fix(site.name, web, properties, asked, settings, start, tuple(found))
@@ -176,7 +172,7 @@ def record(spec: Spec, image: Image, world: World, aim: Wanted, by: str, at: str
     """Return what this deploy leaves in the site."""
     before = world.production.record
     ours = before if before and before.of(spec) else None
-    keeps = ours if ours and world.slot is None else None
+    kept, kept_tag = _kept(world.production, ours, naming.reference(image))
     return Record(
         flow=spec.flow.name,
         environment=spec.environment,
@@ -188,9 +184,21 @@ def record(spec: Spec, image: Image, world: World, aim: Wanted, by: str, at: str
         at=at,
         names=tuple(sorted(aim.names)),
         first=ours.first if ours else world.production.image,
-        before=world.production.image if keeps else "",
-        before_tag=keeps.tag if keeps else "",
+        previous=ours.id if ours and world.slot else "",
+        before="" if world.slot else kept,
+        before_tag="" if world.slot else kept_tag,
     )
+
+
+def _kept(site: Site, ours: Record | None, coming: str) -> tuple[str, str]:
+    """Return image and tag of the version before `coming`, where it is changed in place."""
+    if ours is None:
+        return "", ""
+    whole = site.image.endswith(ours.digest)
+    if whole and site.image != coming:
+        return site.image, ours.tag
+    # Only the settings change; or a deploy was killed before the image was written.
+    return ours.before, ours.before_tag
 
 
 def _runs(spec: Spec, image: Image, site: Site, aim: Wanted, settings: Mapping[str, str]) -> bool:
@@ -230,16 +238,20 @@ def _content(
         found.append(Difference("image", naming.shown(production.image) or "none", after))
     present = _lasting(production)
     for name in sorted({*present, *whole}):
-        old, new = present.get(name), whole.get(name)
-        if old != new:
-            found.append(
-                Difference(
-                    f"setting {name}",
-                    wanted.shown(name, old, aim.hidden),
-                    wanted.shown(name, new, aim.hidden),
-                )
-            )
+        if present.get(name) != whole.get(name):
+            found.append(_setting(spec, production, aim, name, whole.get(name)))
     return tuple(found)
+
+
+def _setting(spec: Spec, site: Site, aim: Wanted, name: str, value: str | None) -> Difference:
+    """Return a change of a setting for people.
+
+    What it was is shown only where an earlier deploy set it, and did not hide it.
+    """
+    hidden = aim.hidden | variables.masked(site.settings)
+    foreign = frozenset(site.settings) - _names(spec, site)
+    before = wanted.shown(name, site.settings.get(name), hidden | foreign)
+    return Difference(f"setting {name}", before, wanted.shown(name, value, hidden))
 
 
 def _text(value: Any) -> str:

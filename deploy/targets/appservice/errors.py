@@ -87,7 +87,7 @@ def refused(spec: Spec, said: Said, what: str) -> DeployError:
 def scoring(spec: Spec, where: str, status: int) -> Problem | None:
     """Return what the service in front of the container says by a status; None for other ones."""
     known = {
-        401: _unauthorized(spec),
+        401: unauthorized(spec),
         403: (
             "it lets nobody in: the site is stopped, or it is not reached from here",
             "`inv status`; does `allow` have this machine's address, and with `public_network: "
@@ -99,7 +99,8 @@ def scoring(spec: Spec, where: str, status: int) -> Problem | None:
     return Problem(where, *known[status]) if status in known else None
 
 
-def _unauthorized(spec: Spec) -> tuple[str, str]:
+def unauthorized(spec: Spec) -> tuple[str, str]:
+    """Return what a 401 says, and what to do next."""
     if settings_of(spec).auth == "entra":
         return (
             "the token is not accepted",
@@ -108,8 +109,8 @@ def _unauthorized(spec: Spec) -> tuple[str, str]:
         )
     return (
         "the key is not accepted",
-        "the key in the vault is another than the site started with: restart the site, or use the "
-        "secondary key until it is",
+        "the key in the vault is another than the site started with; it reads a new one within a "
+        "day, or at once when the site is restarted (`az webapp restart`)",
     )
 
 

@@ -27,8 +27,9 @@ class Record:
 
     `id` is what the container's /version calls it: the same image may have run before, with other
     settings.
-    `first` is the image that was there before the first deploy; `before` and `before_tag` are of
-    the version before this one, where there is no slot that keeps it.
+    `first` is the image that was there before the first deploy. `previous` is the id of the version
+    that served before this one, which a slot keeps; without a slot, `before` and `before_tag` are
+    its image and tag.
     """
 
     flow: str
@@ -41,6 +42,7 @@ class Record:
     at: str
     names: tuple[str, ...]
     first: str = ""
+    previous: str = ""
     before: str = ""
     before_tag: str = ""
 
@@ -69,11 +71,6 @@ def app_of(spec: Spec) -> str:
     """Return the site's name; empty where none is configured."""
     given = settings_of(spec).app
     return given or (place_of(spec).app or "").replace(FLOW, spec.flow.name)
-
-
-def secret_of(spec: Spec) -> str:
-    """Return the name of the secret with the callers' key."""
-    return f"{spec.flow.name}-{spec.environment}-key"
 
 
 def reference(image: Image) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from deploy.errors import DeployError, Problem
 from deploy.model import Image, Spec, Step
-from deploy.targets.appservice import access, naming, state
+from deploy.targets.appservice import access, naming, state, wanted
 from deploy.targets.appservice.decide import Decision, Fix
 from deploy.targets.appservice.naming import PRODUCTION
 from deploy.targets.appservice.settings import settings_of
@@ -28,9 +28,10 @@ def refuse(spec: Spec, world: World) -> None:
     """Raise `DeployError` with every reason why the plan cannot work."""
     problems = [
         *_plan(spec, world),
-        *_somebody_elses(spec, world),
+        *(problem for site in world.sites for problem in _somebody_elses(spec, site)),
         *(problem for site in world.sites for problem in _identity(spec, world, site)),
-        *(problem for site in world.sites for problem in _unlocked(spec, site)),
+        *(problem for site in world.sites for problem in _locks(spec, site)),
+        *(problem for site in world.sites for problem in _opened(spec, site)),
     ]
     if problems:
         raise DeployError.of(problems)
@@ -90,6 +91,10 @@ def _content(spec: Spec, image: Image, world: World, decision: Decision) -> list
         Step("remove", f"setting {name} of {slot}", "", "", "production has none; sticky keeps it")
         for name in decision.dropped
     ]
+    found += [
+        Step("remove", f"setting {name}", "", "", "once the new version serves")
+        for name in decision.leaving
+    ]
     if decision.staged:
         found.append(Step("keep", slot, after, after, "an earlier deploy brought it there"))
     else:
@@ -112,22 +117,44 @@ def _plan(spec: Spec, world: World) -> list[Problem]:
     return problems
 
 
-def _somebody_elses(spec: Spec, world: World) -> list[Problem]:
-    found = world.production.record
+def _somebody_elses(spec: Spec, site: Site) -> list[Problem]:
+    found = site.record
     if found is None or found.of(spec):
         return []
     what = f"it runs the flow {found.flow} of {found.environment}"
-    return [Problem(state.where(spec), what, "set another `app`, or `inv destroy` that one first")]
+    hint = "set another `app` or `slot`, or `inv destroy` that one first"
+    return [Problem(state.where(spec, site), what, hint)]
 
 
-def _unlocked(spec: Spec, site: Site) -> list[Problem]:
-    """While it runs a site may not lose the platform's authentication: it would be open."""
-    before = access.shown(site.auth, site.settings)
-    settings = settings_of(spec)
-    if not before.startswith("entra") or settings.auth == "entra" or site.state == state.STOPPED:
+def _locks(spec: Spec, site: Site) -> list[Problem]:
+    """The lock of the platform and that of the container are not changed while a site runs.
+
+    It would be open for a moment, or let nobody in. What was destroyed runs nothing of ours.
+    """
+    before, asked = access.shown(site.auth, site.settings), settings_of(spec).auth
+    by_platform = before.startswith("entra")
+    if by_platform == (asked == "entra"):
         return []
-    what = f"it lets callers in by entra; with auth {settings.auth} it would be open for a moment"
-    return [Problem(state.where(spec, site), what, "`inv destroy` stops it; then deploy")]
+    runs = site.record is not None or (by_platform and site.state != state.STOPPED)
+    if not runs:
+        return []
+    danger = "it would be open" if by_platform else "it would let nobody in"
+    what = f"it lets callers in by {before}; on the way to {asked} {danger} for a while"
+    hint = f"`inv destroy {spec.options}`, which stops it; then deploy"
+    return [Problem(state.where(spec, site), what, hint)]
+
+
+def _opened(spec: Spec, site: Site) -> list[Problem]:
+    where, settings = state.where(spec, site), settings_of(spec)
+    rule = wanted.opened(site.web) if settings.allow else ""
+    if rule:
+        what = f"its access restriction {rule} lets everybody in, whatever `allow` says"
+        return [Problem(where, what, "remove it, or leave `allow` out")]
+    excluded = (site.auth.get("globalValidation") or {}).get("excludedPaths")
+    if settings.auth == "entra" and excluded:
+        what = f"its authentication leaves paths out: {', '.join(map(str, excluded))}"
+        return [Problem(where, what, "remove excludedPaths, so that nobody comes in there")]
+    return []
 
 
 def _identity(spec: Spec, world: World, site: Site) -> list[Problem]:
@@ -140,7 +167,7 @@ def _identity(spec: Spec, world: World, site: Site) -> list[Problem]:
             if len(site.assigned) > 1
             else "it has no identity that could pull the image"
         )
-        if any(getattr(spec.place, name) for name in (key,)):
+        if getattr(spec.place, key):
             what = f"it does not have the identity that {key} in environments.yaml names"
         hint = f"infrastructure assigns identities; `{key}` in environments.yaml names one"
         return [Problem(where, what, hint)]

@@ -8,15 +8,17 @@ interrupted, a new plan goes on from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 
-from deploy import console
+from deploy import console, pausing
 from deploy.errors import DeployError
 from deploy.model import Image, Spec
 from deploy.targets.appservice import decide, errors, naming, state
+from deploy.targets.appservice.changed import changed
 from deploy.targets.appservice.client import Client
 from deploy.targets.appservice.decide import Auth, Decision, Fix
-from deploy.targets.appservice.naming import PRODUCTION, Record
+from deploy.targets.appservice.naming import PRODUCTION, VOLATILE, Record
 from deploy.targets.appservice.settings import settings_of
 from deploy.targets.appservice.state import Site, World
 from deploy.targets.appservice.swapping import AFTER_SWAP, Swap, put_back
@@ -26,11 +28,6 @@ from deploy.targets.appservice.writes import RefusedError, Writer
 from deploy.targets.base import Prove
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
-MEANWHILE = "somebody else changed it meanwhile"
-
-
-class ChangedError(DeployError):
-    """The world is not as it was when the plan was made. Nothing is taken back: it is not ours."""
 
 
 class BegunError(Exception):
@@ -52,6 +49,7 @@ class Rollout:
         self.spec, self.image, self.decision = spec, image, decision
         self._headers = headers
         self._expected = decision.seen
+        self._written: Record | None = None
 
     def run(self, prove: Prove, wait: bool) -> None:
         """Carry the decision out. Raises `DeployError`, or `BegunError` without `wait`."""
@@ -71,8 +69,7 @@ class Rollout:
         """Look again. Raises `ChangedError` where somebody else has changed production."""
         world = self.client.look()
         if decide.seen(world.production) != self._expected:
-            hint = "`inv plan` shows what is there; then deploy again"
-            raise ChangedError(self.client.where, MEANWHILE, hint)
+            raise changed(self.client.where)
         return world
 
     def write(self, what: str, action: Callable[[], object]) -> None:
@@ -106,27 +103,30 @@ class Rollout:
                 self.write(name, lambda: self.writer.start(name))
 
     def _by_slot(self, prove: Prove, wait: bool) -> None:
-        slot = self.decision.goes
         world = self.look()
-        site = self._site(world, slot)
-        warming = self._warming(site)
-        with console.phase("slot", f"{slot}: {naming.shown(naming.reference(self.image))}"):
-            begun = self._begin(site, world)
+        site = self._site(world, self.decision.goes)
+        with console.phase("slot", f"{site.name}: {naming.shown(naming.reference(self.image))}"):
+            warming = self._warming(site)
+            found, begun = self._begin(site, world)
         if begun and not wait:
             raise BegunError
         with console.phase("warm-up", state.where(self.spec, site)) as shown:
-            warming.until(self._record(slot), self._headers(), shown.now)
-        with console.phase("prove", f"{slot}: scoring {self.spec.flow.sample.name}"):
+            warming.until(found, self._headers(), shown.now)
+            warming.closed()
+        with console.phase("prove", f"{site.name}: scoring {self.spec.flow.sample.name}"):
             prove(site.url, self._headers())
         world = self.look()
-        coming = self._site(world, slot)
+        coming = self._site(world, site.name)
+        if coming.record != found:
+            # What was proved is not what would be swapped.
+            raise changed(state.where(self.spec, coming))
         Swap(self.client, self.writer, self.spec, world.production, coming).run(
-            lambda say: self._verify(world.production, prove, say)
+            lambda say: self._verify(world.production, found, prove, say)
         )
         self._settle()
 
-    def _begin(self, site: Site, world: World) -> bool:
-        """Let the slot start the new version, unless it does already; return whether it was told.
+    def _begin(self, site: Site, world: World) -> tuple[Record, bool]:
+        """Let the slot start the new version, unless it does; return its record, and if it did not.
 
         What did not start before is written once more: a role or a secret that was missing may be
         there now, and only a change makes the service read its references again.
@@ -135,14 +135,14 @@ class Rollout:
         if self.decision.staged and record:
             answers = asked(site.url, self._headers()) == name_of(record)
             if answers or age(record.at) < settings_of(self.spec).start_time_limit:
-                return False
-        self._put(site, world)
-        return True
+                return record, False
+        return self._put(site, world), True
 
-    def _verify(self, before: Site, prove: Prove, say: Say) -> None:
+    def _verify(self, before: Site, found: Record, prove: Prove, say: Say) -> None:
         """Prove production, which has the new version since a moment ago."""
         warming = Warming(self.client, self.spec, before, "")
-        warming.until(self._record(PRODUCTION), self._headers(), say, AFTER_SWAP)
+        warming.until(found, self._headers(), say, AFTER_SWAP)
+        warming.closed()
         prove(before.url, self._headers())
 
     def _in_place(self, prove: Prove) -> None:
@@ -151,64 +151,64 @@ class Rollout:
         warming = self._warming(before)
         try:
             with console.phase("production", naming.shown(naming.reference(self.image))) as shown:
-                self._put(before, world)
-                warming.until(self._record(PRODUCTION), self._headers(), shown.now)
+                found = self._put(before, world)
+                warming.until(found, self._headers(), shown.now)
+                warming.closed()
             with console.phase("prove", f"scoring {self.spec.flow.sample.name}"):
                 prove(before.url, self._headers())
-        except ChangedError:
-            raise
-        except DeployError:
-            self._put_back(before, patiently=True)
-            raise
         except BaseException:
-            # Interrupted: quick writes, and nobody waits for what comes of them.
-            self._put_back(before, patiently=False)
+            with pausing.putting_right():
+                self._put_back(before)
             raise
 
-    def _put(self, site: Site, world: World) -> None:
+    def _put(self, site: Site, world: World) -> Record:
         """Give a site the image and the settings. The settings first: no moment without a key."""
         by, at = self.client.arm.who(), now()
         found = decide.record(self.spec, self.image, world, self.decision.wanted, by, at)
-        settings = {**self.decision.settings, **found.settings}
+        content = decide.content(self.spec, world, site, self.decision.wanted)
         web = {"linuxFxVersion": naming.reference(self.image), "healthCheckPath": HEALTH}
         name = site.name
-        self.write("settings", lambda: self.writer.settings(name, settings))
+        self._written = found
+        self.write("settings", lambda: self.writer.settings(name, {**content, **found.settings}))
         self.write("configuration", lambda: self.writer.web(name, web))
+        return found
 
-    def _put_back(self, before: Site, patiently: bool) -> None:
-        """Let production run again what it ran before."""
-        console.note("production", f"back to {naming.shown(before.image) or 'what it was'}")
-        put_back(self.writer, before)
-        record = before.record
-        if not patiently or not record:
+    def _put_back(self, before: Site) -> None:
+        """Let production run again what it ran before, unless somebody else has changed it."""
+        there = self.client.look().production
+        if self._written is None or there.record != self._written:
             return
+        console.note("production", f"back to {naming.shown(before.image) or 'what it was'}")
+        # What others have set meanwhile stays.
+        ours = {*self._written.names, *(before.record.names if before.record else ()), *VOLATILE}
+        kept = {name: text for name, text in there.settings.items() if name not in ours}
+        again = {name: text for name, text in before.settings.items() if name in ours}
         try:
-            with console.phase("warm-up", f"{self.client.where}: {record.tag}") as shown:
-                warming = Warming(self.client, self.spec, before, digest_of(before.image))
-                warming.until(record, self._headers(), shown.now)
+            put_back(self.writer, replace(before, settings={**kept, **again}))
+            if before.record:
+                with console.phase("warm-up", f"{self.client.where}: {before.record.tag}") as shown:
+                    warming = Warming(self.client, self.spec, before, digest_of(before.image))
+                    warming.until(before.record, self._headers(), shown.now)
+        except RefusedError as error:
+            console.note("production", f"that did not work ({error}); `inv status` shows it")
         except DeployError as error:
             # The first failure is what the user must see.
             console.note("production", f"it does not answer again: {error.problems[0].what}")
 
     def _settle(self) -> None:
-        """Put right what a swap may have carried into production that should stay."""
+        """Put right what a swap does not carry, and what was of the version before alone."""
         world = self.client.look()
         found = decide.fix(
             self.spec, world, world.production, self.decision.wanted, NOTHING, deploys=False
         )
+        there = world.production.settings
+        leaving = {name: None for name in self.decision.leaving if name in there}
         self._expected = decide.seen(world.production)
-        self._fix(found)
+        self._fix(replace(found, settings={**found.settings, **leaving}))
 
     def _warming(self, site: Site) -> Warming:
         digest = (self.image.digest or "").removeprefix("sha256:")
         return Warming(self.client, self.spec, site, digest)
-
-    def _record(self, name: str) -> Record:
-        """Return what is written into a site. Raises `DeployError` where it is not ours."""
-        site = self.client.site(name)
-        if site is None or site.record is None or not site.record.of(self.spec):
-            raise ChangedError(self.client.where, MEANWHILE, "deploy again")
-        return site.record
 
     def _site(self, world: World, name: str) -> Site:
         return next(site for site in world.sites if site.name == name)

@@ -8,9 +8,9 @@ from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field
 
-from deploy.arm.references import IDENTITY, IDENTITY_EXAMPLE, VAULT_SECRET
+from deploy.arm.settings import AzurePlace, Identity, VaultEnv
 from deploy.model import Spec
-from deploy.schema import EnvModel, PlaceModel, TargetSettings, Variable
+from deploy.schema import TargetSettings, Variable
 
 # "Naming rules and restrictions for Azure resources": Microsoft.Web/sites.
 NAME = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])?$"
@@ -20,15 +20,6 @@ FLOW = "{flow}"
 GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
 # "Azure App Service FAQ": the load balancer ends a request that is idle for so long.
 LONGEST_REQUEST = 230
-
-
-def _reference(value: str) -> str:
-    if not re.match(VAULT_SECRET, value):
-        raise ValueError(
-            "a reference is expected: keyvault:https://‹vault›.vault.azure.net/secrets/‹name›, and "
-            "/‹version› behind it for a certain one"
-        )
-    return value
 
 
 def _request_timeout(value: int) -> int:
@@ -42,22 +33,19 @@ def _request_timeout(value: int) -> int:
 
 def _source(value: str) -> str:
     """Addresses as CIDR, or a service tag, which begins with a capital letter."""
-    if not re.match(r"^[A-Z][A-Za-z0-9.]+$", value):
-        try:
-            ipaddress.ip_network(value)
-        except ValueError:
-            raise ValueError(
-                "addresses as 203.0.113.0/24, or a service tag such as AzureFrontDoor.Backend, are "
-                "expected"
-            ) from None
-    return value
+    if re.match(r"^[A-Z][A-Za-z0-9.]+$", value):
+        return value
+    try:
+        # The service knows a single address as a network of one.
+        return str(ipaddress.ip_network(value))
+    except ValueError:
+        raise ValueError(
+            "addresses as 203.0.113.0/24, or a service tag such as AzureFrontDoor.Backend, are "
+            "expected"
+        ) from None
 
 
 Name = Annotated[str, Field(pattern=NAME)]
-Identity = Annotated[str, Field(pattern=IDENTITY)]
-Reference = Annotated[
-    str, AfterValidator(_reference), Field(json_schema_extra={"pattern": VAULT_SECRET})
-]
 RequestTimeout = Annotated[
     int,
     AfterValidator(_request_timeout),
@@ -66,14 +54,13 @@ RequestTimeout = Annotated[
 Source = Annotated[str, AfterValidator(_source)]
 
 
-class SiteEnv(EnvModel):
+class SiteEnv(VaultEnv):
     """Variables of the container, which are application settings of the site.
 
     `secret_refs` are secrets in a vault, which the site's identity reads; `sticky` names variables
     that stay with the slot when slots are swapped.
     """
 
-    secret_refs: dict[Variable, Reference] = Field(default_factory=dict)
     sticky: list[Variable] = Field(default_factory=list)
 
 
@@ -104,18 +91,11 @@ class Settings(TargetSettings):
     env: SiteEnv = SiteEnv()
 
 
-class Place(PlaceModel):
+class Place(AzurePlace):
     """Where sites are, which identities they have, and the vault with the callers' keys."""
 
-    subscription: Annotated[str, Field(min_length=1)]
-    resource_group: Annotated[str, Field(min_length=1)]
     app: Annotated[str, Field(pattern=PATTERN)] | None = Field(
         None, description="The sites' names, with {flow} in the place of the flow's."
-    )
-    identity: Identity | None = Field(
-        None,
-        description="The id of a user-assigned identity; a system-assigned one without it.",
-        examples=[IDENTITY_EXAMPLE],
     )
     slot_identity: Identity | None = Field(None, description="The same of its slot.")
     key_vault: Annotated[str, Field(pattern=r"^https://[^/]+$")] | None = Field(

@@ -125,7 +125,10 @@ def site(
         ),
         properties=properties,
         web=web.get("properties") or {},
-        settings={key: str(value) for key, value in (settings.get("properties") or {}).items()},
+        settings={
+            key: "" if value is None else str(value)
+            for key, value in (settings.get("properties") or {}).items()
+        },
         auth=auth.get("properties") or {},
     )
 

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.arm.references import secret_url
+from deploy.arm import variables
 from deploy.model import Image, Spec
-from deploy.runtime import access as keys
-from deploy.runtime.connections import MANAGED_IDENTITY, TYPES, variables
 from deploy.runtime.settings import UNRESOLVED
-from deploy.targets.appservice import access, naming, state
+from deploy.targets.appservice import naming, state
 from deploy.targets.appservice.settings import settings_of
 from deploy.targets.appservice.state import NO_ALWAYS_ON, Site, World
 
-HIDDEN = "***"
 HEALTH = "/health"
 # azure-identity's variable for which of several identities is meant.
 CLIENT_ID = "AZURE_CLIENT_ID"
@@ -66,7 +63,8 @@ def of(spec: Spec, image: Image, world: World) -> Wanted:
     """Return what `spec` and `image` ask for."""
     settings = settings_of(spec)
     values = {**_platform(spec), **variables_of(spec)}
-    staying = frozenset(settings.env.sticky) & set(values)
+    # What stays with a slot by somebody's declaration never comes with a swap.
+    staying = {*settings.env.sticky, *world.sticky} & set(values)
     return Wanted(
         image=naming.reference(image) or None,
         settings={name: text for name, text in values.items() if name not in staying},
@@ -77,23 +75,16 @@ def of(spec: Spec, image: Image, world: World) -> Wanted:
             }
             for site in world.sites
         },
-        hidden=spec.secrets | set(settings.env.secret_refs) | set(keys.NAMES),
+        hidden=variables.hidden(spec),
         plain=plain_secrets(spec),
     )
 
 
 def variables_of(spec: Spec) -> dict[str, str]:
     """Return the container's variables, references in place of secrets where there are some."""
-    settings = settings_of(spec)
-    identified = _identified(spec)
-    values = {name: text for name, text in spec.variables.items() if name not in identified}
-    for name, given in settings.env.secret_refs.items():
-        values[name] = _reference(secret_url(given))
-    url = access.key_url(spec)
-    if settings.auth == "key" and url and keys.KEY not in values:
-        values[keys.KEY] = _reference(url)
-    masked = sorted({*settings.env.secret, *settings.env.secret_refs} & set(values))
-    return {**values, "SERVE_SECRETS": ",".join(masked)} if masked else values
+    references = variables.references(spec)
+    values = {**variables.plain(spec), **{n: _reference(url) for n, url in references.items()}}
+    return variables.with_masked(spec, values)
 
 
 def plain_secrets(spec: Spec) -> tuple[str, ...]:
@@ -144,11 +135,9 @@ def properties(spec: Spec, site: Site) -> dict[str, Any]:
 
 def shown(name: str, value: str | None, hidden: frozenset[str]) -> str:
     """Return a setting's value for people."""
-    if value is None:
-        return "-"
-    if value.startswith(UNRESOLVED):
+    if value is not None and value.startswith(UNRESOLVED):
         return f"secret {value.rpartition('/secrets/')[2].rstrip(')')}"
-    return HIDDEN if name in hidden else value
+    return variables.shown(name, value, hidden)
 
 
 def _platform(spec: Spec) -> dict[str, str]:
@@ -180,35 +169,37 @@ def _reference(url: str) -> str:
     return f"{UNRESOLVED}SecretUri={url})"
 
 
-def _identified(spec: Spec) -> set[str]:
-    """Return the variables of keys that an identity makes needless.
-
-    A site always has one, so a key is used only where `auth: key` of the connection asks for it.
-    """
-    needless = set()
-    for declaration in spec.flow.connections.values():
-        kind = TYPES[declaration["type"]]
-        if kind.identity and declaration.get("auth", MANAGED_IDENTITY) == MANAGED_IDENTITY:
-            needless |= {name for name, secret in variables(declaration).items() if secret}
-    return needless - set(settings_of(spec).env.secret)
-
-
 def _restrictions(now: Mapping[str, Any], allow: Sequence[str]) -> dict[str, Any]:
     """Return access restrictions with ours; those of others stay.
 
     "Set up Azure App Service access restrictions".
     """
     present = [dict(rule) for rule in now.get("ipSecurityRestrictions") or ()]
-    ours = [rule for rule in present if str(rule.get("name", "")).startswith(RULE)]
+    # The service lists what it does with all the rest as a rule for Any.
+    given = [rule for rule in present if rule.get("ipAddress") != "Any"]
+    ours = [rule for rule in given if str(rule.get("name", "")).startswith(RULE)]
+    others = [rule for rule in given if rule not in ours]
     asked = [_rule(number, source) for number, source in enumerate(allow)]
-    if [_compared(rule) for rule in ours] == [_compared(rule) for rule in asked]:
+    allows = any(rule.get("action") == "Allow" for rule in (*asked, *others))
+    default = "Deny" if allows else "Allow"
+    # Without a default of its own it denies the rest as soon as there is a rule that allows.
+    before = str(now.get("ipSecurityRestrictionsDefaultAction") or "")
+    before = before or ("Deny" if any(one.get("action") == "Allow" for one in given) else "Allow")
+    unchanged = [_compared(rule) for rule in ours] == [_compared(rule) for rule in asked]
+    if unchanged and (before == default or not asked):
         return {}
-    others = [rule for rule in present if rule not in ours and rule.get("ipAddress") != "Any"]
-    closed = bool(asked or others)
     return {
         "ipSecurityRestrictions": [*others, *asked],
-        "ipSecurityRestrictionsDefaultAction": "Deny" if closed else "Allow",
+        "ipSecurityRestrictionsDefaultAction": default,
     }
+
+
+def opened(now: Mapping[str, Any]) -> str:
+    """Return the name of a rule of others that lets everybody in; empty where there is none."""
+    for rule in now.get("ipSecurityRestrictions") or ():
+        if rule.get("action") == "Allow" and rule.get("ipAddress") in ("0.0.0.0/0", "::/0"):
+            return str(rule.get("name") or rule["ipAddress"])
+    return ""
 
 
 def _rule(number: int, source: str) -> dict[str, Any]:

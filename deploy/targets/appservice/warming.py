@@ -15,7 +15,7 @@ from deploy import following, pausing
 from deploy.errors import DeployError
 from deploy.model import Spec
 from deploy.registry import wire
-from deploy.targets.appservice import causes, naming, state
+from deploy.targets.appservice import causes, errors, naming, state
 from deploy.targets.appservice.causes import Cause
 from deploy.targets.appservice.client import Client
 from deploy.targets.appservice.naming import Record
@@ -31,6 +31,8 @@ GRACE = 120.0
 # Instances are not all replaced at once: so many answers in a row must tell the new tag.
 IN_A_ROW = 3
 LINES = 20
+# How `asked` begins where it was not answered with a version; and where the key or token is wrong.
+REFUSED, UNAUTHORIZED = "status ", "status 401"
 
 
 class Warming:
@@ -42,6 +44,7 @@ class Warming:
         self._pace = client.arm.cloud.polling or LOOK
         self._limit = settings_of(spec).start_time_limit
         self._log = self._read()
+        self._hidden: tuple[str, ...] = ()
 
     def until(
         self,
@@ -54,6 +57,7 @@ class Warming:
 
         At most for `seconds`; without them, as long as a container may take to start.
         """
+        self._hidden = tuple(value.rpartition(" ")[2] for value in headers.values())
         # The front needs a moment to know a container, and pulling takes its time as well.
         longest = seconds or self._limit + GRACE
         start, row, looks = time.monotonic(), 0, 0
@@ -73,6 +77,16 @@ class Warming:
                     raise self._failure(cause, told, elapsed)
             say(f"{elapsed:.0f} s, {told or 'no answer yet'}")
             pausing.pause(self._pace)
+
+    def closed(self) -> None:
+        """Raise `DeployError` where the site answers anybody, though `auth` is not public."""
+        if settings_of(self._spec).auth == "public":
+            return
+        told = asked(self._site.url, {})
+        if told and not told.startswith(REFUSED):
+            where = state.where(self._spec, self._site)
+            what = f"it tells whoever asks: {told}; nobody may be let in without a key or token"
+            raise DeployError(where, what, "`inv plan` shows how callers are let in")
 
     def _news(self) -> list[str]:
         return following.newer(self._log, self._read())
@@ -94,13 +108,14 @@ class Warming:
         if cause is None:
             what = f"it was not as deployed within {seconds:.0f} s ({told or 'no answer'})"
             hint = "a slow flow may need a higher start_time_limit"
+            if told.startswith(UNAUTHORIZED):
+                hint = errors.unauthorized(self._spec)[1]
             return DeployError(where, self._with_lines(what), hint)
         return DeployError(where, self._with_lines(cause.what), cause.hint)
 
     def _with_lines(self, what: str) -> str:
         text = "\n".join(self._news()[-LINES:]).strip()
-        for name in self._spec.secrets:
-            value = self._spec.variables.get(name)
+        for value in (*self._hidden, *map(self._spec.variables.get, self._spec.secrets)):
             text = text.replace(value, "***") if value else text
         return f"{what}\n  its last lines:\n{text}" if text else what
 
@@ -117,10 +132,10 @@ def asked(url: str, headers: Mapping[str, str]) -> str:
     try:
         health = http.get(f"{url}/health", headers=dict(headers), timeout=30)
         if health.status_code != 200:
-            return f"status {health.status_code}"
+            return f"{REFUSED}{health.status_code}"
         answer = http.get(f"{url}/version", headers=dict(headers), timeout=30)
         if answer.status_code != 200:
-            return f"status {answer.status_code} of /version"
+            return f"{REFUSED}{answer.status_code} of /version"
         told = answer.json()
         return f"{told.get('tag')}, deployment {told.get('deployment')}"
     except (requests.RequestException, ValueError, AttributeError):

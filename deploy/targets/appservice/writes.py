@@ -93,11 +93,21 @@ class Writer:
     def swap(self, slot: str) -> Any:
         """Begin to swap the slot with production, and return the SDK's poller.
 
-        Raises `RefusedError`.
+        It is asked for once, by the SDK, too: the second would take back the first. Raises
+        `RefusedError`.
         """
+        from azure.core.exceptions import AzureError
+
         body = {"targetSlot": PRODUCTION, "preserveVnet": True}
         web: Any = self._client.web_apps
-        return self._patiently(lambda: web.begin_swap_slot(self._group, self._app, slot, body))
+        try:
+            return web.begin_swap_slot(self._group, self._app, slot, body, retry_total=0)
+        except AzureError as error:
+            raise RefusedError(arm_errors.of_error(error)) from None
+
+    def wait(self) -> None:
+        """Wait for a moment, as for another operation to end."""
+        pausing.pause(2 * (self._where.polling or POLLING))
 
     def _do(self, operation: str, site: str, *body: Any) -> None:
         name = operation if site == PRODUCTION else f"{operation}_slot"
@@ -117,7 +127,7 @@ class Writer:
                 busy = errors.reason(self._spec, said).kind == errors.CONFLICT
                 if attempt == ATTEMPTS or not busy:
                     raise RefusedError(said) from None
-            pausing.pause(2 * (self._where.polling or POLLING))
+            self.wait()
         raise AssertionError("unreachable")
 
 

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
-from deploy.arm.references import IDENTITY, IDENTITY_EXAMPLE
+from deploy.arm.settings import AzurePlace
 from deploy.model import Spec
-from deploy.schema import EnvModel, PlaceModel, Strict, TargetSettings, Variable
+from deploy.schema import EnvModel, Strict, TargetSettings, Variable
 
 # "Manage and increase quotas": 3 to 32 letters, digits and single hyphens, a letter first.
 NAME = r"^[A-Za-z](-?[A-Za-z0-9]){2,31}$"
@@ -149,17 +149,10 @@ class Settings(TargetSettings):
     env: Env = Env()
 
 
-class Place(PlaceModel):
+class Place(AzurePlace):
     """Which workspace, and the user-assigned identity of what runs there."""
 
-    subscription: Annotated[str, Field(min_length=1)]
-    resource_group: Annotated[str, Field(min_length=1)]
     workspace: Annotated[str, Field(min_length=1)]
-    identity: Annotated[str, Field(pattern=IDENTITY)] | None = Field(
-        None,
-        description="The id of a user-assigned identity; a system-assigned one without it.",
-        examples=[IDENTITY_EXAMPLE],
-    )
 
 
 def settings_of(spec: Spec) -> Settings:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from deploy.arm import variables
 from deploy.model import Image, Spec
-from deploy.runtime.connections import MANAGED_IDENTITY, TYPES, variables
 from deploy.targets.azureml import state
 from deploy.targets.azureml.settings import Probe, place_of, settings_of
 from deploy.targets.azureml.state import Endpoint, Version
 
-HIDDEN = "***"
 # azure-identity's variable for which of several identities is meant.
 CLIENT_ID = "AZURE_CLIENT_ID"
 
@@ -67,7 +66,7 @@ def of(spec: Spec, image: Image, endpoint: Endpoint | None) -> Wanted:
         liveness=_probe(settings.probes.liveness),
         readiness=_probe(settings.probes.readiness),
         app_insights=settings.app_insights,
-        hidden=spec.secrets | frozenset(settings.env.secret_refs),
+        hidden=variables.hidden(spec),
         plain=plain_secrets(spec),
     )
 
@@ -75,12 +74,10 @@ def of(spec: Spec, image: Image, endpoint: Endpoint | None) -> Wanted:
 def variables_of(spec: Spec) -> dict[str, str]:
     """Return the container's variables, references in place of secrets where there are some."""
     settings = settings_of(spec)
-    identified = _identified(spec)
-    values = {name: text for name, text in spec.variables.items() if name not in identified}
+    values = variables.plain(spec)
     for name, reference in settings.env.secret_refs.items():
         values[name] = f"${{{{{reference}}}}}"
-    masked = sorted({*settings.env.secret, *settings.env.secret_refs} & set(values))
-    return {**values, "SERVE_SECRETS": ",".join(masked)} if masked else values
+    return variables.with_masked(spec, values)
 
 
 def plain_secrets(spec: Spec) -> tuple[str, ...]:
@@ -112,28 +109,13 @@ def differences(version: Version, wanted: Wanted) -> tuple[Difference, ...]:
 
 def _variables(before: Mapping[str, str], wanted: Wanted) -> list[Difference]:
     found = []
+    hidden = wanted.hidden | variables.masked(before)
     for name in sorted({*before, *wanted.variables}):
         old, new = before.get(name), wanted.variables.get(name)
         if old != new:
-            shown = [
-                "-" if value is None else HIDDEN if name in wanted.hidden else value
-                for value in (old, new)
-            ]
+            shown = [variables.shown(name, value, hidden) for value in (old, new)]
             found.append(Difference(f"env.{name}", *shown))
     return found
-
-
-def _identified(spec: Spec) -> set[str]:
-    """Return the variables of keys that an identity makes needless.
-
-    An endpoint always has one, so a key is used only where `auth: key` asks for it.
-    """
-    needless = set()
-    for declaration in spec.flow.connections.values():
-        kind = TYPES[declaration["type"]]
-        if kind.identity and declaration.get("auth", MANAGED_IDENTITY) == MANAGED_IDENTITY:
-            needless |= {name for name, secret in variables(declaration).items() if secret}
-    return needless - set(settings_of(spec).env.secret)
 
 
 def _probe(given: Probe) -> state.Probe:

@@ -186,6 +186,8 @@ class Instance:
             if cancelled.is_set():
                 raise StartError("something else is to be started")
             if code := self.exit_code():
+                # What it printed is in the log before that it ended.
+                self.close()
                 self._say(wording.exited, code=code)
                 raise StartError("the container has ended")
             if time.monotonic() > until:

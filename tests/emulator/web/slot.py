@@ -4,7 +4,8 @@ A site's own resource is its slot `production`.
 
 Documented: "Set up staging environments in Azure App Service" (which settings are swapped: not those for
 TLS, IP restrictions, Always On, diagnostic logs, CORS, managed identities, the virtual network). Recorded:
-acrUseManagedIdentityCreds is not swapped either (azure-docs 91449). Assumed: tags are not.
+acrUseManagedIdentityCreds is not swapped either (azure-docs 91449), nor is the health check (kudu 3173).
+Assumed: tags are not.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ STAYING = {
     "alwaysOn",
     "cors",
     "detailedErrorLoggingEnabled",
+    "healthCheckPath",
     "httpLoggingEnabled",
     "ipSecurityRestrictions",
     "ipSecurityRestrictionsDefaultAction",

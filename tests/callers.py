@@ -23,7 +23,7 @@ class Calls:
 
 
 @contextmanager
-def calling(ask: Ask, bundle: str, callers: int = 2, pause: float = 0.0) -> Iterator[Calls]:
+def calling(ask: Ask, bundle: str | bool, callers: int = 2, pause: float = 0.0) -> Iterator[Calls]:
     """Call `ask` again and again inside of the block, with `callers` at once.
 
     `pause` is in seconds, between two calls.

@@ -1,0 +1,54 @@
+"""What tests do with the example of an extension, the target containerapps: what stands, who deploys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.emulator.azure import Azure
+from tests.emulator.identities import (
+    ACR_PULL,
+    ACR_PUSH,
+    CONTAINER_APPS_CONTRIBUTOR,
+    GROUP_SCOPE,
+    IDENTITY_OPERATOR,
+    READER,
+    SECRETS_USER,
+    Identity,
+)
+from tests.integration.obedient_flow import FLOW, REGISTRY
+from tests.integration.web_project import GROUP, KEY, SECRET, VAULT
+
+APP, ENVIRONMENT, IDENTITY = f"{FLOW}-dev", "cae-flows", "id-flows"
+SETTINGS: dict[str, Any] = {"target": "containerapps", "app": APP, "auth": "key"}
+
+
+def stand(azure: Azure) -> Identity:
+    """Make what infrastructure makes: an environment, and the identity of apps with its roles."""
+    azure.apps.add_environment(ENVIRONMENT)
+    azure.vault(VAULT).set(SECRET, KEY)
+    return azure.identity(IDENTITY, **{REGISTRY: [ACR_PULL], VAULT: [SECRETS_USER]})
+
+
+def place(azure: Azure) -> dict[str, str]:
+    """Return what environments.yaml says of dev for this target."""
+    identities = f"{azure.arm.group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities"
+    return {
+        "resource_group": GROUP,
+        "identity": f"{identities}/{IDENTITY}",
+        "managed_environment": azure.apps.id("managedEnvironments", ENVIRONMENT),
+        "key_vault": azure.vault(VAULT).server.url,
+    }
+
+
+def may_deploy(who: Identity) -> None:
+    """Let somebody deploy, and no more."""
+    who.give(GROUP_SCOPE, CONTAINER_APPS_CONTRIBUTOR)
+    who.give(IDENTITY, IDENTITY_OPERATOR)
+    who.give(VAULT, SECRETS_USER)
+
+
+def deployer(azure: Azure) -> Identity:
+    """Return somebody who may deploy, and no more."""
+    made = azure.identity("ci", subscription=[READER], **{REGISTRY: [ACR_PUSH]})
+    may_deploy(made)
+    return made

@@ -1,0 +1,177 @@
+"""The emulated Container Apps: revisions, traffic, operations, and what is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import requests
+
+from deploy import cloud
+from deploy.arm.client import ResourceManager
+from deploy.errors import DeployError
+from deploy.model import Image
+from deploy.schema import CloudModel
+from tests.emulator.azure import Azure
+from tests.emulator.identities import CONTAINER_APPS_CONTRIBUTOR, GROUP_SCOPE, IDENTITY_OPERATOR
+from tests.integration import apps_project as apps
+from tests.integration.azure_fixtures import LogIn
+
+API, APP = "2024-03-01", "app-faq"
+
+
+class Client:
+    """Somebody who may deploy, with one app."""
+
+    def __init__(self, azure: Azure, image: str) -> None:
+        self._azure, self._image = azure, image
+        self.arm = ResourceManager(cloud.chosen(CloudModel(**azure.cloud)))
+        self.path = azure.apps.id("containerApps", APP)
+
+    def body(self, suffix: str, **traffic: int) -> dict[str, Any]:
+        """Return the body that makes a revision, with these weights; for the latest without."""
+        place, identity = apps.place(self._azure), apps.place(self._azure)["identity"]
+        probe = {"type": "Readiness", "httpGet": {"path": "/health", "port": 8080}}
+        container = {
+            "name": "flow",
+            "image": self._image,
+            "env": [{"name": "COLOUR", "value": suffix}, {"name": "SERVE_WORKERS", "value": "1"}],
+            "probes": [probe],
+            "resources": {"cpu": 0.5, "memory": "1Gi"},
+        }
+        server = self._image.partition("/")[0]
+        return {
+            "location": "westeurope",
+            "identity": {"type": "UserAssigned", "userAssignedIdentities": {identity: {}}},
+            "properties": {
+                "environmentId": place["managed_environment"],
+                "configuration": {
+                    "activeRevisionsMode": "Multiple",
+                    "ingress": {
+                        "external": True,
+                        "targetPort": 8080,
+                        "traffic": rules(**traffic) or [{"latestRevision": True, "weight": 100}],
+                    },
+                    "registries": [{"server": server, "identity": identity}],
+                },
+                "template": {"revisionSuffix": suffix, "containers": [container]},
+            },
+        }
+
+    def traffic(self, **weights: int) -> None:
+        """Change the weights alone."""
+        body = {"properties": {"configuration": {"ingress": {"traffic": rules(**weights)}}}}
+        self.arm.change("PATCH", self.path, API, body)
+
+    def app(self) -> Any:
+        found = self.arm.get(self.path, API)
+        assert found
+        return found["properties"]
+
+    def refusal(self, method: str, body: dict[str, Any]) -> str:
+        with pytest.raises(DeployError) as caught:
+            self.arm.change(method, self.path, API, body)
+        return str(caught.value)
+
+
+def rules(**weights: int) -> list[dict[str, Any]]:
+    return [{"revisionName": f"{APP}--{name}", "weight": one} for name, one in weights.items()]
+
+
+@pytest.fixture
+def asker(azure: Azure, log_in: LogIn, obedient_images: tuple[Image, ...]) -> Client:
+    azure.registry("crflows")
+    apps.stand(azure)
+    log_in(apps.deployer(azure))
+    return Client(azure, obedient_images[0].pinned)
+
+
+def colours(azure: Azure, host: str, count: int) -> Counter[str]:
+    """Score again and again; count the colours, and statuses other than 200."""
+    found: Counter[str] = Counter()
+    with requests.Session() as http:
+        http.verify, http.trust_env = str(azure.authority.bundle), False
+        for _ in range(count):
+            answer = http.post(f"https://{host}/score", json={"question": "why?"}, timeout=60)
+            good = answer.status_code == 200
+            found[
+                answer.json()["answer"].partition(" ")[0] if good else str(answer.status_code)
+            ] += 1
+    return found
+
+
+def test_traffic_is_as_the_rules_say(asker: Client, azure: Azure) -> None:
+    asker.arm.change("PUT", asker.path, API, asker.body("blue"))
+    host = asker.app()["configuration"]["ingress"]["fqdn"]
+    assert colours(azure, host, 3) == {"blue": 3}
+    # The rule names it from now on, so that the next one gets nothing.
+    asker.traffic(blue=100)
+    asker.arm.change("PATCH", asker.path, API, asker.body("green", blue=100))
+    assert colours(azure, host, 20) == {"blue": 20}
+    found = {
+        one["name"]: one["properties"] for one in asker.arm.every(f"{asker.path}/revisions", API)
+    }
+    green = found[f"{APP}--green"]
+    assert (green["trafficWeight"], green["runningState"]) == (0, "Running")
+    assert colours(azure, green["fqdn"], 3) == {"green": 3}
+    asker.traffic(blue=75, green=25)
+    assert colours(azure, host, 100) == {"blue": 75, "green": 25}
+
+    # It stays in the rules, and nobody answers for it.
+    asker.arm.post(f"{asker.path}/revisions/{APP}--green/deactivate", API)
+    assert colours(azure, host, 100) == {"blue": 75, "404": 25}
+    asker.traffic(blue=100, green=0)
+    assert colours(azure, host, 20) == {"blue": 20}
+    asker.arm.change("DELETE", asker.path, API)
+    assert asker.arm.get(asker.path, API) is None
+    asker.arm.change("DELETE", asker.path, API)
+
+
+def test_one_operation_at_a_time_and_one_revision_of_a_name(asker: Client, azure: Azure) -> None:
+    azure.apps.pace.gate.clear()
+    answer = asker.arm.send("PUT", asker.path, API, asker.body("blue"))
+    assert answer.status_code == 201
+    assert answer.json()["properties"]["provisioningState"] == "InProgress"
+    status = answer.headers["Azure-AsyncOperation"]
+    assert asker.arm.operation(status)["status"] == "InProgress"
+    told = asker.refusal("PATCH", asker.body("green"))
+    assert "ContainerAppOperationInProgress" in told
+    azure.apps.pace.gate.set()
+    (operation,) = azure.apps.operations.values()
+    assert operation.thread
+    operation.thread.join()
+    assert asker.arm.operation(status)["status"] == "Succeeded"
+    assert asker.app()["provisioningState"] == "Succeeded"
+
+    other = asker.body("blue")
+    other["properties"]["template"]["containers"][0]["env"] = []
+    assert "Revision with suffix blue already exists" in asker.refusal("PATCH", other)
+    body = asker.body("blue", blue=60)
+    assert "must add up to 100" in asker.refusal("PATCH", body)
+    body = asker.body("blue", nobody=100)
+    assert f"The revision '{APP}--nobody' of a traffic rule was not found" in asker.refusal(
+        "PATCH", body
+    )
+
+
+def test_who_may_not_and_what_is_not_known(asker: Client, azure: Azure) -> None:
+    (ci,) = (one for one in azure.directory.everybody() if one.name == "ci")
+    ci.take(GROUP_SCOPE, CONTAINER_APPS_CONTRIBUTOR)
+    assert "may not do Microsoft.App/containerApps/write" in asker.refusal(
+        "PUT", asker.body("blue")
+    )
+    ci.give(GROUP_SCOPE, CONTAINER_APPS_CONTRIBUTOR)
+    ci.take(apps.IDENTITY, IDENTITY_OPERATOR)
+    assert "userAssignedIdentities/assign/action" in asker.refusal("PUT", asker.body("blue"))
+    ci.give(apps.IDENTITY, IDENTITY_OPERATOR)
+    assert azure.problems() == []
+
+    body = asker.body("blue")
+    body["properties"]["template"]["containers"][0]["resources"]["memory"] = "3Gi"
+    asker.refusal("PUT", body)
+    asker.refusal("PUT", {**asker.body("blue"), "sku": {}})
+    with pytest.raises(DeployError):
+        asker.arm.get(asker.path, "2022-03-01")
+    assert len(azure.arm.server.unexpected) == 3
+    azure.arm.server.unexpected.clear()

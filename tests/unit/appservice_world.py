@@ -1,0 +1,108 @@
+"""Sites as values, for unit tests of the target appservice: nothing of Azure is asked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from deploy import config
+from deploy.model import Image, Spec
+from deploy.targets.appservice import naming
+from deploy.targets.appservice.decide import Decision, content, decide, record
+from deploy.targets.appservice.naming import PRODUCTION
+from deploy.targets.appservice.state import ServicePlan, Site, World
+from tests import projects
+
+IMAGE = Image(
+    repository="crflows.azurecr.io/hello",
+    tag="0123456789ab",
+    id="sha256:1",
+    platform="linux/amd64",
+    base="",
+    commit="c" * 40,
+    digest="sha256:" + "d" * 64,
+)
+PLACE = {
+    "registry": "crflows.azurecr.io",
+    "subscription": "s",
+    "resource_group": "rg",
+    "app": "app-{flow}",
+    "key_vault": "https://kv.vault.azure.net",
+}
+IDENTITY = (
+    "/subscriptions/s/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/"
+)
+KEY_REFERENCE = "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/hello-dev-key)"
+
+
+def project(
+    root: Path, settings: Mapping[str, Any], place: Mapping[str, Any], **files: Any
+) -> config.Project:
+    declared = {
+        "sample": "sample.json",
+        "expect": {"answer": "string"},
+        **files,
+        "environments": {"dev": {"target": "appservice", **settings}},
+    }
+    return projects.make(
+        root,
+        {
+            "flows/hello/deploy.yaml": declared,
+            "environments.yaml": json.dumps({"dev": {**PLACE, **place}}),
+        },
+        {"TOKEN": "a-token-of-a-test"},
+    )
+
+
+def spec_of(root: Path, place: Mapping[str, Any] | None = None, /, **settings: Any) -> Spec:
+    """Return a spec of settings, and of what environments.yaml says."""
+    found = project(root, {"auth": "key", **settings}, place or {})
+    (one,) = config.load_specs(found, "dev")
+    return one
+
+
+def site(name: str = PRODUCTION, **changes: Any) -> Site:
+    given = Site(
+        name=name,
+        state="Running",
+        host=f"{name}.test",
+        plan="/plans/plan",
+        own=f"object-{name}",
+        assigned=(),
+        properties={"httpsOnly": True},
+        web={
+            "acrUseManagedIdentityCreds": True,
+            "alwaysOn": True,
+            "ftpsState": "Disabled",
+            "minTlsVersion": "1.2",
+        },
+        settings={},
+        auth={},
+    )
+    return replace(given, **changes)
+
+
+def world(
+    production: Site, slot: Site | None = None, *sticky: str, tier: str = "Standard"
+) -> World:
+    return World(production, slot, sticky, ServicePlan("plan", tier, True))
+
+
+def decided(spec: Spec, found: World, image: Image = IMAGE) -> Decision:
+    return decide(spec, image, found, {})
+
+
+def deployed(spec: Spec, found: World, *, image: Image = IMAGE, **others: str) -> Site:
+    """Return production as a deploy leaves it, with settings of others."""
+    decision = decided(spec, found, image)
+    left = record(spec, image, found, decision.wanted, "ci", "2026")
+    mine = content(spec, found, found.production, decision.wanted)
+    web = {
+        **found.production.web,
+        "linuxFxVersion": naming.reference(image),
+        "healthCheckPath": "/health",
+    }
+    return replace(found.production, web=web, settings={**mine, **others, **left.settings})

@@ -1,0 +1,402 @@
+"""Deploys and rollbacks of the target appservice beside somebody else's, with a service of values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import pausing
+from deploy.arm.errors import Said
+from deploy.errors import DeployError
+from deploy.model import Image, Spec
+from deploy.targets.appservice import back, decide, naming, plan, rollout, wanted, warming, writes
+from deploy.targets.appservice.changed import ChangedError
+from deploy.targets.appservice.naming import PRODUCTION, Record
+from deploy.targets.appservice.rollout import Rollout
+from deploy.targets.appservice.state import Site, World
+from deploy.targets.appservice.swapping import Swap, put_back
+from deploy.targets.appservice.warming import name_of
+from deploy.targets.appservice.writes import RefusedError
+from tests.unit.appservice_world import IMAGE, deployed, site, spec_of, world
+
+NEW = replace(IMAGE, tag="newnewnewnew", digest="sha256:" + "e" * 64)
+THIRD = replace(IMAGE, tag="thirdthirdth", digest="sha256:" + "f" * 64)
+BUSY = Said("Conflict", "Cannot modify this site: another operation is in progress.", 409)
+LOST = Said("", "the connection broke off")
+NOTHING: Callable[[], None] = lambda: None  # noqa: E731
+
+
+class Ended:
+    """A swap that has ended."""
+
+    def done(self) -> bool:
+        return True
+
+    def result(self) -> None:
+        return None
+
+
+class Service:
+    """Two sites, what was written to them, and what happens before a swap is looked at.
+
+    It is client and writer at once. `swaps` are what each request to swap does.
+    """
+
+    where, name = "site app-hello", "app-hello"
+
+    def __init__(self, spec: Spec, slot: Site) -> None:
+        self.production = deployed(spec, world(site(), site("staging")))
+        self.slot = slot
+        self.spec = spec
+        self.swaps: list[Callable[[], None]] = []
+        self.asked = 0
+        self.written: list[tuple[str, str]] = []
+
+    class arm:
+        class cloud:
+            polling = 0.001
+
+        @staticmethod
+        def who() -> str:
+            return "ci"
+
+    def look(self) -> World:
+        return world(self.production, self.slot)
+
+    def log(self, name: str) -> list[str]:
+        return []
+
+    def wait(self) -> None:
+        pass
+
+    def change_places(self) -> None:
+        self.production, self.slot = (
+            replace(self.slot, name=PRODUCTION, host="production.test"),
+            replace(self.production, name="staging", host="staging.test"),
+        )
+
+    def swap(self, slot: str) -> Ended:
+        self.asked += 1
+        (self.swaps.pop(0) if self.swaps else self.change_places)()
+        return Ended()
+
+    def settings(self, name: str, settings: Mapping[str, str]) -> None:
+        self.written.append(("settings", name))
+        self._set(name, settings=dict(settings))
+
+    def web(self, name: str, changes: Mapping[str, Any]) -> None:
+        self.written.append(("web", name))
+        self._set(name, web={**self._of(name).web, **changes})
+
+    def start(self, name: str) -> None:
+        self._set(name, state="Running")
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None
+
+    def answer(self, url: str, headers: Mapping[str, str]) -> str:
+        """What the containers say: that which is configured, to who has the key."""
+        found = next(one for one in (self.production, self.slot) if one.url == url)
+        if not headers:
+            return "status 401 of /version"
+        return name_of(found.record) if found.record else ""
+
+    def _of(self, name: str) -> Site:
+        return self.production if name == PRODUCTION else self.slot
+
+    def _set(self, name: str, **changes: Any) -> None:
+        if name == PRODUCTION:
+            self.production = replace(self.production, **changes)
+        else:
+            self.slot = replace(self.slot, **changes)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Spec:
+    return spec_of(tmp_path, slot="staging")
+
+
+@pytest.fixture
+def service(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> Service:
+    made = Service(spec, site("staging"))
+    for module in (warming, rollout, back):
+        monkeypatch.setattr(module, "asked", made.answer)
+    return made
+
+
+def rolled(service: Service, image: Image = NEW) -> Rollout:
+    """Return a deploy of `image` that was planned for what there is now."""
+    decision = decide.decide(service.spec, image, service.look(), {})
+    made = Rollout(service, service.spec, image, decision, lambda: {"Authorization": "Bearer k"})  # type: ignore[arg-type]
+    made.writer = service  # type: ignore[assignment]
+    return made
+
+
+def content_with(no_proof: object = None, *_: object) -> None:
+    """Be content with every proof."""
+
+
+def refuse(said: Said, then: Callable[[], None] = NOTHING) -> Callable[[], None]:
+    def swap() -> None:
+        then()
+        raise RefusedError(said)
+
+    return swap
+
+
+def record_of(found: Site) -> Record:
+    assert found.record
+    return found.record
+
+
+def test_a_deploy_swaps_once(service: Service) -> None:
+    rolled(service).run(content_with, wait=True)
+    assert service.asked == 1
+    assert record_of(service.production).tag == NEW.tag
+    assert record_of(service.slot).tag == IMAGE.tag
+    assert record_of(service.production).previous == record_of(service.slot).id
+
+
+@pytest.mark.parametrize("said", [BUSY, LOST, Said("InternalServerError", "", 503)])
+def test_a_swap_that_happened_though_its_answer_was_lost_is_not_taken_back(
+    said: Said, service: Service
+) -> None:
+    service.swaps = [refuse(said, service.change_places)]
+    rolled(service).run(content_with, wait=True)
+    assert service.asked == 1
+    assert record_of(service.production).tag == NEW.tag
+
+
+def test_a_swap_waits_for_another_operation(service: Service) -> None:
+    service.swaps = [refuse(BUSY), refuse(BUSY)]
+    rolled(service).run(content_with, wait=True)
+    assert service.asked == 3
+    assert record_of(service.production).tag == NEW.tag
+
+
+def test_another_deploy_that_came_first_stays(service: Service) -> None:
+    def third() -> None:
+        left = deployed(service.spec, world(service.production), image=THIRD)
+        service.production = left
+
+    service.swaps = [refuse(BUSY, third)]
+    deploy = rolled(service)
+    with pytest.raises(ChangedError, match="somebody else changed it"):
+        deploy.run(content_with, wait=True)
+    assert service.asked == 1
+    assert record_of(service.production).tag == THIRD.tag
+    assert all(name == "staging" for _, name in service.written)
+
+
+def test_what_was_proved_is_what_is_swapped(service: Service) -> None:
+    def prove(url: str, headers: object) -> None:
+        service.slot = replace(
+            deployed(service.spec, world(service.production), image=THIRD), name="staging"
+        )
+
+    deploy = rolled(service)
+    with pytest.raises(ChangedError, match="slot staging of app-hello: somebody else"):
+        deploy.run(prove, wait=True)
+    assert service.asked == 0
+    assert record_of(service.production).tag == IMAGE.tag
+
+
+def test_production_that_does_not_prove_itself_goes_back(service: Service) -> None:
+    def prove(url: str, headers: object) -> None:
+        if url == service.production.url:
+            raise DeployError("sample.json", "it is answered badly")
+
+    with pytest.raises(DeployError, match="answered badly"):
+        rolled(service).run(prove, wait=True)
+    assert service.asked == 2
+    assert record_of(service.production).tag == IMAGE.tag
+
+
+def test_a_rollback_of_somebody_else_meanwhile_is_not_undone(service: Service) -> None:
+    def prove(url: str, headers: object) -> None:
+        if url == service.production.url and service.asked:
+            service.change_places()
+            raise DeployError("sample.json", "it is answered badly")
+
+    with pytest.raises(DeployError, match="answered badly"):
+        rolled(service).run(prove, wait=True)
+    assert service.asked == 1
+    assert record_of(service.production).tag == IMAGE.tag
+
+
+def test_an_interruption_after_the_swap_takes_it_back(service: Service) -> None:
+    def prove(url: str, headers: object) -> None:
+        if service.asked:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rolled(service).run(prove, wait=True)
+    assert record_of(service.production).tag == IMAGE.tag
+
+
+def test_a_site_that_lets_everybody_in_does_not_serve(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        warming, "asked", lambda url, headers: service.answer(url, {"Authorization": "whoever"})
+    )
+    with pytest.raises(DeployError, match="nobody may be let in without a key or token"):
+        rolled(service).run(content_with, wait=True)
+    assert service.asked == 0
+
+
+def test_half_a_swap_is_put_back(spec: Spec) -> None:
+    """What is left of a swap that broke off: the image of the one, the settings of the other."""
+    before = deployed(spec, world(site(), site("staging")))
+    coming = replace(deployed(spec, world(before), image=NEW), name="staging")
+    made = Service(spec, coming)
+    made.production = before
+
+    def break_off() -> None:
+        made.production = replace(before, web=coming.web)
+        raise RefusedError(Said("ExpectationFailed", "it broke in the middle", 417))
+
+    made.swaps = [break_off]
+    with pytest.raises(DeployError, match="it broke in the middle"):
+        Swap(made, made, spec, before, coming).run(content_with)  # type: ignore[arg-type]
+    assert made.written == [("settings", PRODUCTION), ("web", PRODUCTION)]
+    assert (made.production.image, made.production.record) == (before.image, before.record)
+
+
+def test_back_is_the_version_that_served(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(back, "Writer", lambda _: service)
+    headers = {"Authorization": "Bearer k"}
+    rolled(service).run(content_with, wait=True)
+    back.roll_back(service, service.spec, headers)  # type: ignore[arg-type]
+    assert record_of(service.production).tag == IMAGE.tag
+
+    def bad(url: str, headers: object) -> None:
+        raise DeployError("sample.json", "it is answered badly")
+
+    # What is on the slot then has never served.
+    with pytest.raises(DeployError, match="answered badly"):
+        rolled(service, THIRD).run(bad, wait=True)
+    with pytest.raises(DeployError, match=f"holds {THIRD.tag}, which is not what served before"):
+        back.roll_back(service, service.spec, headers)  # type: ignore[arg-type]
+    assert record_of(service.production).tag == IMAGE.tag
+
+
+def test_back_to_a_version_with_an_earlier_key(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service reads the vault again when a setting changes."""
+    monkeypatch.setattr(back, "Writer", lambda _: service)
+    rolled(service).run(content_with, wait=True)
+    service.written.clear()
+
+    def answer(url: str, headers: Mapping[str, str]) -> str:
+        stale = url == service.slot.url and not service.written
+        return "status 401 of /version" if stale else service.answer(url, headers)
+
+    for module in (warming, back):
+        monkeypatch.setattr(module, "asked", answer)
+    back.roll_back(service, service.spec, {"Authorization": "Bearer k"})  # type: ignore[arg-type]
+    assert service.written == [("settings", "staging")]
+    assert record_of(service.production).tag == IMAGE.tag
+
+
+def test_what_stays_by_somebodys_declaration_comes_without_a_swap(tmp_path: Path) -> None:
+    """A key that stays with its slot would not come to production: it would be open."""
+    spec = spec_of(tmp_path, slot="staging")
+    production = deployed(spec_of(tmp_path, slot="staging", auth="public"), world(site()))
+    there = world(production, replace(production, name="staging"), "SERVE_KEY")
+    found = decide.decide(spec, IMAGE, there, {})
+    assert "SERVE_KEY" in found.fixes[0].settings
+    assert there.slot
+    assert "SERVE_KEY" in decide.content(spec, there, there.slot, found.wanted)
+
+
+def test_a_setting_that_stayed_once_converges(tmp_path: Path) -> None:
+    first = spec_of(tmp_path, slot="staging", env={"clear": {"FOO": "1"}, "sticky": ["FOO"]})
+    production = deployed(first, world(site(), site("staging"), "FOO"))
+    second = spec_of(tmp_path, slot="staging", env={"clear": {"FOO": "2"}})
+    there = world(production, replace(production, name="staging"), "FOO")
+    found = decide.decide(second, IMAGE, there, {})
+    assert found.fixes[0].settings == {"FOO": "2"}
+    after = deployed(second, there)
+    assert not decide.decide(second, IMAGE, world(after, there.slot, "FOO"), {}).deploys
+
+
+def test_a_setting_that_stayed_once_goes_when_the_new_version_serves(tmp_path: Path) -> None:
+    first = spec_of(tmp_path, slot="staging", env={"clear": {"FOO": "1"}, "sticky": ["FOO"]})
+    production = deployed(first, world(site(), site("staging"), "FOO"))
+    second = spec_of(tmp_path, slot="staging")
+    there = world(production, replace(production, name="staging"), "FOO")
+    found = decide.decide(second, NEW, there, {})
+    assert found.leaving == ("FOO",)
+    # What runs still needs it.
+    assert found.fixes[0].settings == {}
+    rows = plan.steps(second, NEW, there, found)
+    assert ("remove", "setting FOO", "once the new version serves") in [
+        (row.action, row.what, row.why) for row in rows
+    ]
+
+
+def test_what_was_a_secret_is_shown_nobody(tmp_path: Path) -> None:
+    secret = spec_of(tmp_path, plain_secrets=True, env={"secret": ["TOKEN"]})
+    before = deployed(secret, world(site(settings={"THEIRS": "of-somebody-else"})))
+    assert before.settings["TOKEN"] == "a-token-of-a-test"
+    for spec in (
+        spec_of(tmp_path),
+        spec_of(tmp_path, env={"clear": {"THEIRS": "2"}}),
+    ):
+        found = decide.decide(spec, NEW, world(before), {})
+        told = json.dumps([row.__dict__ for row in plan.steps(spec, NEW, world(before), found)])
+        assert "setting TOKEN" in told
+        for text in ("a-token-of-a-test", "of-somebody-else"):
+            assert text not in told + repr(found)
+
+
+def test_in_place_the_version_before_is_one_that_ran(tmp_path: Path) -> None:
+    spec = spec_of(tmp_path)
+    first = deployed(spec, world(site()))
+    left = decide.record(spec, NEW, world(first), wanted.of(spec, NEW, world(first)), "", "")
+    assert (left.before, left.before_tag) == (naming.reference(IMAGE), IMAGE.tag)
+    # Killed between the settings and the image: the record is of what does not run.
+    half = replace(first, settings={**first.settings, **left.settings})
+    again = decide.record(spec, NEW, world(half), wanted.of(spec, NEW, world(half)), "", "")
+    assert (again.before, again.before_tag) == (naming.reference(IMAGE), IMAGE.tag)
+    # Only the settings change: the image before is still the one before.
+    whole = replace(half, web={**half.web, "linuxFxVersion": naming.reference(NEW)})
+    third = decide.record(spec, NEW, world(whole), wanted.of(spec, NEW, world(whole)), "", "")
+    assert (third.before, third.before_tag) == (naming.reference(IMAGE), IMAGE.tag)
+
+
+def test_putting_back_is_patient_though_it_was_interrupted(
+    spec: Spec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from azure.core.exceptions import HttpResponseError
+
+    calls: list[str] = []
+
+    class Apps:
+        def __getattr__(self, name: str) -> Callable[..., None]:
+            def call(*_: object) -> None:
+                calls.append(name)
+                if len(calls) == 1:
+                    error = HttpResponseError("another operation is in progress")
+                    error.status_code = 409
+                    raise error
+
+            return call
+
+    monkeypatch.setattr(writes, "POLLING", 0.001)
+    writer = writes.Writer(spec)
+    writer.__dict__["_client"] = type("Client", (), {"web_apps": Apps()})()
+    pausing.interrupt()
+    try:
+        with pausing.putting_right():
+            put_back(writer, deployed(spec, world(site())))
+    finally:
+        pausing._interrupted.clear()
+    assert calls == ["update_application_settings"] * 2 + ["update_configuration"]
