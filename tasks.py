@@ -19,6 +19,8 @@ FLOW = "one flow; without it, every flow of the environment"
 ENV = "an environment of environments.yaml (default: local)"
 # How many flows are planned, deployed and rolled back side by side.
 AT_ONCE = 4
+# Of tests, side by side.
+WORKERS = 4
 # The status of `inv plan` where something would change.
 CHANGES = 2
 
@@ -457,9 +459,17 @@ def check(c: Context) -> None:
 @task(help={"unit": "only the unit tests: no Docker, seconds", "k": "only tests that match"})
 def test(c: Context, unit: bool = False, k: str = "") -> None:
     """Lint, types and tests; the integration tests build and run real images."""
+    import os
+
     check(c)
     marks = "not integration and not benchmark" if unit else "not benchmark"
-    cli.run(c, f"pytest -m '{marks}'" + (f" -k '{k}'" if k else ""))
+    if k:
+        cli.run(c, f"pytest -m '{marks}' -k '{k}'")
+        return
+    # Most wait for containers; each file stays with one worker, and so do its fixtures.
+    workers = f"-n {min(os.cpu_count() or 1, WORKERS)} --dist loadfile --no-loadscope-reorder"
+    beside = f"pytest {workers} -m '{marks} and not alone'"
+    cli.run(c, beside, *([] if unit else ["pytest -m 'alone and not benchmark'"]))
 
 
 @task(

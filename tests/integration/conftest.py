@@ -172,6 +172,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[config.
     files = {
         "flows/hello/requirements.txt": (ROOT / "flows/faq/requirements.txt").read_text("utf-8"),
         "flows/hello/requirements.lock": (ROOT / "flows/faq/requirements.lock").read_text("utf-8"),
+        # Another image for each worker: one takes away what another one uses.
+        "flows/hello/worker.txt": os.environ.get("PYTEST_XDIST_WORKER", "alone"),
     }
     made = projects.make(tmp_path / "project", files)
     monkeypatch.chdir(made.root)

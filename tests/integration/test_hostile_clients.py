@@ -15,6 +15,8 @@ from tests.integration.load import Address, Tally
 from tests.integration.running import Running
 from tests.integration.test_contract import sample
 
+pytestmark = pytest.mark.alone
+
 HEALTHY = 8
 WINDOWS = 3
 # Answers in a window: of less, the 99th percentile is a single bad one.

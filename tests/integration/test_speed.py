@@ -8,10 +8,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.integration import load
 from tests.integration.conftest import ROOT
 from tests.integration.running import Running
 from tests.model_server import ModelServer
+
+pytestmark = pytest.mark.alone
 
 Serving = Callable[[str], Running]
 CLIENTS = 32

@@ -15,6 +15,8 @@ from tests.integration.load import Tally
 from tests.integration.test_contract import sample
 from tests.model_server import ModelServer
 
+pytestmark = pytest.mark.alone
+
 # A race shows itself in one of many runs: SIGTERM_RUNS=50 looks harder.
 RUNS = int(os.environ.get("SIGTERM_RUNS", "3"))
 CLIENTS = 32

@@ -18,6 +18,8 @@ from tests.integration.test_contract import sample
 from tests.model_server import ModelServer
 from tests.otlp_collector import Collector, Span
 
+pytestmark = pytest.mark.alone
+
 TRACE = "0af7651916cd43dd8448eb211c80319c"
 CALLER = "b7ad6b7169203331"
 CONTENT = ("promptflow.function.inputs", "promptflow.function.output")
