@@ -22,7 +22,7 @@ AT_ONCE = 8
 # These say more of their size than how large they are: it changes by load.
 SCALED = {kinds.PLAN, kinds.MODEL}
 NOWHERE = "global"
-UNTAGGED = {kinds.BUDGET, kinds.MODEL, kinds.PASSWORDS, kinds.SLOT_PASSWORDS}
+UNTAGGED = {kinds.BUDGET, kinds.MODEL, *kinds.PARTS}
 
 
 @dataclass(frozen=True)

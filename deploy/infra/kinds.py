@@ -22,11 +22,16 @@ SITE = "Microsoft.Web/sites"
 SLOT = "Microsoft.Web/sites/slots"
 PASSWORDS = "Microsoft.Web/sites/basicPublishingCredentialsPolicies"
 SLOT_PASSWORDS = "Microsoft.Web/sites/slots/basicPublishingCredentialsPolicies"
+CONFIG = "Microsoft.Web/sites/config"
+SLOT_CONFIG = "Microsoft.Web/sites/slots/config"
 NETWORK = "Microsoft.Network/virtualNetworks"
 GUARD = "Microsoft.Network/networkSecurityGroups"
 ENDPOINT = "Microsoft.Network/privateEndpoints"
 ZONE = "Microsoft.Network/privateDnsZones"
 ROLE = "Microsoft.Authorization/roleAssignments"
+
+# What belongs to a site, has no tags, and is no part of a picture.
+PARTS = frozenset({PASSWORDS, SLOT_PASSWORDS, CONFIG, SLOT_CONFIG})
 
 # Those of infra/; a test holds the two together.
 VERSIONS = {
@@ -50,6 +55,8 @@ VERSIONS = {
     SLOT: "2025-03-01",
     PASSWORDS: "2025-03-01",
     SLOT_PASSWORDS: "2025-03-01",
+    CONFIG: "2025-03-01",
+    SLOT_CONFIG: "2025-03-01",
     NETWORK: "2025-05-01",
     GUARD: "2025-05-01",
     ENDPOINT: "2025-05-01",

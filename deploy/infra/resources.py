@@ -167,6 +167,8 @@ def _web(wanted: Wanted) -> list[Resource]:
             ),
             *_passwords(wanted, kinds.PASSWORDS, name),
             *_passwords(wanted, kinds.SLOT_PASSWORDS, staging),
+            _output(wanted, kinds.CONFIG, name),
+            _output(wanted, kinds.SLOT_CONFIG, staging),
             _made(wanted, kinds.ALERT, f"{name}-failing", "", f"tells when {flow} fails"),
         ]
     return found
@@ -221,6 +223,11 @@ def _passwords(wanted: Wanted, kind: str, owner: str) -> list[Resource]:
         )
         for name in ("ftp", "scm")
     ]
+
+
+def _output(wanted: Wanted, kind: str, owner: str) -> Resource:
+    kept = Setting("properties.httpLogs.fileSystem.enabled", True, "it tells why a start failed")
+    return _made(wanted, kind, f"{owner}/logs", "", "what containers say is kept", kept)
 
 
 def _public(wanted: Wanted) -> Setting:

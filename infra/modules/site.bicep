@@ -106,6 +106,19 @@ resource noPasswordsInStaging 'Microsoft.Web/sites/slots/basicPublishingCredenti
   }
 ]
 
+// What containers say is kept for a week: without it nobody sees why one did not start.
+resource output 'Microsoft.Web/sites/config@2025-03-01' = {
+  parent: web
+  name: 'logs'
+  properties: { httpLogs: { fileSystem: { enabled: true, retentionInDays: 7, retentionInMb: 35 } } }
+}
+
+resource outputOfStaging 'Microsoft.Web/sites/slots/config@2025-03-01' = {
+  parent: staging
+  name: 'logs'
+  properties: { httpLogs: { fileSystem: { enabled: true, retentionInDays: 7, retentionInMb: 35 } } }
+}
+
 module endpoint 'endpoint.bicep' = if (settings.private) {
   name: 'endpoint-${site.flow}'
   params: {

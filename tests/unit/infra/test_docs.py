@@ -25,7 +25,7 @@ def test_pictures_are_up_to_date(option: str) -> None:
 def test_pictures_show_what_there_is(option: str) -> None:
     text = diagram.PAGES[option].read_text("utf-8")
     needs = needs_of(diagram.environment(option))
-    hidden = {kinds.GROUP, kinds.PASSWORDS, kinds.SLOT_PASSWORDS}
+    hidden = {kinds.GROUP, *kinds.PARTS}
     for resource in needs.resources:
         if resource.kind not in hidden:
             assert f'<br/>{resource.name}"]' in text

@@ -107,7 +107,7 @@ def test_the_same_federated_credentials(wanted: Wanted) -> None:
 
 @pytest.mark.parametrize("wanted", ENVIRONMENTS)
 def test_every_resource_that_can_have_tags_has_them(wanted: Wanted) -> None:
-    without = {kinds.BUDGET, kinds.MODEL, kinds.PASSWORDS, kinds.SLOT_PASSWORDS}
+    without = {kinds.BUDGET, kinds.MODEL, *kinds.PARTS}
     for made in made_from(wanted).resources:
         if made.type not in PARTS | without:
             assert dict(wanted.tags).items() <= made.body["tags"].items(), made
