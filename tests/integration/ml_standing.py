@@ -6,8 +6,7 @@ new one behaves is told by its variables (`obedient_flow.CODE`), so that nothing
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -29,7 +28,6 @@ from tests.emulator.ml.region import CORES
 from tests.emulator.ml.resources import Endpoint
 from tests.emulator.ml.workspace import Workspace
 from tests.emulator.pace import PATIENCE
-from tests.emulator.server import Server
 from tests.integration import ml_project as ml
 from tests.integration import obedient_project, scoring
 from tests.integration.azure_fixtures import logged_in
@@ -152,41 +150,6 @@ class Standing:
         self.workspace.pace.polls = 0
         self.workspace.pace.patience = PATIENCE
         self.workspace.limits.update(dict.fromkeys(self.workspace.limits, CORES))
-
-
-@contextmanager
-def once(
-    server: Server,
-    when: Callable[[Exchange], bool],
-    action: Callable[[], None],
-    after: bool = False,
-) -> Iterator[None]:
-    """Inside of the block, at the first request that is so, do `action` before it is served.
-
-    Or `after` that, when nobody can tell any more that it was not accepted.
-    """
-    service, lock = server.service, threading.Lock()
-    due = [True]
-
-    def serve(exchange: Exchange) -> None:
-        with lock:
-            now = bool(due) and when(exchange)
-            if now:
-                due.clear()
-        if now and not after:
-            action()
-        try:
-            service(exchange)
-        finally:
-            if now and after:
-                action()
-
-    server.service = serve
-    try:
-        yield
-    finally:
-        server.service = service
-    assert not due, "no request was so"
 
 
 def writes(exchange: Exchange) -> bool:

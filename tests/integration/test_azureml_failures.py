@@ -18,7 +18,8 @@ from tests.emulator.exchange import Exchange
 from tests.emulator.identities import ACR_PULL, DATA_SCIENTIST
 from tests.emulator.ml.front import DEPLOYMENT
 from tests.integration import ml_project as ml
-from tests.integration.ml_standing import Standing, once, writes
+from tests.integration.interrupting import once
+from tests.integration.ml_standing import Standing, writes
 from tests.integration.obedient_flow import REGISTRY
 from tests.integration.running import until
 

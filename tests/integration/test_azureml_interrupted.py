@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -14,26 +12,13 @@ from typing import Any
 import pytest
 
 from deploy.targets.azureml import naming
-from tests.emulator.exchange import Exchange
-from tests.integration import ml_child
-from tests.integration.ml_standing import Standing, once, writes
+from tests.integration import interrupting, inv_process
+from tests.integration.ml_standing import Standing, writes
 from tests.integration.running import until
 
 # Of an update: the environment, the deployment, three steps of the ramp, and the oldest version.
 WRITES = 6
 SECONDS = 60
-
-
-def nth_write(nth: int) -> Callable[[Exchange], bool]:
-    """Return what tells the `nth` write from now on."""
-    seen: list[Exchange] = []
-
-    def is_it(exchange: Exchange) -> bool:
-        if writes(exchange):
-            seen.append(exchange)
-        return writes(exchange) and len(seen) == nth
-
-    return is_it
 
 
 def state(world: Standing) -> Any:
@@ -66,7 +51,7 @@ def state(world: Standing) -> Any:
 @pytest.fixture(scope="module", autouse=True)
 def prepared() -> None:
     """Processes that start at once: what they import is imported while the first versions start."""
-    ml_child.prepare()
+    inv_process.prepare()
 
 
 @pytest.fixture(scope="module")
@@ -80,27 +65,21 @@ def undisturbed(standing: Standing) -> Any:
 
 
 def interrupt(
-    world: Standing, log: Path, colour: str, when: Callable[[Exchange], bool], with_: signal.Signals
+    world: Standing, log: Path, colour: str, number: int, with_: signal.Signals
 ) -> ForkServerProcess:
     """Deploy a version in a process of its own that gets a signal right after a write."""
     world.declare(colour)
-    started: list[ForkServerProcess] = []
-
-    def send() -> None:
-        os.kill(int(started[0].pid or 0), with_)
-
-    with once(world.azure.arm.server, when, send, after=True):
-        arguments = ("deploy", "--env", "dev", "--image", str(world.handed))
-        started.append(ml_child.inv(world.project.root, log, *arguments))
-        started[0].join(SECONDS)
-    return started[0]
+    when = interrupting.nth(writes, number)
+    task = ("deploy", "--env", "dev", "--image", str(world.handed))
+    server, root = world.azure.arm.server, world.project.root
+    return interrupting.interrupt(server, when, with_, root, log, *task)
 
 
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
 def test_killed_at_every_write(world: Standing, undisturbed: Any, tmp_path: Path, nth: int) -> None:
     colour = world.fresh()
     with world.scored():
-        process = interrupt(world, tmp_path / "log", colour, nth_write(nth), signal.SIGKILL)
+        process = interrupt(world, tmp_path / "log", colour, nth, signal.SIGKILL)
         assert process.exitcode == -signal.SIGKILL, (tmp_path / "log").read_text("utf-8")
         world.deploy(colour)
     # What was being removed already, nobody waits for.
@@ -116,7 +95,7 @@ def test_the_next_run_waits_for_what_a_killed_one_began(world: Standing, tmp_pat
     with world.scored(), ThreadPoolExecutor(1) as pool:
         gate.clear()
         try:
-            interrupt(world, tmp_path / "log", other, nth_write(1), signal.SIGKILL)
+            interrupt(world, tmp_path / "log", other, 1, signal.SIGKILL)
             assert world.endpoint.is_busy
             before = len(looks("GET"))
             again = pool.submit(world.deploy, other)
@@ -137,7 +116,7 @@ def test_interrupted_while_traffic_moves(
 ) -> None:
     now, other, log = world.now, world.other, tmp_path / "log"
     with world.unharmed():
-        process = interrupt(world, log, other, nth_write(nth), with_)
+        process = interrupt(world, log, other, nth, with_)
         said = log.read_text("utf-8")
         assert process.exitcode == status, said
     assert f"traffic   back to {world.named(now)} 100 %" in said
@@ -149,7 +128,7 @@ def test_interrupted_while_traffic_moves(
 def test_interrupted_while_a_version_starts(world: Standing, tmp_path: Path) -> None:
     now, colour, log = world.now, world.fresh(), tmp_path / "log"
     with world.scored():
-        process = interrupt(world, log, colour, nth_write(2), signal.SIGINT)
+        process = interrupt(world, log, colour, 2, signal.SIGINT)
         assert process.exitcode == 130, log.read_text("utf-8")
         assert world.traffic() == {now: 100}
         world.deploy(colour)

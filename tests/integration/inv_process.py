@@ -16,7 +16,8 @@ FORKS = multiprocessing.get_context("forkserver")
 LEFT = "AZUREML_CURRENT_CLOUD"
 ROOT = Path(__file__).parents[2]
 HEAVY = ["azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "invoke.program"]
-HEAVY += ["tasks", "deploy.pipeline", "deploy.targets.azureml", "deploy.targets.local"]
+HEAVY += ["azure.mgmt.web", "tasks", "deploy.pipeline"]
+HEAVY += [f"deploy.targets.{name}" for name in ("azureml", "appservice", "local")]
 
 
 def prepare() -> None:
