@@ -94,8 +94,8 @@ class Rollout:
             if fix.web:
                 self.write("configuration", lambda: self.writer.web(name, fix.web))
             if fix.settings:
-                changed = {**site.settings, **fix.settings}
-                together = {n: text for n, text in changed.items() if text is not None}
+                given = {**site.settings, **fix.settings}
+                together = {n: text for n, text in given.items() if text is not None}
                 self.write("settings", lambda: self.writer.settings(name, together))
                 if name == PRODUCTION:
                     self._expected = (site.image, state.fingerprint(together))
