@@ -35,7 +35,7 @@ def compile_each_template_once() -> None:
             sys.modules[name].SandboxedEnvironment = _environment  # type: ignore[attr-defined]
 
 
-class _Environment(SandboxedEnvironment):  # type: ignore[misc]
+class _Environment(SandboxedEnvironment):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._compiled = functools.lru_cache(maxsize=TEMPLATES)(super().from_string)
