@@ -115,6 +115,11 @@ CONSIDERATIONS = Source(
     f"{LEARN}/azure/architecture/guide/container-service-general-considerations",
     "2025-06-20",
 )
+AKS_CONCEPTS = Source(
+    "Core concepts for Azure Kubernetes Service (AKS)",
+    f"{LEARN}/azure/aks/core-aks-concepts",
+    "2024-07-10",
+)
 LOCAL_PAGE = Source("Target local", "docs/targets/local.md")
 ML_PAGE = Source("Target azureml", "docs/targets/azureml.md")
 SITE_PAGE = Source("Target appservice", "docs/targets/appservice.md")
@@ -158,9 +163,8 @@ APPS_IDLE = Fact("down to no replica, which costs nothing", APPS_BILLING)
 APPS_ROLLOUT = Fact("by per cent between revisions; no mirroring documented", APPS_INGRESS)
 APPS_BILLED = Fact("resources by the second, and requests", APPS_BILLING)
 APPS_HERE = Fact("an example of an extension, not yet run against the service", APPS_PAGE)
-AKS_NODES = Fact(
-    "a Kubernetes platform of your own: its nodes are machines that you run", COMPARISON
-)
+AKS_NODES = Fact("one node or more, billed as virtual machines", AKS_CONCEPTS)
+AKS_MADE = Fact("anything that runs on Kubernetes", COMPARISON)
 AKS_HERE = Fact("by an extension that you write", EXTENDING)
 FUNCTIONS_MODEL = Fact("made for functions that events start, in its own model", COMPARISON)
 LOCAL_HERE = Fact("supported: a container on one engine", LOCAL_PAGE)
@@ -178,7 +182,7 @@ TABLE: Mapping[str, Mapping[str, Fact]] = {
         AZUREML: ML_VIEW,
         APPSERVICE: SITE_MADE,
         CONTAINERAPPS: Fact("services and jobs in containers", COMPARISON),
-        AKS: Fact("anything that runs on Kubernetes", COMPARISON),
+        AKS: AKS_MADE,
     },
     "Longest request": {
         AZUREML: ML_LONGEST,

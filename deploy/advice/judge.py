@@ -89,7 +89,7 @@ def for_trial(answers: Answers) -> Answers:
 
 def _one(answers: Answers, environment: Environment, production: str | None) -> Recommendation:
     if environment.local:
-        says = "an engine, and nothing in Azure"
+        says = "environments.yaml names nothing in Azure for it"
         reason = Reason(LOCAL, says, facts.LOCAL_HERE)
         return Recommendation(environment, answers, LOCAL, (reason,))
     out = {option: limits.broken(option, answers) for option in OPTIONS}
@@ -135,7 +135,7 @@ def _by_extension(
     says = "no supported target can do it, and this one can, by an extension"
     reasons = [Reason(target, says, _HERE[target])]
     if target == AKS and CONTAINERAPPS in fitting:
-        reasons.append(Reason(target, "the team runs a cluster already", facts.AKS_NODES))
+        reasons.append(Reason(target, "the team runs a cluster already", facts.AKS_MADE))
     others = tuple(
         Reason(option, "would do by an extension as well", _HERE[option]) for option in fitting[1:]
     )
