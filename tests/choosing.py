@@ -118,7 +118,7 @@ def _facts() -> Iterator[str]:
             for option in COLUMNS
         ]
         yield f"| {criterion} | {' | '.join(cells)} |"
-    yield f"\nSources, read on {READ}; the dates are the pages' own:\n"
+    yield f"\nSources, read on {READ}, each with the date of the version that was read:\n"
     for number, source in enumerate(sources.found, 1):
         yield f"{number}. {_link(source)}"
 

@@ -1,7 +1,7 @@
 """What is known of the places where a flow can run. docs/choosing.md prints this very table.
 
-Each fact has its source and the date that the source gives for itself. What was documented nowhere,
-or could not be read, is not here.
+Each fact has its source, and the date of the version of it that was read. What was documented
+nowhere, or could not be read, is not here.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ APPS_SECONDS, APPS_PREMIUM_SECONDS = 240, 30 * 60
 
 @dataclass(frozen=True)
 class Source:
-    """Where a fact is from; `dated` is the page's own date, empty for pages of this project."""
+    """Where a fact is from; `dated` is the date of the version read, empty for this project's."""
 
     title: str
     link: str
@@ -71,6 +71,11 @@ ML_NETWORK = Source(
     "Network isolation with managed online endpoints",
     f"{ML}/concept-secure-online-endpoint",
     "2024-02-29",
+)
+ML_STREAMS = Source(
+    "How to use streaming endpoints deployed from prompt Flow",
+    f"{ML}/prompt-flow/how-to-enable-streaming-mode",
+    "2023-11-02",
 )
 SITE_TIME = Source(
     "Web request times out in Azure App Service",
@@ -121,13 +126,12 @@ AKS_CONCEPTS = Source(
     "2024-07-10",
 )
 LOCAL_PAGE = Source("Target local", "docs/targets/local.md")
-ML_PAGE = Source("Target azureml", "docs/targets/azureml.md")
 SITE_PAGE = Source("Target appservice", "docs/targets/appservice.md")
 APPS_PAGE = Source("Target containerapps, an example", "examples/target-containerapps/README.md")
 EXTENDING = Source("Add a target", "docs/extending.md")
 DECISION = Source("Flow deployment options", "docs/adr/0012-flow-deployment-options.md")
 
-ML_LONGEST = Fact(f"{ML_SECONDS} s a request at most, 5 s unless set", QUOTAS)
+ML_LONGEST = Fact(f"{ML_SECONDS} s a request at most", QUOTAS)
 ML_CAPS = Fact(
     f"{ML_RATE} requests/s, {ML_CONNECTIONS} connections and {ML_BANDWIDTH} MB/s an endpoint, "
     "unless Azure raises it",
@@ -138,7 +142,8 @@ ML_ROLLOUT = Fact("by per cent, and mirroring of requests", ENDPOINTS)
 ML_CALLERS = Fact("key or token, always; with Entra's a role on the endpoint", ML_AUTH)
 ML_PRIVATE = Fact("by the workspace's private endpoint; out by a managed network", ML_NETWORK)
 ML_BILLED = Fact("the instances of each deployment, kept ones too", ENDPOINTS)
-ML_DOMAIN = Fact("not built in here: the address is the endpoint's own", ML_PAGE)
+ML_DOMAIN = Fact("an address of Azure's, in inference.ml.azure.com", ML_STREAMS)
+ML_STREAMED = Fact("server-sent events", ML_STREAMS)
 ML_ZONES = Fact("3 instances or more", ENDPOINTS)
 ML_VIEW = Fact("models and flows; metrics, logs and costs by endpoint and deployment", ENDPOINTS)
 SITE_MADE = Fact("web applications and APIs", COMPARISON)
@@ -146,10 +151,11 @@ SITE_LONGEST = Fact(
     f"{SITE_SECONDS} s without a sign of the answer (240 on Linux; {SITE_SECONDS} is kept here)",
     SITE_TIME,
 )
+SITE_STREAMED = Fact("ended when idle, and so not while something comes", SITE_TIME)
 SITE_CAPS = Fact("what the plan's instances can do", SITE_PLANS)
 SITE_IDLE = Fact("no scaling to zero: the plan's instances are billed", SITE_PLANS)
 SITE_ROLLOUT = Fact("slots that are swapped, from Standard on: all or nothing here", SITE_PAGE)
-SITE_CALLERS = Fact("the platform checks Entra's tokens; or a key, or nobody does", SITE_AUTH)
+SITE_CALLERS = Fact("the platform can check Entra's tokens before the container", SITE_AUTH)
 SITE_NETWORK = Fact("private endpoint; out by network integration", SITE_PRIVATE)
 SITE_BILLED = Fact("the plan's instances, however many sites and slots are on them", SITE_PLANS)
 SITE_DOMAIN = Fact("built in, with certificates", CONSIDERATIONS)
@@ -189,12 +195,13 @@ TABLE: Mapping[str, Mapping[str, Fact]] = {
         APPSERVICE: SITE_LONGEST,
         CONTAINERAPPS: APPS_LONGEST,
     },
+    "Streams": {AZUREML: ML_STREAMED, APPSERVICE: SITE_STREAMED},
     "Traffic": {AZUREML: ML_CAPS, APPSERVICE: SITE_CAPS},
     "Scale to zero": {AZUREML: ML_IDLE, APPSERVICE: SITE_IDLE, CONTAINERAPPS: APPS_IDLE},
     "Autoscale": {
         AZUREML: Fact("Azure Monitor: by load or schedule", ENDPOINTS),
         APPSERVICE: Fact("by hand or by load; all sites of a plan together", SITE_PLANS),
-        CONTAINERAPPS: Fact("by requests, processor, or events (KEDA)", COMPARISON),
+        CONTAINERAPPS: Fact("by traffic or events (KEDA)", COMPARISON),
     },
     "Loss of a zone": {AZUREML: ML_ZONES, APPSERVICE: SITE_ACROSS},
     "A new version": {
@@ -211,7 +218,7 @@ TABLE: Mapping[str, Mapping[str, Fact]] = {
     "Callers": {
         AZUREML: ML_CALLERS,
         APPSERVICE: SITE_CALLERS,
-        CONTAINERAPPS: Fact("the platform's authentication; key or nobody here", APPS_INGRESS),
+        CONTAINERAPPS: Fact("the platform can check them before the container", APPS_INGRESS),
     },
     "Custom domain": {
         AZUREML: ML_DOMAIN,

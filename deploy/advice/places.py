@@ -17,7 +17,7 @@ AZURE = {"subscription", "resource_group", "infra", "workspace", "app", "managed
 # A key that says where flows of a target run.
 PLACES = {"workspace": AZUREML, "app": APPSERVICE, "managed_environment": CONTAINERAPPS}
 # Environments to try things in. Any other is taken for one that somebody relies on.
-TRIAL = re.compile(r"(dev|test|ci|demo|sandbox)\b")
+TRIAL = re.compile(r"(dev|test|ci|demo|sandbox)($|[^a-z])")
 
 
 @dataclass(frozen=True)

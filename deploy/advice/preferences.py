@@ -80,7 +80,7 @@ PREFERENCES = (
     Preference(
         APPSERVICE,
         "a stream goes on for as long as something comes; an endpoint counts all of it",
-        facts.SITE_LONGEST,
+        facts.SITE_STREAMED,
         lambda case: case.answers.streaming,
     ),
     Preference(

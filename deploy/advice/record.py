@@ -41,12 +41,12 @@ def write(
     path = folder / f"{number:04}-{name}"
     text = "\n".join(_lines(number, flow, answers, found, today)) + "\n"
     folder.mkdir(parents=True, exist_ok=True)
-    _create(path, text)
+    create(path, text)
     return path
 
 
-def _create(path: Path, text: str) -> None:
-    """Write a file that is not there: whole, or not at all."""
+def create(path: Path, text: str) -> None:
+    """Write a file that is not there: whole, or not at all. Raises `DeployError` where it is."""
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -17,7 +18,7 @@ from deploy.advice.places import ENVIRONMENTS
 
 # What stands for a flow that nobody named.
 PLACEHOLDER = "‹flow›"
-# Of the container (docs/container.md): seconds for a request, kilobytes of a body.
+# Of the container (docs/container.md): seconds for a request, bytes of a body.
 SERVE_TIMEOUT, SERVE_BODY_LIMIT = 170, 10 * 1024 * 1024
 # Of the target appservice: seconds for a request.
 REQUEST_TIMEOUT = 220
@@ -100,9 +101,9 @@ def _variables(found: Recommendation) -> dict[str, str]:
     answers, clear = found.answers, {}
     late = answers.longest > SERVE_TIMEOUT and not answers.streaming
     if late and found.target in (AZUREML, CONTAINERAPPS):
-        clear["SERVE_TIMEOUT"] = f"{answers.longest:.0f}"
+        clear["SERVE_TIMEOUT"] = str(math.ceil(answers.longest))
     if answers.body * 1000 > SERVE_BODY_LIMIT:
-        clear["SERVE_BODY_LIMIT"] = f"{answers.body * 1000:.0f}"
+        clear["SERVE_BODY_LIMIT"] = str(math.ceil(answers.body * 1000))
     return clear
 
 
@@ -123,19 +124,19 @@ def _lacks(found: Recommendation, *keys: str) -> Iterator[str]:
         yield f"{ENVIRONMENTS} must say {' and '.join(missing)} for it"
 
 
-def _network(answers: Answers, also: str = "") -> Iterator[str]:
-    if answers.network != "public":
-        yield (
-            "private endpoints, and networks for them: `infra: {private: true}` "
-            f"(docs/infrastructure.md){also}"
-        )
+def _network(answers: Answers, also: str) -> Iterator[str]:
+    private = "`infra: {private: true}` (docs/infrastructure.md)"
+    if answers.network == "private":
+        yield f"private endpoints, and a network for them: {private}; {also}"
+    if answers.network == "vnet":
+        yield f"callers use its address in the internet, or a private endpoint by {private}"
 
 
 def _with_azureml(found: Recommendation) -> Iterator[str]:
     answers = found.answers
     yield from _lacks(found, "workspace", "registry")
-    closed = "; close each new endpoint's public address once (docs/infrastructure/azureml.md)"
-    yield from _network(answers, closed if answers.network == "private" else "")
+    closed = "close each new endpoint's public address once (docs/infrastructure/azureml.md)"
+    yield from _network(answers, closed)
     if answers.callers in ("users", "services"):
         yield "each caller, or a group, needs a role with onlineEndpoints/score/action"
     if answers.domain:
@@ -156,8 +157,9 @@ def _with_appservice(found: Recommendation) -> Iterator[str]:
     answers = found.answers
     keys = {"key": ["key_vault"], "anyone": []}.get(answers.callers, ["auth_client"])
     yield from _lacks(found, "app", "registry", *keys)
-    named = "; the address stays known in the internet, and answers 403"
-    yield from _network(answers, named if answers.network == "private" else "")
+    yield from _network(answers, "the address stays known in the internet, and answers 403")
+    if answers.callers == "anyone":
+        yield "whoever knows the address is let in, and spends model calls"
     if answers.callers == "users":
         yield "there is no page to log in here: your front end gets the token and sends it"
     if answers.longest > facts.SITE_SECONDS:
