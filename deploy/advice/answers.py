@@ -63,7 +63,7 @@ def _whether(name: str, text: str) -> Question:
 
 
 QUESTIONS = (
-    _number("longest", "Until all of the longest answer is there", "s", "60"),
+    _number("longest", "Time until all of the longest answer is there", "s", "60"),
     _whether("streaming", "The answer comes in pieces, as a stream"),
     _whether("cold_starts", "The first request after a pause may wait for a start"),
     _number("peak", "Requests a second, at the peak", "requests/s", "10"),

@@ -18,7 +18,7 @@ def can() -> bool:
 def ask(question: Question) -> str:
     """Return an answer that can be read; Enter is the default. Ctrl-C and Ctrl-D end the task."""
     while True:
-        _say(f"\n{question.text}?")
+        _say(f"\n{question.text}")
         for choice, meaning in question.choices.items():
             if meaning:
                 _say(f"  {choice:<10} {meaning}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from deploy import documents
 from deploy.advice.facts import APPSERVICE, AZUREML, CONTAINERAPPS
+from deploy.documents import show
 from deploy.errors import DeployError, nearest
 
 ENVIRONMENTS = "environments.yaml"
@@ -22,11 +23,10 @@ TRIAL = re.compile(r"(dev|test|ci|demo|sandbox)($|[^a-z])")
 
 @dataclass(frozen=True)
 class Environment:
-    """`has` are the keys that environments.yaml has for it; `line` is where it stands there."""
+    """`has` are the keys that environments.yaml has for it."""
 
     name: str
     has: frozenset[str]
-    line: int
 
     @property
     def local(self) -> bool:
@@ -52,15 +52,14 @@ def read(root: Path, only: str = "") -> tuple[Environment, ...]:
     read.
     """
     document = documents.load(root / ENVIRONMENTS)
+    if not document.data:
+        raise DeployError(show(document.path), "it names no environment", "docs/configuration.md")
     names = list(dict.fromkeys(filter(None, (name.strip() for name in only.split(",")))))
     for name in names:
         if name not in document.data:
             what = f"{ENVIRONMENTS} has no such environment"
             raise DeployError(f"--env {name}", what, nearest(name, document.data))
-    return tuple(
-        Environment(name, _keys(document, name), document.line((name,)))
-        for name in names or document.data
-    )
+    return tuple(Environment(name, _keys(document, name)) for name in names or document.data)
 
 
 def _keys(document: documents.Document, name: str) -> frozenset[str]:

@@ -116,7 +116,11 @@ def as_data(flow: str, answers: Answers, found: Sequence[Recommendation]) -> dic
                 "ruled_out": _reasons(one.ruled_out),
                 "not_needed": _reasons(one.not_needed),
                 "ways": [
-                    {"question": each.question, "value": _plain(each.value), "target": each.target}
+                    {
+                        "answer": each.question.replace("_", "-"),
+                        "value": _plain(each.value),
+                        "target": each.target,
+                    }
                     for each in one.ways
                 ],
                 "notes": settings.notes(flow, one),

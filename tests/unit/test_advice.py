@@ -97,6 +97,7 @@ def test_what_is_no_number_above_0(text: str) -> None:
     ("content", "expected"),
     [
         (None, "environments.yaml: there is no such file\n  → create it"),
+        ("{}\n", "environments.yaml: it names no environment\n  → docs/configuration.md"),
         ("prod: [1]\n", "environments.yaml:1: prod: a mapping is expected"),
         (
             "a: {b\n",
@@ -135,7 +136,7 @@ def test_json_has_all_of_it(root: Path) -> None:
     }
     (prod,) = data["environments"]
     assert (prod["target"], prod["by_extension"]) == (CONTAINERAPPS, True)
-    assert prod["ways"] == [{"question": "cost", "value": "instances", "target": "azureml"}]
+    assert prod["ways"] == [{"answer": "cost", "value": "instances", "target": "azureml"}]
     assert prod["settings"] == {"target": CONTAINERAPPS, "app": "flow-prod", "auth": "key"}
     for reason in (*prod["reasons"], *prod["ruled_out"]):
         assert reason["fact"]["source"]["link"]
@@ -143,7 +144,7 @@ def test_json_has_all_of_it(root: Path) -> None:
 
 def test_where_nothing_fits_the_ways_out_are_told() -> None:
     given = answers.read({"cost": "zero", "cold_starts": "no", "longest": "100"})
-    (found,) = judge(given, [Environment("prod", frozenset({"infra"}), 1)])
+    (found,) = judge(given, [Environment("prod", frozenset({"infra"}))])
     text = report.text("faq", given, [found])
     assert "prod: nothing does all of this\n  ruled out     azureml:" in text
     assert [report.way(way) for way in found.ways] == [
@@ -219,10 +220,10 @@ def given(*but: str) -> list[str]:
 
 def test_what_is_missing_is_asked_and_asked_again_where_it_cannot_be_read(root: Path) -> None:
     terminal = Terminal(root, "--env", "prod", *given("longest", "network"))
-    assert terminal.until("]: ") == "\nUntil all of the longest answer is there?\ns [60]: "
+    assert terminal.until("]: ") == "\nTime until all of the longest answer is there\ns [60]: "
     terminal.type("400\n")
     assert terminal.until("]: ") == (
-        "\nFrom where callers come?\n"
+        "\nFrom where callers come\n"
         "  public     the internet\n"
         "  vnet       a virtual network; an address in the internet does no harm\n"
         "  private    a virtual network, and there may be no other way in\n"
@@ -255,9 +256,9 @@ def test_an_interruption_leaves_nothing(key: str, root: Path) -> None:
 def the_record(root: Path, flow: str = "triage") -> Path:
     said = answers.read({"longest": "5", "callers": "services", "team": "ml", "rollout": "percent"})
     environments = [
-        Environment("local", frozenset(), 1),
-        Environment("dev", frozenset({"infra"}), 2),
-        Environment("prod", frozenset({"app", "registry"}), 3),
+        Environment("local", frozenset()),
+        Environment("dev", frozenset({"infra"})),
+        Environment("prod", frozenset({"app", "registry"})),
     ]
     return record.write(root, flow, said, judge(said, environments), TODAY)
 

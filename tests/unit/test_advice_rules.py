@@ -26,7 +26,7 @@ from tests import projects
 from tests.integration import extension
 
 DEFAULTS = answers.read({})
-BARE = Environment("prod", frozenset({"subscription"}), 1)
+BARE = Environment("prod", frozenset({"subscription"}))
 # Where a limit may lie, from the answer that is easiest to keep to the strictest.
 STRICTER: dict[str, tuple[Any, ...]] = {
     "longest": (60.0, 180.0, 181.0, 230.0, 231.0, 240.0, 241.0, 1800.0, 1801.0),
@@ -111,9 +111,9 @@ def test_every_combination_of_what_is_liked(team: str) -> None:
     longest = {"longest": (60.0, 200.0, 300.0)}
     environments = [
         BARE,
-        Environment("dev", frozenset({"subscription", "workspace"}), 2),
-        Environment("test", frozenset({"infra"}), 3),
-        Environment("local", frozenset(), 4),
+        Environment("dev", frozenset({"subscription", "workspace"})),
+        Environment("test", frozenset({"infra"})),
+        Environment("local", frozenset()),
     ]
     for given in combinations({**TASTES, **few, **longest, "team": (team,)}):
         prod, dev, test, local = judge(given, environments)
@@ -144,7 +144,7 @@ def target(environment: Environment = BARE, **given: Any) -> str | None:
 
 
 def test_the_order_of_what_decides() -> None:
-    workspace = Environment("prod", frozenset({"subscription", "workspace"}), 1)
+    workspace = Environment("prod", frozenset({"subscription", "workspace"}))
     assert target() == APPSERVICE
     assert target(workspace) == AZUREML
     assert target(team="ml") == AZUREML
@@ -162,23 +162,23 @@ def test_the_order_of_what_decides() -> None:
 
 
 def test_dev_differs_only_where_production_has_wishes_of_its_own() -> None:
-    prod = Environment("prod", frozenset({"subscription"}), 1)
-    dev = Environment("dev-2", frozenset({"infra"}), 2)
-    there = Environment("dev", frozenset({"workspace"}), 3)
+    prod = Environment("prod", frozenset({"subscription"}))
+    dev = Environment("dev-2", frozenset({"infra"}))
+    there = Environment("dev", frozenset({"workspace"}))
     changed = dataclasses.replace(DEFAULTS, domain=True)
     found = [one.target for one in judge(changed, [dev, there, prod])]
     assert found == [APPSERVICE, AZUREML, APPSERVICE]
     changed = dataclasses.replace(DEFAULTS, rollout="mirror")
     assert [one.target for one in judge(changed, [dev, prod])] == [AZUREML, AZUREML]
-    assert not Environment("developers", frozenset(), 1).trial
-    assert not Environment("staging", frozenset(), 1).trial
+    assert not Environment("developers", frozenset()).trial
+    assert not Environment("staging", frozenset()).trial
 
 
 def test_lines_can_be_pasted_into_a_project(tmp_path: Path) -> None:
-    environments = [Environment("prod", frozenset({"infra"}), 1)]
+    environments = [Environment("prod", frozenset({"infra"}))]
     environments += [
-        Environment("test", frozenset({"infra"}), 1),
-        Environment("local", frozenset(), 1),
+        Environment("test", frozenset({"infra"})),
+        Environment("local", frozenset()),
     ]
     axes = {**STRICTER, "longest": (60.0, 175.0, 225.0, 300.0), "body": (16.0, 20_000.0)}
     distinct: dict[str, Recommendation] = {}
