@@ -162,8 +162,11 @@ def _with_appservice(found: Recommendation) -> Iterator[str]:
         yield "whoever knows the address is let in, and spends model calls"
     if answers.callers == "users":
         yield "there is no page to log in here: your front end gets the token and sends it"
-    if answers.longest > facts.SITE_SECONDS:
-        yield f"the stream must begin, and then go on, at least every {facts.SITE_SECONDS} s"
+    if answers.longest > REQUEST_TIMEOUT and answers.streaming:
+        yield (
+            f"the stream must begin within {REQUEST_TIMEOUT} s (`request_timeout`), and then "
+            f"something must come every {facts.SITE_SECONDS} s"
+        )
     if answers.zones:
         yield "`infra: {zone_redundant: true}`: a Premium plan with 3 instances"
     if found.environment.trial:
