@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from deploy.documents import Document, KeyPath, show
-from deploy.errors import Problem
+from deploy.errors import Problem, nearest
 from deploy.gate import shapes
 from deploy.schema import CONNECTIONS
-from deploy.validation import check, nearest
+from deploy.validation import check
 
 
 def connection(document: Document, name: str, declaration: Any, problems: list[Problem]) -> None:

@@ -16,12 +16,12 @@ from dotenv.parser import parse_stream
 
 from deploy import checks, documents, kinds, targets
 from deploy.documents import Document, KeyPath, show
-from deploy.errors import DeployError, Problem
+from deploy.errors import DeployError, Problem, nearest
 from deploy.explain import origins
 from deploy.model import AllowedSecret, Flow, ImageSettings, Spec
 from deploy.runtime import connections
 from deploy.schema import DeployFile, PlaceModel, TargetSettings
-from deploy.validation import check, nearest
+from deploy.validation import check
 
 ENVIRONMENTS = "environments.yaml"
 DEPLOY = "deploy.yaml"

@@ -42,3 +42,14 @@ class DeployError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return a hint: the nearest of `known`, or all of them."""
+    import difflib  # not before somebody errs: `inv --list` is quick
+
+    choices = list(known)
+    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]}?"
+    return f"known: {', '.join(choices)}" if choices else ""

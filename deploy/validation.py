@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from deploy.documents import Document, KeyPath
-from deploy.errors import Problem
+from deploy.errors import Problem, nearest
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -50,15 +48,6 @@ def check(
         deepest = [k for k in found if not any(o != k and o[: len(k)] == k for o in found)]
         problems.extend(found[keys] for keys in sorted(deepest, key=document.line))
         return None
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return a hint: the nearest of `known`, or all of them."""
-    choices = list(known)
-    close = difflib.get_close_matches(word, choices, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean {close[0]}?"
-    return f"known: {', '.join(choices)}" if choices else ""
 
 
 def _keys(location: tuple[str | int, ...], data: Any) -> KeyPath:

@@ -12,9 +12,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
-from deploy.errors import DeployError
+from deploy.errors import DeployError, nearest
 from deploy.schema import InfraModel
-from deploy.validation import nearest
 
 WORKLOAD, ENVIRONMENT, FLOW = "flow-deploy.workload", "flow-deploy.environment", "flow-deploy.flow"
 OWNER, COST_CENTER = "owner", "cost-center"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from deploy.errors import DeployError
+from deploy.errors import DeployError, nearest
 from deploy.infra.needs import needs_of
 from deploy.infra.wanted import Wanted
-from deploy.validation import nearest
 
 FORMATS = ("md", "html", "docx")
 

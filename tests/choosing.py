@@ -1,0 +1,150 @@
+"""docs/choosing.md, its parts that come from deploy/advice: tables of facts and rules, examples.
+
+Run it to write them anew: `python -m tests.choosing`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from deploy.advice.answers import QUESTIONS
+from deploy.advice.facts import (
+    AKS,
+    APPSERVICE,
+    AZUREML,
+    CALCULATOR,
+    CONTAINERAPPS,
+    GUIDES,
+    READ,
+    TABLE,
+    Source,
+)
+from deploy.advice.limits import LIMITS
+from deploy.advice.preferences import PREFERENCES
+from deploy.advice.report import Sources
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "docs/choosing.md"
+COLUMNS = (AZUREML, APPSERVICE, CONTAINERAPPS, AKS)
+# Somebody's environments.yaml: a copy of this repository has another one.
+ENVIRONMENTS = """\
+local: {}
+dev:
+  subscription: ${AZURE_SUBSCRIPTION_ID}
+  resource_group: rg-flows-dev
+  registry: crflowsdev.azurecr.io
+  workspace: mlw-flows-dev
+prod:
+  subscription: ${AZURE_SUBSCRIPTION_ID}
+  resource_group: rg-flows-prod
+  registry: crflowsprod.azurecr.io
+  app: app-{flow}-prod
+  key_vault: https://kv-flows-prod.vault.azure.net
+"""
+GENERATED = re.compile(r"(<!-- (\w+)(?:: (.+?))? -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def page(text: str) -> str:
+    """Return the page with every generated part as it should be."""
+    parts: dict[str, Callable[[str], str]] = {
+        "questions": lambda _: "\n".join(_questions()),
+        "facts": lambda _: "\n".join(_facts()),
+        "limits": lambda _: "\n".join(_limits()),
+        "preferences": lambda _: "\n".join(_preferences()),
+        "guides": lambda _: "\n".join(_guides()),
+        "environments": lambda _: f"```yaml\n{ENVIRONMENTS}```",
+        "example": lambda command: f"```console\n$ {command}\n{run(command)}```",
+    }
+
+    def written(found: re.Match[str]) -> str:
+        return f"{found[1]}\n{parts[found[2]](found[3] or '')}\n\n{found[4]}"
+
+    return GENERATED.sub(written, text)
+
+
+def project(folder: Path, environments: str = ENVIRONMENTS) -> Path:
+    """Make a project below `folder` that `inv advise` runs in, with the example flows' names."""
+    root = folder / "project"
+    root.mkdir()
+    (root / "deploy").symlink_to(ROOT / "deploy")
+    (root / "tasks.py").write_bytes((ROOT / "tasks.py").read_bytes())
+    (root / "environments.yaml").write_text(environments, encoding="utf-8")
+    for name in ("chat", "faq", "triage"):
+        (root / "flows" / name).mkdir(parents=True)
+    return root
+
+
+def run(command: str) -> str:
+    """Return what a command of the page prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        inv, *arguments = shlex.split(command)
+        done = subprocess.run(
+            [str(Path(sys.executable).with_name(inv)), *arguments],
+            cwd=project(Path(folder)),
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _questions() -> Iterator[str]:
+    yield "| flag | question | answers | without it |\n|---|---|---|---|"
+    for one in QUESTIONS:
+        answers = [
+            f"`{name}`" + (f": {text}" if text else "") for name, text in one.choices.items()
+        ]
+        unit = f"a number, in {one.unit}"
+        yield f"| `{one.flag}` | {one.text} | {'; '.join(answers) or unit} | {one.default} |"
+
+
+def _facts() -> Iterator[str]:
+    sources = Sources()
+    yield "| | azureml | appservice | containerapps, by extension | aks, by extension |"
+    yield "|---|---|---|---|---|"
+    for criterion, facts in TABLE.items():
+        cells = [
+            f"{facts[option].text} {sources.mark(facts[option])}" if option in facts else ""
+            for option in COLUMNS
+        ]
+        yield f"| {criterion} | {' | '.join(cells)} |"
+    yield f"\nSources, read on {READ}, each with the date of the version that was read:\n"
+    for number, source in enumerate(sources.found, 1):
+        yield f"{number}. {_link(source)}"
+
+
+def _limits() -> Iterator[str]:
+    yield "| option | is ruled out by | as it has |\n|---|---|---|"
+    for one in LIMITS:
+        yield f"| {one.option} | {one.wish} | {one.fact.text} |"
+
+
+def _preferences() -> Iterator[str]:
+    for number, one in enumerate(PREFERENCES, 1):
+        yield f"{number}. **{one.option}**: {one.says}"
+
+
+def _guides() -> Iterator[str]:
+    for source in (*GUIDES, CALCULATOR):
+        yield f"- {_link(source)}"
+
+
+def _link(source: Source) -> str:
+    link = source.link
+    if "://" not in link:
+        link = link.removeprefix("docs/") if link.startswith("docs/") else f"../{link}"
+    return f"[{source.title}]({link})" + (f", {source.dated}" if source.dated else "")
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(PAGE.read_text("utf-8")), encoding="utf-8")

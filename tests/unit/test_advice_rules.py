@@ -1,0 +1,241 @@
+"""Over every combination of the answers that matter: always some advice, and none that cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import config
+from deploy.advice import answers, facts, settings
+from deploy.advice.answers import QUESTIONS, Answers
+from deploy.advice.facts import AKS, APPSERVICE, AZUREML, CONTAINERAPPS, FUNCTIONS, LOCAL
+from deploy.advice.judge import Recommendation, judge
+from deploy.advice.limits import broken
+from deploy.advice.places import Environment
+from deploy.runtime.settings import Settings as Container
+from deploy.targets import OWN
+from deploy.targets.appservice import settings as site
+from deploy.targets.azureml import settings as endpoint
+from deploy.targets.azureml import sizes
+from tests import projects
+from tests.integration import extension
+
+DEFAULTS = answers.read({})
+BARE = Environment("prod", frozenset({"subscription"}))
+# Where a limit may lie, from the answer that is easiest to keep to the strictest.
+STRICTER: dict[str, tuple[Any, ...]] = {
+    "longest": (60.0, 180.0, 181.0, 230.0, 231.0, 240.0, 241.0, 1800.0, 1801.0),
+    "streaming": (True, False),
+    "cold_starts": (True, False),
+    "peak": (10.0, 500.0, 501.0),
+    "body": (16.0, 501.0),
+    "cost": ("instances", "zero"),
+    "callers": ("key", "users", "services", "anyone"),
+    "rollout": ("at-once", "percent", "mirror"),
+}
+# Axes along which every step asks for more. `callers` is none: only its last step does.
+ORDERED = [name for name in STRICTER if name != "callers"]
+TASTES: dict[str, tuple[Any, ...]] = {
+    "network": ("public", "vnet", "private"),
+    "team": ("any", "ml", "web", "kubernetes"),
+    "domain": (False, True),
+    "idle": (False, True),
+    "zones": (False, True),
+}
+
+
+def combinations(axes: dict[str, tuple[Any, ...]], **given: Any) -> Iterator[Answers]:
+    for values in itertools.product(*axes.values()):
+        changed = {**given, **dict(zip(axes, values, strict=True))}
+        yield dataclasses.replace(DEFAULTS, **changed)
+
+
+def impossible(a: Answers) -> set[str]:
+    """Return the options that cannot do it, told a second time and without the rules."""
+    silent = 0 if a.streaming else a.longest
+    out = {FUNCTIONS}
+    if a.longest > 180 or a.peak > 500 or a.peak * a.body > 5000:
+        out.add(AZUREML)
+    if a.callers == "anyone":
+        out.add(AZUREML)
+    if silent > 230 or a.rollout in ("percent", "mirror"):
+        out.add(APPSERVICE)
+    if silent > 1800 or a.rollout == "mirror":
+        out.add(CONTAINERAPPS)
+    if a.cost == "zero":
+        out |= {AZUREML, APPSERVICE, AKS}
+        if silent > 240 or not a.cold_starts:
+            out.add(CONTAINERAPPS)
+    return out
+
+
+def check(found: Recommendation, out: set[str]) -> None:
+    assert {one.option for one in found.ruled_out} == out
+    assert found.reasons
+    assert all(one.says and one.fact.text and one.fact.source.link for one in found.reasons)
+    if found.target is None:
+        assert out == {AZUREML, APPSERVICE, CONTAINERAPPS, AKS, FUNCTIONS}
+        assert found.ways
+    else:
+        assert found.target not in out
+        assert {one.option for one in found.reasons} == {found.target}
+        # By an extension only where no supported target can do it.
+        assert found.by_extension == ({AZUREML, APPSERVICE} <= out)
+        told = {one.option for one in (*found.ruled_out, *found.not_needed, *found.against)}
+        assert told | {found.target} >= {CONTAINERAPPS, AKS, FUNCTIONS}
+    assert found.target not in {one.option for one in found.against}
+    for way in found.ways:
+        changed: Answers = dataclasses.replace(found.answers, **{way.question: way.value})
+        assert way.target not in impossible(changed)
+        assert found.target is None or way.target in facts.SUPPORTED
+
+
+def test_every_combination_beside_every_limit() -> None:
+    seen = set()
+    for given in combinations(STRICTER):
+        (found,) = judge(given, [BARE])
+        assert (found,) == judge(given, [BARE])
+        check(found, impossible(given))
+        seen.add(found.target)
+    assert seen == {AZUREML, APPSERVICE, CONTAINERAPPS, AKS, None}
+
+
+@pytest.mark.parametrize("team", TASTES["team"])
+def test_every_combination_of_what_is_liked(team: str) -> None:
+    few = {name: STRICTER[name] for name in ("callers", "rollout", "cost", "streaming")}
+    longest = {"longest": (60.0, 200.0, 300.0)}
+    environments = [
+        BARE,
+        Environment("dev", frozenset({"subscription", "workspace"})),
+        Environment("test", frozenset({"infra"})),
+        Environment("local", frozenset()),
+    ]
+    for given in combinations({**TASTES, **few, **longest, "team": (team,)}):
+        prod, dev, test, local = judge(given, environments)
+        check(prod, impossible(given))
+        tried = dataclasses.replace(given, domain=False, zones=False, rollout="at-once")
+        check(dev, impossible(tried))
+        check(test, impossible(tried))
+        assert local.target == LOCAL and local.reasons
+
+
+def test_a_stricter_answer_never_brings_back_what_was_ruled_out() -> None:
+    for name in ORDERED:
+        others = {other: steps for other, steps in STRICTER.items() if other != name}
+        for given in combinations(
+            {**others, "longest": (60.0, 300.0)} if name != "longest" else others
+        ):
+            before: set[str] = set()
+            for step in STRICTER[name]:
+                stricter: Answers = dataclasses.replace(given, **{name: step})
+                out = {option for option in facts.OPTIONS if broken(option, stricter)}
+                assert out >= before, (name, step, given)
+                before = out
+
+
+def target(environment: Environment = BARE, **given: Any) -> str | None:
+    changed: Answers = dataclasses.replace(DEFAULTS, **given)
+    return judge(changed, [environment])[0].target
+
+
+def test_the_order_of_what_decides() -> None:
+    workspace = Environment("prod", frozenset({"subscription", "workspace"}))
+    assert target() == APPSERVICE
+    assert target(workspace) == AZUREML
+    assert target(team="ml") == AZUREML
+    assert target(workspace, team="web") == APPSERVICE
+    assert target(workspace, idle=True) == APPSERVICE
+    assert target(team="ml", streaming=True, idle=True) == AZUREML
+    for stronger in ({"callers": "users"}, {"domain": True}, {"network": "private"}):
+        assert target(workspace, team="ml", **stronger) == APPSERVICE
+        # A hard limit is above all of them.
+        assert target(workspace, **stronger, rollout="percent") == AZUREML
+    # A cluster decides nothing while a supported target can do it.
+    assert target(team="kubernetes") == APPSERVICE
+    assert target(team="kubernetes", longest=300.0) == AKS
+    assert target(longest=300.0) == CONTAINERAPPS
+
+
+def test_dev_differs_only_where_production_has_wishes_of_its_own() -> None:
+    prod = Environment("prod", frozenset({"subscription"}))
+    dev = Environment("dev-2", frozenset({"infra"}))
+    there = Environment("dev", frozenset({"workspace"}))
+    changed = dataclasses.replace(DEFAULTS, domain=True)
+    found = [one.target for one in judge(changed, [dev, there, prod])]
+    assert found == [APPSERVICE, AZUREML, APPSERVICE]
+    changed = dataclasses.replace(DEFAULTS, rollout="mirror")
+    assert [one.target for one in judge(changed, [dev, prod])] == [AZUREML, AZUREML]
+    assert not Environment("developers", frozenset()).trial
+    assert not Environment("staging", frozenset()).trial
+
+
+def test_lines_can_be_pasted_into_a_project(tmp_path: Path) -> None:
+    environments = [Environment("prod", frozenset({"infra"}))]
+    environments += [
+        Environment("test", frozenset({"infra"})),
+        Environment("local", frozenset()),
+    ]
+    axes = {**STRICTER, "longest": (60.0, 175.0, 225.0, 300.0), "body": (16.0, 20_000.0)}
+    distinct: dict[str, Recommendation] = {}
+    for given in combinations({**axes, "network": ("public", "private"), "zones": (False, True)}):
+        for found in judge(given, environments):
+            distinct[f"{found.environment.name} {settings.of('hello', found)}"] = found
+    pasted = {settings.lines("hello", [found]): found.target for found in distinct.values()}
+    place = "local: {}\ntest: {registry: a.azurecr.io}\nprod: {registry: a.azurecr.io}\n"
+    loaded = set()
+    with extension.installed(tmp_path / "installed", extension.EXAMPLE):
+        for number, text in enumerate(filter(None, pasted)):
+            written = f"sample: sample.json\nexpect: {{answer: string}}\n{text}"
+            files = {"environments.yaml": place, "flows/hello/deploy.yaml": written}
+            flow = config.load_flow(projects.make(tmp_path / str(number), files), "hello")
+            assert list(flow.environments.values()) == [pasted[text]]
+            loaded |= {*flow.environments.values()}
+    assert loaded == {LOCAL, AZUREML, APPSERVICE, CONTAINERAPPS}
+    # Nothing is to be pasted where there is no such target, or nothing fits.
+    assert pasted[""] in (AKS, None)
+
+
+def test_the_name_of_a_container_app_fits() -> None:
+    (found,) = judge(dataclasses.replace(DEFAULTS, longest=300.0), [BARE])
+    assert settings.of("a" * 40, found)["app"] == "a" * 32
+    assert settings.of("‹flow›", found)["app"] == "flow-prod"
+    assert settings.of("a" * 31 + "-b", found)["app"] == "a" * 31
+
+
+def test_numbers_are_those_of_the_targets_and_the_container() -> None:
+    (most,) = [
+        one.le
+        for one in endpoint.Settings.model_fields["request_timeout"].metadata
+        if hasattr(one, "le")
+    ]
+    assert most == facts.ML_SECONDS
+    assert facts.SITE_SECONDS == site.LONGEST_REQUEST
+    assert site.Settings.model_fields["request_timeout"].default == settings.REQUEST_TIMEOUT
+    assert (
+        Container.timeout,
+        Container.body_limit,
+    ) == (settings.SERVE_TIMEOUT, settings.SERVE_BODY_LIMIT)
+    assert {LOCAL, *facts.SUPPORTED} == set(OWN)
+    assert sizes.retires(endpoint.INSTANCE_TYPE) is None
+
+
+def test_every_fact_has_a_source() -> None:
+    every = [fact for row in facts.TABLE.values() for fact in row.values()]
+    assert every
+    for fact in every:
+        assert fact.text and fact.source.title
+        outside = fact.source.link.startswith("https://learn.microsoft.com/")
+        assert outside == bool(fact.source.dated), fact
+        assert outside or (Path(__file__).parents[2] / fact.source.link).is_file(), fact
+
+
+def test_answers_have_a_question_each() -> None:
+    fields = [field.name for field in dataclasses.fields(Answers)]
+    assert sorted(one.name for one in QUESTIONS) == sorted(fields[:-1])
+    for one in QUESTIONS:
+        assert one.show(one.read(one.default)).split()[0] == one.default
