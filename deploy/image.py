@@ -75,17 +75,11 @@ def inputs(definition: Flow, found: Base, root: Path) -> Inputs:
     """
     tree = flow.files(definition, root)
     lock = locks.read(definition)
-    folder = locks.RUNTIME.parent
     kind = kinds.get(definition.kind)
-    runtime = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    } | packing.code(kind)
     parts = [
         flow.fingerprint(tree),
         lock,
-        flow.fingerprint(runtime),
+        flow.fingerprint(packing.server(kind, lock)),
         locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8")) if kind.promptflow else "",
         packing.DRIVER.read_text(encoding="utf-8"),
         json.dumps(_declared(definition), sort_keys=True),

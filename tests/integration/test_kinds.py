@@ -15,6 +15,7 @@ from deploy import image as image_of
 from deploy.base import Base
 from deploy.config import Project
 from deploy.model import Image
+from tests import otlp_collector
 from tests.integration import extension
 from tests.integration.conftest import ROOT, Start
 from tests.model_server import ModelServer
@@ -77,6 +78,18 @@ def test_it_keeps_the_contract(image: Built, start: Start) -> None:
     assert not running.container.diff(), "something was written"
     running.container.kill("SIGTERM")
     assert running.exit_status() == 0
+
+
+def test_its_requests_are_traced_by_the_newer_opentelemetry(image: Built, start: Start) -> None:
+    with otlp_collector.serve() as collector:
+        running = start(image("greet"), OTEL_EXPORTER_OTLP_ENDPOINT=collector.endpoint)
+        assert running.post(ASKED).status_code == 200
+        running.container.kill("SIGTERM")
+        assert running.exit_status() == 0, running.logs()
+        (span,) = collector.named("POST /score")
+        assert span.attributes["http.response.status_code"] == 200
+        assert not [body for body in collector.bodies if b"Who is there" in body]
+    assert "Traceback" not in running.logs()
 
 
 def test_nothing_of_promptflow_is_in_its_image(image: Built, client: docker.DockerClient) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import config, doctor, image, kinds, locks, packing
+from deploy import config, doctor, flow, image, kinds, locks, packing
 from deploy.base import Base
 from deploy.errors import DeployError
 from tests.unit.test_extensions import Installer, installer  # noqa: F401 (a fixture)
@@ -118,20 +118,43 @@ def test_the_locks_of_the_examples_flows_are_of_now(
     shutil.copytree(EXAMPLE / "flows", tmp_path / "flows")
     (tmp_path / "environments.yaml").write_text("local: {}\n", encoding="utf-8")
     project = config.open_project(tmp_path)
-    for flow in config.load_flows(project, None):
-        assert (flow.kind, flow.entry) == ("function", "function.py")
-        image.check(flow, project.root)
-        assert "\npromptflow" not in f"\n{locks.read(flow)}"
+    for definition in config.load_flows(project, None):
+        assert (definition.kind, definition.entry) == ("function", "function.py")
+        image.check(definition, project.root)
+        assert "\npromptflow" not in f"\n{locks.read(definition)}"
 
 
 def test_another_way_to_be_scored_is_another_image(
     install: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    flow = config.load_flow(config.open_project(ROOT), "faq")
+    faq = config.load_flow(config.open_project(ROOT), "faq")
     base = Base("flow-base:python3.11-bookworm-amd64-000000000000", "sha256:0")
-    before = image.inputs(flow, base, ROOT).tag
+    before = image.inputs(faq, base, ROOT).tag
     install_kind(install)
-    assert image.inputs(flow, base, ROOT).tag == before, "others' kinds change no image"
+    assert image.inputs(faq, base, ROOT).tag == before, "others' kinds change no image"
     other = replace(kinds.OWN["dag"], scorer="pf.other")
     monkeypatch.setattr(kinds, "every", lambda: {**kinds.OWN, "dag": other})
-    assert image.inputs(flow, base, ROOT).tag != before
+    assert image.inputs(faq, base, ROOT).tag != before
+
+
+def test_a_tag_follows_what_its_kind_has_of_the_server(
+    install: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of promptflow's part of the server is a new image of promptflow's flows alone."""
+    install_kind(install)
+    shutil.copytree(ROOT / "deploy/runtime", tmp_path / "runtime")
+    monkeypatch.setattr(locks, "RUNTIME", tmp_path / "runtime/requirements.txt")
+    every = [kinds.get(name) for name in ("dag", "script")]
+
+    def seen() -> list[str]:
+        return [flow.fingerprint(packing.server(kind, "")) for kind in every]
+
+    before = seen()
+    with (tmp_path / "runtime/pf/loading.py").open("a", encoding="utf-8") as file:
+        file.write("\n")
+    dag, script = seen()
+    assert dag != before[0]
+    assert script == before[1]
+    with (tmp_path / "runtime/serve.py").open("a", encoding="utf-8") as file:
+        file.write("\n")
+    assert seen()[1] != before[1]
