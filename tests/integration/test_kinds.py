@@ -55,7 +55,9 @@ def test_it_keeps_the_contract(image: Built, start: Start) -> None:
         "tag": built.tag,
         "commit": built.commit,
     }
-    post = running.get("/swagger.json").json()["paths"]["/score"]["post"]
+    swagger = running.get("/swagger.json").json()
+    assert swagger["info"] == {"title": "greet", "version": built.tag}
+    post = swagger["paths"]["/score"]["post"]
     request = post["requestBody"]["content"]["application/json"]["schema"]
     assert request == {
         "type": "object",
