@@ -83,7 +83,7 @@ def env_file(path: Path) -> dict[str, str]:
 def flow_names(project: Project) -> list[str]:
     """Return the names of all flows: folders under flows/ with a deploy.yaml, or that lack one."""
     folders = sorted(path for path in (project.root / "flows").glob("*") if path.is_dir())
-    return [path.name for path in folders if (path / DEPLOY).exists() or _is_flow(path)]
+    return [path.name for path in folders if (path / DEPLOY).exists() or kinds.is_flow(path)]
 
 
 def load_flow(project: Project, name: str) -> Flow:
@@ -184,10 +184,6 @@ def load_outline(project: Project, environment: str) -> Outline:
         declared = documents.load(flow.folder / DEPLOY)
         uses.append((flow, _settings(declared, environment, problems)))
     return Outline(environment, place, given, tuple(uses))  # type: ignore[arg-type]
-
-
-def _is_flow(folder: Path) -> bool:
-    return any(kind.entries(folder) for kind in kinds.KINDS)
 
 
 def _collect(loads: list[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import base, config, engine, locks, targets
+from deploy import base, config, engine, kinds, locks, targets
 from deploy.config import Project
 from deploy.errors import DeployError
 from deploy.infra import az
@@ -102,11 +102,10 @@ def _az() -> Finding:
 
 
 def _extensions() -> list[Finding]:
-    """Look at the targets of other distributions; without any there is nothing to tell."""
+    """Look at targets and kinds of other distributions; without any there is nothing to tell."""
     try:
-        found = [name for name in targets.names() if name not in targets.OWN]
-        for name in found:
-            targets.get(name)
+        found = [name for name in targets.every() if name not in targets.OWN]
+        found += [name for name in kinds.every() if name not in kinds.OWN]
     except DeployError as error:
         first = error.problems[0]
         return [Finding("extensions", False, f"{first.where}: {first.what}", first.hint)]

@@ -7,7 +7,7 @@ import hashlib
 import sys
 from pathlib import Path
 
-from deploy import documents, locks
+from deploy import kinds, locks
 from deploy.config import DEPLOY
 from deploy.documents import show
 from deploy.errors import DeployError, Problem
@@ -24,7 +24,7 @@ def files(flow: Flow, root: Path) -> dict[str, Path]:
     Raises `DeployError` where an include is missing, or lies outside of the repository.
     """
     found = set(_inside(flow.folder))
-    for include in _includes(flow):
+    for include in kinds.get(flow.kind).includes(flow):
         where = f"{show(flow.folder / flow.entry)}: additional_includes"
         path = (flow.folder / include).resolve()
         if not path.is_relative_to(root):
@@ -91,31 +91,20 @@ def check_syntax(flow: Flow, tree: dict[str, Path]) -> None:
 
 
 def check_connections(flow: Flow) -> None:
-    """Raise `DeployError` where a node names a connection that deploy.yaml does not declare."""
-    if flow.kind != "dag":
-        # The code of a flex flow and the front of a prompty are read when the container starts.
-        return
-    document = documents.load(flow.folder / flow.entry)
+    """Raise `DeployError` where the flow names a connection that deploy.yaml does not declare."""
     hint = f"declare in {show(flow.folder / DEPLOY)} which variables hold its values"
     problems = [
-        Problem(document.where(keys), f"{DEPLOY} declares no connection {name}", hint)
-        for keys, name in document.texts()
-        if keys[0] in ("nodes", "node_variants") and keys[-1] == "connection"
-        # An empty name is what the editor writes for "none"; a reference is known at run time.
-        if name and "${" not in name and name not in flow.connections
+        Problem(where, f"{DEPLOY} declares no connection {name}", hint)
+        for where, name in kinds.get(flow.kind).connections(flow)
+        if name not in flow.connections
     ]
     if problems:
         raise DeployError.of(problems)
 
 
 def check_packages(flow: Flow, lock: str) -> None:
-    """Raise `DeployError` where the lock lacks a package that serving this kind of flow needs."""
-    needed = ["promptflow-core"]
-    if flow.kind == "dag":
-        nodes = documents.load(flow.folder / flow.entry).texts()
-        if any(keys[-1] == "type" and text in ("llm", "prompt") for keys, text in nodes):
-            needed.append("promptflow-tools")
-    for name in needed:
+    """Raise `DeployError` where the lock lacks a package that serving this flow needs."""
+    for name in kinds.get(flow.kind).needs(flow):
         if f"\n{name}==" not in f"\n{lock}":
             where = show(flow.folder / locks.REQUIREMENTS)
             what = f"this flow cannot run without {name}"
@@ -129,14 +118,3 @@ def _counts(path: Path, folder: Path) -> bool:
         part in _LEFT_OUT_NAMES or part.startswith(".") or part.endswith((".pyc", ".env"))
         for part in parts
     )
-
-
-def _includes(flow: Flow) -> list[str]:
-    if flow.kind == "prompty":
-        return []
-    data = documents.load(flow.folder / flow.entry).data
-    includes = data.get("additional_includes") or []
-    if not isinstance(includes, list):
-        where = f"{show(flow.folder / flow.entry)}: additional_includes"
-        raise DeployError(where, "a list of paths is expected", "write one `- path` a line")
-    return [str(include) for include in includes]

@@ -15,7 +15,19 @@ from typing import Any
 import docker
 import docker.errors
 
-from deploy import base, console, engine, flow, labels, locks, packages, packing, record, sandbox
+from deploy import (
+    base,
+    console,
+    engine,
+    flow,
+    kinds,
+    labels,
+    locks,
+    packages,
+    packing,
+    record,
+    sandbox,
+)
 from deploy.base import Base
 from deploy.errors import DeployError
 from deploy.model import Flow, Image, ImageSettings
@@ -63,17 +75,12 @@ def inputs(definition: Flow, found: Base, root: Path) -> Inputs:
     """
     tree = flow.files(definition, root)
     lock = locks.read(definition)
-    folder = locks.RUNTIME.parent
-    runtime = {
-        path.relative_to(folder).as_posix(): path
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and "__pycache__" not in path.parts
-    }
+    kind = kinds.get(definition.kind)
     parts = [
         flow.fingerprint(tree),
         lock,
-        flow.fingerprint(runtime),
-        locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8")),
+        flow.fingerprint(packing.server(kind, lock)),
+        locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8")) if kind.promptflow else "",
         packing.DRIVER.read_text(encoding="utf-8"),
         json.dumps(_declared(definition), sort_keys=True),
         json.dumps(SETTINGS, sort_keys=True),
@@ -131,7 +138,8 @@ def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
         return existing
 
     native = native_base(client, definition.image, chosen, root)
-    tools = packing.tools(client, native, python)
+    promptflow = kinds.get(definition.kind).promptflow
+    tools = packing.tools(client, native, python) if promptflow else None
     layer = packages.ensure(client, chosen, native, made_of.lock, python, platform)
     native_layer = layer
     if native.id != chosen.id:
@@ -151,7 +159,11 @@ def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
         }
         content: dict[str, Path | bytes] = {
             f"{HOME}/about.json": json.dumps(about, indent=2).encode(),
-            **{f"{HOME}/{name}": context / name for name in ("flow", "runtime", "shims")},
+            **{
+                f"{HOME}/{name}": context / name
+                for name in ("flow", "runtime", "shims")
+                if (context / name).exists()
+            },
         }
         reference = f"{definition.name}:{made_of.tag}"
         with console.phase("build", reference):
@@ -200,6 +212,7 @@ def _declared(definition: Flow) -> dict[str, object]:
     """Return what deploy.yaml says that the container must know: no value, and no secret."""
     return {
         "kind": definition.kind,
+        "scorer": kinds.get(definition.kind).scorer,
         "entry": definition.entry,
         "connections": {name: dict(value) for name, value in definition.connections.items()},
         "init": dict(definition.init),

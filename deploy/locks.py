@@ -6,7 +6,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from deploy import documents, pruning, uv_command
+from deploy import documents, kinds, pruning, uv_command
 from deploy.documents import show
 from deploy.errors import DeployError
 from deploy.model import Flow
@@ -23,8 +23,6 @@ PACK_LOCK = Path(__file__).with_name("pack.lock")
 WITHOUT_DEVKIT = 'promptflow ; python_version < "0"\n'
 # promptflow-devkit asks for these for batch runs and traces; `pf flow build` imports neither.
 WITHOUT_DATA_FRAMES = 'pandas ; python_version < "0"\ngitpython ; python_version < "0"\n'
-# Connections to what speaks openai's protocol.
-MODELS = {"azure_open_ai", "open_ai", "serverless"}
 _WHOLE = re.compile(r"^promptflow(-devkit)?\s*(\[.*\])?\s*([=<>!~;@]|$)", re.MULTILINE)
 _CONTENT = re.compile(r"^# content: sha256:([0-9a-f]{64})$", re.MULTILINE)
 _INPUTS = re.compile(r"^# inputs: sha256:([0-9a-f]{64})$", re.MULTILINE)
@@ -106,10 +104,7 @@ def _requirements(flow: Flow) -> str:
         parts.append("azure-identity>=1.19,<2\n")
         # Where azure-identity is there this adds 4 MB; without, it would bring 25.
         parts.append("azure-monitor-opentelemetry-exporter>=1.0.0b45,<2\n")
-    types = {declaration["type"] for declaration in flow.connections.values()}
-    if flow.kind != "dag" or types & MODELS:
-        # Only of a DAG flow without such a connection is it known that it talks to no model.
-        parts.append("openai\n")
+    parts += [f"{asked}\n" for asked in kinds.get(flow.kind).asks(flow)]
     parts.append(f"# python {flow.image.python}\n")
     return "\n".join(parts)
 

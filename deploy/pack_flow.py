@@ -1,6 +1,7 @@
 """Runs in the sandbox: `pf flow build` of one flow, then bytecode for it and for the server.
 
-Not imported by the rest of `deploy`. Arguments: the flow's source, the folder for the result.
+Not imported by the rest of `deploy`. Arguments: `pf`, or `copy` for a flow that promptflow does not
+know; the flow's source; the folder for the result.
 Prints one line and ends with status 1 where the flow cannot be packed.
 """
 
@@ -68,10 +69,26 @@ class Absent(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__dict__["__getattr__"] = __getattr__
 
 
-def main(source: str, output: str) -> int:
+def main(how: str, source: str, output: str) -> int:
     # Nearly all objects that are made here are code, and stay: looking for garbage among them takes
     # a tenth of the time.
     gc.disable()
+    flow = f"{output}/flow"
+    if how == "copy":
+        shutil.copytree(source, flow)
+    elif not _pf_flow_build(source, flow):
+        return 1
+    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
+    # By force: importing the flow has left bytecode that is checked against a time.
+    compileall.compile_dir(
+        output, quiet=1, force=True, invalidation_mode=mode, stripdir=output, prependdir="/app"
+    )
+    Path(output, "packed").touch()
+    return 0
+
+
+def _pf_flow_build(source: str, flow: str) -> bool:
+    """Let promptflow build `source` into the folder `flow`; print why where it does not."""
     # A home of the sandbox's own: no connection store, no key ring and no settings of a user;
     # telemetry off.
     home = Path(os.environ["PF_HOME_DIRECTORY"])
@@ -82,38 +99,21 @@ def main(source: str, output: str) -> int:
         sys.meta_path.insert(0, Absent())
     from promptflow._cli._pf.entry import main as pf
 
-    flow = f"{output}/flow"
     # --flow-only: the rest of pf's output is a Dockerfile and the user's connections with their
     # endpoints.
-    sys.argv = [
-        "pf",
-        "flow",
-        "build",
-        "--source",
-        source,
-        "--output",
-        flow,
-        "--format",
-        "docker",
-        "--flow-only",
-    ]
+    sys.argv = ["pf", "flow", "build", "--source", source, "--output", flow]
+    sys.argv += ["--format", "docker", "--flow-only"]
     try:
         pf()
     except SystemExit as stop:
         if stop.code:
-            return 1
+            return False
     except Exception as error:
         print(f"pf flow build: {_reason(error)}", file=sys.stderr)
-        return 1
+        return False
     # What tools look like in an editor; serving does not read it.
     shutil.rmtree(f"{flow}/.promptflow", ignore_errors=True)
-    mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    # By force: importing the flow has left bytecode that is checked against a time.
-    compileall.compile_dir(
-        output, quiet=1, force=True, invalidation_mode=mode, stripdir=output, prependdir="/app"
-    )
-    Path(output, "packed").touch()
-    return 0
+    return True
 
 
 def _reason(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""Packing a flow with `pf flow build`, in a sandbox with its packages and promptflow's tools."""
+"""Packing a flow in a sandbox with its packages: with `pf flow build`, or as it is."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from deploy import console, engine, locks, packages, sandbox
+from deploy import console, engine, kinds, locks, packages, sandbox
 from deploy.base import Base
 from deploy.errors import DeployError
+from deploy.kinds.base import Kind
 from deploy.model import Flow
 
 DRIVER = Path(__file__).with_name("pack_flow.py")
@@ -17,6 +18,8 @@ DRIVER = Path(__file__).with_name("pack_flow.py")
 PACKED = "packed"
 FOLDER = "opt/pack"
 STAND_INS = locks.RUNTIME.parent / "stand_ins"
+# Parts of the server that know promptflow.
+OF_PROMPTFLOW = ("pf", "shims")
 
 
 def tools(client: docker.DockerClient, native: Base, python: str) -> str:
@@ -54,32 +57,27 @@ def pack(
     tree: dict[str, Path],
     lock: str,
     image: str,
-    volume: str,
+    volume: str | None,
     output: Path,
 ) -> None:
-    """Run `pf flow build` on `tree` in `image`, which has the packages of `lock`.
+    """Pack `tree` in `image`, which has the packages of `lock`.
 
-    `volume` has the tools. `output` gets the folders flow/, runtime/ and shims/, with bytecode.
-    Raises `DeployError`.
+    `volume` has promptflow's tools, for a kind of flow that they pack. `output` gets the folders
+    flow/, runtime/ and, for such a kind, shims/, with bytecode. Raises `DeployError`.
     """
-    runtime = locks.RUNTIME.parent
+    kind = kinds.get(flow.kind)
     content: dict[str, Path | bytes] = {f"src/{name}": path for name, path in tree.items()}
     content["pack/pack_flow.py"] = DRIVER
-    for path in runtime.rglob("*.py"):
-        relative = path.relative_to(runtime)
-        if "__pycache__" in relative.parts or relative.parts[0] == STAND_INS.name:
-            continue
-        name = relative if relative.parts[0] == "shims" else Path("runtime") / relative
-        content[f"out/{name.as_posix()}"] = path
-    content |= {f"out/shims/{name}": path for name, path in stand_ins(lock).items()}
+    content |= {f"out/{name}": path for name, path in server(kind, lock).items()}
     source = f"/src/{flow.folder.relative_to(flow.folder.parent.parent).as_posix()}"
-    if flow.kind == "prompty":
+    if kind.promptflow and flow.entry.endswith(".prompty"):
         source = f"{source}/{flow.entry}"
-    with console.phase("pack", "pf flow build"):
+    how, doing = ("pf", "pf flow build") if kind.promptflow else ("copy", "as it is")
+    with console.phase("pack", doing):
         result = sandbox.run(
             client,
             image,
-            ["python3", "/pack/pack_flow.py", source, "/out"],
+            ["python3", "/pack/pack_flow.py", how, source, "/out"],
             sandbox.pack(content),
             "/out",
             {
@@ -92,12 +90,43 @@ def pack(
                 "GIT_PYTHON_REFRESH": "quiet",
             },
             f"packing {flow.name}",
-            {volume: f"/{FOLDER}"},
+            {volume: f"/{FOLDER}"} if volume else {},
         )
     sandbox.unpack(result, output)
     if not (output / PACKED).exists():
         what = "the flow's code ended the process while it was imported"
         raise DeployError(f"packing {flow.name}", what, "call sys.exit() only below a main guard")
+
+
+def server(kind: Kind, lock: str) -> dict[str, Path]:
+    """Return the server's modules by their paths in the image: runtime/, and shims/.
+
+    What is for promptflow is there for its kinds alone.
+    """
+    found = {}
+    for path in sorted(locks.RUNTIME.parent.rglob("*.py")):
+        relative = path.relative_to(locks.RUNTIME.parent)
+        part = relative.parts[0]
+        if "__pycache__" in relative.parts or part == STAND_INS.name:
+            continue
+        if part in OF_PROMPTFLOW and not kind.promptflow:
+            continue
+        name = relative if part == "shims" else Path("runtime") / relative
+        found[name.as_posix()] = path
+    if kind.promptflow:
+        found |= {f"shims/{name}": path for name, path in stand_ins(lock).items()}
+    return found | {f"runtime/{name}": path for name, path in code(kind).items()}
+
+
+def code(kind: Kind) -> dict[str, Path]:
+    """Return the files of a kind's own scorer, by their paths below `runtime`."""
+    if kind.code is None:
+        return {}
+    return {
+        path.relative_to(kind.code.parent).as_posix(): path
+        for path in sorted(kind.code.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def stand_ins(lock: str) -> dict[str, Path]:

@@ -22,7 +22,7 @@ def document(
     return {
         **(_KEYED if keyed else {}),
         "openapi": "3.0.3",
-        "info": {"title": f"{name} (Prompt flow)", "version": version},
+        "info": {"title": name, "version": version},
         "paths": {
             "/score": {
                 "post": {

@@ -27,14 +27,6 @@ HOME = Path(__file__).resolve().parent.parent
 # another try.
 EX_CONFIG = 78
 
-# The module that scores each kind of flow. A further kind is one line here and one in
-# deploy/kinds.py.
-SCORERS = {
-    "dag": "pf.loading",
-    "flex": "pf.loading",
-    "prompty": "pf.loading",
-}
-
 
 def main() -> int:
     """Serve until SIGTERM; return the exit status."""
@@ -76,7 +68,7 @@ class Served:
 
     def load(self) -> Scorer:
         """Load the flow. Raises `CannotStart`."""
-        module = importlib.import_module(f".{SCORERS[self.about['kind']]}", __package__)
+        module = importlib.import_module(f".{self.about['scorer']}", __package__)
         scorer: Scorer = module.load(self.about, HOME / "flow", self.connections, self.config)
         logs.adopt()
         return scorer

@@ -10,9 +10,9 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 
-from deploy.errors import DeployError
+from deploy import extensions
 from deploy.schema import PlaceModel, TargetSettings
 from deploy.targets.base import Target
 
@@ -53,26 +53,13 @@ def own() -> dict[str, Target]:
 
 def forget() -> None:
     """Look anew for extensions when they are asked for next: something was installed."""
-    importlib.invalidate_caches()
+    extensions.refresh()
     _extensions.cache_clear()
 
 
 @functools.cache
 def _extensions() -> dict[str, EntryPoint]:
-    """Return the entry points of extensions by the names of their targets.
-
-    Metadata only. Raises `DeployError` where two targets have the same name.
-    """
-    found: dict[str, EntryPoint] = {}
-    for point in sorted(entry_points(group=GROUP), key=_where):
-        if point.name in OWN:
-            what = f"its target {point.name} has the name of one of this project's own"
-            raise DeployError(_where(point), what, "rename its entry point, or uninstall it")
-        if point.name in found:
-            what = f"its target {point.name} is in {_distribution(found[point.name])} as well"
-            raise DeployError(_where(point), what, "uninstall one of the two")
-        found[point.name] = point
-    return found
+    return extensions.points(GROUP, "target", OWN)
 
 
 def _of_module(module: str) -> Target:
@@ -82,12 +69,7 @@ def _of_module(module: str) -> Target:
 
 def _of_extension(point: EntryPoint) -> Target:
     """Load an extension. Raises `DeployError` where that fails, or what it has is no target."""
-    hint = f"correct it, or uninstall it: `uv pip uninstall {_distribution(point)}`"
-    try:
-        target: Target = point.load()
-    except (Exception, SystemExit) as error:
-        what = f"it cannot be loaded: {type(error).__name__}: {error}"
-        raise DeployError(_where(point), what, hint) from None
+    target: Target = extensions.load(point)
     lacks = [name for name in METHODS if not callable(getattr(target, name, None))]
     models = {"Settings": TargetSettings, "Place": PlaceModel}
     for name, base in models.items():
@@ -95,13 +77,5 @@ def _of_extension(point: EntryPoint) -> Target:
         if not (isinstance(model, type) and issubclass(model, base)):
             lacks.append(f"{name} (a {base.__name__})")
     if lacks:
-        raise DeployError(_where(point), f"this is no target: it lacks {', '.join(lacks)}", hint)
+        raise extensions.unfit(point, f"this is no target: it lacks {', '.join(lacks)}")
     return target
-
-
-def _distribution(point: EntryPoint) -> str:
-    return point.dist.name if point.dist else "?"
-
-
-def _where(point: EntryPoint) -> str:
-    return f"extension {_distribution(point)}, entry point {point.name} = {point.value}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import uv
 
-from deploy import targets
+from deploy import kinds, targets
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/target-containerapps"
@@ -26,6 +26,7 @@ def installed(folder: Path, distribution: Path) -> Iterator[None]:
     before = set(sys.modules)
     sys.path.insert(0, str(folder))
     targets.forget()
+    kinds.forget()
     try:
         yield
     finally:
@@ -34,3 +35,4 @@ def installed(folder: Path, distribution: Path) -> Iterator[None]:
             if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
                 del sys.modules[name]
         targets.forget()
+        kinds.forget()

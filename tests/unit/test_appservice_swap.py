@@ -206,6 +206,26 @@ def test_what_was_proved_is_what_is_swapped(service: Service) -> None:
     assert record_of(service.production).tag == IMAGE.tag
 
 
+def test_a_slot_that_started_with_an_earlier_key_is_started_again(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rolled(service).run(content_with, wait=True)
+    service.written.clear()
+    # It was started a moment ago, and so would be waited for.
+    monkeypatch.setattr(rollout, "age", lambda at: 0.0)
+    earlier = record_of(service.slot).id
+
+    def answer(url: str, headers: Mapping[str, str]) -> str:
+        old_key = url == service.slot.url and record_of(service.slot).id == earlier
+        return "status 401 of /version" if old_key else service.answer(url, headers)
+
+    for module in (warming, rollout):
+        monkeypatch.setattr(module, "asked", answer)
+    rolled(service, IMAGE).run(content_with, wait=True)
+    assert ("settings", "staging") in service.written
+    assert record_of(service.production).tag == IMAGE.tag
+
+
 def test_production_that_does_not_prove_itself_goes_back(service: Service) -> None:
     def prove(url: str, headers: object) -> None:
         if url == service.production.url:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy import config, doctor, targets
+from deploy import config, doctor, kinds, targets
 from deploy.errors import DeployError
 from deploy.targets.base import Target
 
@@ -31,15 +31,18 @@ class Installer:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def install(self, name: str, points: dict[str, str], code: str = GOOD) -> None:
+    def install(
+        self, name: str, points: dict[str, str], code: str = GOOD, group: str = targets.GROUP
+    ) -> None:
         """Install a distribution with a module, and these entry points."""
         about = self._folder / f"{name}-1.0.dist-info"
         about.mkdir()
         about.joinpath("METADATA").write_text(f"Name: {name}\nVersion: 1.0\n", "utf-8")
         lines = "\n".join(f"{key} = {value}" for key, value in points.items())
-        about.joinpath("entry_points.txt").write_text(f"[{targets.GROUP}]\n{lines}\n", "utf-8")
+        about.joinpath("entry_points.txt").write_text(f"[{group}]\n{lines}\n", "utf-8")
         self._folder.joinpath(f"{name}.py").write_text(code, "utf-8")
         targets.forget()
+        kinds.forget()
 
 
 @pytest.fixture
@@ -53,6 +56,7 @@ def installer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Insta
         del sys.modules[name]
     monkeypatch.undo()
     targets.forget()
+    kinds.forget()
 
 
 def refusal(name: str = "space") -> str:

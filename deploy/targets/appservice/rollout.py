@@ -23,7 +23,14 @@ from deploy.targets.appservice.settings import settings_of
 from deploy.targets.appservice.state import Site, World
 from deploy.targets.appservice.swapping import AFTER_SWAP, Swap, put_back
 from deploy.targets.appservice.wanted import HEALTH
-from deploy.targets.appservice.warming import Say, Warming, asked, digest_of, name_of
+from deploy.targets.appservice.warming import (
+    UNAUTHORIZED,
+    Say,
+    Warming,
+    asked,
+    digest_of,
+    name_of,
+)
 from deploy.targets.appservice.writes import RefusedError, Writer
 from deploy.targets.base import Prove
 
@@ -129,12 +136,14 @@ class Rollout:
         """Let the slot start the new version, unless it does; return its record, and if it did not.
 
         What did not start before is written once more: a role or a secret that was missing may be
-        there now, and only a change makes the service read its references again.
+        there now, and only a change makes the service read its references again. So is what
+        started with an earlier key.
         """
         record = site.record
         if self.decision.staged and record:
-            answers = asked(site.url, self._headers()) == name_of(record)
-            if answers or age(record.at) < settings_of(self.spec).start_time_limit:
+            told = asked(site.url, self._headers())
+            young = age(record.at) < settings_of(self.spec).start_time_limit
+            if told == name_of(record) or (young and not told.startswith(UNAUTHORIZED)):
                 return record, False
         return self._put(site, world), True
 

@@ -1,0 +1,1 @@
+"""In the image: scores the function `flow` of a function.py."""

@@ -1,0 +1,160 @@
+"""Kinds of flow of other distributions: found by entry points, and judged before they are used."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from deploy import config, doctor, flow, image, kinds, locks, packing
+from deploy.base import Base
+from deploy.errors import DeployError
+from tests.unit.test_extensions import Installer, installer  # noqa: F401 (a fixture)
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples/kind-function"
+GOOD = """\
+from pathlib import Path
+from deploy.kinds.base import Kind, files_like
+
+CODE = Path(__file__).with_name("made_up_code")
+CODE.mkdir(exist_ok=True)
+KIND = Kind("script", "flow.script", files_like("*.script"), "made_up_code.loading", CODE)
+"""
+
+
+@pytest.fixture(name="install")
+def _install(installer: Installer) -> Installer:  # noqa: F811
+    return installer
+
+
+def install_kind(install: Installer, code: str = GOOD, name: str = "script") -> None:
+    install.install("made_up_kind", {name: "made_up_kind:KIND"}, code, kinds.GROUP)
+
+
+def test_a_folder_is_recognised_after_the_projects_own(install: Installer, tmp_path: Path) -> None:
+    install_kind(install)
+    assert list(kinds.every()) == ["dag", "flex", "prompty", "script"]
+    (tmp_path / "a.script").touch()
+    assert kinds.detect(tmp_path) == ("script", "a.script")
+    (tmp_path / "flow.dag.yaml").touch()
+    assert kinds.detect(tmp_path) == ("dag", "flow.dag.yaml")
+
+
+def test_a_folder_without_a_flow_is_told_what_would_be_one(
+    install: Installer, tmp_path: Path
+) -> None:
+    install_kind(install)
+    with pytest.raises(DeployError) as caught:
+        kinds.detect(tmp_path)
+    assert caught.value.problems[0].hint == (
+        "a flow has one of: flow.dag.yaml, flow.flex.yaml, one *.prompty file, flow.script"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "told"),
+    [
+        ("KIND = 'script'", "script", "this is no kind of flow but a str"),
+        (GOOD, "other", "its kind calls itself script, and its entry point other"),
+        (GOOD, "dag", "its kind dag has the name of one of this project's own"),
+        (
+            GOOD.replace('"made_up_code.loading"', '"pf.loading"'),
+            "script",
+            "its scorer pf.loading is not in its code, a folder that is called pf",
+        ),
+        (
+            GOOD.replace(", CODE)", ")"),
+            "script",
+            "its scorer made_up_code.loading is not in its code, a folder that is called made_up_code",
+        ),
+        (
+            GOOD.replace("made_up_code", "settings"),
+            "script",
+            "its folder settings has the name of a part of the server",
+        ),
+    ],
+)
+def test_what_is_no_kind_is_told(install: Installer, code: str, name: str, told: str) -> None:
+    install_kind(install, code, name)
+    with pytest.raises(DeployError) as caught:
+        kinds.every()
+    (problem,) = caught.value.problems
+    assert problem.where == f"extension made_up_kind, entry point {name} = made_up_kind:KIND"
+    assert problem.what == told
+
+
+def test_doctor_tells_of_kinds(install: Installer, tmp_path: Path) -> None:
+    install_kind(install)
+    found = doctor.examine(config.open_project(tmp_path))
+    assert [one.detail for one in found if one.requirement == "extensions"] == ["script"]
+
+
+def test_a_kind_that_is_gone(install: Installer) -> None:
+    with pytest.raises(DeployError) as caught:
+        kinds.get("script")
+    assert str(caught.value) == (
+        "script: there is no such kind of flow\n  → there is: dag, flex, prompty"
+    )
+
+
+def test_promptflows_parts_are_in_images_of_its_kinds_alone(install: Installer) -> None:
+    install_kind(install)
+    of_dag, of_script = (set(packing.server(kinds.get(name), "")) for name in ("dag", "script"))
+    assert {"runtime/serve.py", "runtime/scorer.py"} <= of_script
+    assert of_dag - of_script
+    assert all(name.startswith(("runtime/pf/", "shims/")) for name in of_dag - of_script)
+
+
+def test_the_locks_of_the_examples_flows_are_of_now(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(EXAMPLE)
+    from flow_deploy_function import KIND
+
+    monkeypatch.setattr(kinds, "every", lambda: {**kinds.OWN, "function": KIND})
+    shutil.copytree(EXAMPLE / "flows", tmp_path / "flows")
+    (tmp_path / "environments.yaml").write_text("local: {}\n", encoding="utf-8")
+    project = config.open_project(tmp_path)
+    for definition in config.load_flows(project, None):
+        assert (definition.kind, definition.entry) == ("function", "function.py")
+        image.check(definition, project.root)
+        assert "\npromptflow" not in f"\n{locks.read(definition)}"
+
+
+def test_another_way_to_be_scored_is_another_image(
+    install: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faq = config.load_flow(config.open_project(ROOT), "faq")
+    base = Base("flow-base:python3.11-bookworm-amd64-000000000000", "sha256:0")
+    before = image.inputs(faq, base, ROOT).tag
+    install_kind(install)
+    assert image.inputs(faq, base, ROOT).tag == before, "others' kinds change no image"
+    other = replace(kinds.OWN["dag"], scorer="pf.other")
+    monkeypatch.setattr(kinds, "every", lambda: {**kinds.OWN, "dag": other})
+    assert image.inputs(faq, base, ROOT).tag != before
+
+
+def test_a_tag_follows_what_its_kind_has_of_the_server(
+    install: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A change of promptflow's part of the server is a new image of promptflow's flows alone."""
+    install_kind(install)
+    shutil.copytree(ROOT / "deploy/runtime", tmp_path / "runtime")
+    monkeypatch.setattr(locks, "RUNTIME", tmp_path / "runtime/requirements.txt")
+    every = [kinds.get(name) for name in ("dag", "script")]
+
+    def seen() -> list[str]:
+        return [flow.fingerprint(packing.server(kind, "")) for kind in every]
+
+    before = seen()
+    with (tmp_path / "runtime/pf/loading.py").open("a", encoding="utf-8") as file:
+        file.write("\n")
+    dag, script = seen()
+    assert dag != before[0]
+    assert script == before[1]
+    with (tmp_path / "runtime/serve.py").open("a", encoding="utf-8") as file:
+        file.write("\n")
+    assert seen()[1] != before[1]
