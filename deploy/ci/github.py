@@ -14,8 +14,9 @@ from deploy.errors import Problem
 # Of a step's summary; a file that is larger is not shown at all.
 LIMIT = 1024 * 1024
 LEFT_OUT = "\n_More did not fit into this summary; the log has it._\n"
-# actions/runner, `ActionCommand.cs`: at the beginning of a line, and the older form anywhere.
-_COMMAND = re.compile(r"^(\s*):(?=:)|#(?=#\[)", re.MULTILINE)
+# actions/runner, `ActionCommand.cs`: at the beginning of a line, and the older form anywhere. To
+# .NET a carriage return ends a line, too.
+_COMMAND = re.compile(r"(?:^|(?<=[\r\n]))[^\S\r\n]*:(?=:)|#(?=#\[)")
 
 
 class GitHub:

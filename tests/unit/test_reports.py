@@ -185,6 +185,7 @@ def test_json_is_the_same_and_no_command(
     ("said", "github_shows", "azure_shows"),
     [
         ("  ::add-mask::x\n::error::y", "  : :add-mask::x\n: :error::y", None),
+        ("a\r::error::b\r\n::c", "a\r: :error::b\r\n: :c", None),
         ("a ##[error]b", "a # #[error]b", "a # #[error]b"),
         ("a ##vso[task.complete]b", None, "a # #vso[task.complete]b"),
         ("std::string and # [x]", None, None),
@@ -204,7 +205,10 @@ def test_what_others_say_is_no_command(
     assert system.inert(said) == (azure_shows or said)
 
 
-def test_phases_are_timed_also_those_that_fail(on_github: Path) -> None:
+def test_phases_are_timed_also_those_that_fail(
+    on_github: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "_timings", [])
     with console.about("faq"), console.phase("build", "image"):
         pass
     with pytest.raises(ValueError, match="no"), console.phase("push", "layers"):
