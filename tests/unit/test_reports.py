@@ -255,8 +255,14 @@ def test_a_failing_task_annotates_each_problem_and_keeps_its_sentences(tmp_path:
 @pytest.mark.parametrize("name", ["plan", "infra.plan"])
 def test_a_failure_is_told_under_the_name_of_its_task(name: str, tmp_path: Path) -> None:
     summary = tmp_path / "summary"
-    told = {"TF_BUILD": "True", "AGENT_TEMPDIRECTORY": str(tmp_path)}
-    done = inv(name, "--env", "nowhere", GITHUB_STEP_SUMMARY=str(summary), **told)
+    done = inv(
+        name,
+        "--env",
+        "nowhere",
+        GITHUB_STEP_SUMMARY=str(summary),
+        TF_BUILD="True",
+        AGENT_TEMPDIRECTORY=str(tmp_path),
+    )
     assert done.returncode == 1
     (file,) = tmp_path.glob("inv-*.md")
     assert file.read_text("utf-8").startswith(f"### inv {name} failed\n\n- **")
