@@ -44,6 +44,10 @@ class DeployError(Exception):
         return "\n".join(str(problem) for problem in self.problems)
 
 
+class Refusal(DeployError):
+    """What is there rules a plan out: nothing failed, and looking again finds the same."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return a hint: the nearest of `known`, or all of them."""
     import difflib  # not before somebody errs: `inv --list` is quick
