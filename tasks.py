@@ -13,6 +13,7 @@ from invoke.tasks import task
 
 from deploy import cli
 from deploy.infra import tasks as infra_tasks
+from deploy.llmops import tasks as import_tasks
 
 ROOT = Path(__file__).parent
 FLOW = "one flow; without it, every flow of the environment"
@@ -508,3 +509,4 @@ def bench(
 # Tasks with a name in front: `inv infra.plan`.
 namespace = Collection.from_module(sys.modules[__name__])
 namespace.add_collection(Collection.from_module(infra_tasks, name="infra"))
+namespace.add_collection(Collection.from_module(import_tasks, name="import"))
