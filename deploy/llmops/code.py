@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
+from deploy.llmops import leaving
 from deploy.llmops.model import Note
 from deploy.runtime.connections import TYPES
 
@@ -42,6 +43,8 @@ def moved(text: str, name: str) -> tuple[str, list[Note]]:
             if {alias.name for alias in node.names} <= CORE:
                 at = node.lineno - 1
                 lines[at] = _FROM.sub(r"from\1promptflow.core\2import", lines[at])
+                what = "it imports from promptflow.core here"
+                notes.append(Note(f"{name}:{node.lineno}", what, leaving.NOTHING))
                 continue
         elif not any(_whole(module) for module in _modules(node)):
             continue

@@ -22,6 +22,7 @@ FORMS: dict[str, Callable[[Path, Path, Source], UseCase]] = {
     "llmops_config.json": configs.load,
     "config.json": configs.load,
 }
+READ = {"config", "configs", "data", "flows", "sample-request.json"}
 
 
 def load(path: Path, name: str | None) -> UseCase:
@@ -45,7 +46,8 @@ def load(path: Path, name: str | None) -> UseCase:
         )
         for form in forms[1:]
     )
-    return UseCase(**{**vars(found), "left": (*found.left, *others)})
+    left = (*found.left, *others, *_rest(root, folder))
+    return UseCase(**{**vars(found), "left": left})
 
 
 def _folder(root: Path, path: Path, name: str | None) -> Path:
@@ -63,6 +65,17 @@ def _folder(root: Path, path: Path, name: str | None) -> Path:
     if name is not None and name not in found:
         raise DeployError("--use-case", f"there is no use case {name!r}", nearest(name, found))
     return found[name] if name else next(iter(found.values()))
+
+
+def _rest(root: Path, folder: Path) -> list[Note]:
+    """Return a note for what is in the use case's folder and is read by nobody."""
+    names = sorted(path.name for path in folder.iterdir() if path.name not in READ)
+    rest = [n for n in names if not n.startswith("experiment") and n not in FORMS]
+    if not rest:
+        return []
+    what = f"these are not read: {', '.join(rest)}"
+    then = "see what of it you need; images and pipelines are made otherwise (docs/from-llmops.md)"
+    return [Note(folder.relative_to(root).as_posix(), what, then)]
 
 
 def _is_use_case(folder: Path) -> bool:

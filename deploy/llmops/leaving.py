@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from deploy.llmops.model import Note
 from deploy.llmops.source import Source
@@ -17,10 +17,11 @@ _SILENT = {
     "env_name",
     "name",
 }
-_RUNS = ("runs of a flow have its locked packages, and need no compute of Azure", "nothing")
+NOTHING = "nothing to do"
+_RUNS = ("runs of a flow have its locked packages, and need no compute of Azure", NOTHING)
 _NAMES = (
     "a deployment is named after the image's content",
-    "nothing; the old deployment stays beside the new one until you remove it",
+    "nothing to do; the old deployment stays beside the new one until you remove it",
 )
 _PLAN = (
     "a deploy makes no App Service plan",
@@ -34,8 +35,8 @@ _IDENTITY = (
     "an identity is named by its whole id here",
     "`identity:` in environments.yaml (docs/targets/appservice.md)",
 )
-_MODEL = ("no model is registered: the image is what is deployed", "nothing")
-_IN_FLOW = ("the flow's own files say it", "nothing")
+_MODEL = ("no model is registered: the image is what is deployed", NOTHING)
+_IN_FLOW = ("the flow's own files say it", NOTHING)
 _VAULT = (
     "no deploy reads a vault by itself",
     "name its secrets under env.secret_refs in deploy.yaml (docs/targets/azureml.md)",
@@ -56,7 +57,7 @@ _REASONS = {
     "PRIOR_DEPLOYMENT_TRAFFIC_ALLOCATION": _NAMES,
     "APP_PLAN_NAME": _PLAN,
     "WEB_APP_SKU": _PLAN,
-    "REGISTRY_RG_NAME": ("a registry is found by its name", "nothing"),
+    "REGISTRY_RG_NAME": ("a registry is found by its name", NOTHING),
     "USER_MANAGED_ID": _IDENTITY,
     "DEPLOYMENT_CONDA_PATH": _IMAGE,
     "DEPLOYMENT_BASE_IMAGE_NAME": _IMAGE,
@@ -67,10 +68,17 @@ _UNKNOWN = ("there is no counterpart here", "see whether you need it (docs/confi
 def keys(source: Source, used: Collection[str]) -> list[Note]:
     """Return a note for each key of `source` that has a value and is not among `used`.
 
-    No value is quoted: any may be a secret.
+    Keys with the same reason share one. No value is quoted: any may be a secret.
     """
+    found: dict[tuple[str, str], list[str]] = {}
+    for key in source.value:
+        if key not in used and key not in _SILENT and source.has(key):
+            found.setdefault(_REASONS.get(key, _UNKNOWN), []).append(key)
     return [
-        Note(source.where(key), *_REASONS.get(key, _UNKNOWN))
-        for key in source.value
-        if key not in used and key not in _SILENT and source.has(key)
+        Note(source.where(first), f"{_also(others)}{what}", then)
+        for (what, then), (first, *others) in found.items()
     ]
+
+
+def _also(others: Sequence[str]) -> str:
+    return f"(and {', '.join(others)}) " if others else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import PureWindowsPath
 from typing import Any
 
@@ -48,6 +48,7 @@ def plan(project: Project, use_case: UseCase, name: str | None) -> Import:
     files |= judged
     init = _with_connection(flow, use_case, guessed)
     declared, variables = connections.declare([init, *judges], use_case.declared, guessed)
+    guessed += _for_evaluation(init, judges)
     environments = places.of(use_case, guessed, left)
     if flow.kind != "dag":
         what = "nothing tells for certain what it answers"
@@ -142,6 +143,17 @@ def _with_connection(flow: FlowFiles, use_case: UseCase, guessed: list[Note]) ->
             init[name] = {**value, "connection": first}
             used[first] = (where, flows.AZURE)
     return FlowFiles(**{**vars(flow), "init": init, "connections": used})
+
+
+def _for_evaluation(flow: FlowFiles, judges: Iterable[FlowFiles]) -> list[Note]:
+    """Return a note for each connection that the flow itself does not use."""
+    what = "evaluation flows alone use the connection {}, and the container asks for its variables"
+    return [
+        Note(where, what.format(name), "set them, or leave that evaluation flow out")
+        for judge in judges
+        for name, (where, _) in judge.connections.items()
+        if name not in flow.connections
+    ]
 
 
 def _deploy(

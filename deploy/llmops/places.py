@@ -64,8 +64,8 @@ def of(use_case: UseCase, guessed: list[Note], left: list[Note]) -> list[Environ
         elif one := _chosen(here, left):
             found.append(_environment(one, where, guessed, left))
         elif not here:
-            what = f"nothing is deployed to {name}"
-            left.append(Note(where.where, what, "nothing; pipelines of pull requests deploy none"))
+            what = f"nothing is deployed to {name}, so it is no environment here"
+            left.append(Note(where.where, what, leaving.NOTHING))
     return found
 
 
@@ -103,7 +103,7 @@ def _environment(
         left += leaving.keys(source, _WEBAPP)
     else:
         settings = {"target": "azureml"}
-        _managed(source, settings, left)
+        _managed(source, settings, guessed, left)
         left += leaving.keys(source, _AZUREML)
     env = _variables(source, left)
     if env:
@@ -119,7 +119,9 @@ def _environment(
     return Environment(one.environment, settings, place, source.where())
 
 
-def _managed(source: Source, settings: dict[str, Any], left: list[Note]) -> None:
+def _managed(
+    source: Source, settings: dict[str, Any], guessed: list[Note], left: list[Note]
+) -> None:
     _name(source, "ENDPOINT_NAME", ENDPOINT, "endpoint", settings, left)
     size = source.text("DEPLOYMENT_VM_SIZE")
     day = retires(size)
@@ -138,7 +140,7 @@ def _managed(source: Source, settings: dict[str, Any], left: list[Note]) -> None
         settings["rollout"] = [percent, 100]
         what = f"{percent} per cent is the first step of a rollout that ends in 100"
         then = "see `rollout` and `soak` (docs/targets/azureml.md)"
-        left.append(Note(source.where("CURRENT_DEPLOYMENT_TRAFFIC_ALLOCATION"), what, then))
+        guessed.append(Note(source.where("CURRENT_DEPLOYMENT_TRAFFIC_ALLOCATION"), what, then))
 
 
 def _name(
@@ -191,8 +193,10 @@ def _variables(source: Source, left: list[Note]) -> dict[str, Any]:
             )
         elif SECRET_NAME.search(name) or shapes.recognise(text):
             secret.append(name)
-            what = "this is a secret: its name is under env.secret, its value nowhere"
-            left.append(Note(where, what, "put the value into .env, and make a new one"))
+            what = "this may be a secret: its name is under env.secret, its value nowhere"
+            left.append(
+                Note(where, what, "put a new value into .env, or a reference under env.secret_refs")
+            )
         elif isinstance(value, (dict, list)):
             left.append(Note(where, "one value is expected", "write it under env.clear"))
         else:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 from deploy import documents
+from deploy.llmops import leaving
 from deploy.llmops.model import File, FlowFiles, Note
 from deploy.llmops.source import read_text
 
@@ -47,6 +48,7 @@ def read(root: Path, use_case: Path, folder: Path) -> list[tuple[str, str]]:
 def make(flow: FlowFiles, tools: bool, found: list[tuple[str, str]], left: list[Note]) -> File:
     """Return the requirements.txt of `flow`, and note what of `found` is not in it."""
     kept = [CORE]
+    ours: list[tuple[str, str]] = []
     for line, where in found:
         text = re.split(r"(?:^|\s)#", line)[0].strip()
         name = _NAME.match(text)
@@ -57,12 +59,13 @@ def make(flow: FlowFiles, tools: bool, found: list[tuple[str, str]], left: list[
             what = "an option, or a package by its address: no lock can have it"
             left.append(Note(where, what, "name a package and its version in requirements.txt"))
         elif _OURS.fullmatch(re.sub(r"[-_.]+", "-", name[1]).lower()):
-            instead = TOOLS if tools and name[1].endswith("tools") else CORE
-            what = f"{name[1]} is left out"
-            then = f"nothing: {instead} is there, and the image has a server of its own"
-            left.append(Note(where, what, then))
+            ours.append((name[1], where))
         else:
             kept.append(text)
     kept += [TOOLS] if tools else []
+    if ours:
+        names = ", ".join(dict.fromkeys(name for name, _ in ours))
+        what = f"{names}: {' and '.join([CORE, TOOLS][: 1 + tools])} in their place"
+        left.append(Note(ours[0][1], what, leaving.NOTHING))
     origin = found[0][1].partition(":")[0] if found else flow.files[flow.entry].origin
     return File("".join(f"{line}\n" for line in kept).encode(), origin)
