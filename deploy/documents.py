@@ -67,7 +67,7 @@ def load(path: Path) -> Document:
 
 @functools.lru_cache(maxsize=256)
 def parse(path: Path, text: str) -> Document:
-    """Return `text`, the content of `path`. Raises `DeployError` as `load` does.
+    """Return `text`, the content of `path` or the start of it. Raises `DeployError` like `load`.
 
     The same files are asked for many times in a task.
     """
