@@ -19,10 +19,8 @@ from deploy.llmops import connections, data, evaluation, flows, places, requirem
 from deploy.llmops.model import File, FlowFiles, Import, Note, UseCase
 from deploy.llmops.places import Environment
 from deploy.llmops.source import inside, read_bytes
-from deploy.schema import DeployFile
 
 SCHEMA = "# yaml-language-server: $schema=../../docs/schema/deploy.json\n"
-EVALUATES = "evaluation" in DeployFile.model_fields
 # Not a line of it is broken.
 WIDEST = 10**6
 
@@ -41,26 +39,27 @@ def plan(project: Project, use_case: UseCase, name: str | None) -> Import:
     left += flow.left
     lines = requirements.read(use_case.root, use_case.folder, folder)
     files = dict(flow.files)
-    files["requirements.txt"] = requirements.make(flow, flows.needs_tools(flow), lines, left)
     files["sample.json"] = _sample(use_case, flow, guessed, left)
-    judged, block, judges = evaluation.carry(use_case, flow, left)
-    _apart(flow, judged)
-    files |= judged
+    judged = evaluation.carry(use_case, flow, left)
+    _apart(flow, judged.files)
+    files |= judged.files
+    tools = any(flows.needs_tools(one) for one in (flow, *judged.flows))
+    files["requirements.txt"] = requirements.make(flow, tools, lines, judged.lines, left)
     init = _with_connection(flow, use_case, guessed)
-    declared, variables = connections.declare([init, *judges], use_case.declared, guessed)
-    guessed += _for_evaluation(init, judges)
+    declared, variables = connections.declare([init, *judged.flows], use_case.declared, guessed)
+    guessed += _for_evaluation(init, judged.flows)
     environments = places.of(use_case, guessed, left)
     if flow.kind != "dag":
         what = "nothing tells for certain what it answers"
         where = flow.files[flow.entry].origin
         guessed.append(Note(where, what, "correct `expect` in deploy.yaml after the first answer"))
-    content = _deploy(init, declared, environments, block)
+    content = _deploy(init, declared, environments, judged.block)
     origin = use_case.flow_where.partition(":")[0]
     files["deploy.yaml"] = File(content.encode(), origin)
-    if not block and use_case.evaluators:
+    if not judged.block and use_case.evaluators:
         what = "no evaluation is carried"
         left.append(Note(use_case.evaluators[0].where, what, "add `evaluation:` to deploy.yaml"))
-    elif block:
+    elif judged.block:
         what = "the template has no thresholds: any result is good"
         then = "add `thresholds` to each flow under `evaluation`"
         guessed.append(Note(use_case.evaluators[0].where, what, then))
@@ -165,7 +164,7 @@ def _deploy(
     made: dict[str, Any] = {"sample": "sample.json", "expect": flow.answers}
     made |= {"connections": declared} if declared else {}
     made |= {"init": flow.init} if flow.init else {}
-    made |= {"evaluation": block} if block and EVALUATES else {}
+    made |= {"evaluation": block} if block else {}
     every = {one.name: one.settings for one in environments}
     return SCHEMA + _yaml({**made, "environments": {places.LOCAL: {"target": "local"}, **every}})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from deploy import documents
@@ -29,11 +30,9 @@ def read(root: Path, use_case: Path, folder: Path) -> list[tuple[str, str]]:
 
     The flow's own file, or that of the use case's environment.
     """
-    for path in (folder / _FILE, use_case / "environment" / _FILE):
-        if path.is_file():
-            name = path.relative_to(root).as_posix()
-            text = read_text(root, path)
-            return [(line, f"{name}:{n}") for n, line in enumerate(text.splitlines(), 1)]
+    for place in (folder, use_case / "environment"):
+        if (place / _FILE).is_file():
+            return own(root, place)
     for path in (use_case / "environment" / name for name in _CONDA):
         if path.is_file():
             document = documents.parse(path.relative_to(root), read_text(root, path))
@@ -45,11 +44,30 @@ def read(root: Path, use_case: Path, folder: Path) -> list[tuple[str, str]]:
     return []
 
 
-def make(flow: FlowFiles, tools: bool, found: list[tuple[str, str]], left: list[Note]) -> File:
-    """Return the requirements.txt of `flow`, and note what of `found` is not in it."""
-    kept = [CORE]
+def own(root: Path, folder: Path) -> list[tuple[str, str]]:
+    """Return the lines of the requirements.txt in `folder`, each with where it stands."""
+    path = folder / _FILE
+    if not path.is_file():
+        return []
+    name = path.relative_to(root).as_posix()
+    lines = read_text(root, path).splitlines()
+    return [(line, f"{name}:{number}") for number, line in enumerate(lines, 1)]
+
+
+def make(
+    flow: FlowFiles,
+    tools: bool,
+    found: Sequence[tuple[str, str]],
+    judges: Sequence[tuple[str, str]],
+    left: list[Note],
+) -> File:
+    """Return the requirements.txt of `flow`, and note what of `found` is not in it.
+
+    `judges` are the lines of evaluation flows, which have the packages of the flow.
+    """
+    kept: dict[str, str] = {}
     ours: list[tuple[str, str]] = []
-    for line, where in found:
+    for line, where in (*found, *judges):
         text = re.split(r"(?:^|\s)#", line)[0].strip()
         name = _NAME.match(text)
         if not text:
@@ -58,14 +76,19 @@ def make(flow: FlowFiles, tools: bool, found: list[tuple[str, str]], left: list[
             # An option may hold the address of an index, with a password in it.
             what = "an option, or a package by its address: no lock can have it"
             left.append(Note(where, what, "name a package and its version in requirements.txt"))
-        elif _OURS.fullmatch(re.sub(r"[-_.]+", "-", name[1]).lower()):
+            continue
+        normal = re.sub(r"[-_.]+", "-", name[1]).lower()
+        if _OURS.fullmatch(normal):
             ours.append((name[1], where))
-        else:
-            kept.append(text)
-    kept += [TOOLS] if tools else []
+        elif normal not in kept:
+            kept[normal] = text
+            if (line, where) in judges:
+                what = f"{name[1]} is for an evaluation flow, and the image has it, too"
+                left.append(Note(where, what, "take it out of requirements.txt if you can"))
+    lines = [CORE, *kept.values(), *([TOOLS] if tools else [])]
     if ours:
         names = ", ".join(dict.fromkeys(name for name, _ in ours))
         what = f"{names}: {' and '.join([CORE, TOOLS][: 1 + tools])} in their place"
         left.append(Note(ours[0][1], what, leaving.NOTHING))
     origin = found[0][1].partition(":")[0] if found else flow.files[flow.entry].origin
-    return File("".join(f"{line}\n" for line in kept).encode(), origin)
+    return File("".join(f"{line}\n" for line in lines).encode(), origin)

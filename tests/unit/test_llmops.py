@@ -398,8 +398,8 @@ def test_several_use_cases_need_a_name(project: Project) -> None:
         "--use-case: there are several use cases: order_status, ticket_routing\n"
         "  → name one of them"
     )
-    assert refusal(project, files, use_case="order") == (
-        "--use-case: there is no use case 'order'\n  → did you mean order_status?"
+    assert refusal(project, files, use_case="orders_status") == (
+        "--use-case: there is no use case 'orders_status'\n  → did you mean order_status?"
     )
 
 
