@@ -15,7 +15,7 @@ from deploy import config, documents
 from deploy.config import Project
 from deploy.errors import DeployError, Problem
 from deploy.gate import shapes
-from deploy.llmops import connections, data, evaluation, flows, places, requirements
+from deploy.llmops import connections, data, evaluation, flows, leaving, places, requirements
 from deploy.llmops.model import File, FlowFiles, Import, Note, UseCase
 from deploy.llmops.places import Environment
 from deploy.llmops.source import inside, read_bytes
@@ -70,9 +70,10 @@ def plan(project: Project, use_case: UseCase, name: str | None) -> Import:
         files={f"flows/{flow_name}/{name}": files[name] for name in sorted(files)},
         environments=appended,
         added=added,
-        variables={**variables, **_unset(appended)},
+        variables={**variables, **_secrets(environments), **_unset(appended)},
         guessed=tuple(dict.fromkeys(guessed)),
-        left=tuple(dict.fromkeys(left)),
+        # What asks for nothing comes last.
+        left=tuple(sorted(dict.fromkeys(left), key=lambda note: note.then == leaving.NOTHING)),
     )
 
 
@@ -200,6 +201,14 @@ def _environments(
                 then = f"theirs is {value}: write it there, or give the environment another name"
                 left.append(Note(one.where, what, then))
     return text, tuple(added)
+
+
+def _secrets(environments: Iterable[Environment]) -> dict[str, str]:
+    return {
+        name: f"a secret of the container in {one.name}"
+        for one in environments
+        for name in one.settings.get("env", {}).get("secret", ())
+    }
 
 
 def _unset(text: str) -> dict[str, str]:

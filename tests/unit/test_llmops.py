@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from invoke.context import Context
+from invoke.exceptions import Exit
 
 from deploy import config, documents
 from deploy.config import Project
 from deploy.errors import DeployError
-from deploy.llmops import finding, mapping, writing
+from deploy.llmops import finding, mapping, tasks, writing
 from deploy.llmops.model import Import
 from tests import llmops_repositories, projects
 from tests.llmops_repositories import newer, older
@@ -464,19 +466,26 @@ def test_a_failure_on_the_way_leaves_all_as_it_was(
 def test_the_command_and_the_page_that_shows_it(tmp_path: Path) -> None:
     root = copy_of_the_repository(tmp_path)
     llmops_repositories.write(tmp_path / "contoso-llmops", older())
-    before = tree(root / "flows")
-    command = ["import.llmops", "--from", "../contoso-llmops"]
-    tried = inv(*command, "--dry-run", "--json", cwd=root)
-    assert tried.stderr == ""
-    assert json.loads(tried.stdout)["written"] is False
-    assert tree(root / "flows") == before
-    done = inv(*command, cwd=root)
+    done = inv("import.llmops", "--from", "../contoso-llmops", cwd=root)
     assert done.stderr == ""
     shown = PAGE.read_text(encoding="utf-8").split("$ inv import.llmops --from ../contoso-llmops\n")
     assert shown[1].partition("```")[0] == done.stdout
-    again = inv(*command, cwd=root)
-    assert again.returncode == 1
-    assert again.stderr == (
-        "--flow: flows/ticket-routing is there already, and nothing is overwritten\n"
-        "  → give the flow another name with --flow\n"
-    )
+
+
+def test_a_dry_run_writes_nothing_and_json_has_it_all(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tasks, "ROOT", project.root)
+    theirs = llmops_repositories.write(project.root.parent / "theirs", newer())
+    before = tree(project.root)
+    tasks.llmops.body(Context(), from_=str(theirs), dry_run=True, json=True)
+    assert tree(project.root) == before
+    shown = json.loads(capsys.readouterr().out)
+    assert (shown["flow"], shown["written"]) == ("order-status", False)
+    assert {"file": "environments.yaml", "from": "dev"} in shown["files"]
+    assert shown["environments"] == ["dev"]
+    assert shown["variables"]["AOAI_API_KEY"] == "api_key of aoai"
+    assert set(shown["left"][0]) == {"where", "what", "then"}
+    with pytest.raises(Exit) as stopped:
+        tasks.llmops.body(Context())
+    assert stopped.value.message == "--from: it is missing\n  → name a copy of their repository"
