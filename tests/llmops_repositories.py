@@ -104,6 +104,8 @@ node_variants:
 """
 
 JUDGE = """\
+environment:
+  python_requirements_txt: requirements.txt
 inputs:
   truth:
     type: string

@@ -40,9 +40,23 @@ def declare(
                 what = f"nothing tells the fields of the custom connection {name}"
                 guessed.append(Note(where, what, "name them under `configs` and `secrets`"))
             source = theirs.source if theirs else None
+            guessed += _of_theirs(theirs)
             found[name] = _custom(name, source) if kind == "custom" else _of(name, kind, source)
             variables |= _variables(name, found[name])
     return found, variables
+
+
+def _of_theirs(theirs: Declared | None) -> list[Note]:
+    """Return a note where their entry has a type that nobody knows, or the value of a key."""
+    notes = []
+    if theirs and theirs.type is None:
+        where = theirs.source.where("connection_type")
+        what = f"this type of the connection {theirs.name} is not known here"
+        notes.append(Note(where, what, "correct `type` in deploy.yaml"))
+    if theirs and theirs.source.text("api_key").partition("{")[0] not in ("", "$"):
+        what = "a key is written here: it is carried nowhere"
+        notes.append(Note(theirs.source.where("api_key"), what, "make a new one"))
+    return notes
 
 
 def _of(name: str, kind: str, source: Source | None) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from deploy.llmops.model import Dataset, Declared, Endpoint, Evaluator, Note, Us
 from deploy.llmops.source import Source, read
 from deploy.runtime.connections import TYPES
 
+OVERLAYS = "experiment[._]*.yaml"
 # "The experiment.yaml file": these blocks of an overlay take the place of the base's.
 _BLOCKS = ("datasets", "evaluators")
 _KNOWN = ("flow", "connections", *_BLOCKS)
@@ -24,7 +25,7 @@ _OF_CLASS = {kind.class_name: name for name, kind in TYPES.items()}
 def load(root: Path, folder: Path, base: Source) -> UseCase:
     """Return the use case of an experiment.yaml, its overlays, and the deployment configuration."""
     overlays: dict[str, Source] = {}
-    for path in sorted(folder.glob("experiment[._]*.yaml")):
+    for path in sorted(folder.glob(OVERLAYS)):
         overlays.setdefault(path.stem[len("experiment.") :], read(root, path))
     deployed: list[Endpoint] = []
     for place in (folder / sub / "deployment_config.json" for sub in ("configs", "config")):

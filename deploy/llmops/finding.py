@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 from deploy.errors import DeployError
@@ -70,7 +71,7 @@ def _folder(root: Path, path: Path, name: str | None) -> Path:
 def _rest(root: Path, folder: Path) -> list[Note]:
     """Return a note for what is in the use case's folder and is read by nobody."""
     names = sorted(path.name for path in folder.iterdir() if path.name not in READ)
-    rest = [n for n in names if not n.startswith("experiment") and n not in FORMS]
+    rest = [n for n in names if not fnmatch(n, experiment.OVERLAYS) and n not in FORMS]
     if not rest:
         return []
     what = f"these are not read: {', '.join(rest)}"

@@ -220,8 +220,10 @@ def _type(
         model = document.data["model"]["configuration"]
         return "open_ai" if model.get("type") == "openai" else AZURE
     node: Any = document.data
-    for step in keys[:-1] if keys[-1] == "inputs" else keys:
+    for step in keys[:-1] if keys[-1:] == ("inputs",) else keys:
         node = node[step]
+    if not isinstance(node, dict):
+        return None
     provider = {"AzureOpenAI": AZURE, "OpenAI": "open_ai"}.get(str(node.get("provider")))
     source = node.get("source")
     path = source.get("path") if isinstance(source, dict) else None

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.config import SECRET_NAME
+from deploy.config import IMAGE_VARIABLES, SECRET_NAME
 from deploy.gate import shapes
 from deploy.llmops import leaving
 from deploy.llmops.model import Endpoint, Note, UseCase, Workspace
@@ -197,6 +197,8 @@ def _variables(source: Source, left: list[Note]) -> dict[str, Any]:
             left.append(
                 Note(where, what, "put a new value into .env, or a reference under env.secret_refs")
             )
+        elif name in IMAGE_VARIABLES:
+            left.append(Note(where, "the image sets this itself", leaving.NOTHING))
         elif isinstance(value, (dict, list)):
             left.append(Note(where, "one value is expected", "write it under env.clear"))
         else:

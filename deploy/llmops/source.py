@@ -114,6 +114,8 @@ def read_bytes(root: Path, path: Path) -> bytes:
     name = path.relative_to(root).as_posix()
     if any(part.is_symlink() for part in (path, *path.parents) if part.is_relative_to(root)):
         raise DeployError(name, "this is a link", "put the file itself there")
+    if not path.is_file():
+        raise DeployError(name, "this is no file", "correct it there")
     try:
         return path.read_bytes()
     except OSError as error:

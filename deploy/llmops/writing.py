@@ -11,6 +11,7 @@ from pathlib import Path
 from deploy import config, documents
 from deploy.config import Project
 from deploy.errors import DeployError, Problem
+from deploy.llmops import places
 from deploy.llmops.model import Import
 
 
@@ -66,12 +67,10 @@ def _staged(project: Project, wanted: Import) -> Iterator[Path]:
 def _append(project: Project, place: Path, wanted: Import) -> None:
     """Append the new environments: no byte of those that are there changes."""
     before = documents.load(place).data
-    text = documents.read_text(place)
+    text = place.read_bytes()
     if wanted.environments:
-        place.write_text(
-            f"{text}{'' if text.endswith(chr(10)) else chr(10)}{wanted.environments}",
-            encoding="utf-8",
-        )
+        end = b"" if text.endswith(b"\n") else b"\n"
+        place.write_bytes(text + end + wanted.environments.encode())
     hint = "write one environment after the other, each on lines of its own"
     what = f"{', '.join(wanted.added)} cannot be added at its end"
     try:
@@ -85,13 +84,12 @@ def _append(project: Project, place: Path, wanted: Import) -> None:
 def _load(project: Project, stage: Path, wanted: Import) -> None:
     staged = Project(stage, project.environ)
     try:
-        config.load_flow(staged, wanted.flow)
-        config.load_spec(staged, wanted.flow, "local")
+        config.load_spec(staged, wanted.flow, places.LOCAL)
     except DeployError as error:
-        shown = documents.show(stage)
+        around = f"{documents.show(stage)}/"
         raise DeployError.of(
             [
-                Problem(problem.where.replace(f"{shown}/", ""), problem.what, problem.hint)
-                for problem in error.problems
+                Problem(f"as imported, {p.where.replace(around, '')}", p.what, p.hint)
+                for p in error.problems
             ]
         ) from None

@@ -242,9 +242,9 @@ def test_environments_that_are_there_stay_to_the_byte(project: Project) -> None:
     before = (
         "local: {}   # this machine\ntest:\n    workspace: mine   # ours\n    subscription:   ''"
     )
-    (project.root / "environments.yaml").write_text(before, encoding="utf-8")
+    (project.root / "environments.yaml").write_bytes(before.encode())
     found = imported(project, older())
-    after = (project.root / "environments.yaml").read_text(encoding="utf-8")
+    after = (project.root / "environments.yaml").read_bytes().decode()
     assert after.startswith(
         f"{before}\n# Imported from ticket_routing/configs/deployment_config.json\nlive:\n"
     )
@@ -315,6 +315,101 @@ def test_a_flow_of_a_class(project: Project) -> None:
     assert found.guessed[0].what == (
         "model_config had its own address and key: it names the connection aoai here"
     )
+
+
+def test_the_older_form_in_one_file(project: Project) -> None:
+    files = older()
+    case = "ticket_routing"
+    settings = files[f"{case}/llmops_config.json"]["envs"]
+    datasets = files[f"{case}/configs/data_config.json"]["datasets"]
+    deployments = files[f"{case}/configs/deployment_config.json"]
+    whole = {
+        "llmops_config": {env["ENV_NAME"]: env for env in settings},
+        "datasets_config": {"test": datasets},
+        "mapping_config": files[f"{case}/configs/mapping_config.json"],
+        "deployment_configs": {
+            kind: {one["ENV_NAME"]: one for one in found} for kind, found in deployments.items()
+        },
+    }
+    split = imported(project, files)
+    parts = {name: file.content for name, file in split.files.items()}
+    gone = ("llmops_config.json", "config.json")
+    files = {name: None if name.endswith(gone) else content for name, content in files.items()}
+    # JSON is YAML.
+    files[f"{case}/configs/config.yaml"] = json.dumps(whole)
+    theirs = llmops_repositories.write(project.root.parent / "one-file", files)
+    found = mapping.plan(project, finding.load(theirs, None), "again")
+    again = {name.replace("again", split.flow): f.content for name, f in found.files.items()}
+    assert again == parts
+
+
+def test_older_configuration_beside_newer_is_named(project: Project) -> None:
+    files = {**newer(), "order_status/experiment-2.yaml": "name: two\n"}
+    files["order_status/llmops_config.json"] = {"envs": []}
+    told = notes(plan(project, files))
+    assert told["order_status/llmops_config.json"] == (
+        "it was not read: experiment.yaml says the same in a newer form"
+    )
+    assert told["order_status"] == "these are not read: experiment-2.yaml"
+
+
+def test_the_value_of_a_key_is_carried_nowhere(project: Project) -> None:
+    files = newer()
+    files["order_status/experiment.yaml"] = llmops_repositories.EXPERIMENT.replace(
+        "${api_key}", KEY
+    )
+    found = imported(project, files)
+    assert (found.guessed[0].where, found.guessed[0].what) == (
+        "order_status/experiment.yaml:10: connections.0.api_key",
+        "a key is written here: it is carried nowhere",
+    )
+    assert KEY not in repr(found)
+    assert KEY.encode() not in b"".join(tree(project.root).values())
+
+
+def test_variables_that_the_image_sets_stay_behind(project: Project) -> None:
+    files = older()
+    (one,) = files["ticket_routing/configs/deployment_config.json"]["azure_managed_endpoint"]
+    one["ENVIRONMENT_VARIABLES"] = {"PATH": "/opt"}
+    found = imported(project, files)
+    assert "env" not in deploy_yaml(project, "ticket-routing")["environments"]["test"]
+    place = "ticket_routing/configs/deployment_config.json:14: azure_managed_endpoint.0"
+    assert notes(found)[f"{place}.ENVIRONMENT_VARIABLES.PATH"] == "the image sets this itself"
+
+
+def test_packages_of_an_evaluation_go_into_the_image(project: Project) -> None:
+    files = older()
+    files["ticket_routing/flows/evaluation/requirements.txt"] = (
+        "promptflow\nlunr\nsympy\n--index-url https://user:password@index.example\n"
+    )
+    found = imported(project, files)
+    assert text(project, "ticket-routing/requirements.txt") == (
+        "promptflow-core==1.18.5\nlunr==0.8.0\nsympy\npromptflow-tools==1.6.1\n"
+    )
+    where = "ticket_routing/flows/evaluation/requirements.txt"
+    told = notes(found)
+    assert told[f"{where}:3"] == "sympy is for an evaluation flow, and the image has it, too"
+    assert told[f"{where}:4"] == ("an option, or a package by its address: no lock can have it")
+    assert "password" not in repr(found)
+
+
+def test_data_that_disagree_are_joined_under_another_name(project: Project) -> None:
+    files = older()
+    files["ticket_routing/data/eval_data.jsonl"] = (
+        '{"text": "hardware", "team": "hardware"}\n{"text": "finance", "team": "finance"}\n'
+    )
+    files["ticket_routing/configs/mapping_config.json"]["evaluation"]["evaluation"]["truth"] = (
+        "${data.text}"
+    )
+    imported(project, files)
+    rows = text(project, "ticket-routing/evaluation/eval_data.jsonl").splitlines()
+    assert json.loads(rows[0]) == {
+        "text": "No sound.",
+        "expected_text": "hardware",
+        "team": "hardware",
+    }
+    judges = deploy_yaml(project, "ticket-routing")["evaluation"]["flows"]
+    assert judges["evaluation/evaluation"]["inputs"]["truth"] == "${data.expected_text}"
 
 
 REFUSALS: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
