@@ -27,7 +27,7 @@ CORE = {
 # Modules of promptflow-core, and the one of promptflow-tools.
 _THERE = {"_core", "connections", "contracts", "core", "executor", "tools", "tracing"}
 _FROM = re.compile(r"\bfrom(\s+)promptflow(\s+)import\b")
-_OF_CLASS = {kind.class_name: name for name, kind in TYPES.items()}
+OF_CLASS = {kind.class_name: name for name, kind in TYPES.items()}
 
 
 def moved(text: str, name: str) -> tuple[str, list[Note]]:
@@ -70,8 +70,8 @@ def connection_type(text: str, argument: str) -> str | None:
     for node in ast.walk(tree) if tree else ():
         if isinstance(node, ast.arg) and node.arg == argument and node.annotation:
             named = ast.unparse(node.annotation).rpartition(".")[2]
-            if named in _OF_CLASS:
-                return _OF_CLASS[named]
+            if named in OF_CLASS:
+                return OF_CLASS[named]
     return None
 
 

@@ -10,16 +10,15 @@ from pathlib import Path
 
 from deploy.errors import DeployError
 from deploy.llmops import leaving
+from deploy.llmops.code import OF_CLASS
 from deploy.llmops.configs import chosen, endpoints
 from deploy.llmops.model import Dataset, Declared, Endpoint, Evaluator, Note, UseCase, Workspace
 from deploy.llmops.source import Source, read
-from deploy.runtime.connections import TYPES
 
 OVERLAYS = "experiment[._]*.yaml"
 # "The experiment.yaml file": these blocks of an overlay take the place of the base's.
 _BLOCKS = ("datasets", "evaluators")
 _KNOWN = ("flow", "connections", *_BLOCKS)
-_OF_CLASS = {kind.class_name: name for name, kind in TYPES.items()}
 
 
 def load(root: Path, folder: Path, base: Source) -> UseCase:
@@ -109,7 +108,7 @@ def _use_case(
         declared=tuple(
             Declared(
                 one.text("name") or one.needed("connection"),
-                _OF_CLASS.get(one.text("connection_type"))
+                OF_CLASS.get(one.text("connection_type"))
                 # llmops_config.yaml has no types; what it describes is Azure OpenAI.
                 or ("azure_open_ai" if one.text("api_type") == "azure" else None),
                 one,

@@ -17,8 +17,8 @@ from deploy.llmops.model import File, FlowFiles, Note
 from deploy.llmops.source import inside, read_bytes, read_text
 
 # What is made anew, and what tools leave behind.
-_LEFT_OUT = {"__pycache__", "deploy.yaml", "requirements.lock", "requirements.txt", "sample.json"}
-_ENDINGS = (".pyc", ".env")
+_MADE = ("deploy.yaml", "requirements.lock", "requirements.txt", "sample.json")
+_ENDINGS = (".pyc", ".env", "__pycache__")
 _FRONT = re.compile(r"\A\s*---\s*\n(.*?)\n---\s*(\n|\Z)", re.DOTALL)
 # The key, and the lines of its list.
 _INCLUDES = re.compile(
@@ -133,7 +133,7 @@ def _files(root: Path, folder: Path, left: list[Note]) -> dict[str, File]:
     files = {}
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
-        if any(p in _LEFT_OUT or p.startswith(".") or p.endswith(_ENDINGS) for p in parts):
+        if parts[0] in _MADE or any(p.startswith(".") or p.endswith(_ENDINGS) for p in parts):
             continue
         if path.is_dir() and not path.is_symlink():
             continue
