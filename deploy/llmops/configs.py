@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,6 +17,10 @@ from deploy.llmops.source import Source, read
 KINDS = ("azure_managed_endpoint", "webapp_endpoint", "kubernetes_endpoint")
 # The environment of pull requests: nothing is deployed there.
 PULL_REQUESTS = "pr"
+TEST = "test_data"
+AGAIN = "import it under another name, or leave it"
+ONE_FILE = "an evaluation has one file of data"
+JOIN = "join the files, if you need to"
 _ENV = ("STANDARD_FLOW_PATH", "EVALUATION_FLOW_PATH")
 _PLACE = ("SUBSCRIPTION_ID", "RESOURCE_GROUP_NAME", "WORKSPACE_NAME")
 _DATA = ("DATA_PURPOSE", "DATA_PATH", "DATASET_NAME", "RELATED_EXP_DATASET")
@@ -109,9 +113,6 @@ def _use_case(
     )
 
 
-AGAIN = "import it under another name, or leave it"
-
-
 def _datasets(
     data: list[Source], environment: str, mapping: Source | None, left: list[Note]
 ) -> tuple[dict[str, Dataset], list[tuple[Dataset, str]]]:
@@ -127,10 +128,12 @@ def _datasets(
             continue
         dataset = Dataset(one.needed("DATA_PATH"), one.where("DATA_PATH"), mappings)
         left += leaving.keys(one, _SAID)
-        if one.text("RELATED_EXP_DATASET"):
+        # Older copies do not say of which run, and have one.
+        if one.has("RELATED_EXP_DATASET") or one.text("DATA_PURPOSE") == TEST:
             tests.append((dataset, one.text("RELATED_EXP_DATASET")))
         else:
             runs[one.needed("DATASET_NAME")] = dataset
+    left += [Note(test.where, ONE_FILE, JOIN) for test, _ in tests[1:]]
     return runs, tests
 
 
@@ -140,17 +143,25 @@ def _evaluators(
     runs: dict[str, Dataset],
     tests: list[tuple[Dataset, str]],
 ) -> list[Evaluator]:
-    all_mappings = mapping.inner("evaluation") if mapping else None
-    of: Callable[[str], Any] = all_mappings.mapping if all_mappings else (lambda _: {})
+    mappings = mapping.inner("evaluation") if mapping else None
     test, related = tests[0] if tests else (None, "")
+    run = runs.get(related) if related else next(iter(runs.values()), None)
     return [
         Evaluator(
             path,
             env.where("EVALUATION_FLOW_PATH"),
-            of(PurePosixPath(path).name),
-            runs.get(related),
+            _of(mappings, PurePosixPath(path).name),
+            run,
             test,
         )
         for path in (part.strip() for part in env.text("EVALUATION_FLOW_PATH").split(","))
         if path
     ]
+
+
+def _of(mappings: Source | None, name: str) -> Mapping[str, Any]:
+    """Return the mappings of the evaluation flow `name`; in older copies all have the same."""
+    if mappings is None:
+        return {}
+    same = all(isinstance(value, str) for value in mappings.value.values())
+    return mappings.value if same else mappings.mapping(name)

@@ -8,6 +8,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from deploy.llmops import data, flows, requirements
+from deploy.llmops.configs import JOIN
 from deploy.llmops.model import Dataset, Evaluator, File, FlowFiles, Note, UseCase
 
 FOLDER = "evaluation"
@@ -37,6 +38,11 @@ def carry(use_case: UseCase, flow: FlowFiles, left: list[Note]) -> Evaluation:
             for one in use_case.evaluators
         ]
         return Evaluation()
+    left += [
+        Note(one.where, "these data of runs have no place here", JOIN)
+        for one in use_case.datasets
+        if one not in (run, test)
+    ]
     mine = data.rows(use_case, run, left)
     theirs = mine if test is run else data.rows(use_case, test, left)
     inputs = dict(run.mappings) or {name: f"${{data.{name}}}" for name in flow.inputs}
@@ -86,7 +92,7 @@ def _flow(
         return None
     if (one.run, one.data) != taken:
         what = f"this evaluation had data of its own; it has those of {taken[1].source} here"
-        left.append(Note(one.data.where if one.data else one.where, what, "join the files"))
+        left.append(Note(one.data.where if one.data else one.where, what, JOIN))
     read = flows.read(use_case.root, use_case.folder, folder_of(use_case, one))
     left += read.left
     return f"{FOLDER}/{read.name}", mappings, read

@@ -11,7 +11,7 @@ from pathlib import Path
 from deploy.errors import DeployError
 from deploy.llmops import leaving
 from deploy.llmops.code import OF_CLASS
-from deploy.llmops.configs import chosen, endpoints
+from deploy.llmops.configs import JOIN, ONE_FILE, chosen, endpoints
 from deploy.llmops.model import Dataset, Declared, Endpoint, Evaluator, Note, UseCase, Workspace
 from deploy.llmops.source import Source, read
 
@@ -129,10 +129,7 @@ def _evaluator(one: Source, runs: Mapping[str, Dataset], left: list[Note]) -> li
     flow = one.text("flow") or one.needed("name")
     where = one.where("flow" if one.has("flow") else "name")
     found = one.each("datasets")
-    left += [
-        Note(other.where(), "an evaluation has one file of data", "join the files, if you need to")
-        for other in found[1:]
-    ]
+    left += [Note(other.where(), ONE_FILE, JOIN) for other in found[1:]]
     if not found:
         return [Evaluator(flow, where, {}, None, None)]
     data = found[0]

@@ -412,6 +412,33 @@ def test_data_that_disagree_are_joined_under_another_name(project: Project) -> N
     assert judges["evaluation/evaluation"]["inputs"]["truth"] == "${data.expected_text}"
 
 
+def test_further_data_are_named(project: Project) -> None:
+    files = older()
+    datasets = files["ticket_routing/configs/data_config.json"]["datasets"]
+    datasets += [
+        {**datasets[0], "DATASET_NAME": "more", "DATA_PATH": "data/more.jsonl"},
+        {**datasets[1], "RELATED_EXP_DATASET": "more", "DATA_PATH": "data/more_eval.jsonl"},
+    ]
+    told = notes(plan(project, files))
+    where = "ticket_routing/configs/data_config.json"
+    assert told[f"{where}:24: datasets.2.DATA_PATH"] == "these data of runs have no place here"
+    assert told[f"{where}:32: datasets.3.DATA_PATH"] == "an evaluation has one file of data"
+
+
+def test_older_copies_with_one_run_and_one_mapping(project: Project) -> None:
+    files = older()
+    del files["ticket_routing/configs/data_config.json"]["datasets"][1]["RELATED_EXP_DATASET"]
+    mappings = files["ticket_routing/configs/mapping_config.json"]
+    mappings["evaluation"] = mappings["evaluation"]["evaluation"]
+    imported(project, files)
+    judges = deploy_yaml(project, "ticket-routing")["evaluation"]["flows"]
+    assert judges == {
+        "evaluation/evaluation": {
+            "inputs": {"truth": "${data.team}", "answer": "${run.outputs.team}"}
+        }
+    }
+
+
 REFUSALS: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
     (
         lambda files: {**files, "ticket_routing/llmops_config.json": '{\n  "envs": [,]\n}'},
