@@ -42,7 +42,7 @@ def declare(
             source = theirs.source if theirs else None
             guessed += _of_theirs(theirs)
             found[name] = _custom(name, source) if kind == "custom" else _of(name, kind, source)
-            variables |= _variables(name, found[name])
+            variables |= _variables(name, found[name], source)
     return found, variables
 
 
@@ -91,9 +91,11 @@ def _variable(name: str, field: str, value: str) -> str:
     return made if made[0].isalpha() else f"CONNECTION_{made}"
 
 
-def _variables(name: str, declaration: Mapping[str, Any]) -> dict[str, str]:
+def _variables(name: str, declaration: Mapping[str, Any], source: Source | None) -> dict[str, str]:
+    """Return what each variable is for, and where their files describe the connection."""
     pairs = [(key, value) for key, value in declaration.items() if isinstance(value, str)]
     for group in ("configs", "secrets"):
         pairs += declaration.get(group, {}).items()
     plain = ("type", "api_version")
-    return {value: f"{key} of {name}" for key, value in pairs if key not in plain}
+    said = f" ({source.where().partition(': ')[0]})" if source else ""
+    return {value: f"{key} of {name}{said}" for key, value in pairs if key not in plain}

@@ -606,7 +606,7 @@ def test_a_dry_run_writes_nothing_and_json_has_it_all(
     assert (shown["flow"], shown["written"]) == ("order-status", False)
     assert {"file": "environments.yaml", "from": "dev"} in shown["files"]
     assert shown["environments"] == ["dev"]
-    assert shown["variables"]["AOAI_API_KEY"] == "api_key of aoai"
+    assert shown["variables"]["AOAI_API_KEY"] == "api_key of aoai (order_status/experiment.yaml:6)"
     assert set(shown["left"][0]) == {"where", "what", "then"}
     with pytest.raises(Exit) as stopped:
         tasks.llmops.body(Context())
