@@ -18,7 +18,7 @@ from typing import Any
 import docker
 import pytest
 
-from deploy import config
+from deploy import config, sandbox
 from deploy.errors import DeployError
 from deploy.evaluation import evaluate, record, report
 from deploy.evaluation.evaluate import Report
@@ -267,6 +267,21 @@ def wait(when: Any, log: Path) -> None:
     while not when():
         assert time.monotonic() < end, log.read_text()
         time.sleep(0.05)
+
+
+def test_a_program_that_takes_too_long_is_ended(client: docker.DockerClient) -> None:
+    _, made = built("faq")
+    said: list[str] = []
+    program = "import time; print('one', flush=True); time.sleep(60)"
+    command = ["python3", "-c", program]
+    with pytest.raises(DeployError) as caught:
+        sandbox.run_online(
+            client, made.id, command, sandbox.pack({}), "/", {}, "waiting", {}, said.append, 1
+        )
+    assert said == ["one"]
+    assert str(caught.value) == (
+        "waiting: it did not end within 1 s\n  → does it wait for a service that does not answer?"
+    )
 
 
 def test_the_image_holds_nothing_of_an_evaluation(client: docker.DockerClient) -> None:

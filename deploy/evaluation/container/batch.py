@@ -157,6 +157,8 @@ def _load(local_path: str | Path, **_: object) -> list[dict[str, Any]]:
 
 def _values(connections: Mapping[str, Mapping[str, Any]], name: str) -> tuple[dict[str, Any], str]:
     """Return the values of a connection, and its type in promptflow's spelling (AzureOpenAI)."""
+    if name not in connections:
+        raise LookupError(f"deploy.yaml declares no connection {name}, which the prompty names")
     return dict(connections[name]["value"]), connections[name]["type"].removesuffix("Connection")
 
 
