@@ -13,6 +13,7 @@ from invoke.tasks import task
 
 from deploy import cli
 from deploy.infra import tasks as infra_tasks
+from deploy.llmops import tasks as import_tasks
 
 ROOT = Path(__file__).parent
 FLOW = "one flow; without it, every flow of the environment"
@@ -135,6 +136,34 @@ def build(c: Context, flow: str | None = None, env: str | None = None, json: boo
         console.as_json([vars(image) for image in built])
     else:
         console.table([{"image": image.reference, "id": image.id} for image in built])
+
+
+@task(
+    help={
+        "flow": "one flow; without it, every flow that has an evaluation",
+        "env": "an environment whose variables the flow is to have",
+        "json": "print JSON, every row",
+    }
+)
+@cli.sentences
+def evaluate(
+    c: Context, flow: str | None = None, env: str | None = None, json: bool = False
+) -> None:
+    """Run each flow over its data set, judge the answers, and fail below the thresholds."""
+    from deploy import console
+    from deploy.evaluation import evaluate, report
+
+    project = _project()
+    chosen = evaluate.chosen(project, flow)
+    done = cli.each(chosen, lambda one: evaluate.evaluate(project, one, env))
+    if json:
+        console.as_json([report.as_data(found) for found in done.results])
+    elif chosen:
+        report.show(done.results)
+    else:
+        print("no deploy.yaml says how to evaluate: see docs/evaluation.md")
+    done.problems += [problem for found in done.results for problem in found.problems]
+    done.finish()
 
 
 @task(help={"flow": FLOW, "env": f"{ENV}; it must have a registry", "json": "print JSON"})
@@ -590,3 +619,4 @@ def bench(
 # Tasks with a name in front: `inv infra.plan`.
 namespace = Collection.from_module(sys.modules[__name__])
 namespace.add_collection(Collection.from_module(infra_tasks, name="infra"))
+namespace.add_collection(Collection.from_module(import_tasks, name="import"))

@@ -18,6 +18,7 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from deploy.errors import DeployError
+from deploy.evaluation.settings import EvaluationModel
 from deploy.gate import entropy, shapes
 from deploy.runtime.connections import KEY, MANAGED_IDENTITY, TYPES, ConnectionType, is_variable
 
@@ -281,6 +282,7 @@ class DeployFile(Strict):
     init: dict[str, Any] = {}
     image: ImageModel = ImageModel()
     allow_secrets: list[AllowedSecretModel] = []
+    evaluation: EvaluationModel | None = None
     environments: dict[str, dict[str, Any]] = Field(min_length=1)
 
 

@@ -1,0 +1,56 @@
+"""Imported use cases of the LLMOps template: locked, built, served, evaluated."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from deploy import config, images, locks
+from deploy.config import Project
+from deploy.evaluation import evaluate
+from deploy.llmops import finding, mapping, writing
+from deploy.model import Flow
+from tests import llmops_repositories, projects
+from tests.integration.conftest import ROOT, Start
+
+
+def imported(
+    tmp_path: Path, files: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> tuple[Project, Flow]:
+    project = projects.make(tmp_path / "ours", {})
+    monkeypatch.chdir(project.root)
+    theirs = llmops_repositories.write(tmp_path / "theirs", files)
+    found = mapping.plan(project, finding.load(theirs, None), None)
+    writing.write(project, found)
+    return project, config.load_flow(project, found.flow)
+
+
+def test_an_imported_flow_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, flow = imported(tmp_path, llmops_repositories.older(), monkeypatch)
+    locks.lock(flow)
+    locked = locks.read(flow)
+    for name in ("promptflow-core", "promptflow-tools", "lunr", "openai", "azure-identity"):
+        assert f"\n{name}==" in f"\n{locked}"
+    assert "\npromptflow==" not in locked
+
+
+def test_an_imported_flow_is_built_and_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: Start
+) -> None:
+    files = llmops_repositories.newer()
+    # Without the evaluation that asks a model, its packages are those of faq, which are there.
+    experiment = llmops_repositories.EXPERIMENT.partition("- name: polite")[0]
+    files["order_status/experiment.yaml"] = experiment
+    project, flow = imported(tmp_path, files, monkeypatch)
+    shutil.copy(ROOT / "flows/faq" / locks.LOCK, flow.folder)
+    image = images.build(project, flow)
+    running = start(image)
+    answer = requests.post(f"{running.url}/score", json={"order": "A-1"}, timeout=30)
+    assert answer.json() == {"status": "sent", "text": "Your order A-1 is sent.\n"}
+    report = evaluate.evaluate(project, flow)
+    assert report.problems == ()
+    assert report.record.metrics == {"evaluation/exact": {"accuracy": 1.0}}
