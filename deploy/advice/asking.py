@@ -23,8 +23,9 @@ def ask(question: Question) -> str:
             if meaning:
                 _say(f"  {choice:<10} {meaning}")
         known = "/".join(question.choices) or question.unit
-        print(f"{known} [{question.default}]: ", end="", file=sys.stderr, flush=True)
         try:
+            # With the prompt: whoever sees it may press Ctrl-C before the reading has begun.
+            print(f"{known} [{question.default}]: ", end="", file=sys.stderr, flush=True)
             text = input().strip() or question.default
         except (KeyboardInterrupt, EOFError):
             raise Exit("\ninterrupted: nothing was written", 130) from None
