@@ -12,6 +12,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from deploy import cli
+from deploy.ci import tasks as ci_tasks
 from deploy.infra import tasks as infra_tasks
 
 ROOT = Path(__file__).parent
@@ -38,11 +39,13 @@ def _specs(flow: str | None, env: str) -> Any:
 
 
 def _handed(flow: str | None, image: str | None) -> tuple[str | None, Path | None]:
-    """Return which flow, and the file of `--image` where one is named: it names its flow."""
+    """Return which flow, and what `--image` names: a file names its flow, a folder many."""
     from deploy import artifact
 
-    file = cli.file("--image", image)
-    return flow or (artifact.read(file, None, "").flow if file else None), file
+    given = cli.file("--image", image)
+    if flow or given is None or given.is_dir():
+        return flow, given
+    return artifact.read(given, None, "").flow, given
 
 
 @task
@@ -156,7 +159,7 @@ def push(c: Context, flow: str | None = None, env: str = "local", json: bool = F
         "from": "the environment whose image it is",
         "to": "the environment whose registry gets it",
         "flow": FLOW,
-        "image": "a file of `inv push`; without it, what runs in --from",
+        "image": "a file of `inv push`, or their folder; without it, what runs in --from",
         "json": "print JSON",
     }
 )
@@ -176,7 +179,9 @@ def promote(
     flow, handed = _handed(flow, image)
     goal = cli.needed("--to", to)
     origins = _specs(flow, cli.needed("--from", from_))
-    pairs = [(spec, _specs(spec.flow.name, goal)[0]) for spec in origins]
+    # Of all flows those that are to be in both.
+    chosen = [spec for spec in origins if flow or goal in spec.flow.environments]
+    pairs = [(spec, _specs(spec.flow.name, goal)[0]) for spec in chosen]
     done = cli.each(pairs, lambda pair: pipeline.promote(*pair, project, handed))
     _show_published(done.results) if not json else console.as_json(
         [vars(image) for image in done.results]
@@ -223,7 +228,7 @@ def inspect(
     help={
         "flow": FLOW,
         "env": ENV,
-        "image": "a file of `inv push`; nothing is built then",
+        "image": "a file of `inv push`, or their folder; nothing is built then",
         "json": "print JSON",
     }
 )
@@ -257,7 +262,7 @@ def plan(
     help={
         "flow": FLOW,
         "env": ENV,
-        "image": "a file of `inv push`; nothing is built then",
+        "image": "a file of `inv push`, or their folder; nothing is built then",
         "no-wait": "hand back once a long operation has begun; `inv status` shows how it goes",
         "json": "print JSON",
     }
@@ -507,4 +512,5 @@ def bench(
 
 # Tasks with a name in front: `inv infra.plan`.
 namespace = Collection.from_module(sys.modules[__name__])
+namespace.add_collection(Collection.from_module(ci_tasks, name="ci"))
 namespace.add_collection(Collection.from_module(infra_tasks, name="infra"))

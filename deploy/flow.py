@@ -24,7 +24,7 @@ def files(flow: Flow, root: Path) -> dict[str, Path]:
     Raises `DeployError` where an include is missing, or lies outside of the repository.
     """
     found = set(_inside(flow.folder))
-    for include in _includes(flow):
+    for include in includes(flow):
         where = f"{show(flow.folder / flow.entry)}: additional_includes"
         path = (flow.folder / include).resolve()
         if not path.is_relative_to(root):
@@ -38,6 +38,18 @@ def files(flow: Flow, root: Path) -> dict[str, Path]:
             raise DeployError(where, f"{include} is not there", hint)
         found.update([path] if path.is_file() else _inside(path))
     return {path.relative_to(root).as_posix(): _real(path, root) for path in sorted(found)}
+
+
+def includes(flow: Flow) -> list[str]:
+    """Return the additional includes as they are written: paths from the flow's folder."""
+    if flow.kind == "prompty":
+        return []
+    data = documents.load(flow.folder / flow.entry).data
+    includes = data.get("additional_includes") or []
+    if not isinstance(includes, list):
+        where = f"{show(flow.folder / flow.entry)}: additional_includes"
+        raise DeployError(where, "a list of paths is expected", "write one `- path` a line")
+    return [str(include) for include in includes]
 
 
 def _inside(folder: Path) -> list[Path]:
@@ -129,14 +141,3 @@ def _counts(path: Path, folder: Path) -> bool:
         part in _LEFT_OUT_NAMES or part.startswith(".") or part.endswith((".pyc", ".env"))
         for part in parts
     )
-
-
-def _includes(flow: Flow) -> list[str]:
-    if flow.kind == "prompty":
-        return []
-    data = documents.load(flow.folder / flow.entry).data
-    includes = data.get("additional_includes") or []
-    if not isinstance(includes, list):
-        where = f"{show(flow.folder / flow.entry)}: additional_includes"
-        raise DeployError(where, "a list of paths is expected", "write one `- path` a line")
-    return [str(include) for include in includes]
