@@ -457,8 +457,10 @@ def schema(c: Context) -> None:
 
 @task
 def check(c: Context) -> None:
-    """Lint and types: ruff and mypy --strict."""
-    cli.run(c, "ruff check", "ruff format --check", "mypy")
+    """Lint and types: ruff, mypy --strict, and linters of workflows, YAML and shell scripts."""
+    from deploy.ci import linters
+
+    cli.run(c, "ruff check", "ruff format --check", "mypy", *linters.commands(ROOT))
 
 
 @task(help={"unit": "only the unit tests: no Docker, seconds", "k": "only tests that match"})
