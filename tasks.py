@@ -144,13 +144,11 @@ def build(c: Context, flow: str | None = None, env: str | None = None, json: boo
 @cli.sentences
 def push(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Publish each flow's image to the environment's registry; what is there is left as it is."""
-    from deploy import console, images
+    from deploy import images
 
     project = _project()
     done = cli.each(_specs(flow, env), lambda spec: images.publish(project, spec))
-    _show_published(done.results) if not json else console.as_json(
-        [vars(image) for image in done.results]
-    )
+    _show_published(done.results, f"Published to {env}", json)
     done.finish()
 
 
@@ -173,7 +171,7 @@ def promote(
     json: bool = False,
 ) -> None:
     """Carry the very same image onward, by its digest; nothing is built."""
-    from deploy import console, pipeline
+    from deploy import pipeline
 
     project = _project()
     flow, handed = _handed(flow, image)
@@ -183,16 +181,16 @@ def promote(
     chosen = [spec for spec in origins if flow or goal in spec.flow.environments]
     pairs = [(spec, _specs(spec.flow.name, goal)[0]) for spec in chosen]
     done = cli.each(pairs, lambda pair: pipeline.promote(*pair, project, handed))
-    _show_published(done.results) if not json else console.as_json(
-        [vars(image) for image in done.results]
-    )
+    _show_published(done.results, f"Promoted from {from_} to {to}", json)
     done.finish()
 
 
-def _show_published(published: Any) -> None:
+def _show_published(published: Any, title: str, json: bool) -> None:
     from deploy import console
 
-    console.table([{"image": image.reference, "digest": image.digest} for image in published])
+    rows = [{"image": image.reference, "digest": image.digest} for image in published]
+    data = [vars(image) for image in published]
+    console.show(rows, title=title, for_programs=json, data=data)
 
 
 @task(
@@ -252,7 +250,7 @@ def plan(
         for p in plans.results
         for step in p.steps
     ]
-    console.as_json(steps) if json else console.table(steps)
+    console.show(steps, title=f"Plan for {env}", for_programs=json)
     plans.finish()
     if any(p.changes for p in plans.results):
         raise Exit(code=CHANGES)
@@ -289,10 +287,8 @@ def deploy(
     rows = [pipeline.as_data(deployment) for deployment in done.results]
     rows += [pipeline.nothing_deployed(spec, "failed") for spec in done.failed]
     shown = ("flow", "environment", "target", "state", "tag", "url")
-    if json:
-        console.as_json(rows)
-    else:
-        console.table([{key: row.get(key) for key in shown} for row in rows], shown)
+    table = [{key: row.get(key) for key in shown} for row in rows]
+    console.show(table, title=f"Deployed to {env}", for_programs=json, data=rows)
     done.finish()
 
 
@@ -304,7 +300,8 @@ def rollback(c: Context, flow: str | None = None, env: str = "local", json: bool
 
     project = _project()
     done = cli.each(_specs(flow, env), lambda spec: pipeline.rollback(project, spec), AT_ONCE)
-    _show_status([row for found in done.results for row in pipeline.status_rows(found)], json)
+    rows = [row for found in done.results for row in pipeline.status_rows(found)]
+    _show_status(rows, f"Rolled back in {env}", json, rows)
     done.finish()
 
 
@@ -313,14 +310,18 @@ def rollback(c: Context, flow: str | None = None, env: str = "local", json: bool
 def smoke(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Score each flow's sample against what is deployed, and judge the answer."""
     from deploy import console, pipeline, verify
+    from deploy.ci import system
 
     done = cli.each(_specs(flow, env), lambda spec: (spec, pipeline.prove(spec)))
-    rows = [{"flow": spec.flow.name, **pipeline.as_data(proof)} for spec, proof in done.results]
+    console.report(pipeline.smoke_rows(done.results, done.failed), (), f"Smoke test in {env}")
     if json:
-        console.as_json(rows)
+        console.as_json(
+            [{"flow": spec.flow.name, **pipeline.as_data(proof)} for spec, proof in done.results]
+        )
     else:
         for spec, proof in done.results:
-            console.as_json(proof.answer)
+            with system.group(f"{spec.flow.name}: the answer"):
+                console.as_json(proof.answer)
             print(f"\nIt runs at {proof.url} and took {proof.seconds:.2f} s")
             print(f"Try it:  {verify.curl(proof.url, spec, proof.auth)}")
     done.finish()
@@ -344,52 +345,47 @@ def logs(
 ) -> None:
     """Print the last lines of what is deployed."""
     from deploy import pipeline
+    from deploy.ci import system
 
     specs = _specs(flow, env)
     if follow:
         for line in pipeline.logs(cli.one(specs, "--follow"), cli.count("--tail", tail), True):
-            print(line, flush=True)
+            print(system.inert(line), flush=True)
         return
     # Of all flows those that run; the one that is asked for must.
     for spec in specs if flow else [spec for spec in specs if pipeline.status(spec)]:
-        for line in pipeline.logs(spec, cli.count("--tail", tail)):
-            print(line if flow else f"{spec.flow.name}: {line}")
+        with system.group(f"{spec.flow.name}: the log"):
+            for line in pipeline.logs(spec, cli.count("--tail", tail)):
+                print(system.inert(line if flow else f"{spec.flow.name}: {line}"))
 
 
 @task(help={"flow": FLOW, "env": ENV, "json": "print JSON"})
 @cli.sentences
 def status(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Show what runs: state, URL, image tag, commit, since when, and who serves what share."""
-    from deploy import console, pipeline
+    from deploy import pipeline
 
     found = [(spec, pipeline.status(spec)) for spec in _specs(flow, env)]
-    if json:
-        console.as_json([pipeline.as_data(d) or pipeline.nothing_deployed(s) for s, d in found])
-        return
-    _show_status(
-        [
-            row
-            for spec, one in found
-            for row in (pipeline.status_rows(one) if one else [pipeline.nothing_deployed(spec)])
-        ]
-    )
+    data = [pipeline.as_data(one) or pipeline.nothing_deployed(spec) for spec, one in found]
+    rows = [
+        row
+        for spec, one in found
+        for row in (pipeline.status_rows(one) if one else [pipeline.nothing_deployed(spec)])
+    ]
+    _show_status(rows, f"Status of {env}", json, data)
 
 
-def _show_status(rows: list[dict[str, Any]], json: bool = False) -> None:
+def _show_status(rows: list[dict[str, Any]], title: str, json: bool, data: Any) -> None:
     from deploy import console
 
-    if json:
-        console.as_json(rows)
-        return
     # The width of what is longer in the data.
     shown: dict[str, int | None] = dict.fromkeys(
         ("flow", "environment", "target", "state", "share")
     )
     shown |= {"tag": None, "commit": 7, "since": len("2026-01-01T00:00:00"), "by": 20, "url": None}
     rows = [{**row, "since": row.get("created", "")} for row in rows]
-    console.table(
-        [{key: str(row.get(key, ""))[:width] for key, width in shown.items()} for row in rows]
-    )
+    table = [{key: str(row.get(key, ""))[:width] for key, width in shown.items()} for row in rows]
+    console.show(table, title=title, for_programs=json, data=data)
 
 
 @task(

@@ -37,14 +37,37 @@ def sentences(body: Callable[..., Result]) -> Callable[..., Result]:
         except Exception as error:
             if os.environ.get("FLOW_DEBUG"):
                 raise
-            if isinstance(error, DeployError):
-                raise Exit(str(error), 1) from None
-            if isinstance(error, OSError):
-                raise Exit(f"{error.filename or 'system'}: {error.strerror or error}", 1) from None
-            hint = "this is a fault of the tool; FLOW_DEBUG=1 shows where"
-            raise Exit(f"{type(error).__name__}: {error}\n  → {hint}", 1) from None
+            raise _told(body.__name__, _problems(error)) from None
+        finally:
+            _report_timings(body.__name__)
 
     return wrapped
+
+
+def _problems(error: Exception) -> tuple[Problem, ...]:
+    if isinstance(error, DeployError):
+        return error.problems
+    if isinstance(error, OSError):
+        return (Problem(str(error.filename or "system"), error.strerror or str(error)),)
+    hint = "this is a fault of the tool; FLOW_DEBUG=1 shows where"
+    return (Problem(type(error).__name__, str(error), hint),)
+
+
+def _told(task: str, problems: tuple[Problem, ...]) -> Exit:
+    """Return the end of a task that failed; a CI system is told of each problem by itself, too."""
+    from deploy.ci import markdown, system
+
+    for problem in problems:
+        system.annotate("error", problem)
+    system.summary(markdown.section(f"inv {task} failed", markdown.problems(problems)))
+    # What a container said last may be in it.
+    return Exit(system.inert("\n".join(map(str, problems))), 1)
+
+
+def _report_timings(task: str) -> None:
+    # Where it was not loaded there was no phase.
+    if console := sys.modules.get("deploy.console"):
+        console.report_timings(task)
 
 
 @dataclass

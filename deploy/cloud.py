@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import json
 import logging
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy.errors import DeployError
 from deploy.schema import CloudModel
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
 # Of the registries of all clouds (azure-containerregistry, "Authenticate the client").
 REGISTRY_AUDIENCE = "https://containerregistry.azure.net"
 
+LOG_IN = "`az login`; in CI let the workflow log in with workload identity federation"
 # How a credential of azure-identity says that it was not set up, and so did not fail.
 ABSENT = re.compile(r"unavailable|not found|not be found|not installed|to be installed")
 
@@ -31,6 +29,7 @@ class Cloud:
     `authority` is None for the one that azure-identity chooses (AZURE_AUTHORITY_HOST, or public).
     `polling` is in seconds, between two looks at a long operation; None for the SDK's own.
     `vaults` is whom a token for a Key Vault must be for, `vault_suffix` the end of a vault's host.
+    `federation` is whom the token of a CI job must be for.
     """
 
     resource_manager: str
@@ -39,6 +38,7 @@ class Cloud:
     polling: float | None = None
     vaults: str = "https://vault.azure.net"
     vault_suffix: str = ".vault.azure.net"
+    federation: str = "api://AzureADTokenExchange"
 
     @property
     def scope(self) -> str:
@@ -46,7 +46,8 @@ class Cloud:
         return f"{self.resource_manager.rstrip('/')}/.default"
 
 
-# azure-cli, `az cloud show`: endpoints and suffixes.
+# azure-cli, `az cloud show`: endpoints and suffixes; Microsoft Learn, "Configure an application to
+# trust a managed identity": audiences of federation.
 CLOUDS = {
     "public": Cloud("https://management.azure.com", None, ".azurecr.io"),
     "usgovernment": Cloud(
@@ -55,6 +56,7 @@ CLOUDS = {
         ".azurecr.us",
         vaults="https://vault.usgovcloudapi.net",
         vault_suffix=".vault.usgovcloudapi.net",
+        federation="api://AzureADTokenExchangeUSGov",
     ),
     "china": Cloud(
         "https://management.chinacloudapi.cn",
@@ -62,6 +64,7 @@ CLOUDS = {
         ".azurecr.cn",
         vaults="https://vault.azure.cn",
         vault_suffix=".vault.azure.cn",
+        federation="api://AzureADTokenExchangeChina",
     ),
 }
 
@@ -81,11 +84,18 @@ def chosen(model: str | CloudModel) -> Cloud:
 
 @functools.cache
 def credential(cloud: Cloud) -> TokenCredential:
-    """Return whoever is logged in: workload identity, managed identity, `az login`."""
+    """Return whoever is logged in: the job of CI, workload or managed identity, `az login`.
+
+    Raises `DeployError` where a job's identity cannot be one.
+    """
     from azure.identity import DefaultAzureCredential
+
+    from deploy.ci import oidc
 
     # It tells of every log-in that is not set up; `token` tells of the one that failed.
     logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
+    if job := oidc.credential(cloud.federation, cloud.authority):
+        return job
     given = {"authority": cloud.authority} if cloud.authority else {}
     return DefaultAzureCredential(exclude_shared_token_cache_credential=True, **given)
 
@@ -94,28 +104,15 @@ def token(cloud: Cloud, scope: str) -> str:
     """Return an Entra token for `scope`. Raises `DeployError` where nobody is logged in."""
     from azure.core.exceptions import AzureError
 
+    from deploy.ci import oidc
+
+    used = credential(cloud)
     try:
-        return credential(cloud).get_token(scope).token
+        return used.get_token(scope).token
     except AzureError as error:
-        what = f"no Azure log-in works: {_reason(str(error))}"
-        hint = "`az login`; in CI let the workflow log in with workload identity federation"
-        raise DeployError("Azure", what, hint) from None
-
-
-def claims(token: str) -> dict[str, Any]:
-    """Return what a token says of itself, unchecked: for messages and expiry only."""
-    try:
-        part = token.split(".")[1]
-        found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-        return found
-    except (IndexError, ValueError):
-        return {}
-
-
-def name_of(claims: Mapping[str, Any]) -> str:
-    """Return the name of whom a token with these claims is for: a person's, or a client id."""
-    names = (claims.get(key) for key in ("upn", "unique_name", "appid", "azp"))
-    return next((str(name) for name in names if name), "")
+        reason = _reason(str(error))
+        hint = oidc.advice(used, reason) or LOG_IN
+        raise DeployError("Azure", f"no Azure log-in works: {reason}", hint) from None
 
 
 def _reason(text: str) -> str:
@@ -123,6 +120,10 @@ def _reason(text: str) -> str:
     tried = re.findall(r"^\s*(\w+Credential): (.*)$", text, re.MULTILINE)
     for name, why in tried:
         if "AADSTS" in why or not ABSENT.search(why):
-            # Entra's numbers for support follow, which differ each time.
-            return f"{name}: {why.partition(' Trace ID:')[0]}"
-    return "nobody is logged in" if tried else " ".join(text.split())[:300]
+            return f"{name}: {_without_numbers(why)}"
+    return "nobody is logged in" if tried else _without_numbers(" ".join(text.split()))[:300]
+
+
+def _without_numbers(said: str) -> str:
+    """Leave out Entra's numbers for support, which differ each time."""
+    return said.partition(" Trace ID:")[0]

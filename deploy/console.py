@@ -1,4 +1,7 @@
-"""What a person sees while work goes on: phases on standard error, results on standard output."""
+"""What a person sees while work goes on: phases on standard error, results on standard output.
+
+A result with a title is also on the page of the run, where that is a job of a CI system.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,14 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from deploy.ci import markdown, system
+
 # Each flow's thread has its own.
 _prefix = contextvars.ContextVar("prefix", default="")
 _together = contextvars.ContextVar("together", default=False)
 _live: contextvars.ContextVar[Phase | None] = contextvars.ContextVar("live", default=None)
+# How long each phase took, of all flows: what it is of, its name, what it does, and the outcome.
+_timings: list[tuple[str, str, str, str]] = []
 # Seconds between two lines about the same phase, where none can take the place of another.
 SELDOM = 30.0
 
@@ -80,12 +87,16 @@ def phase(name: str, what: str) -> Iterator[Phase]:
     try:
         yield shown
     except BaseException as error:
-        shown.end(f" … {'interrupted' if isinstance(error, KeyboardInterrupt) else 'failed'}")
+        outcome = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+        shown.end(f" … {outcome}")
+        _timed(name, what, f"{outcome} after {time.monotonic() - start:.1f} s")
         raise
     finally:
         _live.reset(token)
     result = f"  {shown.result}" if shown.result else ""
-    shown.end(f"{result}  {time.monotonic() - start:.1f} s")
+    took = f"{time.monotonic() - start:.1f} s"
+    shown.end(f"{result}  {took}")
+    _timed(name, what, took)
 
 
 def note(name: str, what: str) -> None:
@@ -96,22 +107,67 @@ def note(name: str, what: str) -> None:
     print(line.ljust(live.width if live else 0), file=sys.stderr, flush=True)
 
 
+def show(
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str] = (),
+    *,
+    title: str = "",
+    for_programs: bool = False,
+    data: Any = None,
+) -> None:
+    """Print `rows` as a table, or for programs as JSON: `data`, where that says more than they do.
+
+    With `title` they are also on the page of the run.
+    """
+    if for_programs:
+        as_json(rows if data is None else data)
+    else:
+        table(rows, columns)
+    if title:
+        report(rows, columns, title)
+
+
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
     """Print `rows` as aligned columns, those of `columns` or all of the first row."""
     if not rows:
         return
-    heads = list(columns or rows[0])
-    cells = [heads, *[[_cell(row[head]) for head in heads] for row in rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(heads))]
+    cells = _cells(rows, columns)
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     for row in cells:
         print(
             "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         )
 
 
+def report(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str) -> None:
+    """Show `rows` on the page of the run, under `title`; nothing where there are none."""
+    if rows:
+        heads, *cells = _cells(rows, columns)
+        system.summary(markdown.section(title, markdown.table(heads, cells)))
+
+
+def report_timings(task: str) -> None:
+    """Show on the page of the run how long each phase of `task` took."""
+    if _timings:
+        rows = markdown.table(("flow", "phase", "what", "took"), _timings)
+        system.summary(markdown.folded(f"inv {task}: phases", rows))
+        _timings.clear()
+
+
 def as_json(value: Any) -> None:
     """Print `value` as JSON, for programs."""
-    print(json.dumps(value, indent=2, default=str))
+    text = json.dumps(value, indent=2, default=str)
+    # No CI system takes a command from what others wrote: the same values, written differently.
+    print(text if system.inert(text) == text else text.replace("##", "#\\u0023"))
+
+
+def _timed(name: str, what: str, outcome: str) -> None:
+    _timings.append((_prefix.get().removesuffix(": "), name, what, outcome))
+
+
+def _cells(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[list[str]]:
+    heads = list(columns or rows[0])
+    return [heads, *[[_cell(row[head]) for head in heads] for row in rows]]
 
 
 def _cell(value: Any) -> str:

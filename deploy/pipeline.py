@@ -7,7 +7,7 @@ import dataclasses
 import fcntl
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -195,6 +195,18 @@ def status_rows(found: Deployment) -> list[dict[str, Any]]:
         }
         for share in found.shares
     ] or [row]
+
+
+def smoke_rows(
+    proved: Iterable[tuple[Spec, Proof]], failed: Iterable[Spec]
+) -> list[dict[str, str]]:
+    """Return a row for each flow whose sample was scored: whether it is well, and the seconds."""
+    good = [(spec, "healthy", f"{proof.seconds:.2f}") for spec, proof in proved]
+    bad = [(spec, "failed", "") for spec in failed]
+    return [
+        {"flow": spec.flow.name, "status": status, "seconds": seconds}
+        for spec, status, seconds in good + bad
+    ]
 
 
 def as_data(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 import requests
 
-from deploy import cloud, pausing
+from deploy import cloud, pausing, tokens
 from deploy.arm import errors
 from deploy.arm.errors import Said
 from deploy.cloud import Cloud
@@ -123,11 +123,11 @@ class ResourceManager:
 
     def who(self) -> str:
         """Return the name of whoever is logged in."""
-        return cloud.name_of(cloud.claims(self._token()))
+        return tokens.name_of(tokens.claims(self._token()))
 
     def issuer(self) -> str:
         """Return who issues the tokens of this tenant, in the form of this cloud."""
-        return str(cloud.claims(self._token()).get("iss") or "")
+        return str(tokens.claims(self._token()).get("iss") or "")
 
     def _token(self) -> str:
         return cloud.token(self.cloud, self.cloud.scope)

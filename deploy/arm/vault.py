@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy import cloud
+from deploy import cloud, tokens
 from deploy.arm.errors import of_answer, short
 from deploy.cloud import Cloud
 from deploy.errors import DeployError
@@ -45,7 +45,7 @@ def read(where: Cloud, url: str, holds: str) -> str:
         )
         raise DeployError(f"vault {vault}", what, hint)
     if answer.status_code in (401, 403):
-        who = cloud.name_of(cloud.claims(cloud.token(where, where.scope)))
+        who = tokens.name_of(tokens.claims(cloud.token(where, where.scope)))
         what = f"{who or 'whoever is logged in'} may not read the secret {name}"
         hint = "have the role Key Vault Secrets User assigned; does its network let you in?"
         raise DeployError(f"vault {vault}", what, hint)

@@ -33,7 +33,7 @@ def plan(c: Context, env: str, json: bool = False) -> None:
     from deploy.infra import deployment, whatif
 
     rows = deployment.plan(*_open(env))
-    console.as_json(rows) if json else console.table(rows)
+    console.show(rows, title=f"Infrastructure plan for {env}", for_programs=json)
     if whatif.changes(rows):
         raise Exit(code=CHANGES)
 
@@ -110,11 +110,8 @@ def check(c: Context, env: str, json: bool = False) -> None:
 
     _, wanted = _open(env)
     found = [vars(one) for one in comparison.compare(wanted)]
-    if json:
-        console.as_json(found)
-    elif found:
-        console.table(found)
-    else:
+    console.show(found, title=f"Infrastructure of {env}: differences", for_programs=json)
+    if not (found or json):
         print("all is there, and as requested")
     if found:
         raise Exit(code=CHANGES)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import docker.auth
 import docker.errors
 
-from deploy import cloud
+from deploy import cloud, tokens
 from deploy.cloud import Cloud
 from deploy.errors import DeployError
 from deploy.registry import wire
@@ -64,7 +64,7 @@ class AzureLogin:
     def credentials(self) -> Credentials:
         if time.time() > self._until - MARGIN:
             self._token = wire.patiently(self._exchange)
-            self._until = float(cloud.claims(self._token).get("exp", 0))
+            self._until = float(tokens.claims(self._token).get("exp", 0))
         return Credentials(refresh_token=self._token)
 
     def refused(self, server: str, repository: str, push: bool) -> DeployError:
@@ -76,7 +76,7 @@ class AzureLogin:
 
     def _exchange(self) -> str:
         entra = cloud.token(self._cloud, f"{cloud.REGISTRY_AUDIENCE}/.default")
-        self._who = _identity(cloud.claims(entra))
+        self._who = _identity(tokens.claims(entra))
         form = {"grant_type": "access_token", "service": self._server, "access_token": entra}
         where = f"registry {self._server}"
         url = f"https://{self._server}/oauth2/exchange"
@@ -142,6 +142,6 @@ def reason(text: str) -> str:
 
 
 def _identity(claims: dict[str, Any]) -> str:
-    name = cloud.name_of(claims)
+    name = tokens.name_of(claims)
     thing = f" (object {claims['oid']})" if claims.get("oid") else ""
     return f"the identity {name or 'without a name'}{thing}"

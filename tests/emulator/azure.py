@@ -28,12 +28,13 @@ from tests.emulator.certificates import Authority
 from tests.emulator.engine import Engine
 from tests.emulator.entra import Entra
 from tests.emulator.identities import Directory, Identity
+from tests.emulator.job_tokens import JobTokens
 from tests.emulator.ml.front import AUDIENCE as SCORING_AUDIENCE
 from tests.emulator.ml.service import MachineLearning
 from tests.emulator.ml.workspace import Workspace
 from tests.emulator.pull import Puller
 from tests.emulator.registry import Registry
-from tests.emulator.server import HOST
+from tests.emulator.server import HOST, Server
 from tests.emulator.vault import AUDIENCE as VAULT_AUDIENCE
 from tests.emulator.vault import Vault
 from tests.emulator.web.apps import WebApps
@@ -48,6 +49,8 @@ FOREIGN_VARIABLES = (
     "IDENTITY_ENDPOINT",
     "IDENTITY_HEADER",
     "MSI_ENDPOINT",
+    "ACTIONS_ID_TOKEN_REQUEST_URL",
+    "SYSTEM_OIDCREQUESTURI",
 )
 # Of a job's token in CI; long enough for a session of tests.
 FEDERATED_SECONDS = 6 * 3600
@@ -66,6 +69,7 @@ class Azure:
         self.stranger = Authority(folder, "Somebody Else")
         self.directory = Directory(self.authority)
         self.entra = Entra(self.authority, self.directory)
+        self.job_tokens = JobTokens(self.authority, self.directory)
         self.arm = ResourceManager(self.authority, self.directory)
         self._audiences = {REGISTRY_AUDIENCE, SCORING_AUDIENCE, VAULT_AUDIENCE, *self.arm.audiences}
         self.entra.audiences = set(self._audiences)
@@ -96,7 +100,7 @@ class Azure:
 
     def __enter__(self) -> Azure:
         with contextlib.ExitStack() as stack:
-            for server in (self.entra.server, self.arm.server, self._container_apps.stream):
+            for server in self._servers:
                 server.start()
                 stack.callback(server.stop)
             stack.callback(self.engine.stop)
@@ -108,6 +112,15 @@ class Azure:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
+
+    @property
+    def _servers(self) -> tuple[Server, ...]:
+        return (
+            self.entra.server,
+            self.job_tokens.server,
+            self.arm.server,
+            self._container_apps.stream,
+        )
 
     def registry(self, name: str) -> Acr:
         """Return the registry `name`, started where it is new."""
@@ -169,6 +182,13 @@ class Azure:
             "AZURE_CLIENT_ID": identity.client_id,
             "AZURE_TENANT_ID": self.directory.tenant,
             "AZURE_FEDERATED_TOKEN_FILE": str(token),
+            **self.trusted,
+        }
+
+    @property
+    def trusted(self) -> dict[str, str]:
+        """The variables with which a process finds Entra here and trusts all servers."""
+        return {
             "AZURE_AUTHORITY_HOST": self.entra.server.url,
             "REQUESTS_CA_BUNDLE": str(self.authority.bundle),
             "NO_PROXY": f"{HOST},localhost",
@@ -208,13 +228,14 @@ class Azure:
         self.autoscale.settings.clear()
         self.infrastructure.reset()
         self.entra.reset()
+        self.job_tokens.reset()
         self.arm.reset()
         for acr in self.registries.values():
             acr.reset()
 
     def problems(self) -> list[str]:
         """Return what no client should have asked, and where the emulator itself failed."""
-        servers = [self.entra.server, self.arm.server, self._container_apps.stream]
+        servers = list(self._servers)
         servers += [acr.server for acr in self.registries.values()]
         servers += [vault.server for vault in self.vaults.values()]
         found = [text for server in servers for text in server.unexpected + server.failures]

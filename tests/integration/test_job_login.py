@@ -1,0 +1,221 @@
+"""Log-in as a job of CI, by its own token: the real SDK, an emulated GitHub, Azure DevOps and Entra."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from deploy import cloud, config, pipeline
+from deploy.cloud import REGISTRY_AUDIENCE, Cloud
+from deploy.errors import DeployError
+from deploy.registry import wire
+from tests.emulator import azure as emulator
+from tests.emulator.acr import Acr
+from tests.emulator.azure import Azure
+from tests.emulator.identities import Identity
+from tests.integration.publishing import publish, spec, with_places
+
+pytestmark = pytest.mark.usefixtures("documents_once")
+
+SCOPE = f"{REGISTRY_AUDIENCE}/.default"
+LogIn = Callable[[dict[str, str]], None]
+
+
+@pytest.fixture
+def job(azure: Azure, acr: Acr) -> Identity:
+    """Who may push to the registry."""
+    return azure.identity("ci", crflows=["AcrPush"])
+
+
+@pytest.fixture
+def run_as(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
+    """Have these variables, those of the emulated Azure, and no other log-in."""
+    monkeypatch.setattr(wire, "BACK_OFF", 0.01)
+    for name in (*emulator.FOREIGN_VARIABLES, "AZURE_FEDERATED_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    # Nobody's `az login`.
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
+
+    def become(variables: dict[str, str]) -> None:
+        for name, value in {**azure.trusted, **variables}.items():
+            monkeypatch.setenv(name, value)
+        cloud.credential.cache_clear()
+
+    return become
+
+
+@pytest.fixture
+def here(azure: Azure) -> Cloud:
+    return Cloud(azure.arm.server.url, azure.entra.server.url, ".azurecr.test", 0.05)
+
+
+def failure(here: Cloud) -> str:
+    with pytest.raises(DeployError) as caught:
+        cloud.token(here, SCOPE)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("system", ["github", "azure_pipelines"])
+def test_a_job_publishes_and_plans_with_its_own_token(
+    system: str,
+    azure: Azure,
+    acr: Acr,
+    job: Identity,
+    run_as: LogIn,
+    project: config.Project,
+    folder: str,
+) -> None:
+    run_as(getattr(azure.job_tokens, system)(job))
+    with_places(project, {"dev": azure.place(acr, folder)})
+    image = publish(project)
+    assert image.digest
+    planned = pipeline.plan(project, spec(project))
+    assert planned.image.digest == image.digest
+    (asked,) = azure.job_tokens.server.seen
+    assert asked.status == 200
+
+
+def test_each_log_in_asks_for_a_new_token(
+    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+) -> None:
+    # Those of Entra hold for no time at all.
+    azure.entra.lifetime, azure.job_tokens.lifetime = 0, 60
+    run_as(azure.job_tokens.github(job))
+    for _ in range(3):
+        cloud.token(here, SCOPE)
+    assert len(azure.job_tokens.server.seen) == 3
+    assert [seen.status for seen in azure.entra.server.seen] == [200] * 3
+
+
+def test_a_busy_service_is_asked_again(
+    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+) -> None:
+    run_as(azure.job_tokens.github(job))
+    azure.job_tokens.server.faults.answer(503, times=2)
+    assert cloud.token(here, SCOPE)
+    assert [seen.status for seen in azure.job_tokens.server.seen] == [503, 503, 200]
+
+
+def test_a_job_that_entra_does_not_expect_is_told_what_its_token_says(
+    azure: Azure, job: Identity, run_as: LogIn, here: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variables = azure.job_tokens.github(job)
+    run_as(variables)
+    expected = job.subject
+    token = azure.directory.federated_token
+    monkeypatch.setattr(
+        azure.directory,
+        "federated_token",
+        lambda *given, **claims: token(
+            *given, **claims, sub="repo:contoso/flows:ref:refs/heads/main"
+        ),
+    )
+    assert expected == "repo:contoso/flows:environment:prod"
+    said = failure(here)
+    assert said == (
+        "Azure: no Azure log-in works: Microsoft Entra ID error '(invalid_client) AADSTS700213: No "
+        "matching federated identity record found for presented assertion subject 'repo:contoso/flows:ref:refs/heads/main' and issuer "
+        "'https://token.actions.githubusercontent.com'.\n"
+        f"  → the identity {job.client_id} needs a federated credential with what this job's token "
+        "says: issuer https://token.actions.githubusercontent.com, subject "
+        "repo:contoso/flows:ref:refs/heads/main, audience api://AzureADTokenExchange "
+        "(docs/ci/reports.md)"
+    )
+    assert variables["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] not in said
+
+
+@pytest.mark.parametrize(
+    ("missing", "hint"),
+    [
+        (
+            ["ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN"],
+            "give the job `permissions: id-token: write`",
+        ),
+        (
+            ["AZURE_CLIENT_ID", "AZURE_TENANT_ID"],
+            "set AZURE_CLIENT_ID and AZURE_TENANT_ID in the job's `env`",
+        ),
+    ],
+)
+def test_a_job_of_github_that_lacks_something_is_told_what(
+    missing: list[str], hint: str, azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+) -> None:
+    run_as({**azure.job_tokens.github(job), **dict.fromkeys(missing, "")})
+    assert failure(here).endswith(f"\n  → {hint} (docs/ci/reports.md)")
+
+
+@pytest.mark.parametrize(
+    ("missing", "hint"),
+    [
+        (
+            "SYSTEM_ACCESSTOKEN",
+            "map `SYSTEM_ACCESSTOKEN: $(System.AccessToken)` in the step's `env`",
+        ),
+        (
+            "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID",
+            "run the step in the task AzureCLI@2 with your service connection, or set "
+            "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID, AZURESUBSCRIPTION_CLIENT_ID and "
+            "AZURESUBSCRIPTION_TENANT_ID",
+        ),
+    ],
+)
+def test_a_step_of_azure_pipelines_that_lacks_something_is_told_what(
+    missing: str, hint: str, azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+) -> None:
+    run_as({**azure.job_tokens.azure_pipelines(job), missing: ""})
+    assert failure(here).endswith(f"\n  → {hint} (docs/ci/reports.md)")
+
+
+def test_a_job_that_github_gives_no_token_is_told_so(
+    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+) -> None:
+    run_as({**azure.job_tokens.github(job), "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "of-yesterday"})
+    assert failure(here) == (
+        "GitHub's token service: it gives this job no token: 401 Unauthorized\n"
+        "  → does the job have `permissions: id-token: write`?"
+    )
+
+
+def test_a_redirect_is_not_followed(
+    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+) -> None:
+    run_as(azure.job_tokens.github(job))
+    azure.job_tokens.redirect = f"{azure.entra.server.url}/elsewhere"
+    assert "it gives this job no token: 302" in failure(here)
+    assert azure.entra.server.seen == []
+
+
+def test_the_request_goes_to_https_only(
+    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+) -> None:
+    run_as({**azure.job_tokens.github(job), "ACTIONS_ID_TOKEN_REQUEST_URL": "http://127.0.0.1:9/"})
+    assert failure(here) == (
+        "ACTIONS_ID_TOKEN_REQUEST_URL: it is no https address\n  → leave it as GitHub sets it"
+    )
+
+
+def test_a_tenant_that_is_none_is_a_sentence(
+    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+) -> None:
+    tenant = {"AZURESUBSCRIPTION_TENANT_ID": "contoso ltd"}
+    run_as({**azure.job_tokens.azure_pipelines(job), **tenant})
+    said = failure(here)
+    assert said.startswith("AZURE_TENANT_ID: the identity of this job cannot be used: ")
+    assert said.endswith("\n  → see docs/ci/reports.md")
+
+
+def test_a_token_is_for_the_cloud_that_it_is_used_in(
+    azure: Azure, job: Identity, run_as: LogIn
+) -> None:
+    run_as(azure.job_tokens.github(job))
+    china = Cloud(
+        azure.arm.server.url,
+        azure.entra.server.url,
+        "",
+        federation=cloud.CLOUDS["china"].federation,
+    )
+    assert "AADSTS700212" in failure(china)
+    (asked,) = azure.job_tokens.server.seen
+    assert asked.path.endswith("?api-version=2.0&audience=api%3A%2F%2FAzureADTokenExchangeChina")

@@ -1,0 +1,232 @@
+"""What a CI system is told: commands, outputs, summaries; and what it must not be told."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy import console
+from deploy.ci import github, markdown, system
+from deploy.errors import Problem
+from tests.unit.test_tasks import ROOT, copy_of_the_repository, inv
+
+AWKWARD = Problem("flows/faq/deploy.yaml:3: a, b", "50 % off\r\nand: more, too", "do this;\nthen]")
+
+
+@pytest.fixture
+def on_github(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Be a step of GitHub Actions whose files are in the folder that is returned."""
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(ROOT))
+    for name in ("OUTPUT", "STEP_SUMMARY"):
+        path = tmp_path / name.lower()
+        path.touch()
+        monkeypatch.setenv(f"GITHUB_{name}", str(path))
+    return tmp_path
+
+
+@pytest.fixture
+def on_azure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Be a step of Azure Pipelines whose folder is returned."""
+    monkeypatch.setenv("TF_BUILD", "True")
+    monkeypatch.setenv("AGENT_TEMPDIRECTORY", str(tmp_path))
+    monkeypatch.setenv("BUILD_SOURCESDIRECTORY", str(ROOT.parent))
+    return tmp_path
+
+
+def tell_all() -> None:
+    system.output("digests", "one\ntwo")
+    system.annotate("error", AWKWARD)
+    system.summary("# Title")
+    with system.group("a\ngroup"):
+        print("inside")
+
+
+def test_outside_of_ci_nothing_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    tell_all()
+    assert capsys.readouterr() == ("inside\n", "")
+
+
+def test_github_is_told_by_commands_on_standard_error_and_by_files(
+    on_github: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell_all()
+    out, err = capsys.readouterr()
+    assert out == "::group::a%0Agroup\ninside\n::endgroup::\n"
+    assert err == (
+        "::error file=flows/faq/deploy.yaml,line=3,title=flows/faq/deploy.yaml%3A3%3A a%2C b::"
+        "50 %25 off%0D%0Aand: more, too%0A→ do this;%0Athen]\n"
+    )
+    assert (on_github / "step_summary").read_text() == "# Title\n\n"
+    written = (on_github / "output").read_text()
+    assert re.fullmatch(r"digests<<(end_[0-9a-f]{32})\none\ntwo\n\1\n", written)
+
+
+def test_azure_pipelines_is_told_by_commands(
+    on_azure: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tell_all()
+    out, err = capsys.readouterr()
+    (summary,) = on_azure.glob("inv-*.md")
+    assert summary.read_text() == "# Title\n"
+    assert out == "##[group]a group\ninside\n##[endgroup]\n"
+    assert err.splitlines() == [
+        "##vso[task.setvariable variable=digests;isOutput=true;]one%0Atwo",
+        f"##vso[task.logissue type=error;sourcepath={ROOT.name}/flows/faq/deploy.yaml;"
+        "linenumber=3;]flows/faq/deploy.yaml:3: a, b: 50 %AZP25 off%0D%0Aand: more, too → do this;"
+        "%0Athen]",
+        f"##vso[task.uploadsummary]{summary}",
+    ]
+
+
+def test_properties_of_azure_commands_end_where_they_should(
+    on_azure: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    system.output("a;b]c", "x")
+    assert capsys.readouterr().err == (
+        "##vso[task.setvariable variable=a%3Bb%5Dc;isOutput=true;]x\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ("flows/faq/deploy.yaml:12: sample", system.Place("flows/faq/deploy.yaml", 12)),
+        ("flows/faq/deploy.yaml", system.Place("flows/faq/deploy.yaml", None)),
+        ("flows/faq/deploy.yaml: sample", system.Place("flows/faq/deploy.yaml", None)),
+        ("flows/faq/no-such.yaml:12", None),
+        ("flows/faq", None),
+        ("registry crdev.azurecr.io", None),
+        ("--env prod", None),
+        ("", None),
+    ],
+)
+def test_a_problem_is_shown_beside_its_line(where: str, expected: system.Place | None) -> None:
+    assert system.place(where, None) == expected
+
+
+def test_a_summary_stays_under_the_limit_and_says_what_it_leaves_out(on_github: Path) -> None:
+    file = on_github / "step_summary"
+    piece = "é" * (200 * 1024)
+    for _ in range(4):
+        system.summary(piece)
+    system.summary("short")
+    assert file.stat().st_size <= github.LIMIT
+    text = file.read_text()
+    assert text.count("é") == 2 * 200 * 1024
+    assert text.count(github.LEFT_OUT.strip()) == 2
+    assert text.endswith("short\n\n")
+
+
+def test_a_full_summary_is_left_as_it_is(on_github: Path) -> None:
+    file = on_github / "step_summary"
+    file.write_bytes(b"x" * (github.LIMIT - 3))
+    system.summary("more")
+    assert file.stat().st_size == github.LIMIT - 3
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("a|b", r"a\|b"),
+        ("`code`", r"\`code\`"),
+        ("<img src=x>", "&lt;img src=x&gt;"),
+        ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_ENDPOINT"),
+        ("_so_ *and* [so](x)", r"\_so\_ \*and\* \[so\](x)"),
+        ("one\r\n two\n", "one<br>two"),
+        ("rg_flows\\x $1 ~y~", r"rg_flows\\x \$1 \~y\~"),
+        ("a&lt;b", "a&amp;lt;b"),
+    ],
+)
+def test_values_are_no_markup(value: str, expected: str) -> None:
+    assert markdown.text(value) == expected
+
+
+def test_a_table_is_printed_and_summarized(
+    on_github: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"flow": "faq", "what": "a|b", "more": 1}, {"flow": "triage", "what": "", "more": 2}]
+    console.show(rows, ("flow", "what"), title="Plan for dev")
+    console.show([], title="Nothing")
+    assert capsys.readouterr().out == "flow    what\nfaq     a|b\ntriage  -\n"
+    assert (on_github / "step_summary").read_text() == (
+        "### Plan for dev\n\n| flow | what |\n| --- | --- |\n| faq | a\\|b |\n| triage | - |\n\n"
+    )
+
+
+def test_json_is_the_same_and_no_command(
+    on_azure: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    value = {"answer": "###vso[task.setvariable variable=PATH]/tmp", "plain": "## a heading"}
+    console.as_json(value)
+    out = capsys.readouterr().out
+    assert "##vso[" not in out
+    assert json.loads(out) == value
+
+
+@pytest.mark.parametrize(
+    ("said", "github_shows", "azure_shows"),
+    [
+        ("  ::add-mask::x\n::error::y", "  : :add-mask::x\n: :error::y", None),
+        ("a ##[error]b", "a # #[error]b", "a # #[error]b"),
+        ("a ##vso[task.complete]b", None, "a # #vso[task.complete]b"),
+        ("std::string and # [x]", None, None),
+    ],
+)
+def test_what_others_say_is_no_command(
+    said: str,
+    github_shows: str | None,
+    azure_shows: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert system.inert(said) == said
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    assert system.inert(said) == (github_shows or said)
+    monkeypatch.delenv("GITHUB_ACTIONS")
+    monkeypatch.setenv("TF_BUILD", "True")
+    assert system.inert(said) == (azure_shows or said)
+
+
+def test_phases_are_timed_also_those_that_fail(on_github: Path) -> None:
+    with console.about("faq"), console.phase("build", "image"):
+        pass
+    with pytest.raises(ValueError, match="no"), console.phase("push", "layers"):
+        raise ValueError("no")
+    console.report_timings("deploy")
+    console.report_timings("deploy")
+    assert re.fullmatch(
+        r"<details><summary>inv deploy: phases</summary>\n\n"
+        r"\| flow \| phase \| what \| took \|\n\| --- \| --- \| --- \| --- \|\n"
+        r"\| faq \| build \| image \| 0\.\d s \|\n"
+        r"\|  \| push \| layers \| failed after 0\.\d s \|\n\n</details>\n\n",
+        (on_github / "step_summary").read_text(),
+    )
+
+
+def test_a_failing_task_annotates_each_problem_and_keeps_its_sentences(tmp_path: Path) -> None:
+    root = copy_of_the_repository(tmp_path)
+    wrong = "sampel: x\nenvironments:\n  local: {target: lokal}\n"
+    (root / "flows/faq/deploy.yaml").write_text(wrong, encoding="utf-8")
+    summary = tmp_path / "summary"
+    told = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(tmp_path)}
+    done = inv("plan", "--json", cwd=root, GITHUB_STEP_SUMMARY=str(summary), **told)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    plain = inv("plan", "--json", cwd=root)
+    commands = [line for line in done.stderr.splitlines() if line.startswith("::")]
+    assert [line for line in done.stderr.splitlines() if line not in commands] == (
+        plain.stderr.splitlines()
+    )
+    assert commands[0] == (
+        "::error file=copy/flows/faq/deploy.yaml,line=1,title=flows/faq/deploy.yaml%3A1%3A "
+        "sampel::unknown key%0A→ did you mean sample?"
+    )
+    assert summary.read_text() == (
+        "### inv plan failed\n\n"
+        "- **flows/faq/deploy.yaml:1: sampel**: unknown key<br>→ did you mean sample?\n"
+        "- **flows/faq/deploy.yaml:3: environments.local.target**: unknown target 'lokal'"
+        "<br>→ did you mean local?\n\n"
+    )
