@@ -140,6 +140,33 @@ def build(c: Context, flow: str | None = None, env: str | None = None, json: boo
         console.table([{"image": image.reference, "id": image.id} for image in built])
 
 
+@task(
+    help={
+        "flow": "one flow; without it, every flow that has an evaluation",
+        "env": "an environment whose variables the flow is to have",
+        "json": "print JSON, every row",
+    }
+)
+@cli.sentences
+def evaluate(
+    c: Context, flow: str | None = None, env: str | None = None, json: bool = False
+) -> None:
+    """Run each flow over its data set, judge the answers, and fail below the thresholds."""
+    from deploy import console
+    from deploy.evaluation import evaluate, report
+
+    project = _project()
+    done = cli.each(
+        evaluate.chosen(project, flow), lambda one: evaluate.evaluate(project, one, env)
+    )
+    if json:
+        console.as_json([report.as_data(found) for found in done.results])
+    else:
+        report.show(done.results)
+    done.problems += [problem for found in done.results for problem in found.problems]
+    done.finish()
+
+
 @task(help={"flow": FLOW, "env": f"{ENV}; it must have a registry", "json": "print JSON"})
 @cli.sentences
 def push(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:

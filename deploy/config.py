@@ -243,6 +243,7 @@ def _flow(project: Project, name: str) -> tuple[Flow, Document]:
         ),
         environments={name: str(value["target"]) for name, value in file.environments.items()},
         allow_secrets=tuple(AllowedSecret(a.file, a.rule, a.reason) for a in file.allow_secrets),
+        evaluation=file.evaluation,
     )
     return flow, document
 

@@ -62,12 +62,15 @@ def load(path: Path) -> Document:
         text = read_text(path)
     except FileNotFoundError:
         raise DeployError(show(path), "there is no such file", "create it") from None
-    return _parse(path, text)
+    return parse(path, text)
 
 
 @functools.lru_cache(maxsize=256)
-def _parse(path: Path, text: str) -> Document:
-    """Return `text`, the content of `path`. The same files are asked for many times in a task."""
+def parse(path: Path, text: str) -> Document:
+    """Return `text`, the content of `path` or the start of it. Raises `DeployError` like `load`.
+
+    The same files are asked for many times in a task.
+    """
     try:
         nodes = YAML(typ="rt", pure=True).load(text)
     except MarkedYAMLError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from deploy import documents, locks
@@ -13,6 +14,8 @@ from deploy.documents import show
 from deploy.errors import DeployError, Problem
 from deploy.model import Flow
 
+# The folder in a flow's folder that holds data sets and evaluation flows: no image has it.
+EVALUATION = "evaluation"
 # What is in a flow's folder and not part of the flow: configuration of environments, what was
 # installed from already, and what tools leave behind.
 _LEFT_OUT_NAMES = {DEPLOY, locks.REQUIREMENTS, locks.LOCK, "__pycache__"}
@@ -21,9 +24,34 @@ _LEFT_OUT_NAMES = {DEPLOY, locks.REQUIREMENTS, locks.LOCK, "__pycache__"}
 def files(flow: Flow, root: Path) -> dict[str, Path]:
     """Return the files of `flow` by their path from `root`, its additional includes among them.
 
-    Raises `DeployError` where an include is missing, or lies outside of the repository.
+    What it is evaluated with is not among them. Raises `DeployError` where an include is missing,
+    lies outside of the repository, or is of an evaluation.
     """
-    found = set(_inside(flow.folder))
+    found = sorted({path for _, path in _placed(flow, root)})
+    return {path.relative_to(root).as_posix(): _real(path, root) for path in found}
+
+
+def laid_out(flow: Flow, root: Path) -> dict[str, Path]:
+    """Return the same files by the path at which the flow finds them: from its own folder.
+
+    Includes are there by their last name, as `pf flow build` puts them. Raises `DeployError`.
+    """
+    return {name: _real(path, root) for name, path in sorted(_placed(flow, root))}
+
+
+def of_evaluation(path: Path, root: Path) -> bool:
+    """Tell whether `path` is in the folder of a flow that is for its evaluation alone."""
+    parts = path.relative_to(root).parts
+    return parts[:1] == ("flows",) and parts[2:3] == (EVALUATION,)
+
+
+def _placed(flow: Flow, root: Path) -> Iterator[tuple[str, Path]]:
+    """Yield each file with where the flow finds it."""
+    # An evaluation flow may have what is for evaluations.
+    every = of_evaluation(flow.folder, root)
+    for path in _inside(flow.folder):
+        if every or not of_evaluation(path, root):
+            yield path.relative_to(flow.folder).as_posix(), path
     for include in includes(flow):
         where = f"{show(flow.folder / flow.entry)}: additional_includes"
         path = (flow.folder / include).resolve()
@@ -36,8 +64,12 @@ def files(flow: Flow, root: Path) -> dict[str, Path]:
         if not path.exists():
             hint = "correct the path: it starts at the flow's folder"
             raise DeployError(where, f"{include} is not there", hint)
-        found.update([path] if path.is_file() else _inside(path))
-    return {path.relative_to(root).as_posix(): _real(path, root) for path in sorted(found)}
+        if not every and of_evaluation(path, root):
+            hint = "what an evaluation is made of reaches no image; put it elsewhere if it must"
+            raise DeployError(where, f"{include} is of an evaluation", hint)
+        for one in [path] if path.is_file() else _inside(path):
+            if every or not of_evaluation(one, root):
+                yield one.relative_to(path.parent).as_posix(), one
 
 
 def includes(flow: Flow) -> list[str]:
@@ -68,6 +100,9 @@ def _real(path: Path, root: Path) -> Path:
     if not (real.is_file() and real.is_relative_to(root)):
         what = "this link does not lead to a file of the repository"
         raise DeployError(show(path), what, "copy the file, or use additional_includes")
+    if of_evaluation(real, root) and not of_evaluation(path, root):
+        hint = "what an evaluation is made of reaches no image; copy the file if it must"
+        raise DeployError(show(path), "this link leads to a file of an evaluation", hint)
     return real
 
 
@@ -102,13 +137,16 @@ def check_syntax(flow: Flow, tree: dict[str, Path]) -> None:
         raise DeployError.of(problems)
 
 
-def check_connections(flow: Flow) -> None:
-    """Raise `DeployError` where a node names a connection that deploy.yaml does not declare."""
+def check_connections(flow: Flow, owner: Flow | None = None) -> None:
+    """Raise `DeployError` where a node names a connection that deploy.yaml does not declare.
+
+    `owner` is whose deploy.yaml that is, where `flow` is one that evaluates it.
+    """
     if flow.kind != "dag":
         # The code of a flex flow and the front of a prompty are read when the container starts.
         return
     document = documents.load(flow.folder / flow.entry)
-    hint = f"declare in {show(flow.folder / DEPLOY)} which variables hold its values"
+    hint = f"declare in {show((owner or flow).folder / DEPLOY)} which variables hold its values"
     problems = [
         Problem(document.where(keys), f"{DEPLOY} declares no connection {name}", hint)
         for keys, name in document.texts()
@@ -120,8 +158,11 @@ def check_connections(flow: Flow) -> None:
         raise DeployError.of(problems)
 
 
-def check_packages(flow: Flow, lock: str) -> None:
-    """Raise `DeployError` where the lock lacks a package that serving this kind of flow needs."""
+def check_packages(flow: Flow, lock: str, owner: Flow | None = None) -> None:
+    """Raise `DeployError` where the lock lacks a package that running this kind of flow needs.
+
+    `owner` is whose lock that is, where `flow` is one that evaluates it.
+    """
     needed = ["promptflow-core"]
     if flow.kind == "dag":
         nodes = documents.load(flow.folder / flow.entry).texts()
@@ -129,8 +170,8 @@ def check_packages(flow: Flow, lock: str) -> None:
             needed.append("promptflow-tools")
     for name in needed:
         if f"\n{name}==" not in f"\n{lock}":
-            where = show(flow.folder / locks.REQUIREMENTS)
-            what = f"this flow cannot run without {name}"
+            where = show((owner or flow).folder / locks.REQUIREMENTS)
+            what = f"{show(flow.folder) if owner else 'this flow'} cannot run without {name}"
             hint = f"add {name}, then `inv lock --flow {flow.name}`"
             raise DeployError(where, what, hint)
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deploy.evaluation.settings import EvaluationModel
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class Flow:
 
     `entry` is the file that makes it a flow, `connections` are declarations that name environment
     variables, and `expect` is the shape of a good answer. `environments` maps each environment to
-    the name of its target. `allow_secrets` are exceptions for the gate before a push.
+    the name of its target. `allow_secrets` are exceptions for the gate before a push. `evaluation` is
+    how its answers are judged, None where deploy.yaml does not say.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Flow:
     image: ImageSettings
     environments: Mapping[str, str]
     allow_secrets: tuple[AllowedSecret, ...] = ()
+    evaluation: EvaluationModel | None = None
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
-"""Run a program in a container of its own: files in, files out, no network, no rights."""
+"""Run a program in a container of its own: files in, files out, no rights.
+
+No network either, but for `run_online`.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import tarfile
+import threading
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -50,6 +54,66 @@ def run(
         _execute(container, files, doing)
         chunks, _ = container.get_archive(output)
         return b"".join(chunks)
+
+
+def run_online(
+    client: docker.DockerClient,
+    image: str,
+    command: Sequence[str],
+    files: bytes,
+    output: str,
+    environment: Mapping[str, str],
+    doing: str,
+    volumes: Mapping[str, str],
+    said: Callable[[str], None],
+    seconds: float,
+) -> bytes:
+    """Do as `run`, with the network, and hand `said` each line of standard output as it comes.
+
+    `host.docker.internal` is this machine. Raises `DeployError` also where it takes longer than
+    `seconds`.
+    """
+    settings = {
+        "command": command,
+        "user": ROOT,
+        "environment": dict(environment),
+        "volumes": {name: {"bind": at, "mode": "ro"} for name, at in volumes.items()},
+        "network_mode": "bridge",
+        "extra_hosts": {"host.docker.internal": "host-gateway"},
+    }
+    with _container(client, image, doing, settings) as container:
+        container.put_archive("/", files)
+        container.start()
+        late = threading.Event()
+        timer = threading.Timer(seconds, _kill, (container, late))
+        timer.start()
+        try:
+            for line in _lines(container):
+                said(line)
+            status = int(container.wait(timeout=SECONDS)["StatusCode"])
+        finally:
+            timer.cancel()
+        if late.is_set():
+            raise DeployError(doing, f"it did not end within {seconds:g} s")
+        if status:
+            raise DeployError(doing, f"it failed:\n{engine.log_tail(container)}")
+        chunks, _ = container.get_archive(output)
+        return b"".join(chunks)
+
+
+def _kill(container: Container, late: threading.Event) -> None:
+    late.set()
+    with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+        container.kill()
+
+
+def _lines(container: Container) -> Iterator[str]:
+    """Yield what a started container writes to standard output, line by line, to its end."""
+    rest = b""
+    for chunk in container.logs(stream=True, follow=True, stdout=True, stderr=False):
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.decode("utf-8", "replace")
 
 
 def fill(
@@ -118,14 +182,13 @@ def _container(
     with engine.explained(doing):
         container = client.containers.create(
             image,
-            # Not `network_disabled`, which an image of the container would inherit.
-            network_mode="none",
             cap_drop=["ALL"],
             # The program writes below folders that the archive brings, whoever owns them there.
             cap_add=["DAC_OVERRIDE"],
             security_opt=["no-new-privileges"],
             name=f"{NAME}-{uuid.uuid4().hex[:12]}",
-            **settings,
+            # Not `network_disabled`, which an image of the container would inherit.
+            **{"network_mode": "none", **settings},
         )
         try:
             yield container

@@ -9,8 +9,6 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     create_model,
     model_validator,
@@ -18,14 +16,10 @@ from pydantic import (
 from pydantic_core import PydanticKnownError
 
 from deploy.errors import DeployError
+from deploy.evaluation.settings import EvaluationModel
 from deploy.gate import entropy, shapes
 from deploy.runtime.connections import KEY, MANAGED_IDENTITY, TYPES, ConnectionType, is_variable
-
-
-class Strict(BaseModel):
-    """A mapping without unknown keys, whose values are not converted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+from deploy.strict import Strict
 
 
 def _variable(value: str) -> str:
@@ -284,6 +278,7 @@ class DeployFile(Strict):
     init: dict[str, Any] = {}
     image: ImageModel = ImageModel()
     allow_secrets: list[AllowedSecretModel] = []
+    evaluation: EvaluationModel | None = None
     environments: dict[str, dict[str, Any]] = Field(min_length=1)
 
 

@@ -1,0 +1,1 @@
+"""The gate before a deploy: a flow's answers to known questions, judged by evaluation flows."""

@@ -1,0 +1,64 @@
+"""What a run came to, kept in .artifacts/evaluations/ for the next one to compare with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from deploy.documents import show
+from deploy.errors import DeployError
+
+FOLDER = Path(".artifacts/evaluations")
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run: of which content, at which commit, when; what was asked, measured and answered.
+
+    `tag` is the tag of the flow's image, `data` a hash of the rows. `metrics` are by evaluation
+    flow and name. `rows` hold the line in the data set, the flow's outputs or its error, and the
+    same of each evaluation flow.
+    """
+
+    flow: str
+    tag: str
+    commit: str
+    created: str
+    data: str
+    passed: bool
+    metrics: Mapping[str, Mapping[str, float]]
+    tokens: Mapping[str, int]
+    rows: list[dict[str, Any]]
+    version: int = VERSION
+
+
+def previous(root: Path, flow: str) -> Record | None:
+    """Return the last run that passed, None without one.
+
+    Raises `DeployError` where its file cannot be read.
+    """
+    path = root / FOLDER / f"{flow}.json"
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        # Of another version of this tool: nothing to compare with.
+        return Record(**found) if found["version"] == VERSION else None
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError):
+        raise DeployError(show(path), "this is no record of an evaluation", "remove it") from None
+
+
+def keep(root: Path, record: Record) -> Path:
+    """Write `record`, and return its file; a run that failed does not take a good one's place."""
+    folder = root / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{record.flow}{'' if record.passed else '.failed'}.json"
+    # In one step: an interruption leaves the old one.
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    fresh.replace(path)
+    return path

@@ -1,0 +1,192 @@
+"""One evaluation in a container: the flow's locked packages, prompt flow's tools, the network."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import docker
+
+from deploy import base, console, engine, image, packages, packing, sandbox
+from deploy.errors import DeployError
+from deploy.evaluation.credentials import Credentials
+from deploy.evaluation.job import Job, Part
+from deploy.model import Flow
+
+HOME = "evaluate"
+OUTPUT = f"/{HOME}/out"
+# What the program in the container is there: not `deploy`, which a flow may have a module of.
+PROGRAM = "flow_evaluation"
+SOURCE = Path(__file__).parents[1]
+# The part of `deploy` that runs there.
+CODE = (
+    "__init__.py",
+    "pack_flow.py",
+    "evaluation/__init__.py",
+    "evaluation/container/__init__.py",
+    "evaluation/container/run.py",
+    "evaluation/container/batch.py",
+    "evaluation/container/identity.py",
+    "runtime/__init__.py",
+    "runtime/redaction.py",
+    "runtime/pf/__init__.py",
+    "runtime/pf/retries.py",
+)
+# Longer errors of a row are cut.
+LONGEST = 400
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a flow: outputs, or an error, by row from 0; its metrics; what else went wrong.
+
+    `aggregates` tells whether the flow makes metrics of all rows itself. `tokens` are those that
+    its models counted.
+    """
+
+    name: str
+    outputs: Mapping[int, Mapping[str, Any]]
+    errors: Mapping[int, str]
+    metrics: Mapping[str, Any]
+    aggregates: bool
+    problems: tuple[str, ...]
+    tokens: int
+
+
+def prepare(client: docker.DockerClient, flow: Flow, lock: str, root: Path) -> tuple[str, str]:
+    """Return the image with the flow's packages, and the volume with prompt flow's tools.
+
+    Both for the engine's own platform, made where they are not there yet. Raises `DeployError`.
+    """
+    chosen = base.ensure(client, flow.image, root)
+    native = image.native_base(client, flow.image, chosen, root)
+    tools = packing.tools(client, native, flow.image.python)
+    platform = engine.native_platform(client)
+    return packages.ensure(client, native, native, lock, flow.image.python, platform), tools
+
+
+def run(
+    client: docker.DockerClient, job: Job, secret: Credentials, layer: str, tools: str
+) -> tuple[Outcome, ...]:
+    """Run the flow of `job` over its rows, then its evaluation flows; return what came of each.
+
+    Shows how far it is, and tells of each row that fails. Raises `DeployError`.
+    """
+    parts = (job.answering, *job.judging)
+    doing = f"evaluating {job.flow.name}"
+    environment = {
+        "PYTHONPATH": f"/{packages.FOLDER}:/{packing.FOLDER}:/{HOME}/code:/{HOME}/shims",
+        "HOME": f"/{HOME}",
+        "PF_HOME_DIRECTORY": f"/{HOME}/home",
+        "PF_LOGGING_LEVEL": "ERROR",
+        "PF_TRACING_SKIP_LOCAL_SETUP": "true",
+        "PYTHONWARNINGS": "ignore",
+        "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+        "GIT_PYTHON_REFRESH": "quiet",
+    }
+    count = len(job.data.rows)
+    with console.phase("evaluate", f"{count} rows, {len(parts)} flows") as shown:
+
+        def said(line: str) -> None:
+            event = json.loads(line)
+            name = event["flow"] or job.flow.name
+            shown.now(f"{name}: {event['done']} of {count} rows")
+            if "error" in event:
+                where = job.data.where(event["row"])
+                console.note("evaluate", f"{where}: {_told(event['flow'], event['error'])}")
+
+        archive = sandbox.run_online(
+            client,
+            layer,
+            ["python3", "-m", f"{PROGRAM}.evaluation.container.run", f"/{HOME}"],
+            sandbox.pack(_content(job, parts, secret)),
+            OUTPUT,
+            environment,
+            doing,
+            {tools: f"/{packing.FOLDER}"},
+            said,
+            job.settings.timeout,
+        )
+        result = _result(archive, doing)
+    if "problem" in result:
+        raise DeployError(doing, result["problem"], "correct the flow; `inv build` may say more")
+    found = [result["flow"], *result["evaluations"]]
+    return tuple(_outcome(part.name, one) for part, one in zip(parts, found, strict=False))
+
+
+def failures(job: Job, outcomes: tuple[Outcome, ...]) -> list[tuple[str, str]]:
+    """Return where and why a row failed, for each that did."""
+    return [
+        (job.data.where(index), _told(outcome.name, error))
+        for outcome in outcomes
+        for index, error in sorted(outcome.errors.items())
+    ]
+
+
+def _told(name: str, error: str) -> str:
+    text = error if len(error) <= LONGEST else f"{error[:LONGEST]} …"
+    return f"{name or 'the flow'} failed: {text}"
+
+
+def _content(job: Job, parts: tuple[Part, ...], secret: Credentials) -> dict[str, Path | bytes]:
+    """Return all that the container gets, by its path there."""
+    content: dict[str, Path | bytes] = {
+        f"{HOME}/code/{PROGRAM}/{name}": SOURCE / name for name in CODE
+    }
+    shims = SOURCE / "runtime" / "shims"
+    content |= {
+        f"{HOME}/shims/{path.relative_to(shims).as_posix()}": path for path in shims.rglob("*.py")
+    }
+    stand_ins = packing.stand_ins(job.lock)
+    content |= {f"{HOME}/shims/{name}": path for name, path in stand_ins.items()}
+    described = []
+    for number, part in enumerate(parts):
+        folder = f"flows/{number}"
+        content |= {f"{HOME}/{folder}/{name}": path for name, path in part.tree.items()}
+        described.append(
+            {
+                "name": part.name,
+                "folder": folder,
+                "entry": part.flow.entry,
+                "inputs": part.inputs,
+                "init": part.flow.init,
+            }
+        )
+    about = {
+        "flow": described[0],
+        "evaluations": described[1:],
+        "concurrency": job.settings.concurrency,
+    }
+    content[f"{HOME}/job.json"] = json.dumps(about).encode()
+    content[f"{HOME}/data.jsonl"] = job.data.content
+    content[f"{HOME}/secret.json"] = secret.as_file()
+    content[f"{HOME}/out/empty"] = b""
+    return content
+
+
+def _result(archive: bytes, doing: str) -> dict[str, Any]:
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        for member in tar:
+            if member.name.endswith("/result.json") and (file := tar.extractfile(member)):
+                found: dict[str, Any] = json.load(file)
+                return found
+    what = "the flow's code ended the process"
+    raise DeployError(doing, what, "call sys.exit() only below a main guard")
+
+
+def _outcome(name: str, found: Mapping[str, Any]) -> Outcome:
+    rows = {int(index): row for index, row in found["rows"].items()}
+    return Outcome(
+        name=name,
+        outputs={index: row["outputs"] for index, row in rows.items() if "outputs" in row},
+        errors={index: row["error"] for index, row in rows.items() if "error" in row},
+        metrics=found["metrics"],
+        aggregates=found["aggregates"],
+        problems=tuple(found["problems"]),
+        tokens=found["tokens"],
+    )
