@@ -43,9 +43,12 @@ def since(root: Path, flows: Sequence[Flow], revision: str) -> Changes:
 
 
 def _touched(root: Path, one: Flow, paths: Iterable[str]) -> bool:
-    """Whether one of `paths` is a flow's own: in its folder, included, or behind its links."""
+    """Whether one of `paths` is a flow's own: in its folder, named there, or behind its links."""
     own = {_from_root(root, one.folder) + "/"}
-    own |= {_from_root(root, one.folder / include) for include in flow.includes(one)}
+    named = [*flow.includes(one)]
+    if one.evaluation:
+        named += [one.evaluation.data, *one.evaluation.flows]
+    own |= {_from_root(root, one.folder / path) for path in named}
     try:
         own |= {_from_root(root, path) for path in flow.files(one, root).values()}
     except DeployError:

@@ -71,8 +71,9 @@ class Run:
         ends: list[str] = []
         outputs: dict[str, str] = {}
         for leg in _legs(job, names):
-            title = f"{name} ({', '.join(str(value) for value in leg.values())})" if leg else name
-            end, outputs = self._leg(title, job, {**names, "matrix": leg})
+            given = {**names, "matrix": leg}
+            title = f"{name} ({expressions.fill(job['name'], given, FUNCTIONS)})" if leg else name
+            end, outputs = self._leg(title, job, given)
             self.ended[title] = end
             ends.append(end)
         return {"result": "failure" if "failure" in ends else "success", "outputs": outputs}
@@ -80,7 +81,7 @@ class Run:
     def _called(self, uses: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inputs of a reusable workflow, complete; unknown and missing ones fail."""
         assert uses.startswith(f"./{FOLDER}/"), uses
-        declared = YAML(typ="safe").load(self._world.origin / uses)[True]["workflow_call"]["inputs"]
+        declared = YAML(typ="safe").load(self._world.origin / uses)["on"]["workflow_call"]["inputs"]
         assert set(given) <= set(declared), given
         return {
             name: given[name] if about.get("required") else given.get(name, about["default"])
