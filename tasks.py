@@ -415,6 +415,28 @@ def _show_status(rows: list[dict[str, Any]], title: str, json: bool, data: Any) 
     console.show(table, title=title, for_programs=json, data=data)
 
 
+@task(help={"flow": FLOW, "env": ENV, "json": "print JSON"})
+@cli.sentences
+def drift(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
+    """Compare what runs with the configuration; only reads. The status is 2 for a difference."""
+    from deploy import console, drift
+    from deploy.ci import system
+
+    project = _project()
+    looks = drift.looks(project, env, _specs(flow, env), whole=flow is None)
+    done = cli.each(looks, lambda look: look(), AT_ONCE)
+    found = [finding for findings in done.results for finding in findings]
+    rows, nothing = [vars(one) for one in found], "what runs is as configured"
+    title = f"Drift of {env}"
+    console.show(rows, title=title, for_programs=json, nothing="" if done.failed else nothing)
+    differences = [one for one in found if one.drift]
+    for one in differences:
+        system.annotate("warning", drift.problem(one, env))
+    done.finish()
+    if differences:
+        raise Exit(code=CHANGES)
+
+
 @task(
     help={
         "flow": FLOW,

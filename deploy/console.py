@@ -114,17 +114,23 @@ def show(
     title: str = "",
     for_programs: bool = False,
     data: Any = None,
+    nothing: str = "",
 ) -> None:
     """Print `rows` as a table, or for programs as JSON: `data`, where that says more than they do.
 
-    With `title` they are also on the page of the run.
+    With `title` they are also on the page of the run. `nothing` is what is said where there are
+    none.
     """
     if for_programs:
         as_json(rows if data is None else data)
-    else:
+    elif rows:
         table(rows, columns)
-    if title:
+    elif nothing:
+        print(nothing)
+    if rows and title:
         report(rows, columns, title)
+    elif nothing and title:
+        system.summary(markdown.section(title, markdown.text(nothing)))
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:

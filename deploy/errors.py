@@ -42,3 +42,7 @@ class DeployError(Exception):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
+
+
+class Refusal(DeployError):
+    """What is there rules a plan out: nothing failed, and looking again finds the same."""

@@ -128,7 +128,8 @@ class Step:
     """One change, or what one should know of it.
 
     `action` is create, change, replace, remove or keep; or note, for what changes nothing.
-    `before` and `after` are for people.
+    A note whose `what` is not `note` tells of what somebody changed by hand. `before` and `after`
+    are for people. `means` is for a change that is made only so that others come about.
     """
 
     action: str
@@ -136,6 +137,12 @@ class Step:
     before: str = ""
     after: str = ""
     why: str = ""
+    means: bool = False
+
+    @property
+    def changes(self) -> bool:
+        """Whether it changes anything."""
+        return self.action not in ("keep", "note")
 
 
 @dataclass(frozen=True)
@@ -153,7 +160,7 @@ class Plan:
     @property
     def changes(self) -> bool:
         """Whether anything would change."""
-        return any(step.action not in ("keep", "note") for step in self.steps)
+        return any(step.changes for step in self.steps)
 
 
 @dataclass(frozen=True)

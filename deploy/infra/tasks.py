@@ -110,9 +110,8 @@ def check(c: Context, env: str, json: bool = False) -> None:
 
     _, wanted = _open(env)
     found = [vars(one) for one in comparison.compare(wanted)]
-    console.show(found, title=f"Infrastructure of {env}: differences", for_programs=json)
-    if not (found or json):
-        print("all is there, and as requested")
+    title, nothing = f"Infrastructure of {env}", "all is there, and as requested"
+    console.show(found, title=title, for_programs=json, nothing=nothing)
     if found:
         raise Exit(code=CHANGES)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from deploy import cloud, labels
-from deploy.errors import DeployError
+from deploy.errors import DeployError, Refusal
 from deploy.model import Flow, Image
 from deploy.registry import login, oci, wire
 from deploy.registry.oci import Manifest, Registry
@@ -28,7 +28,7 @@ class Remote:
     def find(self, flow: Flow, reference: str) -> Image | None:
         """Return the flow's image behind a content tag or a digest, or None.
 
-        Raises `DeployError` where something else has the tag, or the digest is of something else.
+        Raises `Refusal` where something else has the tag, or the digest is of something else.
         """
         manifest = self.registry.manifest(self.repository, reference)
         if manifest is None:
@@ -40,7 +40,7 @@ class Remote:
         if given.get(labels.FLOW) != flow.name or (by_tag and tag != reference):
             what = f"{self.name}:{reference} is no image of the flow {flow.name} with this content"
             hint = "nothing is overwritten: remove that tag, or add a folder to `registry`"
-            raise DeployError(self.registry.where, what, hint)
+            raise Refusal(self.registry.where, what, hint)
         return Image(
             repository=self.name,
             tag=tag,

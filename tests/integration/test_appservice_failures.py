@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from deploy import pipeline
+from deploy import drift, pipeline
 from deploy.errors import DeployError
 from deploy.targets import appservice
 from tests.emulator.acr import Acr
@@ -184,3 +184,21 @@ def test_somebody_else_changes_production_meanwhile(
     with pytest.raises(DeployError, match="somebody else changed it meanwhile"):
         appservice.TARGET.apply(planned, lambda url, headers: None)
     assert web_site.production.settings == {"THEIRS": "1"}
+
+
+def test_drift_is_found_and_nothing_is_written(
+    web_dev: ObedientProject, azure: Azure, web_site: Site
+) -> None:
+    def found() -> list[tuple[str, str, str]]:
+        every = drift.of_flow(web_dev.project, web_dev.spec())
+        return [(one.what, one.there, one.configured) for one in every if one.drift]
+
+    assert found() == [("deployment", "", "appservice")]
+    web_dev.deploy()
+    azure.web.writes.clear()
+    azure.arm.server.seen.clear()
+    assert found() == []
+    web_site.production.settings["SERVE_THREADS"] = "99"
+    assert found() == [("setting SERVE_THREADS", "99", CLEAR["SERVE_THREADS"])]
+    assert azure.web.writes == []
+    assert azure.arm.server.requests("PUT|PATCH|DELETE") == []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deploy import config, pipeline
+from deploy import config, drift, pipeline
 from deploy.errors import DeployError
 from deploy.model import Deployment
 from deploy.targets.azureml import naming
@@ -257,6 +257,29 @@ def test_traffic_that_was_moved_by_hand_before(world: Standing) -> None:
     with world.scored():
         world.deploy(other)
     assert world.traffic() == {other: 100}
+
+
+def test_drift_is_found_and_nothing_is_written(world: Standing) -> None:
+    now, other, endpoint = world.now, world.other, world.endpoint
+    world.declare(now)
+
+    def found() -> list[tuple[str, str, str]]:
+        every = drift.of_flow(world.project, world.spec())
+        return [(one.what, one.there, one.configured) for one in every if one.drift]
+
+    world.azure.arm.server.seen.clear()
+    assert found() == []
+    deployment, before = endpoint.deployments[world.named(now)], endpoint.properties
+    variables = deployment.properties["environmentVariables"]
+    deployment.properties["environmentVariables"] = {**variables, "SERVE_THREADS": "99"}
+    assert found() == [("env.SERVE_THREADS", "99", "8")]
+    deployment.properties["environmentVariables"] = variables
+    # All requests go to a version that is as configured, too, but nobody deployed it so.
+    endpoint.properties = {**before, "traffic": {world.named(other): 100}}
+    world.declare(other)
+    assert found() == [("traffic", f"{world.named(other)} 100", f"{world.named(now)} 100")]
+    endpoint.properties = before
+    assert world.azure.arm.server.requests("PUT|PATCH|DELETE") == []
 
 
 def test_traffic_that_is_moved_by_hand_in_the_middle(world: Standing) -> None:

@@ -13,7 +13,7 @@ import pytest
 from invoke.context import Context
 
 import tasks
-from deploy import config, images, pipeline
+from deploy import config, drift, images, pipeline
 from deploy.errors import DeployError
 from deploy.targets import local_container
 from tests import projects
@@ -71,6 +71,33 @@ def test_other_settings_replace_it_too(project: config.Project) -> None:
     assert not pipeline.plan(project, spec(project)).changes
     write(project, "deploy.yaml", projects.DEPLOY)
     assert pipeline.plan(project, spec(project)).steps[0].why == "other limits, other variables"
+
+
+def test_drift_of_what_runs_is_found(project: config.Project, client: docker.DockerClient) -> None:
+    (nothing,) = drift.of_flow(project, spec(project))
+    assert (nothing.what, nothing.why, nothing.drift) == (
+        "deployment",
+        "nothing is deployed",
+        True,
+    )
+    deploy(project)
+    assert drift.of_flow(project, spec(project)) == []
+    write(project, "answer.py", projects.CODE.replace("you asked", "you wonder"))
+    (content,) = drift.of_flow(project, spec(project))
+    assert (content.what, content.drift) == ("content", False)
+    write(project, "answer.py", projects.CODE)
+
+    (name,) = containers(client, project)
+    # As somebody does by `docker update`.
+    client.containers.get(name).update(mem_limit="700m", memswap_limit="1400m")
+    (limits,) = drift.of_flow(project, spec(project))
+    assert (limits.flow, limits.what, limits.why, limits.drift) == (
+        "hello",
+        f"container {name}",
+        "other limits",
+        True,
+    )
+    assert containers(client, project) == [name]
 
 
 def test_a_flow_that_cannot_start(project: config.Project, client: docker.DockerClient) -> None:

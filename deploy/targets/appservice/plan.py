@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deploy.errors import DeployError, Problem
+from deploy.errors import Problem, Refusal
 from deploy.model import Image, Spec, Step
 from deploy.targets.appservice import access, naming, state, wanted
 from deploy.targets.appservice.decide import Decision, Fix
@@ -25,7 +25,7 @@ def steps(spec: Spec, image: Image, world: World, decision: Decision) -> tuple[S
 
 
 def refuse(spec: Spec, world: World) -> None:
-    """Raise `DeployError` with every reason why the plan cannot work."""
+    """Raise `Refusal` with every reason why the plan cannot work."""
     problems = [
         *_plan(spec, world),
         *(problem for site in world.sites for problem in _somebody_elses(spec, site)),
@@ -34,7 +34,7 @@ def refuse(spec: Spec, world: World) -> None:
         *(problem for site in world.sites for problem in _opened(spec, site)),
     ]
     if problems:
-        raise DeployError.of(problems)
+        raise Refusal.of(problems)
 
 
 def notes(spec: Spec, world: World, decision: Decision) -> list[str]:
@@ -85,8 +85,8 @@ def _content(spec: Spec, image: Image, world: World, decision: Decision) -> list
     found = [Step("change", one.what, one.before, one.after, where) for one in decision.differences]
     if decision.in_place:
         why = "in place: a brief restart; put back if it does not become healthy"
-        return [*found, Step("change", "production", before, after, why)]
-    slot = f"slot {decision.goes}"
+        return [*found, Step("change", "production", before, after, why, means=bool(found))]
+    slot, means = f"slot {decision.goes}", bool(found)
     found += [
         Step("remove", f"setting {name} of {slot}", "", "", "production has none; sticky keeps it")
         for name in decision.dropped
@@ -99,9 +99,10 @@ def _content(spec: Spec, image: Image, world: World, decision: Decision) -> list
         found.append(Step("keep", slot, after, after, "an earlier deploy brought it there"))
     else:
         was = naming.shown(world.slot.image) if world.slot else ""
-        found.append(Step("change", slot, was, after, "warmed up and scored on its own host"))
+        why = "warmed up and scored on its own host"
+        found.append(Step("change", slot, was, after, why, means=True))
     why = f"a swap; what runs now stays on {slot} for `inv rollback`"
-    return [*found, Step("change", "production", before, after, why)]
+    return [*found, Step("change", "production", before, after, why, means=means)]
 
 
 def _plan(spec: Spec, world: World) -> list[Problem]:

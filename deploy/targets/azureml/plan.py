@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from deploy.errors import DeployError, Problem
+from deploy.errors import Problem, Refusal
 from deploy.model import Image, Spec, Step
 from deploy.targets.azureml import naming, scaling, sizes, state, traffic
 from deploy.targets.azureml.decide import CREATE, KEEP, Decision, identity_fits
@@ -18,20 +18,22 @@ MOST_VERSIONS = 20
 
 def steps(spec: Spec, image: Image, world: World, decision: Decision) -> tuple[Step, ...]:
     """Return the rows of a plan."""
+    why = "no request needs it"
     return (
         *_endpoint(spec, world, decision),
         *_version(spec, image, world, decision),
         *_traffic(spec, world, decision),
         *(
-            Step("remove", f"deployment {name}", _was(world, name), "", "no request needs it")
-            for name in decision.remove
+            Step("remove", f"deployment {name}", was, "", why, means=decision.version == CREATE)
+            for name, was in ((one, _was(world, one)) for one in decision.remove)
         ),
         *(Step("note", "note", "", "", text) for text in notes(spec, world, decision)),
+        *_moved(world),
     )
 
 
 def refuse(spec: Spec, world: World, decision: Decision) -> None:
-    """Raise `DeployError` with every reason why the plan cannot work."""
+    """Raise `Refusal` with every reason why the plan cannot work."""
     where = f"endpoint {naming.endpoint_of(spec)}"
     problems = [
         *_somebody_elses(spec, where, world),
@@ -43,7 +45,7 @@ def refuse(spec: Spec, world: World, decision: Decision) -> None:
         what = f"it has {len(world.versions)} deployments, and may have {MOST_VERSIONS}"
         problems.append(Problem(where, what, "remove some that nobody needs"))
     if problems:
-        raise DeployError.of(problems)
+        raise Refusal.of(problems)
 
 
 def notes(spec: Spec, world: World, decision: Decision) -> list[str]:
@@ -62,8 +64,7 @@ def notes(spec: Spec, world: World, decision: Decision) -> list[str]:
         found.append("nobody here may see whether the endpoint's identity has AcrPull")
     if spec.missing:
         found.append(f"not set, so not in the container: {', '.join(spec.missing)}")
-    drift = _drift(world)
-    return [*found, *([drift] if drift else [])]
+    return found
 
 
 def needed(cores: int, count: int) -> int:
@@ -105,7 +106,7 @@ def _version(spec: Spec, image: Image, world: World, decision: Decision) -> list
         why = "other settings or another image" if decision.differences else "none is as wanted"
         if not world.versions:
             why = "none is there"
-        found.append(Step("create", what, "", after, why))
+        found.append(Step("create", what, "", after, why, means=bool(decision.differences)))
         found += [
             Step("change", one.what, one.before, one.after, f"in {what}")
             for one in decision.differences
@@ -124,12 +125,15 @@ def _traffic(spec: Spec, world: World, decision: Decision) -> list[Step]:
     found = []
     if decision.mirror:
         why = f"copies for {settings.soak} s, before any request is answered by it"
-        found.append(Step("change", "mirror", "none", f"{decision.name} {decision.mirror} %", why))
+        after = f"{decision.name} {decision.mirror} %"
+        found.append(Step("change", "mirror", "none", after, why, means=True))
     for number, shares in enumerate(decision.ramp):
         last = number == len(decision.ramp) - 1
         alone = len(decision.ramp) == 1 and not traffic.without(world.traffic, decision.name)
         why = "nothing else serves" if alone else f"watched for {settings.soak} s"
-        found.append(Step("change", "traffic", before, traffic.shown(shares), why))
+        # Where a new version comes, it is the way there; where not, somebody else moved it.
+        means = decision.version == CREATE or not last
+        found.append(Step("change", "traffic", before, traffic.shown(shares), why, means=means))
         before = traffic.shown(shares)
         if last and decision.previous:
             keeps = f"{decision.previous} stays for `inv rollback`"
@@ -149,14 +153,15 @@ def _was(world: World, name: str) -> str:
     return f"{version.tags.get(naming.TAG, '')}, {version.state}".lstrip(", ")
 
 
-def _drift(world: World) -> str:
-    """Return a sentence where somebody has moved traffic by hand since the last deploy."""
+def _moved(world: World) -> list[Step]:
+    """Return a note where somebody has moved traffic by hand since the last deploy."""
     if world.endpoint is None or naming.SHARES not in world.endpoint.tags:
-        return ""
+        return []
     told, now = world.endpoint.tags[naming.SHARES], naming.shares_text(world.traffic)
     if told == now:
-        return ""
-    return f"somebody moved traffic by hand: the last deploy left {told or 'none'}"
+        return []
+    why = f"somebody moved traffic by hand: the last deploy left {told or 'none'}"
+    return [Step("note", "traffic", now, told, why)]
 
 
 def _somebody_elses(spec: Spec, where: str, world: World) -> list[Problem]:
