@@ -156,13 +156,14 @@ def evaluate(
     from deploy.evaluation import evaluate, report
 
     project = _project()
-    done = cli.each(
-        evaluate.chosen(project, flow), lambda one: evaluate.evaluate(project, one, env)
-    )
+    chosen = evaluate.chosen(project, flow)
+    done = cli.each(chosen, lambda one: evaluate.evaluate(project, one, env))
     if json:
         console.as_json([report.as_data(found) for found in done.results])
-    else:
+    elif chosen:
         report.show(done.results)
+    else:
+        print("no deploy.yaml says how to evaluate: see docs/evaluation.md")
     done.problems += [problem for found in done.results for problem in found.problems]
     done.finish()
 

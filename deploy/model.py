@@ -35,8 +35,8 @@ class Flow:
 
     `entry` is the file that makes it a flow, `connections` are declarations that name environment
     variables, and `expect` is the shape of a good answer. `environments` maps each environment to
-    the name of its target. `allow_secrets` are exceptions for the gate before a push. `evaluation` is
-    how its answers are judged, None where deploy.yaml does not say.
+    the name of its target. `allow_secrets` are exceptions for the gate before a push. `evaluation`
+    is how its answers are judged, None where deploy.yaml does not say.
     """
 
     name: str

@@ -94,7 +94,8 @@ def run_online(
         finally:
             timer.cancel()
         if late.is_set():
-            raise DeployError(doing, f"it did not end within {seconds:g} s")
+            what = f"it did not end within {seconds:g} s"
+            raise DeployError(doing, what, "does it wait for a service that does not answer?")
         if status:
             raise DeployError(doing, f"it failed:\n{engine.log_tail(container)}")
         chunks, _ = container.get_archive(output)

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal, Union
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
+    ConfigDict,
     Field,
     create_model,
     model_validator,
@@ -19,7 +21,12 @@ from deploy.errors import DeployError
 from deploy.evaluation.settings import EvaluationModel
 from deploy.gate import entropy, shapes
 from deploy.runtime.connections import KEY, MANAGED_IDENTITY, TYPES, ConnectionType, is_variable
-from deploy.strict import Strict
+
+
+class Strict(BaseModel):
+    """A mapping without unknown keys, whose values are not converted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def _variable(value: str) -> str:

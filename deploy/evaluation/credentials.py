@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from deploy import cloud
-from deploy.documents import show
 from deploy.config import DEPLOY
+from deploy.documents import show
 from deploy.errors import DeployError, Problem
 from deploy.model import Flow
 from deploy.runtime import connections
@@ -78,6 +78,9 @@ def gather(
     if problems:
         raise DeployError.of(problems)
     proxies = _proxies(environ)
+    # As the flow's container has them: its code may make a client by itself.
+    named = [name for one in flow.connections.values() for name in connections.variables(one)]
+    given = {name: environ[name] for name in named if environ.get(name)}
     secrets = [
         *resolved.secrets,
         *(token for token, _ in tokens.values()),
@@ -85,7 +88,10 @@ def gather(
         *(word for url in proxies.values() if (word := _password(url))),
     ]
     return Credentials(
-        resolved.connections, {**variables, **proxies}, tokens, tuple(dict.fromkeys(secrets))
+        resolved.connections,
+        {**given, **variables, **proxies},
+        tokens,
+        tuple(dict.fromkeys(secrets)),
     )
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
 from deploy import base, config, console, engine, image
 from deploy.config import DEPLOY, Project
-from deploy.documents import load, show
+from deploy.documents import load
 from deploy.errors import DeployError, Problem
 from deploy.evaluation import credentials, job, record, running, thresholds
 from deploy.evaluation.job import Job
@@ -49,13 +48,12 @@ def evaluate(project: Project, flow: Flow, environment: str | None = None) -> Re
         before = record.previous(project.root, flow.name)
         secret = _secret(project, flow, environment)
         client = engine.connect()
-        layer, tools = running.prepare(client, flow, prepared.lock, project.root)
-        outcomes = running.run(client, prepared, secret, layer, tools)
         found = base.ensure(client, flow.image, project.root)
         tag = image.inputs(flow, found, project.root).tag
+        layer, tools = running.prepare(client, flow, prepared.lock, found, project.root)
+        outcomes = running.run(client, prepared, secret, layer, tools)
         report = _judged(prepared, outcomes, before, tag, image.commit(project.root))
-        path = record.keep(project.root, report.record)
-        console.note("evaluate", f"every row is in {show(path)}")
+        record.keep(project.root, report.record)
         return report
 
 
@@ -77,7 +75,7 @@ def _judged(
 ) -> Report:
     metrics = {one.name: _metrics(one) for one in outcomes if one.name}
     verdicts = thresholds.judge(prepared.settings, metrics, before.metrics if before else {})
-    problems = [Problem(*failure) for failure in running.failures(prepared, outcomes)]
+    problems = running.failures(prepared, outcomes)
     problems += [
         Problem(f"{prepared.flow.name}: {one.name or 'the flow'}", text)
         for one in outcomes
@@ -121,7 +119,8 @@ def _missed(
         if verdict.value is not None:
             value = thresholds.shown(verdict.value)
             what = f"{verdict.metric} is {value}, and {verdict.wanted} is wanted"
-            problems.append(Problem(where, what, _example(verdict, ran)))
+            rows = record.file(prepared.flow.name, False)
+            problems.append(Problem(where, what, f"every row is in {rows}"))
         elif verdict.evaluation in ran:
             known = ", ".join(v.metric for v in verdicts if _measured(v, verdict.evaluation))
             what = f"{verdict.evaluation} measured no {verdict.metric}"
@@ -144,10 +143,6 @@ def _how(outcome: Outcome) -> str:
             "its aggregation gave no number: `log_metric` takes one, `__aggregate__` returns some"
         )
     return "give an output that is a number in each row, or aggregate (docs/evaluation.md)"
-
-
-def _example(verdict: Verdict, ran: Mapping[str, Outcome]) -> str:
-    return ""
 
 
 def _rows(prepared: Job, outcomes: tuple[Outcome, ...]) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,10 +156,10 @@ def _part(
         flow.check_syntax(one, tree)
     except DeployError as error:
         problems += error.problems
-    checks = (
-        lambda: flow.check_connections(one, owner),
-        lambda: flow.check_packages(one, lock, owner),
-    )
+    checks: list[Callable[[], None]] = [
+        functools.partial(flow.check_connections, one, owner),
+        functools.partial(flow.check_packages, one, lock, owner),
+    ]
     for check in checks:
         try:
             check()

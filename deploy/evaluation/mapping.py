@@ -1,7 +1,8 @@
 """Where each input of a flow comes from: checked against the rows, the flow and its answers.
 
-References are promptflow's ("Use column mapping"): `${data.question}` a column, `${run.outputs.answer}`
-an output of the flow that is evaluated, `${run.inputs.question}` a column of what that was given.
+References are promptflow's ("Use column mapping"): `${data.question}` is a column,
+`${run.outputs.answer}` an output of the flow that is evaluated, and `${run.inputs.question}` a
+column of its rows.
 """
 
 from __future__ import annotations

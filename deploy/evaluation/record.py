@@ -41,7 +41,7 @@ def previous(root: Path, flow: str) -> Record | None:
 
     Raises `DeployError` where its file cannot be read.
     """
-    path = root / FOLDER / f"{flow}.json"
+    path = root / file(flow, True)
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         # Of another version of this tool: nothing to compare with.
@@ -52,11 +52,15 @@ def previous(root: Path, flow: str) -> Record | None:
         raise DeployError(show(path), "this is no record of an evaluation", "remove it") from None
 
 
+def file(flow: str, passed: bool) -> Path:
+    """Return where a run is kept, from the root: one that failed takes no good one's place."""
+    return FOLDER / f"{flow}{'' if passed else '.failed'}.json"
+
+
 def keep(root: Path, record: Record) -> Path:
-    """Write `record`, and return its file; a run that failed does not take a good one's place."""
-    folder = root / FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{record.flow}{'' if record.passed else '.failed'}.json"
+    """Write `record`, and return its file."""
+    path = root / file(record.flow, record.passed)
+    path.parent.mkdir(parents=True, exist_ok=True)
     # In one step: an interruption leaves the old one.
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n", "utf-8")

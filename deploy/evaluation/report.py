@@ -8,6 +8,7 @@ from typing import Any
 
 from deploy import console
 from deploy.evaluation.evaluate import Report
+from deploy.evaluation.record import Record
 from deploy.evaluation.thresholds import Verdict, shown
 
 COLUMNS = ("flow", "evaluation", "metric", "now", "before", "change", "wanted", "passed")
@@ -19,7 +20,8 @@ def show(reports: Sequence[Report]) -> None:
     console.table(rows, COLUMNS)
     for report in reports:
         if report.before:
-            console.note("evaluate", f"{report.record.flow}: {_before(report)}")
+            told = _told(report.before, report.record)
+            console.note("evaluate", f"{report.record.flow}: before is {told}")
 
 
 def as_data(report: Report) -> dict[str, Any]:
@@ -36,12 +38,10 @@ def as_data(report: Report) -> dict[str, Any]:
     }
 
 
-def _before(report: Report) -> str:
-    """Return which run `before` was."""
-    before = report.before
-    assert before is not None
-    text = f"before is the last run that passed, {before.created}, image tag {before.tag}"
-    return text if before.data == report.record.data else f"{text}, of other rows"
+def _told(before: Record, now: Record) -> str:
+    """Return which run `before` was, and whether it can be compared with."""
+    text = f"the last run that passed: {before.created}, image tag {before.tag}"
+    return text if before.data == now.data else f"{text}, of other rows"
 
 
 def _row(report: Report, verdict: Verdict) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from typing import Any
 
 import docker
 
-from deploy import base, console, engine, image, packages, packing, sandbox
-from deploy.errors import DeployError
+from deploy import console, engine, image, packages, packing, sandbox
+from deploy.base import Base
+from deploy.errors import DeployError, Problem
 from deploy.evaluation.credentials import Credentials
 from deploy.evaluation.job import Job, Part
 from deploy.model import Flow
@@ -58,12 +59,13 @@ class Outcome:
     tokens: int
 
 
-def prepare(client: docker.DockerClient, flow: Flow, lock: str, root: Path) -> tuple[str, str]:
+def prepare(
+    client: docker.DockerClient, flow: Flow, lock: str, chosen: Base, root: Path
+) -> tuple[str, str]:
     """Return the image with the flow's packages, and the volume with prompt flow's tools.
 
     Both for the engine's own platform, made where they are not there yet. Raises `DeployError`.
     """
-    chosen = base.ensure(client, flow.image, root)
     native = image.native_base(client, flow.image, chosen, root)
     tools = packing.tools(client, native, flow.image.python)
     platform = engine.native_platform(client)
@@ -91,14 +93,19 @@ def run(
     }
     count = len(job.data.rows)
     with console.phase("evaluate", f"{count} rows, {len(parts)} flows") as shown:
+        failed: set[str] = set()
 
         def said(line: str) -> None:
             event = json.loads(line)
-            name = event["flow"] or job.flow.name
-            shown.now(f"{name}: {event['done']} of {count} rows")
-            if "error" in event:
+            if not event:
+                return
+            name = event["flow"]
+            shown.now(f"{name or job.flow.name}: {event['done']} of {count} rows")
+            # The first of each flow at once; all of them are told in the end.
+            if "error" in event and name not in failed:
+                failed.add(name)
                 where = job.data.where(event["row"])
-                console.note("evaluate", f"{where}: {_told(event['flow'], event['error'])}")
+                console.note("evaluate", f"{where}: {_told(name, event['error'])}")
 
         archive = sandbox.run_online(
             client,
@@ -113,19 +120,29 @@ def run(
             job.settings.timeout,
         )
         result = _result(archive, doing)
-    if "problem" in result:
-        raise DeployError(doing, result["problem"], "correct the flow; `inv build` may say more")
-    found = [result["flow"], *result["evaluations"]]
-    return tuple(_outcome(part.name, one) for part, one in zip(parts, found, strict=False))
+        if "problem" in result:
+            raise DeployError(doing, result["problem"], "correct the flow")
+        found = [result["flow"], *result["evaluations"]]
+        # Without one answer the evaluation flows have not run.
+        outcomes = [_outcome(part.name, one) for part, one in zip(parts, found, strict=False)]
+        if tokens := sum(outcome.tokens for outcome in outcomes):
+            shown.result = f"{tokens} tokens"
+    return tuple(outcomes)
 
 
-def failures(job: Job, outcomes: tuple[Outcome, ...]) -> list[tuple[str, str]]:
-    """Return where and why a row failed, for each that did."""
-    return [
-        (job.data.where(index), _told(outcome.name, error))
-        for outcome in outcomes
-        for index, error in sorted(outcome.errors.items())
-    ]
+def failures(job: Job, outcomes: tuple[Outcome, ...]) -> list[Problem]:
+    """Return a problem for each error: at the first row that has it, with the lines of the rest."""
+    problems = []
+    for outcome in outcomes:
+        by_error: dict[str, list[int]] = {}
+        for index, error in sorted(outcome.errors.items()):
+            by_error.setdefault(error, []).append(index)
+        for error, indexes in by_error.items():
+            others = ", ".join(str(job.data.rows[index].line) for index in indexes[1:])
+            same = f"\n  the same in line{'s' if len(indexes) > 2 else ''} {others}"
+            text = _told(outcome.name, error) + (same if others else "")
+            problems.append(Problem(job.data.where(indexes[0]), text))
+    return problems
 
 
 def _told(name: str, error: str) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Union
 
-from pydantic import Field, model_validator
-
-from deploy.strict import Strict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Strict(BaseModel):
+    """As that of `deploy.schema`, which imports this module."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Bounds(Strict):

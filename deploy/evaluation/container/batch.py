@@ -8,11 +8,13 @@ in threads of this process, as requests do in the server, and not in processes o
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +36,25 @@ PATIENCE = 60.0
 class Rows(PythonExecutorProxy):  # type: ignore[misc]
     """Runs each row where the engine asks for it, and notes what came of it."""
 
-    def watch(self, told: Callable[[int, Mapping[str, Any]], None]) -> None:
-        """Call `told` with the number of each row, from 0, and its outputs or its error."""
-        self._told = told
+    def watch(self, concurrency: int, told: Callable[[int, Mapping[str, Any]], None]) -> None:
+        """Run so many rows at a time; `told` gets the number of each, and its outputs or error."""
+        self._pool, self._told = ThreadPoolExecutor(concurrency), told
 
     async def exec_line_async(
         self, inputs: Mapping[str, Any], index: int | None = None, run_id: str | None = None
     ) -> Any:
-        # Each row is a task with a context of its own.
+        # Each row is a task with a context of its own. Not the executor's `exec_line_async`, which
+        # a prompty does not have in this version.
         retries.allow(PATIENCE)
-        result = await super().exec_line_async(inputs, index, run_id)
+        own = contextvars.copy_context()
+        result = await asyncio.get_running_loop().run_in_executor(
+            self._pool, own.run, self._flow_executor.exec_line, inputs, index, run_id
+        )
         if result.run_info.status == Status.Completed:
             output = result.output
-            outputs = output if isinstance(output, dict) else {"output": output}
+            outputs = dict(output) if isinstance(output, dict) else {"output": output}
+            # The engine's own, beside those of the flow.
+            outputs.pop("line_number", None)
             self._told(index or 0, {"outputs": outputs})
         else:
             self._told(index or 0, {"error": _message(result.run_info.error)})
@@ -98,7 +106,7 @@ def run(
                 init_kwargs=flow["init"],
             )
         )
-        proxy.watch(told)
+        proxy.watch(concurrency, told)
         retries.install()
         engine = BatchEngine(
             entry,

@@ -6,9 +6,12 @@ line of JSON for each row that is done, and writes result.json into the folder o
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,6 +20,9 @@ from typing import Any
 from ...pack_flow import PACKAGES, Absent
 from ...runtime import redaction
 from . import identity
+
+# Whoever reads gives up where nothing comes for minutes: an empty event after so many seconds.
+LIFE_SIGN = 30.0
 
 Event = Mapping[str, Any]
 Say = Callable[[Event], None]
@@ -28,8 +34,8 @@ def main(folder: str) -> None:
     secret = here / "secret.json"
     hidden = json.loads(secret.read_text(encoding="utf-8"))
     secret.unlink()
-    forms = [form.encode() for form in redaction.forms(hidden["secrets"])]
-    say = _speaker(forms)
+    masked = functools.partial(_masked, redaction.forms(hidden["secrets"]))
+    say = _speaker(masked)
     finish = redaction.redact_output(hidden["secrets"])
     os.environ.update(hidden["variables"])
     if hidden["tokens"]:
@@ -39,8 +45,8 @@ def main(folder: str) -> None:
     except Exception as error:
         traceback.print_exc()
         result = {"problem": _reason(error)}
-    text = json.dumps(result, ensure_ascii=False, default=str).encode()
-    (here / "out" / "result.json").write_bytes(redaction.mask(text, forms))
+    text = json.dumps(masked(json.loads(json.dumps(result, default=str))))
+    (here / "out" / "result.json").write_text(text, encoding="utf-8")
     sys.stdout.flush()
     sys.stderr.flush()
     finish()
@@ -48,17 +54,34 @@ def main(folder: str) -> None:
     os._exit(0)
 
 
-def _speaker(forms: list[bytes]) -> Say:
+def _speaker(masked: Callable[[Any], Any]) -> Say:
     """Return what prints an event; all that flows print goes to standard error from now on."""
-    outlet = os.fdopen(os.dup(1), "wb")
+    outlet = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    turn = threading.Lock()
 
     def say(event: Event) -> None:
-        line = json.dumps(event, default=str).encode()
-        outlet.write(redaction.mask(line, forms) + b"\n")
-        outlet.flush()
+        with turn:
+            print(json.dumps(masked(event)), file=outlet, flush=True)
 
+    def live() -> None:
+        while True:
+            time.sleep(LIFE_SIGN)
+            say({})
+
+    threading.Thread(target=live, daemon=True).start()
     return say
+
+
+def _masked(secrets: list[str], value: Any) -> Any:
+    """Return plain data without the secrets in any of its texts."""
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, redaction.MASK.decode())
+        return value
+    if isinstance(value, dict):
+        return {_masked(secrets, key): _masked(secrets, inner) for key, inner in value.items()}
+    return [_masked(secrets, inner) for inner in value] if isinstance(value, list) else value
 
 
 def _run(here: Path, job: Mapping[str, Any], connections: Any, say: Say) -> dict[str, Any]:

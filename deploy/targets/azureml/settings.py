@@ -9,8 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from deploy.arm.settings import AzurePlace
 from deploy.model import Spec
-from deploy.schema import EnvModel, TargetSettings, Variable
-from deploy.strict import Strict
+from deploy.schema import EnvModel, Strict, TargetSettings, Variable
 
 # "Manage and increase quotas": 3 to 32 letters, digits and single hyphens, a letter first.
 NAME = r"^[A-Za-z](-?[A-Za-z0-9]){2,31}$"
