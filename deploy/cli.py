@@ -156,7 +156,7 @@ def file(option: str, path: str | None) -> Path | None:
         return None
     if not Path(path).exists():
         hint = "`inv push` writes .artifacts/‹flow›.json"
-        raise DeployError(option, f"there is no file {path}", hint)
+        raise DeployError(option, f"there is no file or folder {path}", hint)
     return Path(path)
 
 

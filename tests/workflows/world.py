@@ -55,13 +55,19 @@ class Job:
 
 
 class World:
-    """A repository with history, and what is kept between jobs and runs."""
+    """A repository with history, and what is kept between jobs and runs.
 
-    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+    `programs` is a folder with programs that a machine of CI has. `first` is the digest of the first
+    version that was delivered.
+    """
+
+    def __init__(self, sandbox: Sandbox, folder: Path, programs: Path) -> None:
         self.sandbox = sandbox
         self.origin = sandbox.root
         self.done: list[Done] = []
-        self.scenario = self.system = ""
+        self.jobs: list[Job] = []
+        self.scenario = self.system = self.first = ""
+        self._path = f"{programs}{os.pathsep}{os.environ['PATH']}"
         self._folder = folder
         self._numbers = itertools.count(1)
         self.caches: dict[str, Path] = {}
@@ -89,6 +95,11 @@ class World:
         tree = f"{commit}^{{tree}}"
         return self.git("commit-tree", tree, "-p", base, "-p", commit, "-m", "a pull request")
 
+    def begin(self, scenario: str, system: str) -> None:
+        """Begin a scenario: what is done from now on is of it."""
+        self.scenario, self.system = scenario, system
+        self.jobs.clear()
+
     def folder(self, name: str) -> Path:
         """Return a new folder."""
         made = self._folder / f"{next(self._numbers):02}-{name}"
@@ -98,8 +109,10 @@ class World:
     def job(self, name: str, **variables: str) -> Job:
         """Begin a job on a machine of its own: nothing of another job is there."""
         machine = {k: v for k, v in self.sandbox.environment.items() if k not in PRIVATE}
-        machine |= {"CI": "true", **variables}
-        return Job(name, self.folder("".join(c if c.isalnum() else "-" for c in name)), machine)
+        machine |= {"CI": "true", "PATH": self._path, **variables}
+        folder = self.folder("".join(c if c.isalnum() else "-" for c in name))
+        self.jobs.append(Job(name, folder, machine))
+        return self.jobs[-1]
 
     def checkout(self, job: Job, commit: str) -> None:
         """Give the job a clone, with the virtual environment that the bootstrap would make."""
@@ -155,8 +168,3 @@ class World:
             }
             for one in self.done
         ]
-
-
-def with_programs(folder: Path) -> str:
-    """Return a PATH on which the programs in `folder` come first."""
-    return f"{folder}{os.pathsep}{os.environ['PATH']}"

@@ -1,0 +1,318 @@
+"""What continuous delivery asks: which flows changed, which jobs that makes, who lints what."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from deploy import artifact, config
+from deploy.ci import changes, linters, matrix, trial
+from deploy.ci.matrix import Row
+from deploy.config import Project
+from deploy.errors import DeployError
+from deploy.infra import wanted
+from deploy.infra.needs import needs_of
+from deploy.model import Image
+from tests import projects, stand_in
+from tests.model_server import ModelServer
+from tests.unit.test_tasks import inv
+
+ROOT = Path(__file__).parents[2]
+MODEL = """\
+environments: {local: {target: local}}
+connections:
+  model: {type: azure_open_ai, api_base: MY_ENDPOINT, api_key: MY_KEY}
+"""
+# Two flows: one includes a folder, the other is a copy that does not.
+FILES = {
+    "flows/hello/flow.dag.yaml": projects.FLOW + "additional_includes:\n- ../../shared\n",
+    "shared/words.txt": "a",
+    "flows/other/deploy.yaml": projects.DEPLOY,
+    "flows/other/flow.dag.yaml": projects.FLOW,
+    "flows/other/answer.py": projects.CODE,
+    "flows/other/sample.json": {"question": "why?"},
+    "deploy/something.py": "",
+    "docs/page.md": "",
+    "README.md": "",
+}
+
+
+def git(root: Path, *arguments: str) -> str:
+    who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_CONFIG_GLOBAL": os.devnull}
+    who |= {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=root,
+        env={**os.environ, **who},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A repository with one commit."""
+    made = projects.make(tmp_path / "project", FILES)
+    git(made.root, "init", "-q")
+    git(made.root, "add", ".")
+    git(made.root, "commit", "-qm", "first")
+    monkeypatch.chdir(made.root)
+    return made
+
+
+def since(project: Project, revision: str = "HEAD") -> tuple[list[str], tuple[str, ...]]:
+    found = changes.since(project.root, config.load_flows(project), revision)
+    return [flow.name for flow in found.flows], found.notes
+
+
+@pytest.mark.parametrize(
+    ("path", "flows"),
+    [
+        ("flows/hello/answer.py", ["hello"]),
+        ("flows/hello/deploy.yaml", ["hello"]),
+        ("flows/other/requirements.lock", ["other"]),
+        ("flows/other/a file with blanks", ["other"]),
+        ("shared/words.txt", ["hello"]),
+        ("shared/new/deep.txt", ["hello"]),
+        ("sharedness.txt", []),
+        ("docs/page.md", []),
+        ("tests/test_it.py", []),
+        ("README.md", []),
+        ("deploy/something.py", ["hello", "other"]),
+        ("environments.yaml", ["hello", "other"]),
+        ("base.lock", ["hello", "other"]),
+        ("tasks.py", ["hello", "other"]),
+    ],
+)
+@pytest.mark.parametrize("committed", [True, False])
+def test_which_flows_a_file_is_of(
+    project: Project, path: str, flows: list[str], committed: bool
+) -> None:
+    file = project.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write("\n")
+    if committed:
+        git(project.root, "add", ".")
+        git(project.root, "commit", "-qm", "second")
+    assert since(project, "HEAD^" if committed else "HEAD")[0] == flows
+
+
+def test_what_is_removed_counts(project: Project) -> None:
+    (project.root / "shared/words.txt").unlink()
+    assert since(project)[0] == ["hello"]
+    # It is included and gone: the build says so.
+    (project.root / "shared").rmdir()
+    assert since(project)[0] == ["hello"]
+    shutil.rmtree(project.root / "flows/other")
+    gone = "flows/other was removed; what runs of it stays, until `inv destroy --flow other` from "
+    assert since(project) == (["hello"], (f"{gone}a commit that has it",))
+
+
+def test_a_file_that_moved_is_of_both(project: Project) -> None:
+    git(project.root, "mv", "flows/hello/answer.py", "flows/other/more.py")
+    assert since(project)[0] == ["hello", "other"]
+
+
+def test_what_a_link_leads_to_is_the_flows_own(project: Project) -> None:
+    (project.root / "flows/other/words.txt").symlink_to("../../elsewhere.txt")
+    (project.root / "elsewhere.txt").write_text("a", "utf-8")
+    git(project.root, "add", ".")
+    git(project.root, "commit", "-qm", "second")
+    (project.root / "elsewhere.txt").write_text("b", "utf-8")
+    assert since(project)[0] == ["other"]
+
+
+def test_what_judges_a_flow_is_its_own(project: Project) -> None:
+    deploy = project.root / "flows/other/deploy.yaml"
+    judged = "evaluation:\n  data: ../../rows.jsonl\n  flows: {../../judge: {}}\n"
+    deploy.write_text(projects.DEPLOY + judged, "utf-8")
+    for name in ("rows.jsonl", "judge/flow.dag.yaml"):
+        git(project.root, "add", ".")
+        git(project.root, "commit", "-qm", "as it is")
+        (project.root / name).parent.mkdir(exist_ok=True)
+        (project.root / name).write_text("{}", "utf-8")
+        assert since(project)[0] == ["other"], name
+
+
+@pytest.mark.parametrize("revision", ["0" * 40, "no-such", "--all", "a" * 40, ""])
+def test_a_revision_that_git_does_not_know_is_all(project: Project, revision: str) -> None:
+    note = f"git does not know the revision {revision!r}: all flows"
+    assert since(project, revision) == (["hello", "other"], (note,))
+
+
+def test_outside_of_git_all_changed(tmp_path: Path) -> None:
+    made = projects.make(tmp_path, {})
+    assert since(made)[0] == ["hello"]
+
+
+def test_a_checkout_that_is_a_folder_of_a_repository(tmp_path: Path) -> None:
+    made = projects.make(tmp_path / "inner", FILES)
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    (made.root / "flows/hello/answer.py").write_text("", "utf-8")
+    (tmp_path / "tasks.py").touch()
+    assert since(made)[0] == ["hello"]
+
+
+def test_the_reason_is_told_where_all_are_meant(project: Project) -> None:
+    (project.root / "tasks.py").touch()
+    assert since(project)[1] == ("tasks.py: shared by all flows",)
+    (project.root / "base.lock").touch()
+    assert since(project)[1] == ("base.lock and 1 more: shared by all flows",)
+
+
+def test_rows_say_which_flows_can_be_evaluated(tmp_path: Path) -> None:
+    made = projects.make(tmp_path, {**FILES, "flows/other/deploy.yaml": MODEL})
+    flows = config.load_flows(made)
+    assert matrix.rows(flows, {}) == (Row("hello", True), Row("other", False))
+    rows = matrix.rows(flows, {"MY_ENDPOINT": "https://a", "MY_KEY": "b"})
+    assert rows == (Row("hello", True), Row("other", True))
+
+
+ROWS = (Row("hello", True), Row("my-other", False))
+
+
+def test_each_system_gets_its_form() -> None:
+    assert json.loads(matrix.for_github(ROWS)) == {
+        "include": [
+            {"flow": "hello", "evaluate": True},
+            {"flow": "my-other", "evaluate": False},
+        ]
+    }
+    assert json.loads(matrix.for_azure_devops(ROWS)) == {
+        "hello": {"flow": "hello", "evaluate": "true"},
+        "my_other": {"flow": "my-other", "evaluate": "false"},
+    }
+    assert (matrix.for_github(()), matrix.for_azure_devops(())) == ('{"include": []}', "{}")
+
+
+def test_a_page_of_a_run_says_what_is_left_out() -> None:
+    unasked = "my-other: not evaluated, as variables of their connections are not set"
+    assert matrix.notes(ROWS) == (unasked,)
+    assert matrix.summary(ROWS, ("a reason",)) == (
+        f"### Flows\n- `hello`\n- `my-other` (not evaluated)\n\na reason\n{unasked}\n"
+    )
+    assert matrix.summary((), ()) == "### Flows\nnone\n\n"
+
+
+def _matrix(tmp_path: Path, *options: str) -> tuple[Any, Mapping[str, str]]:
+    """Run `inv ci.matrix` as a job of GitHub; return what it printed, and its outputs."""
+    output = tmp_path / "output"
+    output.touch()
+    variables = {"GITHUB_ACTIONS": "true", "GITHUB_OUTPUT": str(output)}
+    for name in ("AZURE_OPENAI_ENDPOINT", "AZURE_OPENAI_API_KEY"):
+        variables[name] = ""
+    done = inv("ci.matrix", *options, "--json", **variables)
+    assert done.returncode == 0, done.stderr
+    lines = output.read_text("utf-8").splitlines()
+    names = {line.partition("<<")[0]: lines[i + 1] for i, line in enumerate(lines) if "<<" in line}
+    return json.loads(done.stdout), names
+
+
+def test_the_task_tells_the_system(tmp_path: Path) -> None:
+    rows, outputs = _matrix(tmp_path, "--env", "prod", "--since", "")
+    assert rows == [{"flow": "faq", "evaluate": True}]
+    assert outputs["changed"] == "true"
+    assert json.loads(outputs["matrix"]) == {"include": rows}
+    assert json.loads(outputs["legs"]) == {"faq": {"flow": "faq", "evaluate": "true"}}
+
+
+def test_the_task_without_an_environment_has_every_flow(tmp_path: Path) -> None:
+    rows, _ = _matrix(tmp_path)
+    assert [row["flow"] for row in rows] == config.flow_names(config.open_project(ROOT))
+
+
+def test_no_such_environment_is_a_sentence() -> None:
+    done = inv("ci.matrix", "--env", "pord")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "--env pord: environments.yaml has no such environment\n  → did you mean prod?\n",
+    )
+
+
+def test_an_image_is_named_by_its_file_or_by_the_folder_of_all(tmp_path: Path) -> None:
+    image = Image("r/faq", "0" * 12, "sha256:1", "linux/amd64", "b", "c", "sha256:" + "a" * 64)
+    path = artifact.write(tmp_path, "faq", image, "c1")
+    assert artifact.file_of(path, "faq") == artifact.file_of(path.parent, "faq") == path
+    with pytest.raises(DeployError, match=r"chat\.json: it is not there"):
+        artifact.read(artifact.file_of(path.parent, "chat"), "chat", "c1")
+
+
+def test_a_folder_of_images_that_is_not_there_is_a_sentence() -> None:
+    done = inv("deploy", "--image", "no-such-folder")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "--image: there is no file or folder no-such-folder\n"
+        "  → `inv push` writes .artifacts/‹flow›.json\n",
+    )
+
+
+def test_a_stand_in_is_for_models_and_says_so_of_the_rest(tmp_path: Path) -> None:
+    connections = (
+        "  plain: {type: open_ai, base_url: MY_URL, api_key: OTHER_KEY}\n"
+        "  fixed: {type: open_ai, api_key: OTHER_KEY}\n"
+    )
+    made = projects.make(tmp_path, {"flows/hello/deploy.yaml": MODEL + connections})
+    model = ModelServer(port=9)
+    key = {"MY_KEY": stand_in.model_server.KEY, "OTHER_KEY": stand_in.model_server.KEY}
+    assert stand_in.variables_of(config.load_flow(made, "hello"), model) == {
+        "MY_ENDPOINT": "http://host.docker.internal:9",
+        "MY_URL": "http://host.docker.internal:9/v1",
+        **key,
+    }
+    search = MODEL + "  search: {type: serp, api_key: SERP}\n"
+    made = projects.make(tmp_path, {"flows/hello/deploy.yaml": search})
+    with pytest.raises(SystemExit) as raised:
+        stand_in.variables_of(config.load_flow(made, "hello"), model)
+    assert raised.value.code == "hello: no stand-in for the connection search (serp)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "by_stand_in", "sentence"),
+    [
+        (None, False, "`a:1` was built; not run: deploy.yaml has no environment local"),
+        (0.256, False, "`a:1` answered its sample: 0.26 s"),
+        (0.256, True, "`a:1` answered its sample: answered by a stand-in model, 0.26 s"),
+    ],
+)
+def test_a_trial_in_words(seconds: float | None, by_stand_in: bool, sentence: str) -> None:
+    assert trial.Trial("a", "a:1", seconds, by_stand_in).sentence == sentence
+
+
+def test_linters_get_the_files_that_are_there(tmp_path: Path) -> None:
+    for name in (".github/workflows/b.yml", ".github/workflows/a.yml", "environments.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert linters.commands(tmp_path) == [
+        "zizmor --quiet --no-progress --offline --persona pedantic .github",
+        "check-jsonschema --quiet --builtin-schema vendor.github-workflows "
+        ".github/workflows/a.yml .github/workflows/b.yml",
+        "check-jsonschema --quiet --schemafile docs/schema/environments.json environments.yaml",
+        "yamllint --strict .",
+    ]
+
+
+def test_every_environment_of_github_may_log_in() -> None:
+    """The jobs of the workflows act as identities that infrastructure trusts them with."""
+    project = Project(ROOT, {"AZURE_SUBSCRIPTION_ID": "0"})
+    read = YAML(typ="safe").load
+    delivered = read(ROOT / ".github/workflows/deliver.yml")["jobs"].values()
+    looked = read(ROOT / ".github/workflows/drift.yml")["jobs"]["drift"]
+    names = [job["with"]["environment"] for job in delivered]
+    assert looked["strategy"]["matrix"]["environment"] == names
+    for name in names:
+        trusted = {one.subject for one in needs_of(wanted.load(project, name)).federations}
+        ends = {subject.rpartition(":")[2] for subject in trusted}
+        assert {name, looked["environment"].replace("${{ matrix.environment }}", name)} <= ends
