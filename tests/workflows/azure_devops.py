@@ -174,11 +174,8 @@ def _expand(value: Any, parameters: Mapping[str, Any], folder: Path) -> Any:
     if isinstance(value, dict):
         found: dict[str, Any] = {}
         for key, one in _chosen(value.items(), names):
-            found |= (
-                _expand({key: one} if key else one, parameters, folder)
-                if not key
-                else {key: _expand(one, parameters, folder)}
-            )
+            inner = _expand(one, parameters, folder)
+            found |= {key: inner} if key else inner
         return found
     if isinstance(value, list):
         return [one for item in value for one in _items(item, parameters, folder)]
@@ -195,7 +192,7 @@ def _items(item: Any, parameters: Mapping[str, Any], folder: Path) -> list[Any]:
         declared = {one["name"]: one for one in data["parameters"]}
         inside: list[Any] = _expand(data[kind], _complete(declared, given), path.parent)
         return inside
-    if isinstance(item, dict) and any(CONDITION.fullmatch(key) for key in item):
+    if isinstance(item, dict) and all(CONDITION.fullmatch(key) for key in item):
         chosen = [one for _, one in _chosen(item.items(), {"parameters": parameters})]
         return [made for one in chosen for made in _expand(one, parameters, folder)]
     return [_expand(item, parameters, folder)]
