@@ -102,7 +102,9 @@ def _real(path: Path, root: Path) -> Path:
         raise DeployError(show(path), what, "copy the file, or use additional_includes")
     if of_evaluation(real, root) and not of_evaluation(path, root):
         hint = "what an evaluation is made of reaches no image; copy the file if it must"
-        raise DeployError(show(path), "this link leads to a file of an evaluation", hint)
+        # Not `show`, which follows the link.
+        where = path.relative_to(root).as_posix()
+        raise DeployError(where, "this link leads to a file of an evaluation", hint)
     return real
 
 

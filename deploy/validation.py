@@ -112,6 +112,8 @@ def _problem(
     if kind in _LIMITS:
         limit = next(iter(detail["ctx"].values()))
         return Problem(where, f"a number {_LIMITS[kind]} {limit} is expected")
+    if kind == "too_short" and not detail["input"]:
+        return Problem(where, "at least one is expected")
     if kind == "value_error":
         return Problem(where, str(detail["ctx"]["error"]))
     return Problem(where, detail["msg"][:1].lower() + detail["msg"][1:])

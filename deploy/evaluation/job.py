@@ -73,7 +73,7 @@ def prepare(definition: Flow, root: Path) -> Job:
         at: KeyPath = ("evaluation", "flows", part.name) if part.name else ("evaluation",)
         given = settings.flows[part.name].inputs if part.name else settings.inputs
         judged = (own or Interface(None, None)) if part.name else None
-        if rows and face:
+        if face:
             given = mapping.complete(given, face, rows, judged, document, at, problems)
         whole.append(dataclasses.replace(part, inputs=given))
     if problems or rows is None:

@@ -25,7 +25,7 @@ NAMED = 5
 def complete(
     given: Mapping[str, Any],
     interface: Interface,
-    data: DataSet,
+    data: DataSet | None,
     judged: Interface | None,
     document: Document,
     at: KeyPath,
@@ -34,7 +34,8 @@ def complete(
     """Return `given` with the columns that have the names of inputs; add what is wrong.
 
     `judged` is the flow whose answers may be referred to, None for that flow itself. `at` is where
-    the mapping, or what it belongs to, stands in `document`.
+    the mapping, or what it belongs to, stands in `document`. `data` is None where the rows cannot
+    be read, which is said elsewhere.
     """
     for name, source in given.items():
         where = document.where((*at, "inputs", name))
@@ -43,6 +44,8 @@ def complete(
             problems.append(Problem(where, what, nearest(name, interface.inputs)))
         problems += _wrong(source, data, judged, where)
     whole = dict(given)
+    if data is None:
+        return whole
     for name, needed in (interface.inputs or {}).items():
         if name in given:
             continue
@@ -58,7 +61,9 @@ def complete(
     return whole
 
 
-def _wrong(source: Any, data: DataSet, judged: Interface | None, where: str) -> list[Problem]:
+def _wrong(
+    source: Any, data: DataSet | None, judged: Interface | None, where: str
+) -> list[Problem]:
     """Return what is wrong with `source`, one value of a mapping."""
     if not (isinstance(source, str) and source.startswith("${")):
         return []
@@ -69,7 +74,7 @@ def _wrong(source: Any, data: DataSet, judged: Interface | None, where: str) -> 
             hint += ", ${run.outputs.‹output›} or ${run.inputs.‹column›}"
         return [Problem(where, f"{source} refers to nothing", f"write {hint}")]
     if found[1] != "run.outputs":
-        return _no_column(data, found[2], where)
+        return _no_column(data, found[2], where) if data else []
     if judged and judged.outputs is not None and found[2] not in judged.outputs:
         what = f"the flow has no output {found[2]}"
         return [Problem(where, what, nearest(found[2], sorted(judged.outputs)))]

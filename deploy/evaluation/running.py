@@ -87,6 +87,8 @@ def run(
         "PF_HOME_DIRECTORY": f"/{HOME}/home",
         "PF_LOGGING_LEVEL": "ERROR",
         "PF_TRACING_SKIP_LOCAL_SETUP": "true",
+        # Within the process alone: tokens are counted in the calls of models that it notes.
+        "PF_DISABLE_TRACING": "false",
         "PYTHONWARNINGS": "ignore",
         "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
         "GIT_PYTHON_REFRESH": "quiet",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Union
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -30,7 +30,15 @@ class Bounds(Strict):
         return self
 
 
-Threshold = Union[Number, Bounds]  # noqa: UP007 (pydantic reads it when Python 3.10 runs too)
+def _bounds(value: Any) -> Any:
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return {"min": value}
+    if not isinstance(value, (dict, Bounds)):
+        raise ValueError("a number is expected, or {min: …, max: …}")
+    return value
+
+
+Threshold = Annotated[Bounds, BeforeValidator(_bounds, json_schema_input_type=float | Bounds)]
 """A number stands for the least that a metric may be."""
 
 

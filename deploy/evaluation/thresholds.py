@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.evaluation.settings import Bounds, EvaluationModel, Threshold
+from deploy.evaluation.settings import Bounds, EvaluationModel
 
 Metrics = Mapping[str, Mapping[str, float]]
 """Metrics by evaluation flow, and then by name."""
@@ -74,17 +74,15 @@ def judge(settings: EvaluationModel, metrics: Metrics, before: Metrics) -> tuple
     return tuple(verdicts)
 
 
-def within(value: float, threshold: Threshold) -> bool:
-    """Tell whether `value` is what `threshold` asks for."""
-    bounds = _bounds(threshold)
+def within(value: float, bounds: Bounds) -> bool:
+    """Tell whether `value` is within `bounds`."""
     # Sums of fractions miss by the last digits: 0.1 + 0.2 is as good as 0.3.
     above = bounds.min is None or value >= bounds.min or math.isclose(value, bounds.min)
     return above and (bounds.max is None or value <= bounds.max or math.isclose(value, bounds.max))
 
 
-def in_words(threshold: Threshold) -> str:
-    """Return `threshold` for people: `at least 0.9`."""
-    bounds = _bounds(threshold)
+def in_words(bounds: Bounds) -> str:
+    """Return `bounds` for people: `at least 0.9`."""
     low = "" if bounds.min is None else f"at least {shown(bounds.min)}"
     high = "" if bounds.max is None else f"at most {shown(bounds.max)}"
     return ", ".join(part for part in (low, high) if part)
@@ -93,7 +91,3 @@ def in_words(threshold: Threshold) -> str:
 def shown(value: float) -> str:
     """Return a number for people: up to six digits after the point."""
     return f"{value:.6f}".rstrip("0").rstrip(".")
-
-
-def _bounds(threshold: Threshold) -> Bounds:
-    return threshold if isinstance(threshold, Bounds) else Bounds(min=threshold)

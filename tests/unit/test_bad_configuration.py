@@ -49,6 +49,34 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
         "flows/hello/deploy.yaml:5: sampel: unknown key\n  → did you mean sample?\n"
         "flows/hello/deploy.yaml:6: image.bass: unknown key\n  → did you mean base?",
     ),
+    "an evaluation with slips": (
+        {
+            "flows/hello/deploy.yaml": projects.DEPLOY
+            + "evaluation:\n  date: q.jsonl\n  flows:\n    e:\n      treshold: {a: 1}\n"
+        },
+        "flows/hello/deploy.yaml:5: evaluation: the key data is missing\n  → add it\n"
+        "flows/hello/deploy.yaml:6: evaluation.date: unknown key\n  → did you mean data?\n"
+        "flows/hello/deploy.yaml:9: evaluation.flows.e.treshold: unknown key",
+    ),
+    "thresholds that are none": (
+        {
+            "flows/hello/deploy.yaml": projects.DEPLOY
+            + "evaluation:\n  data: q.jsonl\n  flows:\n    e:\n      thresholds:\n"
+            + "        a: high\n        b: {}\n        c: {min: 2, max: 1}\n        d: .nan\n"
+        },
+        "flows/hello/deploy.yaml:10: evaluation.flows.e.thresholds.a: a number is expected, or {min: …, max: …}\n"
+        "flows/hello/deploy.yaml:11: evaluation.flows.e.thresholds.b: say min, max or both\n"
+        "flows/hello/deploy.yaml:12: evaluation.flows.e.thresholds.c: min may not be above max\n"
+        "flows/hello/deploy.yaml:13: evaluation.flows.e.thresholds.d: input should be a finite number",
+    ),
+    "an evaluation by nobody": (
+        {
+            "flows/hello/deploy.yaml": projects.DEPLOY
+            + "evaluation: {data: q.jsonl, flows: {}, timeout: 0}\n"
+        },
+        "flows/hello/deploy.yaml:5: evaluation.flows: at least one is expected\n"
+        "flows/hello/deploy.yaml:5: evaluation.timeout: a number from 1 is expected",
+    ),
     "unknown target": (
         {"flows/hello/deploy.yaml": projects.DEPLOY.replace("target: local", "target: locale")},
         "flows/hello/deploy.yaml:4: environments.local.target: unknown target 'locale'\n"

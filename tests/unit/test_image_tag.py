@@ -153,3 +153,63 @@ def test_bad_includes(include: str, what: str, root: Path) -> None:
     with pytest.raises(DeployError) as caught:
         flow.files(load(root), root)
     assert caught.value.problems[0].what == what
+
+
+def test_what_a_flow_is_evaluated_with_is_in_no_image(root: Path) -> None:
+    before = tag(root), tag(root, load(root, "faq"))
+    for name in ("faq", "triage"):
+        folder = root / "flows" / name / flow.EVALUATION
+        (folder / "more" / "deep").mkdir(parents=True)
+        (folder / "more" / "deep" / "customers.jsonl").write_text('{"question": "mine"}\n')
+        with (root / "flows" / name / "deploy.yaml").open("a", encoding="utf-8") as file:
+            file.write("# another threshold\n")
+    assert (tag(root), tag(root, load(root, "faq"))) == before
+    tree = flow.files(load(root), root)
+    assert not [name for name in tree if "/evaluation/" in name]
+
+
+@pytest.mark.parametrize("include", ["../faq", "../../flows"])
+def test_nor_is_that_of_a_flow_which_is_included(include: str, root: Path) -> None:
+    entry = root / "flows/triage/flow.dag.yaml"
+    text = entry.read_text(encoding="utf-8")
+    entry.write_text(text.replace("- ../faq/normalise.py", f"- {include}"), encoding="utf-8")
+    tree = flow.files(load(root), root)
+    assert "flows/faq/normalise.py" in tree
+    assert not [name for name in tree if "evaluation" in name]
+    assert "faq/normalise.py" in {
+        name.removeprefix("flows/") for name in flow.laid_out(load(root), root)
+    }
+
+
+def test_an_include_of_an_evaluation_is_refused(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(root)
+    entry = root / "flows/triage/flow.dag.yaml"
+    text = entry.read_text(encoding="utf-8")
+    include = "../faq/evaluation/questions.jsonl"
+    entry.write_text(text.replace("../faq/normalise.py", include), encoding="utf-8")
+    with pytest.raises(DeployError) as caught:
+        flow.files(load(root), root)
+    assert str(caught.value) == (
+        f"flows/triage/flow.dag.yaml: additional_includes: {include} is of an evaluation\n"
+        "  → what an evaluation is made of reaches no image; put it elsewhere if it must"
+    )
+
+
+def test_a_link_to_an_evaluation_is_refused(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    link = root / "flows/faq/questions.jsonl"
+    link.symlink_to(root / "flows/faq/evaluation/questions.jsonl")
+    with pytest.raises(DeployError) as caught:
+        flow.files(load(root, "faq"), root)
+    assert str(caught.value) == (
+        "flows/faq/questions.jsonl: this link leads to a file of an evaluation\n"
+        "  → what an evaluation is made of reaches no image; copy the file if it must"
+    )
+
+
+def test_a_flow_finds_its_includes_beside_its_own_files(root: Path) -> None:
+    tree = flow.laid_out(load(root), root)
+    assert tree["normalise.py"] == root / "flows/faq/normalise.py"
+    assert tree["result.py"] == root / "flows/triage/result.py"

@@ -25,6 +25,7 @@ from promptflow.core import _prompty_utils
 from promptflow.core._connection_provider._connection_provider import ConnectionProvider
 from promptflow.core._connection_provider._dict_connection_provider import DictConnectionProvider
 from promptflow.storage._run_storage import DummyRunStorage
+from promptflow.tracing._integrations._openai_injector import inject_openai_api
 
 from ...runtime.pf import retries
 
@@ -68,6 +69,8 @@ def install(connections: dict[str, dict[str, Any]]) -> None:
     ConnectionProvider._instance = DictConnectionProvider(connections)
     _prompty_utils.get_connection_by_name = functools.partial(_values, connections)
     _batch_inputs_processor.load_data = _load
+    # Calls of models are noted, and so their tokens counted.
+    inject_openai_api()
 
 
 def run(

@@ -1,0 +1,75 @@
+"""What a flow takes, read from its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from deploy import config
+from deploy.errors import DeployError
+from deploy.evaluation import interface
+from deploy.evaluation.interface import Interface
+from tests import projects
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("faq", Interface({"question": True}, frozenset({"answer", "sources"}))),
+        ("chat", Interface({"question": True, "chat_history": False}, frozenset({"answer"}))),
+        ("rewrite", Interface({"text": True, "audience": False}, None)),
+        ("extract", Interface({"text": True}, None)),
+    ],
+)
+def test_of_the_flows_of_the_repository(name: str, expected: Interface) -> None:
+    assert interface.of(config.load_flow(config.open_project(ROOT), name)) == expected
+
+
+FLEX = {
+    "flows/hello/flow.dag.yaml": None,
+    "flows/hello/flow.flex.yaml": "entry: judges.length:check\n",
+}
+
+
+def flex(tmp_path: Path, code: str) -> Interface:
+    files = {**FLEX, "flows/hello/judges/length.py": code}
+    return interface.of(config.load_flow(projects.make(tmp_path, files), "hello"))
+
+
+@pytest.mark.parametrize(
+    ("code", "inputs"),
+    [
+        ("def check(a, b=1, *, c, d=2): ...", {"a": True, "b": False, "c": True, "d": False}),
+        ("async def check(a: str) -> dict: ...", {"a": True}),
+        ("class check:\n    def __call__(self, a, b=None): ...", {"a": True, "b": False}),
+        ("def check(a, **more): ...", None),
+        ("from elsewhere import check", None),
+        ("class check(Base): ...", None),
+        ("def check(:", None),
+    ],
+)
+def test_of_functions_and_classes(
+    code: str, inputs: dict[str, bool] | None, tmp_path: Path
+) -> None:
+    assert flex(tmp_path, code) == Interface(inputs, None)
+
+
+def test_of_declared_inputs(tmp_path: Path) -> None:
+    text = "entry: judges.length:check\ninputs:\n  a: {type: string, default: b}\n"
+    files = {**FLEX, "flows/hello/flow.flex.yaml": text}
+    flow = config.load_flow(projects.make(tmp_path, files), "hello")
+    assert interface.of(flow) == Interface({"a": False}, None)
+
+
+def test_an_entry_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    flow = config.load_flow(projects.make(tmp_path, FLEX), "hello")
+    with pytest.raises(DeployError) as caught:
+        interface.of(flow)
+    assert str(caught.value) == (
+        "flows/hello/flow.flex.yaml: its entry 'judges.length:check' names no function or class of "
+        "a file beside it\n  → write `entry: module:function`"
+    )

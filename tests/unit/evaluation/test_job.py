@@ -1,0 +1,201 @@
+"""What is checked before anything runs: each sentence compared whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import config, locks
+from deploy.errors import DeployError
+from deploy.evaluation import job
+from deploy.evaluation.job import Job
+from tests import projects
+
+EVALUATION = """\
+evaluation:
+  data: evaluation/questions.jsonl
+  flows:
+    evaluation/accuracy:
+      inputs:
+        answer: ${run.outputs.answer}
+      thresholds: {accuracy: 0.9}
+"""
+DEPLOY = projects.DEPLOY + EVALUATION
+JUDGE = projects.FLOW.replace("question:\n    type", "answer:\n    type").replace(
+    "question: ${inputs.question}", "question: ${inputs.answer}"
+)
+FILES: dict[str, Any] = {
+    "flows/hello/deploy.yaml": DEPLOY,
+    "flows/hello/evaluation/questions.jsonl": '{"question": "why?", "truth": "so"}\n',
+    "flows/hello/evaluation/accuracy/flow.dag.yaml": JUDGE,
+    "flows/hello/evaluation/accuracy/answer.py": projects.CODE,
+}
+DATA = "flows/hello/evaluation/questions.jsonl"
+ENTRY = "flows/hello/evaluation/accuracy/flow.dag.yaml"
+
+
+def prepare(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: Mapping[str, Any] | None = None
+) -> Job:
+    """Return the job of a project with FILES, changed by `files`."""
+    project = projects.make(tmp_path, {**FILES, **(files or {})})
+    monkeypatch.chdir(project.root)
+    # The lock is no matter of these tests.
+    monkeypatch.setattr(locks, "read", lambda _: "promptflow-core==1.18.5\n")
+    return job.prepare(config.load_flow(project, "hello"), project.root)
+
+
+def rows(*every: Any) -> str:
+    return "".join(json.dumps(row) + "\n" for row in every)
+
+
+def replaced(old: str, new: str, text: str = DEPLOY) -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+def test_columns_with_the_names_of_inputs_need_no_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = prepare(tmp_path, monkeypatch)
+    assert made.answering.inputs == {"question": "${data.question}"}
+    (judge,) = made.judging
+    assert (judge.name, judge.inputs) == (
+        "evaluation/accuracy",
+        {"answer": "${run.outputs.answer}"},
+    )
+    assert sorted(judge.tree) == ["answer.py", "flow.dag.yaml"]
+    assert sorted(made.answering.tree) == ["answer.py", "flow.dag.yaml", "sample.json"]
+
+
+def test_a_flow_that_is_evaluated_has_no_evaluation_among_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = prepare(tmp_path, monkeypatch, {"flows/hello/evaluation/notes.md": "secret plans"})
+    assert not [name for name in made.answering.tree if name.startswith("evaluation")]
+
+
+def test_empty_lines_are_no_rows_and_lines_are_those_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = '\n{"question": "a", "truth": 1}\r\n\n{"question": "b\\u2028", "truth": 2}\n\n'
+    made = prepare(tmp_path, monkeypatch, {DATA: text})
+    assert [row.line for row in made.data.rows] == [2, 4]
+    assert made.data.where(1) == f"{DATA}:4"
+    assert [json.loads(line) for line in made.data.content.splitlines()] == [
+        {"question": "a", "truth": 1},
+        {"question": "b\u2028", "truth": 2},
+    ]
+
+
+AT = "flows/hello/deploy.yaml"
+CASES: dict[str, tuple[Mapping[str, Any], str]] = {
+    "no data": (
+        {DATA: None},
+        f"{AT}:6: evaluation.data: {DATA} is not there\n  → write one JSON object a line into it",
+    ),
+    "data in the image": (
+        {AT: replaced("evaluation/questions.jsonl", "questions.jsonl")},
+        f"{AT}:6: evaluation.data: questions.jsonl would be in the flow's image\n"
+        "  → move it into flows/hello/evaluation/, which no image has",
+    ),
+    "data from elsewhere": (
+        {AT: replaced("evaluation/questions.jsonl", "../../../q.jsonl")},
+        f"{AT}:6: evaluation.data: ../../../q.jsonl is outside of the repository\n  → copy it into it",
+    ),
+    "no rows": (
+        {DATA: "\n"},
+        f"{DATA}: there is no row in this file\n  → write one JSON object a line",
+    ),
+    "rows that are none": (
+        {DATA: '{"question": }\n[1]\n{"line_number": 1}\n'},
+        f"{DATA}:1: this is not JSON: Expecting value\n  → write one object a line\n"
+        f"{DATA}:2: a JSON object is expected\n"
+        f"{DATA}:3: promptflow keeps the column line_number for itself\n  → give it another name",
+    ),
+    "a column that nobody has": (
+        {AT: replaced("${run.outputs.answer}", "${data.trut}")},
+        f"{AT}:10: evaluation.flows.evaluation/accuracy.inputs.answer: {DATA} has no column trut\n"
+        "  → did you mean truth?",
+    ),
+    "a column that some rows lack": (
+        {DATA: rows(*[{"question": 1}, *[{"truth": 1}] * 7])},
+        "\n".join(f"{DATA}:{line}: the column question is missing" for line in range(2, 7))
+        + f"\n{DATA}: the column question is missing in 2 more rows",
+    ),
+    "no column for an input": (
+        {DATA: rows({"ask": "why?"})},
+        f"{AT}:5: evaluation.inputs: nothing says where the input question comes from\n"
+        "  → say where it comes from: `question: ${data.…}` below inputs",
+    ),
+    "no such input": (
+        {AT: replaced("        answer:", "        anser:")},
+        f"{AT}:10: evaluation.flows.evaluation/accuracy.inputs.anser: the flow has no such input\n"
+        "  → did you mean answer?\n"
+        f"{AT}:9: evaluation.flows.evaluation/accuracy.inputs: nothing says where the input answer comes from\n"
+        "  → say where it comes from: `answer: ${data.…}` below inputs",
+    ),
+    "no such output": (
+        {AT: replaced("run.outputs.answer", "run.outputs.reply")},
+        f"{AT}:10: evaluation.flows.evaluation/accuracy.inputs.answer: the flow has no output reply\n"
+        "  → known: answer",
+    ),
+    "outputs before there are any": (
+        {AT: DEPLOY + "  inputs:\n    question: ${run.outputs.answer}\n"},
+        f"{AT}:13: evaluation.inputs.question: ${{run.outputs.answer}} refers to nothing\n"
+        "  → write ${data.‹column›}",
+    ),
+    "a reference with a slip": (
+        {AT: replaced("${run.outputs.answer}", "${run.output.answer}")},
+        f"{AT}:10: evaluation.flows.evaluation/accuracy.inputs.answer: ${{run.output.answer}} refers to nothing\n"
+        "  → write ${data.‹column›}, ${run.outputs.‹output›} or ${run.inputs.‹column›}",
+    ),
+    "no folder": (
+        {AT: replaced("evaluation/accuracy", "evaluation/acuracy")},
+        f"{AT}:8: evaluation.flows.evaluation/acuracy: there is no folder flows/hello/evaluation/acuracy\n"
+        "  → correct the path: it starts at the flow's folder",
+    ),
+    "no flow": (
+        {ENTRY: None},
+        "flows/hello/evaluation/accuracy: there is no flow in this folder\n"
+        "  → a flow has one of: flow.dag.yaml, flow.flex.yaml, one *.prompty file",
+    ),
+    "code that is none": (
+        {"flows/hello/evaluation/accuracy/answer.py": "def answer(:\n"},
+        "flows/hello/evaluation/accuracy/answer.py:1: Python cannot read this: invalid syntax\n"
+        "  → correct the syntax",
+    ),
+    "a connection that is not declared": (
+        {
+            ENTRY: JUDGE.replace("type: python", "type: llm\n  connection: gpt"),
+        },
+        f"{ENTRY}:11: nodes.0.connection: deploy.yaml declares no connection gpt\n"
+        f"  → declare in {AT} which variables hold its values\n"
+        "flows/hello/requirements.txt: flows/hello/evaluation/accuracy cannot run without promptflow-tools\n"
+        "  → add promptflow-tools, then `inv lock --flow hello`",
+    ),
+    "several at once": (
+        {
+            DATA: '{"question": }\n',
+            AT: replaced("run.outputs.answer", "run.outputs.reply"),
+            "flows/hello/evaluation/accuracy/answer.py": "def answer(:\n",
+        },
+        f"{DATA}:1: this is not JSON: Expecting value\n  → write one object a line\n"
+        "flows/hello/evaluation/accuracy/answer.py:1: Python cannot read this: invalid syntax\n"
+        "  → correct the syntax\n"
+        f"{AT}:10: evaluation.flows.evaluation/accuracy.inputs.answer: the flow has no output reply\n"
+        "  → known: answer",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_wrong(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files, expected = CASES[name]
+    with pytest.raises(DeployError) as caught:
+        prepare(tmp_path, monkeypatch, files)
+    assert str(caught.value) == expected
