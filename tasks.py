@@ -143,7 +143,7 @@ def build(c: Context, flow: str | None = None, env: str | None = None, json: boo
 @task(
     help={
         "flow": "one flow; without it, every flow that has an evaluation",
-        "env": "an environment whose variables the flow is to have",
+        "env": "only flows of this environment, with its variables",
         "json": "print JSON, every row",
     }
 )
@@ -156,7 +156,7 @@ def evaluate(
     from deploy.evaluation import evaluate, report
 
     project = _project()
-    chosen = evaluate.chosen(project, flow)
+    chosen = evaluate.chosen(project, flow, env)
     done = cli.each(chosen, lambda one: evaluate.evaluate(project, one, env))
     if json:
         console.as_json([report.as_data(found) for found in done.results])

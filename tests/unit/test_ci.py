@@ -18,6 +18,7 @@ from deploy.ci import changes, linters, matrix, trial
 from deploy.ci.matrix import Row
 from deploy.config import Project
 from deploy.errors import DeployError
+from deploy.evaluation import evaluate
 from deploy.infra import wanted
 from deploy.infra.needs import needs_of
 from deploy.model import Image
@@ -240,6 +241,20 @@ def test_no_such_environment_is_a_sentence() -> None:
         1,
         "--env pord: environments.yaml has no such environment\n  → did you mean prod?\n",
     )
+
+
+def test_of_an_environment_its_own_flows_are_evaluated(tmp_path: Path) -> None:
+    judged = "evaluation: {data: rows.jsonl, flows: {judge: {}}}\n"
+    here = projects.DEPLOY + "  dev: {target: local}\n"
+    files = {
+        **FILES,
+        "environments.yaml": "local: {}\ndev: {}\n",
+        "flows/hello/deploy.yaml": here + judged,
+        "flows/other/deploy.yaml": projects.DEPLOY + judged,
+    }
+    made = projects.make(tmp_path, files)
+    assert [flow.name for flow in evaluate.chosen(made, None)] == ["hello", "other"]
+    assert [flow.name for flow in evaluate.chosen(made, None, "dev")] == ["hello"]
 
 
 def test_an_image_is_named_by_its_file_or_by_the_folder_of_all(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ Functions = Mapping[str, Callable[..., Any]]
 TOKEN = re.compile(
     r"\s*(?:(?P<text>'(?:[^']|'')*')|(?P<sign>==|!=|&&|\|\||[!(),\[\].])|(?P<name>[\w-]+))"
 )
-WHOLE = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
+WHOLE = re.compile(r"\$\{\{\s*((?:(?!\}\}).)+?)\s*\}\}")
 
 
 def evaluate(expression: str, names: Mapping[str, Any], functions: Functions) -> Any:
