@@ -278,7 +278,8 @@ def plan(
         for p in plans.results
         for step in p.steps
     ]
-    console.show(steps, title=f"Plan for {env}", for_programs=json)
+    shown = ("flow", "action", "what", "before", "after", "why")
+    console.show(steps, shown, title=f"Plan for {env}", for_programs=json)
     plans.finish()
     if any(p.changes for p in plans.results):
         raise Exit(code=CHANGES)

@@ -104,7 +104,8 @@ def note(name: str, what: str) -> None:
     line = f"{_prefix.get()}{name:<9} {what}"
     # Over what a phase shows on a terminal, which its next text shows again.
     live = _live.get()
-    print(line.ljust(live.width if live else 0), file=sys.stderr, flush=True)
+    line = system.inert(line).ljust(live.width if live else 0)
+    print(line, file=sys.stderr, flush=True)
 
 
 def show(
@@ -140,9 +141,8 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> Non
     cells = _cells(rows, columns)
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     for row in cells:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        )
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        print(system.inert(line.rstrip()))
 
 
 def report(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str) -> None:

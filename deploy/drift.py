@@ -59,7 +59,8 @@ def of_flow(project: Project, spec: Spec) -> list[Finding]:
             except Refusal as refused:
                 findings = [_refused(name, one) for one in refused.problems]
             findings += _content(project, spec, found)
-        phase.result = f"{sum(one.drift for one in findings)} differences"
+        count = sum(one.drift for one in findings)
+        phase.result = f"differences: {count}" if count else "as configured"
     return findings
 
 
@@ -76,8 +77,10 @@ def of_infrastructure(project: Project, environment: str) -> list[Finding]:
 
 def problem(found: Finding, environment: str) -> Problem:
     """Return a difference as a sentence, beside the file where it is configured."""
-    there, configured = found.there or "nothing", found.configured or "nothing"
-    what = f"{found.what} is {there}, and should be {configured} ({found.why})"
+    what = found.what
+    if found.there != found.configured:
+        what += f" is {found.there or 'nothing'}, and should be {found.configured or 'nothing'}"
+    what += f" ({found.why})" if found.why else ""
     if found.flow == "-":
         hint = f"`inv infra.check --env {environment}` tells more, `inv infra.apply` mends it"
         return Problem(f"{config.ENVIRONMENTS}: {environment}", what, hint)
@@ -117,7 +120,7 @@ def _finding(flow: str, step: Step) -> Finding:
 
 
 def _refused(flow: str, problem: Problem) -> Finding:
-    return Finding(flow, problem.where, problem.what, "", problem.hint)
+    return Finding(flow, f"{problem.where}: {problem.what}", "", "", problem.hint)
 
 
 def _content(project: Project, spec: Spec, found: Deployment) -> list[Finding]:

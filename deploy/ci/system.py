@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +103,12 @@ def output(name: str, value: str) -> None:
 
 
 def summary(markdown: str) -> None:
-    """Add `markdown` to what the page of the run shows."""
-    current().summary(markdown)
+    """Add `markdown` to what the page of the run shows; where it cannot be written, say so."""
+    try:
+        current().summary(markdown)
+    except OSError as error:
+        # Nothing that was done depends on it.
+        print(f"summary   not written: {error}", file=sys.stderr, flush=True)
 
 
 def annotate(level: Level, problem: Problem) -> None:
@@ -138,9 +143,19 @@ def place(where: str, checkout: str | None) -> Place | None:
     `checkout` is the root of the system's checkout, which this repository may be a folder of.
     """
     found = _PLACE.match(where)
-    if not found or not (ROOT / found["file"]).is_file():
+    if not found or not _is_file(ROOT / found["file"]):
         return None
     # Resolved: a runner's folder may be behind a link.
     path, root = (ROOT / found["file"]).resolve(), Path(checkout or ROOT).resolve()
+    if not path.is_relative_to(ROOT.resolve()):
+        return None
     file = path.relative_to(root) if path.is_relative_to(root) else Path(found["file"])
     return Place(file.as_posix(), int(found["line"]) if found["line"] else None)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        # What is no path at all: it is too long.
+        return False

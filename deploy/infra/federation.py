@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from deploy.cloud import CLOUDS
 from deploy.schema import GitHubModel, InfraModel
 
 # GitHub, "OpenID Connect reference"; Microsoft Entra, "Configure an app to trust an external
 # identity provider".
 GITHUB = "https://token.actions.githubusercontent.com"
-AUDIENCE = "api://AzureADTokenExchange"
+AUDIENCE = CLOUDS["public"].federation
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -185,6 +187,31 @@ def test_a_redirect_is_not_followed(
     azure.job_tokens.redirect = f"{azure.entra.server.url}/elsewhere"
     assert "it gives this job no token: 302" in failure(here)
     assert azure.entra.server.seen == []
+
+
+def test_a_proxy_for_the_internet_is_asked(
+    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(30)
+        url = "https://tokens.example.test/idtoken"
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        variables = {"ACTIONS_ID_TOKEN_REQUEST_URL": url, "HTTPS_PROXY": address}
+        run_as({**azure.job_tokens.github(job), **variables})
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(_refuse, proxy)
+            said = failure(here)
+            assert asked.result().startswith(b"CONNECT tokens.example.test:443 ")
+    assert said.startswith("GitHub's token service: it cannot be reached (")
+
+
+def _refuse(proxy: socket.socket) -> bytes:
+    """Be a proxy that lets nobody through; return what it was asked."""
+    connection, _ = proxy.accept()
+    with connection:
+        asked = connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+    return asked
 
 
 def test_the_request_goes_to_https_only(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import docker
 import docker.errors
 import pytest
 from invoke.context import Context
+from invoke.exceptions import Exit
 
 import tasks
 from deploy import config, drift, images, pipeline
@@ -73,7 +75,13 @@ def test_other_settings_replace_it_too(project: config.Project) -> None:
     assert pipeline.plan(project, spec(project)).steps[0].why == "other limits, other variables"
 
 
-def test_drift_of_what_runs_is_found(project: config.Project, client: docker.DockerClient) -> None:
+def test_drift_of_what_runs_is_found(
+    project: config.Project,
+    client: docker.DockerClient,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(tasks, "ROOT", project.root)
     (nothing,) = drift.of_flow(project, spec(project))
     assert (nothing.what, nothing.why, nothing.drift) == (
         "deployment",
@@ -98,6 +106,14 @@ def test_drift_of_what_runs_is_found(project: config.Project, client: docker.Doc
         True,
     )
     assert containers(client, project) == [name]
+    capsys.readouterr()
+    with pytest.raises(Exit) as ended:
+        tasks.drift(Context(), json=True)
+    assert ended.value.code == tasks.CHANGES
+    assert json.loads(capsys.readouterr().out) == [vars(limits)]
+    deploy(project)
+    tasks.drift(Context())
+    assert capsys.readouterr().out == "what runs is as configured\n"
 
 
 def test_a_flow_that_cannot_start(project: config.Project, client: docker.DockerClient) -> None:
@@ -301,14 +317,30 @@ def test_disk_that_is_full(
 
 
 def test_the_commands_of_a_day_print_tables(
-    project: config.Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: config.Project,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(tasks, "ROOT", project.root)
+    summary = tmp_path / "summary.md"
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     for name in ("deploy", "status", "smoke", "logs", "destroy"):
         getattr(tasks, name)(Context())
         assert "hello" in capsys.readouterr().out, name
     tasks.destroy(Context())
     assert capsys.readouterr().out == "nothing was deployed\n"
+    text = summary.read_text("utf-8")
+    heads = [line for line in text.splitlines() if line.startswith(("###", "<details>"))]
+    assert heads == [
+        "### Deployed to local",
+        "<details><summary>inv deploy: phases</summary>",
+        "### Status of local",
+        "### Smoke test in local",
+        "<details><summary>inv smoke: phases</summary>",
+    ]
+    assert re.search(r"^\| hello \| healthy \| \d+\.\d\d \|$", text, re.MULTILINE)
 
 
 def test_a_key_from_the_environment_and_another(project: config.Project) -> None:

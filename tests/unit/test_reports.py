@@ -99,6 +99,9 @@ def test_properties_of_azure_commands_end_where_they_should(
         ("flows/faq/deploy.yaml: sample", system.Place("flows/faq/deploy.yaml", None)),
         ("flows/faq/no-such.yaml:12", None),
         ("flows/faq", None),
+        ("/etc/hosts:1", None),
+        ("../" * 20 + "etc/hosts:1", None),
+        ("x" * 300, None),
         ("registry crdev.azurecr.io", None),
         ("--env prod", None),
         ("", None),
@@ -126,6 +129,17 @@ def test_a_full_summary_is_left_as_it_is(on_github: Path) -> None:
     file.write_bytes(b"x" * (github.LIMIT - 3))
     system.summary("more")
     assert file.stat().st_size == github.LIMIT - 3
+
+
+def test_a_summary_that_cannot_be_written_stops_nothing(
+    on_github: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = on_github / "no-such-folder" / "summary"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
+    system.summary("# Title")
+    assert capsys.readouterr().err == (
+        f"summary   not written: [Errno 2] No such file or directory: '{path}'\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,168 @@
+"""What counts as drift of a plan, with a target made of values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import config, drift, images, targets
+from deploy.config import Project
+from deploy.drift import Finding
+from deploy.errors import DeployError, Problem, Refusal
+from deploy.model import Deployment, Image, Plan, Spec, Step
+from tests import projects
+
+RUNS = Deployment(
+    flow="hello",
+    environment="local",
+    target="local",
+    state="healthy",
+    url="http://127.0.0.1:1",
+    auth="none",
+    image_id="sha256:1",
+    tag="0123456789ab",
+    commit="c" * 40,
+    created="",
+    name="hello",
+)
+
+
+class World:
+    """A target that finds what it is told, and has no method that writes."""
+
+    def __init__(self, runs: Deployment | None, *steps: Step, error: Exception | None = None):
+        self.runs, self.steps, self.error = runs, steps, error
+        self.planned: list[Image] = []
+
+    def check(self, spec: Spec) -> None:
+        pass
+
+    def status(self, spec: Spec) -> Deployment | None:
+        return self.runs
+
+    def plan(self, spec: Spec, image: Image) -> Plan:
+        self.planned.append(image)
+        if self.error:
+            raise self.error
+        return Plan(spec, image, self.steps)
+
+
+def found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: World, tag: str = RUNS.tag
+) -> Any:
+    project = projects.make(tmp_path, {})
+    (spec,) = config.load_specs(project, "local")
+    with monkeypatch.context() as patch:
+        patch.setattr(targets, "get", lambda name: world)
+        patch.setattr(images, "content", lambda flow, root: (None, tag))
+        return drift.of_flow(project, spec)
+
+
+def test_what_is_as_configured_is_no_drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(RUNS, Step("keep", "container", "a", "a"), Step("note", "note", why="auth: none"))
+    assert found(tmp_path, monkeypatch, world) == []
+    (planned,) = world.planned
+    assert (planned.tag, planned.id, planned.digest) == (RUNS.tag, RUNS.image_id, None)
+
+
+def test_changes_are_drift_but_not_the_means_to_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(
+        RUNS,
+        Step("create", "deployment v-2", "", "v", "other settings", means=True),
+        Step("change", "env.SERVE_THREADS", "99", "8", "in deployment v-2"),
+        Step("change", "traffic", "v-1 100 %", "v-2 100 %", "watched", means=True),
+        Step("note", "traffic", "v-1 100", "v-0 100", "somebody moved traffic by hand"),
+    )
+    assert found(tmp_path, monkeypatch, world) == [
+        Finding("hello", "env.SERVE_THREADS", "99", "8", "in deployment v-2"),
+        Finding("hello", "traffic", "v-1 100", "v-0 100", "somebody moved traffic by hand"),
+    ]
+
+
+def test_other_content_of_the_checkout_is_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    why = "note: this checkout has other content than what runs"
+    assert found(tmp_path, monkeypatch, World(RUNS), "ba9876543210") == [
+        Finding("hello", "content", RUNS.tag, "ba9876543210", why, drift=False)
+    ]
+
+
+def test_nothing_deployed_is_drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert found(tmp_path, monkeypatch, World(None)) == [
+        Finding("hello", "deployment", "", "local", "nothing is deployed")
+    ]
+
+
+def test_what_rules_a_deploy_out_is_drift_and_a_failure_to_look_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = Problem("site app-hello", "it has no identity that could pull", "assign one")
+    world = World(RUNS, error=Refusal.of([problem]))
+    assert found(tmp_path, monkeypatch, world) == [
+        Finding("hello", f"site app-hello: {problem.what}", "", "", "assign one")
+    ]
+    world.error = DeployError("Azure", "it cannot be reached")
+    with pytest.raises(DeployError, match="cannot be reached"):
+        found(tmp_path, monkeypatch, world)
+
+
+def test_without_an_engine_the_content_is_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = projects.make(tmp_path, {})
+    (spec,) = config.load_specs(project, "local")
+    monkeypatch.setattr(targets, "get", lambda name: World(RUNS))
+
+    def no_engine(*_: object) -> None:
+        raise DeployError("Docker", "no engine answers")
+
+    monkeypatch.setattr(images, "content", no_engine)
+    assert drift.of_flow(project, spec) == []
+
+
+def test_infrastructure_is_looked_at_with_the_whole_environment_only(tmp_path: Path) -> None:
+    project: Project = projects.make(tmp_path, {})
+    specs = config.load_specs(project, "local")
+    whole = drift.looks(project, "local", specs, whole=True)
+    assert len(whole) == len(drift.looks(project, "local", specs, whole=False)) + 1
+    # Nothing of it is described here.
+    assert whole[-1]() == []
+
+
+@pytest.mark.parametrize(
+    ("finding", "expected"),
+    [
+        (
+            Finding("hello", "memory", "700m", "1g", "other limits"),
+            "flows/hello/deploy.yaml: environments.prod: memory is 700m, and should be 1g "
+            "(other limits)\n  → `inv deploy --env prod --flow hello` brings it back",
+        ),
+        (
+            Finding("-", "plan: sku", "B1", "P0v3", "different: two instances"),
+            "environments.yaml: prod: plan: sku is B1, and should be P0v3 (different: two "
+            "instances)\n  → `inv infra.check --env prod` tells more, `inv infra.apply` mends it",
+        ),
+        (
+            Finding("hello", "setting X", "", "1", "a slot"),
+            "flows/hello/deploy.yaml: environments.prod: setting X is nothing, and should be 1 "
+            "(a slot)\n  → `inv deploy --env prod --flow hello` brings it back",
+        ),
+        (
+            Finding("hello", "container hello", "hello:1f2e", "hello:1f2e", "other limits"),
+            "flows/hello/deploy.yaml: environments.prod: container hello (other limits)\n"
+            "  → `inv deploy --env prod --flow hello` brings it back",
+        ),
+        (
+            Finding("hello", "site a: it has no identity", "", "", "assign one"),
+            "flows/hello/deploy.yaml: environments.prod: site a: it has no identity (assign one)\n"
+            "  → `inv deploy --env prod --flow hello` brings it back",
+        ),
+    ],
+)
+def test_a_difference_as_a_sentence(finding: Finding, expected: str) -> None:
+    assert str(drift.problem(finding, "prod")) == expected
