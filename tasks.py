@@ -153,9 +153,11 @@ def evaluate(
 ) -> None:
     """Run each flow over its data set, judge the answers, and fail below the thresholds."""
     from deploy import console
-    from deploy.evaluation import evaluate, report
+    from deploy.evaluation import evaluate, record, report
 
     project = _project()
+    # Cache@2 of Azure Pipelines fails where this is not there (azure-pipelines-tasks, issue 16276).
+    (ROOT / record.FOLDER).mkdir(parents=True, exist_ok=True)
     chosen = evaluate.chosen(project, flow, env)
     done = cli.each(chosen, lambda one: evaluate.evaluate(project, one, env))
     if json:

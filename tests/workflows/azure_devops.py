@@ -126,6 +126,8 @@ class Run:
                     break
         if end == "success":
             for key, path in later:
+                # azure-pipelines-tasks, issue 16276: the job fails.
+                assert path.exists(), path
                 self._world.keep(key, path)
         return end, outputs
 

@@ -151,7 +151,7 @@ class World:
             shutil.copytree(found[-1], path, dirs_exist_ok=True)
 
     def keep(self, key: str, path: Path) -> None:
-        """Keep a folder as a cache, at a job's end."""
+        """Keep a folder as a cache, at a job's end; nothing where there is none."""
         if path.exists():
             self.caches[key] = shutil.copytree(path, self.folder("cache") / "content")
 
