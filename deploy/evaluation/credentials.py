@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy import cloud
+from deploy import cloud, tokens
 from deploy.config import DEPLOY
 from deploy.documents import show
 from deploy.errors import DeployError, Problem
@@ -105,7 +105,7 @@ def _token(flow: Flow, connection: str) -> tuple[str, int]:
         problem = error.problems[0]
         what = f"connection {connection} takes an identity, and {problem.what}"
         raise DeployError(show(flow.folder / DEPLOY), what, f"{problem.hint}{key}") from None
-    return token, int(cloud.claims(token).get("exp") or time.time() + 3600)
+    return token, int(tokens.claims(token).get("exp") or time.time() + 3600)
 
 
 def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
