@@ -34,8 +34,8 @@ class Trial:
         """It in words, as Markdown."""
         if self.seconds is None:
             return f"`{self.image}` was built; not run: deploy.yaml has no environment local"
-        by = "answered by a stand-in model, " if self.stand_in else ""
-        return f"`{self.image}` answered its sample: {by}{self.seconds:.2f} s"
+        by = " (answered by a stand-in model)" if self.stand_in else ""
+        return f"`{self.image}` answered its sample in {self.seconds:.2f} s{by}"
 
 
 def run(project: Project, flow: Flow) -> Trial:

@@ -300,8 +300,8 @@ def test_a_stand_in_is_for_models_and_says_so_of_the_rest(tmp_path: Path) -> Non
     ("seconds", "by_stand_in", "sentence"),
     [
         (None, False, "`a:1` was built; not run: deploy.yaml has no environment local"),
-        (0.256, False, "`a:1` answered its sample: 0.26 s"),
-        (0.256, True, "`a:1` answered its sample: answered by a stand-in model, 0.26 s"),
+        (0.256, False, "`a:1` answered its sample in 0.26 s"),
+        (0.256, True, "`a:1` answered its sample in 0.26 s (answered by a stand-in model)"),
     ],
 )
 def test_a_trial_in_words(seconds: float | None, by_stand_in: bool, sentence: str) -> None:
