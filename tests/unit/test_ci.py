@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from deploy import artifact, config
+from deploy import artifact, config, targets
 from deploy.ci import changes, linters, matrix, trial
 from deploy.ci.matrix import Row
 from deploy.config import Project
@@ -333,3 +333,14 @@ def test_every_environment_of_github_may_log_in() -> None:
         trusted = {one.subject for one in needs_of(wanted.load(project, name)).federations}
         ends = {subject.rpartition(":")[2] for subject in trusted}
         assert {name, looked["environment"].replace("${{ matrix.environment }}", name)} <= ends
+
+
+def test_no_workflow_names_a_target() -> None:
+    files = [*ROOT.glob(".github/**/*.yml"), *ROOT.glob("azure-pipelines/**/*.yml")]
+    assert len(files) > 10
+    # An environment is called local, too.
+    wanted_by_nobody = set(targets.own()) - {trial.ENVIRONMENT}
+    assert wanted_by_nobody
+    for path in files:
+        text = path.read_text("utf-8").lower()
+        assert not [name for name in wanted_by_nobody if name in text], path
