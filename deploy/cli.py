@@ -37,11 +37,19 @@ def sentences(body: Callable[..., Result]) -> Callable[..., Result]:
         except Exception as error:
             if os.environ.get("FLOW_DEBUG"):
                 raise
-            raise _told(body.__name__, _problems(error)) from None
+            raise _told(_name(body), _problems(error)) from None
         finally:
-            _report_timings(body.__name__)
+            # Where it was not loaded nothing was told, and no phase began.
+            if console := sys.modules.get("deploy.console"):
+                console.end(_name(body))
 
     return wrapped
+
+
+def _name(body: Callable[..., Any]) -> str:
+    """Return a task's name as it is typed: `plan`, or `infra.plan`, of `deploy/infra/tasks.py`."""
+    package = body.__module__.rpartition(".tasks")[0].rpartition(".")[2]
+    return f"{package}.{body.__name__}" if package else body.__name__
 
 
 def _problems(error: Exception) -> tuple[Problem, ...]:
@@ -55,19 +63,14 @@ def _problems(error: Exception) -> tuple[Problem, ...]:
 
 def _told(task: str, problems: tuple[Problem, ...]) -> Exit:
     """Return the end of a task that failed; a CI system is told of each problem by itself, too."""
+    from deploy import console
     from deploy.ci import markdown, system
 
     for problem in problems:
         system.annotate("error", problem)
-    system.summary(markdown.section(f"inv {task} failed", markdown.problems(problems)))
+    console.tell(f"inv {task} failed", markdown.problems(problems))
     # What a container said last may be in it.
     return Exit(system.inert("\n".join(map(str, problems))), 1)
-
-
-def _report_timings(task: str) -> None:
-    # Where it was not loaded there was no phase.
-    if console := sys.modules.get("deploy.console"):
-        console.report_timings(task)
 
 
 @dataclass

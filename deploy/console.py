@@ -22,6 +22,8 @@ _together = contextvars.ContextVar("together", default=False)
 _live: contextvars.ContextVar[Phase | None] = contextvars.ContextVar("live", default=None)
 # How long each phase took, of all flows: what it is of, its name, what it does, and the outcome.
 _timings: list[tuple[str, str, str, str]] = []
+# What this run has for the page of its job, in Markdown.
+_sections: list[str] = []
 # Seconds between two lines about the same phase, where none can take the place of another.
 SELDOM = 30.0
 
@@ -131,7 +133,7 @@ def show(
     if rows and title:
         report(rows, columns, title)
     elif nothing and title:
-        system.summary(markdown.section(title, markdown.text(nothing)))
+        tell(title, markdown.text(nothing))
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
@@ -149,15 +151,23 @@ def report(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], title: str
     """Show `rows` on the page of the run, under `title`; nothing where there are none."""
     if rows:
         heads, *cells = _cells(rows, columns)
-        system.summary(markdown.section(title, markdown.table(heads, cells)))
+        tell(title, markdown.table(heads, cells))
 
 
-def report_timings(task: str) -> None:
-    """Show on the page of the run how long each phase of `task` took."""
+def tell(title: str, content: str) -> None:
+    """Show `content`, which is Markdown, on the page of the run."""
+    _sections.append(markdown.section(title, content))
+
+
+def end(task: str) -> None:
+    """Give the page of the run all that `task` told, and how long each of its phases took."""
     if _timings:
         rows = markdown.table(("flow", "phase", "what", "took"), _timings)
-        system.summary(markdown.folded(f"inv {task}: phases", rows))
-        _timings.clear()
+        _sections.append(markdown.folded(f"inv {task}: phases", rows))
+    if _sections:
+        system.summary(*_sections)
+    _timings.clear()
+    _sections.clear()
 
 
 def as_json(value: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploy.ci.system import Level, place
@@ -25,7 +25,7 @@ class AzurePipelines:
         """Set an output variable; later jobs name the step that this is."""
         _command("task.setvariable", {"variable": name, "isOutput": "true"}, value)
 
-    def summary(self, markdown: str) -> None:
+    def summary(self, sections: Sequence[str]) -> None:
         """Write a file, which the agent shows in the tab Extensions of the run."""
         with tempfile.NamedTemporaryFile(
             "w",
@@ -36,7 +36,7 @@ class AzurePipelines:
             dir=self._environ.get("AGENT_TEMPDIRECTORY"),
             delete=False,
         ) as file:
-            file.write(f"{markdown.strip()}\n")
+            file.write("\n\n".join(section.strip() for section in sections) + "\n")
         _command("task.uploadsummary", {}, str(Path(file.name)))
 
     def annotate(self, level: Level, problem: Problem) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from deploy.ci.system import Level, place
@@ -14,8 +14,9 @@ from deploy.errors import Problem
 # Of a step's summary; a file that is larger is not shown at all.
 LIMIT = 1024 * 1024
 LEFT_OUT = "\n_More did not fit into this summary; the log has it._\n"
-# actions/runner, `ActionCommand.cs`: at the beginning of a line, and the older form anywhere.
-_COMMAND = re.compile(r"^(\s*):(?=:)|#(?=#\[)", re.MULTILINE)
+# actions/runner, `ActionCommand.cs`: at the beginning of a line, and the older form anywhere. To
+# .NET a carriage return ends a line, too.
+_COMMAND = re.compile(r"(?:^|(?<=[\r\n]))[^\S\r\n]*:(?=:)|#(?=#\[)")
 
 
 class GitHub:
@@ -30,16 +31,18 @@ class GitHub:
             end = f"end_{secrets.token_hex(16)}"
             _append(Path(path), f"{name}<<{end}\n{value}\n{end}\n")
 
-    def summary(self, markdown: str) -> None:
+    def summary(self, sections: Sequence[str]) -> None:
         """Write into GITHUB_STEP_SUMMARY; what does not fit is left out, and that said."""
         if not (path := self._environ.get("GITHUB_STEP_SUMMARY")):
             return
-        file, text = Path(path), f"{markdown.strip()}\n\n"
-        room = LIMIT - (file.stat().st_size if file.exists() else 0)
-        if len(text.encode()) <= room - len(LEFT_OUT):
-            _append(file, text)
-        elif room >= len(LEFT_OUT):
-            _append(file, LEFT_OUT)
+        file = Path(path)
+        for section in sections:
+            text = f"{section.strip()}\n\n"
+            room = LIMIT - (file.stat().st_size if file.exists() else 0)
+            if len(text.encode()) <= room - len(LEFT_OUT):
+                _append(file, text)
+            elif room >= len(LEFT_OUT):
+                _append(file, LEFT_OUT)
 
     def annotate(self, level: Level, problem: Problem) -> None:
         """Print an annotation; of each level the page of a run shows the first ten of a step."""

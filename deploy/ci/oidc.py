@@ -27,6 +27,8 @@ IDENTITY = ("AZURE_CLIENT_ID", "AZURE_TENANT_ID")
 ADDRESS, ACCESS = "SYSTEM_OIDCREQUESTURI", "SYSTEM_ACCESSTOKEN"
 CONNECTION = "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"
 CLIENT, TENANT = "AZURESUBSCRIPTION_CLIENT_ID", "AZURESUBSCRIPTION_TENANT_ID"
+# azure-identity, "Credential chains": which of its log-ins are tried.
+CHOSEN = "AZURE_TOKEN_CREDENTIALS"
 # Of Entra: no federated credential has the token's issuer, audience or subject.
 UNKNOWN = "AADSTS70021"
 
@@ -82,9 +84,12 @@ def credential(
 ) -> TokenCredential | None:
     """Return who this job may act as; None outside of CI, and where a job has no such token.
 
-    `audience` is whom a token of the job must be for, `authority` where Entra is; None for the
-    public one. Raises `DeployError`.
+    None, too, where AZURE_TOKEN_CREDENTIALS asks azure-identity for another log-in. `audience` is
+    whom a token of the job must be for, `authority` where Entra is; None for the public one. Raises
+    `DeployError`.
     """
+    if environ.get(CHOSEN):
+        return None
     given = {"authority": authority} if authority else {}
     try:
         if _on_github(environ) and not _missing_on_github(environ):

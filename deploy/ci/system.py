@@ -12,7 +12,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
@@ -39,8 +39,8 @@ class System(Protocol):
     def output(self, name: str, value: str) -> None:
         """Hand `value` to later steps and jobs."""
 
-    def summary(self, markdown: str) -> None:
-        """Add to what the page of the run shows."""
+    def summary(self, sections: Sequence[str]) -> None:
+        """Add to what the page of the run shows, one after the other."""
 
     def annotate(self, level: Level, problem: Problem) -> None:
         """Show a problem on the page of the run, and beside its line where it has one."""
@@ -61,7 +61,7 @@ class NoSystem:
     def output(self, name: str, value: str) -> None:
         """Do nothing."""
 
-    def summary(self, markdown: str) -> None:
+    def summary(self, sections: Sequence[str]) -> None:
         """Do nothing."""
 
     def annotate(self, level: Level, problem: Problem) -> None:
@@ -102,10 +102,10 @@ def output(name: str, value: str) -> None:
     current().output(name, value)
 
 
-def summary(markdown: str) -> None:
-    """Add `markdown` to what the page of the run shows; where it cannot be written, say so."""
+def summary(*sections: str) -> None:
+    """Add Markdown to what the page of the run shows; where it cannot be written, say so."""
     try:
-        current().summary(markdown)
+        current().summary(sections)
     except OSError as error:
         # Nothing that was done depends on it.
         print(f"summary   not written: {error}", file=sys.stderr, flush=True)

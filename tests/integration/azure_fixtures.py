@@ -14,6 +14,7 @@ from deploy import cloud
 from deploy.inside import bom
 from deploy.inside.archive import ImageArchive
 from deploy.model import Attachment, Image
+from deploy.registry import wire
 from tests.emulator import azure as emulator
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
@@ -27,6 +28,7 @@ from tests.integration import obedient_flow, obedient_project, web_project
 from tests.integration.obedient_project import ObedientProject
 
 LogIn = Callable[[Identity], None]
+RunAs = Callable[[dict[str, str]], None]
 
 
 @pytest.fixture(scope="session")
@@ -89,6 +91,23 @@ def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
 
     def become(identity: Identity) -> None:
         _become(azure, identity, monkeypatch)
+
+    return become
+
+
+@pytest.fixture
+def run_as(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> RunAs:
+    """Have these variables, those of the emulated Azure, and no other log-in."""
+    monkeypatch.setattr(wire, "BACK_OFF", 0.01)
+    for name in (*emulator.FOREIGN_VARIABLES, "AZURE_FEDERATED_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    # Nobody's `az login`.
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+    def become(variables: dict[str, str]) -> None:
+        for name, value in {**azure.trusted, **variables}.items():
+            monkeypatch.setenv(name, value)
+        cloud.credential.cache_clear()
 
     return become
 

@@ -34,6 +34,7 @@ from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtu
     plain_registry,
     production_acr,
     registry_program,
+    run_as,
     web_dev,
     web_site,
     workspace,

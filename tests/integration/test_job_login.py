@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deploy import cloud, config, pipeline
+from deploy import cloud
 from deploy.cloud import REGISTRY_AUDIENCE, Cloud
 from deploy.errors import DeployError
-from deploy.registry import wire
-from tests.emulator import azure as emulator
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.identities import Identity
-from tests.integration.publishing import publish, spec, with_places
-
-pytestmark = pytest.mark.usefixtures("documents_once")
+from tests.integration.azure_fixtures import RunAs
 
 SCOPE = f"{REGISTRY_AUDIENCE}/.default"
-LogIn = Callable[[dict[str, str]], None]
 
 
 @pytest.fixture
@@ -31,26 +25,14 @@ def job(azure: Azure, acr: Acr) -> Identity:
 
 
 @pytest.fixture
-def run_as(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
-    """Have these variables, those of the emulated Azure, and no other log-in."""
-    monkeypatch.setattr(wire, "BACK_OFF", 0.01)
-    for name in (*emulator.FOREIGN_VARIABLES, "AZURE_FEDERATED_TOKEN_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    # Nobody's `az login`.
-    monkeypatch.setenv("PATH", "/nonexistent")
-    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
-
-    def become(variables: dict[str, str]) -> None:
-        for name, value in {**azure.trusted, **variables}.items():
-            monkeypatch.setenv(name, value)
-        cloud.credential.cache_clear()
-
-    return become
+def here(azure: Azure) -> Cloud:
+    return Cloud(azure.arm.server.url, azure.entra.server.url, ".azurecr.test", 0.05)
 
 
 @pytest.fixture
-def here(azure: Azure) -> Cloud:
-    return Cloud(azure.arm.server.url, azure.entra.server.url, ".azurecr.test", 0.05)
+def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the job cannot log in by itself, try nothing else that takes seconds."""
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "AzureCliCredential")
 
 
 def failure(here: Cloud) -> str:
@@ -59,28 +41,8 @@ def failure(here: Cloud) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("system", ["github", "azure_pipelines"])
-def test_a_job_publishes_and_plans_with_its_own_token(
-    system: str,
-    azure: Azure,
-    acr: Acr,
-    job: Identity,
-    run_as: LogIn,
-    project: config.Project,
-    folder: str,
-) -> None:
-    run_as(getattr(azure.job_tokens, system)(job))
-    with_places(project, {"dev": azure.place(acr, folder)})
-    image = publish(project)
-    assert image.digest
-    planned = pipeline.plan(project, spec(project))
-    assert planned.image.digest == image.digest
-    (asked,) = azure.job_tokens.server.seen
-    assert asked.status == 200
-
-
 def test_each_log_in_asks_for_a_new_token(
-    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+    azure: Azure, job: Identity, run_as: RunAs, here: Cloud
 ) -> None:
     # Those of Entra hold for no time at all.
     azure.entra.lifetime, azure.job_tokens.lifetime = 0, 60
@@ -92,7 +54,7 @@ def test_each_log_in_asks_for_a_new_token(
 
 
 def test_a_busy_service_is_asked_again(
-    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+    azure: Azure, job: Identity, run_as: RunAs, here: Cloud
 ) -> None:
     run_as(azure.job_tokens.github(job))
     azure.job_tokens.server.faults.answer(503, times=2)
@@ -101,7 +63,7 @@ def test_a_busy_service_is_asked_again(
 
 
 def test_a_job_that_entra_does_not_expect_is_told_what_its_token_says(
-    azure: Azure, job: Identity, run_as: LogIn, here: Cloud, monkeypatch: pytest.MonkeyPatch
+    azure: Azure, job: Identity, run_as: RunAs, here: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variables = azure.job_tokens.github(job)
     run_as(variables)
@@ -128,6 +90,7 @@ def test_a_job_that_entra_does_not_expect_is_told_what_its_token_says(
     assert variables["ACTIONS_ID_TOKEN_REQUEST_TOKEN"] not in said
 
 
+@pytest.mark.usefixtures("quickly")
 @pytest.mark.parametrize(
     ("missing", "hint"),
     [
@@ -142,12 +105,13 @@ def test_a_job_that_entra_does_not_expect_is_told_what_its_token_says(
     ],
 )
 def test_a_job_of_github_that_lacks_something_is_told_what(
-    missing: list[str], hint: str, azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+    missing: list[str], hint: str, azure: Azure, job: Identity, run_as: RunAs, here: Cloud
 ) -> None:
     run_as({**azure.job_tokens.github(job), **dict.fromkeys(missing, "")})
     assert failure(here).endswith(f"\n  → {hint} (docs/ci/reports.md)")
 
 
+@pytest.mark.usefixtures("quickly")
 @pytest.mark.parametrize(
     ("missing", "hint"),
     [
@@ -164,14 +128,14 @@ def test_a_job_of_github_that_lacks_something_is_told_what(
     ],
 )
 def test_a_step_of_azure_pipelines_that_lacks_something_is_told_what(
-    missing: str, hint: str, azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+    missing: str, hint: str, azure: Azure, job: Identity, run_as: RunAs, here: Cloud
 ) -> None:
     run_as({**azure.job_tokens.azure_pipelines(job), missing: ""})
     assert failure(here).endswith(f"\n  → {hint} (docs/ci/reports.md)")
 
 
 def test_a_job_that_github_gives_no_token_is_told_so(
-    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+    azure: Azure, job: Identity, run_as: RunAs, here: Cloud
 ) -> None:
     run_as({**azure.job_tokens.github(job), "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "of-yesterday"})
     assert failure(here) == (
@@ -180,8 +144,17 @@ def test_a_job_that_github_gives_no_token_is_told_so(
     )
 
 
+def test_another_log_in_can_be_asked_for(
+    azure: Azure, job: Identity, run_as: RunAs, here: Cloud
+) -> None:
+    chosen = {"AZURE_TOKEN_CREDENTIALS": "AzureCliCredential"}
+    run_as({**azure.job_tokens.github(job), **chosen})
+    assert "nobody is logged in" in failure(here)
+    assert azure.job_tokens.server.seen == []
+
+
 def test_a_redirect_is_not_followed(
-    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+    azure: Azure, job: Identity, run_as: RunAs, here: Cloud
 ) -> None:
     run_as(azure.job_tokens.github(job))
     azure.job_tokens.redirect = f"{azure.entra.server.url}/elsewhere"
@@ -190,7 +163,7 @@ def test_a_redirect_is_not_followed(
 
 
 def test_a_proxy_for_the_internet_is_asked(
-    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+    azure: Azure, job: Identity, run_as: RunAs, here: Cloud
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy:
         proxy.settimeout(30)
@@ -215,7 +188,7 @@ def _refuse(proxy: socket.socket) -> bytes:
 
 
 def test_the_request_goes_to_https_only(
-    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+    azure: Azure, job: Identity, run_as: RunAs, here: Cloud
 ) -> None:
     run_as({**azure.job_tokens.github(job), "ACTIONS_ID_TOKEN_REQUEST_URL": "http://127.0.0.1:9/"})
     assert failure(here) == (
@@ -224,7 +197,7 @@ def test_the_request_goes_to_https_only(
 
 
 def test_a_tenant_that_is_none_is_a_sentence(
-    azure: Azure, job: Identity, run_as: LogIn, here: Cloud
+    azure: Azure, job: Identity, run_as: RunAs, here: Cloud
 ) -> None:
     tenant = {"AZURESUBSCRIPTION_TENANT_ID": "contoso ltd"}
     run_as({**azure.job_tokens.azure_pipelines(job), **tenant})
@@ -234,7 +207,7 @@ def test_a_tenant_that_is_none_is_a_sentence(
 
 
 def test_a_token_is_for_the_cloud_that_it_is_used_in(
-    azure: Azure, job: Identity, run_as: LogIn
+    azure: Azure, job: Identity, run_as: RunAs
 ) -> None:
     run_as(azure.job_tokens.github(job))
     china = Cloud(

@@ -15,7 +15,7 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 import tasks
-from deploy import config, drift, images, pipeline
+from deploy import config, console, drift, images, pipeline
 from deploy.errors import DeployError
 from deploy.targets import local_container
 from tests import projects
@@ -323,6 +323,8 @@ def test_the_commands_of_a_day_print_tables(
     tmp_path: Path,
 ) -> None:
     monkeypatch.setattr(tasks, "ROOT", project.root)
+    # What others in this process left.
+    console.end("")
     summary = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))

@@ -19,7 +19,7 @@ from tests.emulator.azure import Azure
 from tests.emulator.identities import Identity
 from tests.emulator.registry import Registry
 from tests.integration import local_project
-from tests.integration.azure_fixtures import LogIn
+from tests.integration.azure_fixtures import LogIn, RunAs
 from tests.integration.publishing import change, publish, spec, where, with_places
 
 pytestmark = pytest.mark.usefixtures("documents_once")
@@ -387,3 +387,16 @@ def _tag(project: config.Project) -> str:
 
 def _interrupted(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("system", ["github", "azure_pipelines"])
+def test_a_job_of_ci_publishes_and_plans_with_its_own_token(
+    system: str, azure: Azure, run_as: RunAs, cloud_project: config.Project
+) -> None:
+    job = azure.identity("job", crflows=["AcrPush"])
+    run_as(getattr(azure.job_tokens, system)(job))
+    image = publish(cloud_project)
+    planned = pipeline.plan(cloud_project, spec(cloud_project))
+    assert planned.image.digest == image.digest
+    (asked,) = azure.job_tokens.server.seen
+    assert asked.status == 200

@@ -19,6 +19,8 @@ AWKWARD = Problem("flows/faq/deploy.yaml:3: a, b", "50 % off\r\nand: more, too",
 @pytest.fixture
 def on_github(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Be a step of GitHub Actions whose files are in the folder that is returned."""
+    # What others in this process left.
+    console.end("")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_WORKSPACE", str(ROOT))
     for name in ("OUTPUT", "STEP_SUMMARY"):
@@ -40,7 +42,7 @@ def on_azure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def tell_all() -> None:
     system.output("digests", "one\ntwo")
     system.annotate("error", AWKWARD)
-    system.summary("# Title")
+    system.summary("# Title", "more")
     with system.group("a\ngroup"):
         print("inside")
 
@@ -60,7 +62,7 @@ def test_github_is_told_by_commands_on_standard_error_and_by_files(
         "::error file=flows/faq/deploy.yaml,line=3,title=flows/faq/deploy.yaml%3A3%3A a%2C b::"
         "50 %25 off%0D%0Aand: more, too%0A→ do this;%0Athen]\n"
     )
-    assert (on_github / "step_summary").read_text() == "# Title\n\n"
+    assert (on_github / "step_summary").read_text() == "# Title\n\nmore\n\n"
     written = (on_github / "output").read_text()
     assert re.fullmatch(r"digests<<(end_[0-9a-f]{32})\none\ntwo\n\1\n", written)
 
@@ -71,7 +73,7 @@ def test_azure_pipelines_is_told_by_commands(
     tell_all()
     out, err = capsys.readouterr()
     (summary,) = on_azure.glob("inv-*.md")
-    assert summary.read_text() == "# Title\n"
+    assert summary.read_text() == "# Title\n\nmore\n"
     assert out == "##[group]a group\ninside\n##[endgroup]\n"
     assert err.splitlines() == [
         "##vso[task.setvariable variable=digests;isOutput=true;]one%0Atwo",
@@ -165,9 +167,12 @@ def test_a_table_is_printed_and_summarized(
     rows = [{"flow": "faq", "what": "a|b", "more": 1}, {"flow": "triage", "what": "", "more": 2}]
     console.show(rows, ("flow", "what"), title="Plan for dev")
     console.show([], title="Nothing")
-    assert capsys.readouterr().out == "flow    what\nfaq     a|b\ntriage  -\n"
+    console.show([], title="Drift", nothing="none")
+    console.end("plan")
+    assert capsys.readouterr().out == "flow    what\nfaq     a|b\ntriage  -\nnone\n"
     assert (on_github / "step_summary").read_text() == (
         "### Plan for dev\n\n| flow | what |\n| --- | --- |\n| faq | a\\|b |\n| triage | - |\n\n"
+        "### Drift\n\nnone\n\n"
     )
 
 
@@ -185,6 +190,7 @@ def test_json_is_the_same_and_no_command(
     ("said", "github_shows", "azure_shows"),
     [
         ("  ::add-mask::x\n::error::y", "  : :add-mask::x\n: :error::y", None),
+        ("a\r::error::b\r\n::c", "a\r: :error::b\r\n: :c", None),
         ("a ##[error]b", "a # #[error]b", "a # #[error]b"),
         ("a ##vso[task.complete]b", None, "a # #vso[task.complete]b"),
         ("std::string and # [x]", None, None),
@@ -209,8 +215,8 @@ def test_phases_are_timed_also_those_that_fail(on_github: Path) -> None:
         pass
     with pytest.raises(ValueError, match="no"), console.phase("push", "layers"):
         raise ValueError("no")
-    console.report_timings("deploy")
-    console.report_timings("deploy")
+    console.end("deploy")
+    console.end("deploy")
     assert re.fullmatch(
         r"<details><summary>inv deploy: phases</summary>\n\n"
         r"\| flow \| phase \| what \| took \|\n\| --- \| --- \| --- \| --- \|\n"
@@ -244,3 +250,21 @@ def test_a_failing_task_annotates_each_problem_and_keeps_its_sentences(tmp_path:
         "- **flows/faq/deploy.yaml:3: environments.local.target**: unknown target 'lokal'"
         "<br>→ did you mean local?\n\n"
     )
+
+
+@pytest.mark.parametrize("name", ["plan", "infra.plan"])
+def test_a_failure_is_told_under_the_name_of_its_task(name: str, tmp_path: Path) -> None:
+    summary = tmp_path / "summary"
+    done = inv(
+        name,
+        "--env",
+        "nowhere",
+        GITHUB_STEP_SUMMARY=str(summary),
+        TF_BUILD="True",
+        AGENT_TEMPDIRECTORY=str(tmp_path),
+    )
+    assert done.returncode == 1
+    (file,) = tmp_path.glob("inv-*.md")
+    assert file.read_text("utf-8").startswith(f"### inv {name} failed\n\n- **")
+    assert f"##vso[task.uploadsummary]{file}" in done.stderr.splitlines()
+    assert not summary.exists()
