@@ -177,3 +177,9 @@ def test_a_fault_of_the_tool_is_a_sentence_too(tmp_path: Path) -> None:
         "ZeroDivisionError: division by zero\n"
         "  → this is a fault of the tool; FLOW_DEBUG=1 shows where\n"
     )
+
+
+def test_a_flow_without_an_evaluation_is_no_failure() -> None:
+    done = inv("evaluate", "--flow", "chat")
+    assert done.stdout == "no deploy.yaml says how to evaluate: see docs/evaluation.md\n"
+    assert (done.stderr, done.returncode) == ("", 0)
