@@ -12,6 +12,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import task
 
 from deploy import cli
+from deploy.ci import tasks as ci_tasks
 from deploy.infra import tasks as infra_tasks
 from deploy.llmops import tasks as import_tasks
 
@@ -39,11 +40,13 @@ def _specs(flow: str | None, env: str) -> Any:
 
 
 def _handed(flow: str | None, image: str | None) -> tuple[str | None, Path | None]:
-    """Return which flow, and the file of `--image` where one is named: it names its flow."""
+    """Return which flow, and what `--image` names: a file names its flow, a folder many."""
     from deploy import artifact
 
-    file = cli.file("--image", image)
-    return flow or (artifact.read(file, None, "").flow if file else None), file
+    given = cli.file("--image", image)
+    if flow or given is None or given.is_dir():
+        return flow, given
+    return artifact.read(given, None, "").flow, given
 
 
 @task
@@ -141,7 +144,7 @@ def build(c: Context, flow: str | None = None, env: str | None = None, json: boo
 @task(
     help={
         "flow": "one flow; without it, every flow that has an evaluation",
-        "env": "an environment whose variables the flow is to have",
+        "env": "only flows of this environment, with its variables",
         "json": "print JSON, every row",
     }
 )
@@ -151,10 +154,12 @@ def evaluate(
 ) -> None:
     """Run each flow over its data set, judge the answers, and fail below the thresholds."""
     from deploy import console
-    from deploy.evaluation import evaluate, report
+    from deploy.evaluation import evaluate, record, report
 
     project = _project()
-    chosen = evaluate.chosen(project, flow)
+    # Cache@2 of Azure Pipelines fails where this is not there (azure-pipelines-tasks, issue 16276).
+    (ROOT / record.FOLDER).mkdir(parents=True, exist_ok=True)
+    chosen = evaluate.chosen(project, flow, env)
     done = cli.each(chosen, lambda one: evaluate.evaluate(project, one, env))
     if json:
         console.as_json([report.as_data(found) for found in done.results])
@@ -183,7 +188,7 @@ def push(c: Context, flow: str | None = None, env: str = "local", json: bool = F
         "from": "the environment whose image it is",
         "to": "the environment whose registry gets it",
         "flow": FLOW,
-        "image": "a file of `inv push`; without it, what runs in --from",
+        "image": "a file of `inv push`, or their folder; without it, what runs in --from",
         "json": "print JSON",
     }
 )
@@ -203,7 +208,9 @@ def promote(
     flow, handed = _handed(flow, image)
     goal = cli.needed("--to", to)
     origins = _specs(flow, cli.needed("--from", from_))
-    pairs = [(spec, _specs(spec.flow.name, goal)[0]) for spec in origins]
+    # Of all flows those that are to be in both.
+    chosen = [spec for spec in origins if flow or goal in spec.flow.environments]
+    pairs = [(spec, _specs(spec.flow.name, goal)[0]) for spec in chosen]
     done = cli.each(pairs, lambda pair: pipeline.promote(*pair, project, handed))
     _show_published(done.results, f"Promoted from {from_} to {to}", json)
     done.finish()
@@ -250,7 +257,7 @@ def inspect(
     help={
         "flow": FLOW,
         "env": ENV,
-        "image": "a file of `inv push`; nothing is built then",
+        "image": "a file of `inv push`, or their folder; nothing is built then",
         "json": "print JSON",
     }
 )
@@ -285,7 +292,7 @@ def plan(
     help={
         "flow": FLOW,
         "env": ENV,
-        "image": "a file of `inv push`; nothing is built then",
+        "image": "a file of `inv push`, or their folder; nothing is built then",
         "no-wait": "hand back once a long operation has begun; `inv status` shows how it goes",
         "json": "print JSON",
     }
@@ -563,8 +570,10 @@ def schema(c: Context) -> None:
 
 @task
 def check(c: Context) -> None:
-    """Lint and types: ruff and mypy --strict."""
-    cli.run(c, "ruff check", "ruff format --check", "mypy")
+    """Lint and types: ruff, mypy --strict, and linters of workflows, YAML and shell scripts."""
+    from deploy.ci import linters
+
+    cli.run(c, "ruff check", "ruff format --check", "mypy", *linters.commands(ROOT))
 
 
 @task(help={"unit": "only the unit tests: no Docker, seconds", "k": "only tests that match"})
@@ -618,5 +627,6 @@ def bench(
 
 # Tasks with a name in front: `inv infra.plan`.
 namespace = Collection.from_module(sys.modules[__name__])
+namespace.add_collection(Collection.from_module(ci_tasks, name="ci"))
 namespace.add_collection(Collection.from_module(infra_tasks, name="infra"))
 namespace.add_collection(Collection.from_module(import_tasks, name="import"))

@@ -69,6 +69,11 @@ def write(root: Path, flow: str, image: Image, commit: str) -> Path:
     return path
 
 
+def file_of(handed: Path, flow: str) -> Path:
+    """Return the file of `flow`: `handed` itself, or the one in that folder."""
+    return handed / f"{flow}.json" if handed.is_dir() else handed
+
+
 def read(path: Path, flow: str | None, commit: str) -> Artifact:
     """Return what the file says.
 

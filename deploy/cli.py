@@ -154,12 +154,12 @@ def count(option: str, text: str) -> int:
 
 
 def file(option: str, path: str | None) -> Path | None:
-    """Return `path` as a file, None without one. Raises `DeployError` where there is none."""
+    """Return `path` as a file or folder, None without one. Raises `DeployError` for none there."""
     if path is None:
         return None
-    if not Path(path).is_file():
+    if not Path(path).exists():
         hint = "`inv push` writes .artifacts/‹flow›.json"
-        raise DeployError(option, f"there is no file {path}", hint)
+        raise DeployError(option, f"there is no file or folder {path}", hint)
     return Path(path)
 
 

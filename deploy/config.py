@@ -104,11 +104,11 @@ def load_specs(project: Project, environment: str, only: str | None = None) -> l
 
     Raises `DeployError` with every problem in every file that matters.
     """
-    chosen = [flow.name for flow in _flows_in(project, environment, only)]
+    chosen = [flow.name for flow in flows_in(project, environment, only)]
     return _collect([lambda n=n: load_spec(project, n, environment) for n in chosen])
 
 
-def _flows_in(project: Project, environment: str, only: str | None) -> list[Flow]:
+def flows_in(project: Project, environment: str, only: str | None) -> list[Flow]:
     """Return the flow `only`, or every flow that has `environment`. Raises `DeployError`."""
     known = documents.load(project.root / ENVIRONMENTS).data
     if environment not in known:
@@ -173,7 +173,7 @@ def load_outline(project: Project, environment: str) -> Outline:
     What names a variable that is not set counts as not said. Raises `DeployError` with every other
     problem.
     """
-    flows = _flows_in(project, environment, None)
+    flows = flows_in(project, environment, None)
     document, given, problems = _filled(project, environment, partly=True)
     own = {key: value for key, value in given.items() if key in PlaceModel.model_fields}
     place = check(PlaceModel, own, document, (environment,), problems)

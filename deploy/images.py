@@ -85,13 +85,13 @@ def _of_file(project: Project, spec: Spec, handed: Path) -> Image:
             raise DeployError(where.registry.where, what, hint)
         if (found.tag, found.platform) != (named.tag, named.platform):
             what = f"the image is {found.tag} for {found.platform}, which the file does not say"
-            raise DeployError(show(handed), what, artifact.AGAIN)
+            raise DeployError(show(artifact.file_of(handed, flow.name)), what, artifact.AGAIN)
         return found
 
 
 def handed_over(project: Project, flow: Flow, handed: Path) -> artifact.Artifact:
     """Return what the file says. Raises `DeployError` unless it is of this flow and commit."""
-    return artifact.read(handed, flow.name, image.commit(project.root))
+    return artifact.read(artifact.file_of(handed, flow.name), flow.name, image.commit(project.root))
 
 
 def content(flow: Flow, root: Path) -> tuple[docker.DockerClient | None, str]:

@@ -95,6 +95,9 @@ class GitHubModel(Strict):
     repository: Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
     owner_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
     repository_id: Annotated[str, Field(pattern=r"^\d+$")] | None = None
+    drift: bool = Field(
+        False, description="Jobs of the GitHub environment ‹environment›-drift log in, too."
+    )
 
     @model_validator(mode="after")
     def _both(self) -> GitHubModel:

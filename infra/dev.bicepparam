@@ -43,6 +43,11 @@ param federations = [
     issuer: 'https://token.actions.githubusercontent.com'
     subject: 'repo:contoso/flows:environment:dev'
   }
+  {
+    name: 'github-dev-drift'
+    issuer: 'https://token.actions.githubusercontent.com'
+    subject: 'repo:contoso/flows:environment:dev-drift'
+  }
 ]
 param publishes = true
 param promotesFrom = {

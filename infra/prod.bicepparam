@@ -43,6 +43,11 @@ param federations = [
     issuer: 'https://token.actions.githubusercontent.com'
     subject: 'repo:contoso/flows:environment:prod'
   }
+  {
+    name: 'github-prod-drift'
+    issuer: 'https://token.actions.githubusercontent.com'
+    subject: 'repo:contoso/flows:environment:prod-drift'
+  }
 ]
 param publishes = true
 param promotesFrom = {

@@ -22,7 +22,7 @@ LARGE: dict[str, Any] = {
     "private": True,
     "zone_redundant": True,
     "log_days": 90,
-    "github": {"repository": "contoso/flows"},
+    "github": {"repository": "contoso/flows", "drift": True},
     "azure_devops": {
         "issuer": "https://login.example/tenant",
         "subject": "sc://contoso/flows/prod",

@@ -29,12 +29,17 @@ class Report:
     problems: tuple[Problem, ...]
 
 
-def chosen(project: Project, only: str | None) -> list[Flow]:
-    """Return the flow `only`, or all, if it has an evaluation.
+def chosen(project: Project, only: str | None, environment: str | None = None) -> list[Flow]:
+    """Return the flow `only`, or all, or those of `environment`, if they have an evaluation.
 
     Raises `DeployError` with the problems of all.
     """
-    return [flow for flow in config.load_flows(project, only) if flow.evaluation]
+    flows = (
+        config.flows_in(project, environment, only)
+        if environment
+        else config.load_flows(project, only)
+    )
+    return [flow for flow in flows if flow.evaluation]
 
 
 def evaluate(project: Project, flow: Flow, environment: str | None = None) -> Report:

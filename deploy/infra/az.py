@@ -18,11 +18,22 @@ LINES = 8
 
 def run(arguments: Sequence[str], doing: str) -> Any:
     """Run `az` and return what it printed, as data. Raises `DeployError` with its complaint."""
+    return _read(_az([*arguments, "--output", "json"], doing).stdout, doing)
+
+
+def warnings(arguments: Sequence[str], doing: str) -> list[str]:
+    """Run `az bicep …` and return its warnings. Raises `DeployError` with its complaint."""
+    said = _az(arguments, doing).stderr.splitlines()
+    # "Bicep CLI commands": ‹file›(‹line›,‹column›) : Warning ‹rule›: ‹message›
+    return [line.strip().removeprefix("WARNING: ") for line in said if ") : Warning " in line]
+
+
+def _az(arguments: Sequence[str], doing: str) -> subprocess.CompletedProcess[str]:
     program = shutil.which(PROGRAM)
     if program is None:
         raise DeployError(doing, "the Azure CLI (az) is not installed", f"{INSTALL}, or inv doctor")
     done = subprocess.run(
-        [program, *arguments, "--output", "json"],
+        [program, *arguments],
         capture_output=True,
         text=True,
         check=False,
@@ -30,7 +41,7 @@ def run(arguments: Sequence[str], doing: str) -> Any:
     )
     if done.returncode:
         raise DeployError(doing, _complaint(done.stderr), _hint(done.stderr))
-    return _read(done.stdout, doing)
+    return done
 
 
 def _read(text: str, doing: str) -> Any:

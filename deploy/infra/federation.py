@@ -26,8 +26,13 @@ def federations_of(infra: InfraModel, environment: str) -> tuple[Federation, ...
     """Return the federated credentials of the deploying identity of `environment`."""
     found = []
     if infra.github:
-        subject = f"repo:{_repository(infra.github)}:environment:{environment}"
-        found.append(Federation(f"github-{environment}", GITHUB, subject))
+        # The second so that a look at what runs waits for no reviewer.
+        names = [environment, f"{environment}-drift"] if infra.github.drift else [environment]
+        repository = f"repo:{_repository(infra.github)}"
+        found += [
+            Federation(f"github-{name}", GITHUB, f"{repository}:environment:{name}")
+            for name in names
+        ]
     if infra.azure_devops:
         given = infra.azure_devops
         found.append(Federation(f"azure-devops-{environment}", given.issuer, given.subject))

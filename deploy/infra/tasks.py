@@ -114,3 +114,14 @@ def check(c: Context, env: str, json: bool = False) -> None:
     console.show(found, title=title, for_programs=json, nothing=nothing)
     if found:
         raise Exit(code=CHANGES)
+
+
+@task
+@cli.sentences
+def lint(c: Context) -> None:
+    """Let Bicep's own compiler and linter read the files in infra/; asks nothing of Azure."""
+    from deploy import console
+    from deploy.infra import bicep
+
+    for warning in bicep.lint(ROOT):
+        console.note("warning", warning)

@@ -23,6 +23,7 @@ from deploy import config
 from deploy.model import Spec
 from tests.emulator import azure as emulator
 from tests.emulator.azure import Azure
+from tests.emulator.identities import Identity
 from tests.emulator.infrastructure import Infrastructure
 
 # What azure-ai-ml leaves in the environment of the process that it was used in.
@@ -63,7 +64,12 @@ class Sandbox:
         """The variables of a process that works here."""
         own = {k: v for k, v in os.environ.items() if k not in (*emulator.FOREIGN_VARIABLES, LEFT)}
         values = config.env_file(self._checkout / ".env")
-        return {**values, **own, **self.azure.environment(self._infrastructure.developer)}
+        return {**values, **own, **self.azure.environment(self.developer)}
+
+    @property
+    def developer(self) -> Identity:
+        """Who works here."""
+        return self._infrastructure.developer
 
     def inv(self, *arguments: str, **how: Any) -> subprocess.CompletedProcess[str]:
         """Run a task; `how` goes to `subprocess.run`."""

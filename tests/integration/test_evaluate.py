@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import tarfile
@@ -179,7 +180,8 @@ def test_rows_that_fail_thresholds_that_are_missed_and_no_secret_anywhere(
     assert record.previous(failing.root, "hello") == good
     said = everything(failing.root, capfd)
     assert SECRET not in said
-    assert "questions.jsonl:2: the flow failed" in said
+    # At once, the first of the two that has failed.
+    assert re.search(r"^hello: evaluate  flows/.*:[24]: the flow failed: ", said, re.MULTILINE)
 
 
 def test_a_missing_variable_of_an_environment(failing: config.Project) -> None:
@@ -224,6 +226,42 @@ def test_a_prompty_by_the_identity_of_whoever_is_logged_in(
     assert found.record.metrics == {"evaluation/length": {"more": float(said)}}
     assert len(model.requests) == 2
     assert model_server.TOKEN not in everything(copy, capfd)
+
+
+FLEX = """\
+evaluation:
+  data: evaluation/invoices.jsonl
+  flows:
+    evaluation/amount:
+      inputs:
+        amount: ${run.outputs.amount}
+        wanted: ${data.wanted}
+      thresholds: {right: {min: 1}}
+"""
+
+
+def test_a_class_that_answers_with_a_dataclass_and_a_key_that_is_refused(
+    copy: Path, variables: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = copy / "flows/extract/evaluation/amount"
+    folder.mkdir(parents=True)
+    (folder.parent / "invoices.jsonl").write_text('{"text": "1250.50 EUR", "wanted": 1250.5}\n')
+    (folder / "flow.flex.yaml").write_text("entry: amount:same\n")
+    code = (
+        "def same(amount: float, wanted: float) -> dict:\n    return {'right': amount == wanted}\n"
+    )
+    (folder / "amount.py").write_text(code)
+    with (copy / "flows/extract/deploy.yaml").open("a") as file:
+        file.write(FLEX)
+    good = run(config.Project(copy, variables), "extract")
+    assert good.problems == ()
+    assert good.record.metrics == {"evaluation/amount": {"right": 1.0}}
+    wrong = {**variables, "AZURE_OPENAI_API_KEY": SECRET}
+    bad = run(config.Project(copy, wrong), "extract")
+    # The service quotes the key, and so does its error.
+    assert "Access denied due to invalid subscription key: ***" in bad.problems[0].what
+    assert bad.problems[1].what == "right was not measured: no row was answered"
+    assert SECRET not in everything(copy, capfd)
 
 
 def test_ctrl_c_leaves_nothing_behind(

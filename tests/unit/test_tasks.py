@@ -37,6 +37,8 @@ def test_listing_imports_nothing_heavy() -> None:
     assert {name.partition(".")[0] for name in loaded}.isdisjoint(HEAVY)
     assert {name for name in loaded if name.startswith("deploy")} == {
         "deploy",
+        "deploy.ci",
+        "deploy.ci.tasks",
         "deploy.cli",
         "deploy.errors",
         "deploy.infra",
@@ -73,6 +75,9 @@ def test_every_task_has_a_sentence_in_the_list() -> None:
         "request",
         "import",
         "llmops",
+        "ci",
+        "matrix",
+        "try",
     ):
         assert f'"name": "{name}"' in lines
     assert '"help": null' not in lines
@@ -176,3 +181,9 @@ def test_a_fault_of_the_tool_is_a_sentence_too(tmp_path: Path) -> None:
         "ZeroDivisionError: division by zero\n"
         "  → this is a fault of the tool; FLOW_DEBUG=1 shows where\n"
     )
+
+
+def test_a_flow_without_an_evaluation_is_no_failure() -> None:
+    done = inv("evaluate", "--flow", "chat")
+    assert done.stdout == "no deploy.yaml says how to evaluate: see docs/evaluation.md\n"
+    assert (done.stderr, done.returncode) == ("", 0)

@@ -12,18 +12,21 @@ import contextvars
 import functools
 import json
 import os
+import queue
 import sys
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from promptflow._constants import LINE_TIMEOUT_SEC
 from promptflow._proxy._python_executor_proxy import PythonExecutorProxy
 from promptflow.batch import BatchEngine, _batch_inputs_processor
 from promptflow.contracts.run_info import Status
 from promptflow.core import _prompty_utils
 from promptflow.core._connection_provider._connection_provider import ConnectionProvider
 from promptflow.core._connection_provider._dict_connection_provider import DictConnectionProvider
+from promptflow.executor._line_execution_process_pool import _exec_line
 from promptflow.storage._run_storage import DummyRunStorage
 from promptflow.tracing._integrations._openai_injector import inject_openai_api
 
@@ -44,18 +47,24 @@ class Rows(PythonExecutorProxy):  # type: ignore[misc]
     async def exec_line_async(
         self, inputs: Mapping[str, Any], index: int | None = None, run_id: str | None = None
     ) -> Any:
-        # Each row is a task with a context of its own. Not the executor's `exec_line_async`, which
-        # a prompty does not have in this version.
+        # What a worker process of `pf run create` does for a row. Not the executor's own
+        # `exec_line_async`, which a prompty does not have in this version. Each row is a task with
+        # a context of its own.
         retries.allow(PATIENCE)
-        own = contextvars.copy_context()
-        result = await asyncio.get_running_loop().run_in_executor(
-            self._pool, own.run, self._flow_executor.exec_line, inputs, index, run_id
+        row = functools.partial(
+            contextvars.copy_context().run,
+            _exec_line,
+            self._flow_executor,
+            queue.SimpleQueue(),
+            inputs=inputs,
+            run_id=run_id,
+            index=index,
+            line_timeout_sec=LINE_TIMEOUT_SEC,
         )
+        result = await asyncio.get_running_loop().run_in_executor(self._pool, row)
         if result.run_info.status == Status.Completed:
             output = result.output
-            outputs = dict(output) if isinstance(output, dict) else {"output": output}
-            # The engine's own, beside those of the flow.
-            outputs.pop("line_number", None)
+            outputs = output if isinstance(output, dict) else {"output": output}
             self._told(index or 0, {"outputs": outputs})
         else:
             self._told(index or 0, {"error": _message(result.run_info.error)})

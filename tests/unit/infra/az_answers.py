@@ -90,7 +90,12 @@ ANSWERS: dict[str, Any] = {
 }
 
 
-def install(folder: Path, answers: dict[str, Any] | None = None, complaint: str = "") -> Path:
+def install(
+    folder: Path,
+    answers: dict[str, Any] | None = None,
+    complaint: str = "",
+    warning: str = "",
+) -> Path:
     """Put a program `az` into `folder`; return the file in which it writes down its arguments."""
     folder.mkdir()
     seen, known = folder / "seen.jsonl", folder / "answers.json"
@@ -104,6 +109,7 @@ with open({str(seen)!r}, "a") as file:
     file.write(json.dumps(given) + "\\n")
 if {complaint!r}:
     sys.exit({complaint!r})
+print({warning!r}, file=sys.stderr)
 answers = json.load(open({str(known)!r}))
 verb = next(key for key in answers if given[: len(key.split())] == key.split())
 print(json.dumps(answers[verb]) if answers[verb] is not None else "")

@@ -9,7 +9,7 @@ import pytest
 
 from deploy.config import Project
 from deploy.errors import DeployError
-from deploy.infra import deployment, files, naming
+from deploy.infra import bicep, deployment, files, naming
 from deploy.infra.wanted import APPSERVICE, AZUREML, Site, Wanted
 from tests import environments
 from tests.bicep import evaluate
@@ -71,6 +71,45 @@ def test_apply(project: Project, seen: Path) -> None:
         key: one["value"] for key, one in az_answers.OUTPUTS.items()
     }
     assert az_answers.calls(seen) == [[*on_parameters(project, "create"), "--output", "json"]]
+
+
+def test_lint_asks_the_compiler_about_every_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("web.bicep", "dev.bicepparam", "modules/part.bicep"):
+        (tmp_path / "infra" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "infra" / name).touch()
+    warning = "infra/web.bicep(3,7) : Warning no-unused-vars: Variable is never used."
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    seen = az_answers.install(
+        tmp_path / "bin", {"bicep": {}}, warning=f"WARNING: {warning}\nWARNING: a new Bicep is out"
+    )
+    assert bicep.lint(tmp_path) == [warning]
+    entry = str(tmp_path / "infra/web.bicep")
+    assert az_answers.calls(seen) == [
+        ["bicep", "build", "--stdout", "--file", entry],
+        ["bicep", "lint", "--file", entry],
+        ["bicep", "build-params", "--stdout", "--file", str(tmp_path / "infra/dev.bicepparam")],
+    ]
+
+
+def test_lint_tells_all_errors_and_nothing_where_there_is_no_bicep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    az_answers.install(tmp_path / "bin", complaint="ERROR: (3,7) : Error BCP018: a brace")
+    assert bicep.lint(tmp_path) == []
+    (tmp_path / "infra").mkdir()
+    for name in ("a.bicep", "b.bicep"):
+        (tmp_path / "infra" / name).touch()
+    with pytest.raises(DeployError) as raised:
+        bicep.lint(tmp_path)
+    assert str(raised.value) == "\n".join(
+        f"infra/{name}: az says:\n    ERROR: (3,7) : Error BCP018: a brace"
+        for name in ("a.bicep", "b.bicep")
+    )
 
 
 def test_destroy_asks_whose_group_it_is(seen: Path) -> None:

@@ -71,6 +71,14 @@ def test_subjects_of_github_with_and_without_ids(ids: dict[str, str], subject: s
     assert made.subject == subject
 
 
+def test_a_look_at_what_runs_may_log_in_without_a_reviewer() -> None:
+    infra = InfraModel.model_validate({"github": {"repository": "contoso/flows", "drift": True}})
+    assert [(one.name, one.subject) for one in federations_of(infra, "prod")] == [
+        ("github-prod", "repo:contoso/flows:environment:prod"),
+        ("github-prod-drift", "repo:contoso/flows:environment:prod-drift"),
+    ]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -1,0 +1,200 @@
+"""What is kept of a run, what is shown of it, and what fails it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deploy import config
+from deploy.errors import DeployError, Problem
+from deploy.evaluation import evaluate, record, report, running
+from deploy.evaluation.data import DataSet, Row
+from deploy.evaluation.evaluate import Report
+from deploy.evaluation.job import Job, Part
+from deploy.evaluation.record import Record
+from deploy.evaluation.running import Outcome
+from tests import projects
+
+GOOD = Record(
+    flow="hello",
+    tag="0" * 12,
+    commit="abc",
+    created="2026-11-28T10:00:00+00:00",
+    data="d" * 12,
+    passed=True,
+    metrics={"judge": {"right": 0.75}},
+    tokens={"hello": 0},
+    rows=[{"line": 1}],
+)
+DEPLOY = (
+    projects.DEPLOY + "evaluation:\n  data: evaluation/rows.jsonl\n  flows:\n    judge:\n"
+    "      thresholds: {right: 0.9, length: {max: 5}}\n"
+)
+OUTCOME = Outcome("", {}, {}, {}, False, (), 0)
+JUDGE = replace(OUTCOME, name="judge")
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    monkeypatch.chdir(tmp_path)
+    project = projects.make(tmp_path, {"flows/hello/deploy.yaml": DEPLOY})
+    flow = config.load_flow(project, "hello")
+    assert flow.evaluation
+    path = project.root / "flows/hello/evaluation/rows.jsonl"
+    rows = tuple(Row(line, {"question": line}) for line in (1, 3, 4))
+    part = Part("", flow, {}, {})
+    return Job(flow, flow.evaluation, DataSet(path, rows), part, (part,), "")
+
+
+def judged(job: Job, *outcomes: Outcome, before: Record | None = None) -> Report:
+    return evaluate._judged(job, outcomes, before, "1" * 12, "def")
+
+
+def sentences(found: Report) -> str:
+    return "\n".join(map(str, found.problems))
+
+
+def answers(*values: Any, name: str = "") -> Outcome:
+    return replace(OUTCOME, name=name, outputs=dict(enumerate(values)))
+
+
+def test_a_run_that_failed_takes_no_good_ones_place(tmp_path: Path) -> None:
+    assert record.previous(tmp_path, "hello") is None
+    assert record.keep(tmp_path, GOOD) == tmp_path / ".artifacts/evaluations/hello.json"
+    bad = replace(GOOD, passed=False, metrics={})
+    assert record.keep(tmp_path, bad) == tmp_path / ".artifacts/evaluations/hello.failed.json"
+    assert record.previous(tmp_path, "hello") == GOOD
+    assert sorted(path.name for path in (tmp_path / record.FOLDER).iterdir()) == [
+        "hello.failed.json",
+        "hello.json",
+    ]
+
+
+def test_a_record_of_another_version_is_no_record(tmp_path: Path) -> None:
+    path = record.keep(tmp_path, GOOD)
+    path.write_text(json.dumps({"version": 0, "other": "shape"}), encoding="utf-8")
+    assert record.previous(tmp_path, "hello") is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', "{}"])
+def test_a_file_that_is_no_record(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    record.keep(tmp_path, GOOD).write_text(text, encoding="utf-8")
+    with pytest.raises(DeployError) as caught:
+        record.previous(tmp_path, "hello")
+    assert str(caught.value) == (
+        ".artifacts/evaluations/hello.json: this is no record of an evaluation\n  → remove it"
+    )
+
+
+def test_a_run_that_passes(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+    grades = [{"right": True, "length": length} for length in (3, 4, 5)]
+    before = replace(GOOD, data=job.data.digest)
+    found = judged(job, answers({}, {}, {}), answers(*grades, name="judge"), before=before)
+    assert found.problems == ()
+    assert found.record.passed
+    assert found.record.metrics == {"judge": {"right": 1.0, "length": 4.0}}
+    report.show([found])
+    said = capsys.readouterr()
+    assert said.out == (
+        "flow   evaluation  metric  now  before  change  wanted        passed\n"
+        "hello  judge       right   1    0.75    +0.25   at least 0.9  yes\n"
+        "hello  judge       length  4    -       -       at most 5     yes\n"
+    )
+    assert said.err == (
+        "evaluate  hello: before is the last run that passed: 2026-11-28T10:00:00+00:00, "
+        "image tag 000000000000\n"
+    )
+    data = report.as_data(found)
+    assert data["comparable"] is True
+    assert data["verdicts"][0] == {
+        "evaluation": "judge",
+        "metric": "right",
+        "value": 1.0,
+        "before": 0.75,
+        "wanted": "at least 0.9",
+        "passed": True,
+        "change": 0.25,
+    }
+    assert data["rows"][1] == {
+        "line": 3,
+        "inputs": {"question": 3},
+        "outputs": {},
+        "evaluations": {"judge": {"outputs": {"right": True, "length": 4}}},
+    }
+
+
+def test_each_missed_threshold_is_a_sentence(job: Job) -> None:
+    grades = [{"right": length == 9, "length": length} for length in (8, 9, 10)]
+    found = judged(job, answers({}, {}, {}), answers(*grades, name="judge"))
+    assert sentences(found) == (
+        "flows/hello/deploy.yaml:9: evaluation.flows.judge.thresholds.right: "
+        "right is 0.333333, and at least 0.9 is wanted\n"
+        "  → every row is in .artifacts/evaluations/hello.failed.json\n"
+        "flows/hello/deploy.yaml:9: evaluation.flows.judge.thresholds.length: "
+        "length is 9, and at most 5 is wanted\n"
+        "  → every row is in .artifacts/evaluations/hello.failed.json"
+    )
+    assert not found.record.passed
+
+
+@pytest.mark.parametrize(
+    ("judge", "what"),
+    [
+        (
+            replace(JUDGE, metrics={"accuracy": 1, "right": "much"}),
+            "judge measured no right\n  → it measured accuracy",
+        ),
+        (
+            replace(JUDGE, aggregates=True, outputs={0: {"right": 1}}),
+            "judge measured no right\n  → its aggregation gave no number: `log_metric` takes one, "
+            "`__aggregate__` returns some",
+        ),
+        (
+            replace(JUDGE, outputs={0: {"right": "yes"}}),
+            "judge measured no right\n  → give an output that is a number in each row, or aggregate "
+            "(docs/evaluation.md)",
+        ),
+    ],
+)
+def test_a_metric_that_nobody_measured(judge: Outcome, what: str, job: Job) -> None:
+    found = judged(job, answers({}, {}, {}), judge)
+    assert str(found.problems[0]) == (
+        f"flows/hello/deploy.yaml:9: evaluation.flows.judge.thresholds.right: {what}"
+    )
+
+
+def test_no_row_was_answered(job: Job) -> None:
+    failed = replace(OUTCOME, errors=dict.fromkeys(range(3), "it is down"))
+    assert sentences(judged(job, failed)) == (
+        "flows/hello/evaluation/rows.jsonl:1: the flow failed: it is down\n"
+        "  the same in lines 3, 4\n"
+        "flows/hello/deploy.yaml:9: evaluation.flows.judge.thresholds.right: "
+        "right was not measured: no row was answered\n"
+        "flows/hello/deploy.yaml:9: evaluation.flows.judge.thresholds.length: "
+        "length was not measured: no row was answered"
+    )
+
+
+def test_a_node_that_fails_beside_the_rows(job: Job) -> None:
+    judge = replace(JUDGE, metrics={"right": 1, "length": 1}, problems=("its node sum failed: x",))
+    found = judged(job, answers({}, {}, {}), judge)
+    assert found.problems == (Problem("hello: judge", "its node sum failed: x"),)
+
+
+def test_errors_are_told_once_each_and_long_ones_are_cut(job: Job) -> None:
+    flow = replace(OUTCOME, errors={0: "a", 1: "b", 2: "a"})
+    judge = replace(JUDGE, errors={1: "x" * 500})
+    told = [str(problem) for problem in running.failures(job, (flow, judge))]
+    at = "flows/hello/evaluation/rows.jsonl"
+    assert told == [
+        f"{at}:1: the flow failed: a\n  the same in line 4",
+        f"{at}:3: the flow failed: b",
+        f"{at}:3: judge failed: {'x' * 400} …",
+    ]

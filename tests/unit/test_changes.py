@@ -1,0 +1,156 @@
+"""Which flows changed: what a flow's files are to git."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deploy import config
+from deploy.ci import changes
+from deploy.config import Project
+from tests import projects
+
+# Two flows: one includes a folder, the other is a copy that does not.
+FILES = {
+    "flows/hello/flow.dag.yaml": projects.FLOW + "additional_includes:\n- ../../shared\n",
+    "shared/words.txt": "a",
+    "flows/other/deploy.yaml": projects.DEPLOY,
+    "flows/other/flow.dag.yaml": projects.FLOW,
+    "flows/other/answer.py": projects.CODE,
+    "flows/other/sample.json": {"question": "why?"},
+    "deploy/something.py": "",
+    "docs/page.md": "",
+    "README.md": "",
+}
+
+
+def git(root: Path, *arguments: str) -> str:
+    who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_CONFIG_GLOBAL": os.devnull}
+    who |= {"GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
+    done = subprocess.run(
+        ["git", *arguments],
+        cwd=root,
+        env={**os.environ, **who},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A repository with one commit."""
+    made = projects.make(tmp_path / "project", FILES)
+    git(made.root, "init", "-q")
+    git(made.root, "add", ".")
+    git(made.root, "commit", "-qm", "first")
+    monkeypatch.chdir(made.root)
+    return made
+
+
+def since(project: Project, revision: str = "HEAD") -> tuple[list[str], tuple[str, ...]]:
+    found = changes.since(project.root, config.load_flows(project), revision)
+    return [flow.name for flow in found.flows], found.notes
+
+
+@pytest.mark.parametrize(
+    ("path", "flows"),
+    [
+        ("flows/hello/answer.py", ["hello"]),
+        ("flows/hello/deploy.yaml", ["hello"]),
+        ("flows/other/requirements.lock", ["other"]),
+        ("flows/other/a file with blanks", ["other"]),
+        ("shared/words.txt", ["hello"]),
+        ("shared/new/deep.txt", ["hello"]),
+        ("sharedness.txt", []),
+        ("docs/page.md", []),
+        ("tests/test_it.py", []),
+        ("README.md", []),
+        ("deploy/something.py", ["hello", "other"]),
+        ("environments.yaml", ["hello", "other"]),
+        ("base.lock", ["hello", "other"]),
+        ("tasks.py", ["hello", "other"]),
+    ],
+)
+@pytest.mark.parametrize("committed", [True, False])
+def test_which_flows_a_file_is_of(
+    project: Project, path: str, flows: list[str], committed: bool
+) -> None:
+    file = project.root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("a", encoding="utf-8") as opened:
+        opened.write("\n")
+    if committed:
+        git(project.root, "add", ".")
+        git(project.root, "commit", "-qm", "second")
+    assert since(project, "HEAD^" if committed else "HEAD")[0] == flows
+
+
+def test_what_is_removed_counts(project: Project) -> None:
+    (project.root / "shared/words.txt").unlink()
+    assert since(project)[0] == ["hello"]
+    # It is included and gone: the build says so.
+    (project.root / "shared").rmdir()
+    assert since(project)[0] == ["hello"]
+    shutil.rmtree(project.root / "flows/other")
+    gone = "flows/other was removed; what runs of it stays, until `inv destroy --flow other` from "
+    assert since(project) == (["hello"], (f"{gone}a commit that has it",))
+
+
+def test_a_file_that_moved_is_of_both(project: Project) -> None:
+    git(project.root, "mv", "flows/hello/answer.py", "flows/other/more.py")
+    assert since(project)[0] == ["hello", "other"]
+
+
+def test_what_a_link_leads_to_is_the_flows_own(project: Project) -> None:
+    (project.root / "flows/other/words.txt").symlink_to("../../elsewhere.txt")
+    (project.root / "elsewhere.txt").write_text("a", "utf-8")
+    git(project.root, "add", ".")
+    git(project.root, "commit", "-qm", "second")
+    (project.root / "elsewhere.txt").write_text("b", "utf-8")
+    assert since(project)[0] == ["other"]
+
+
+def test_what_judges_a_flow_is_its_own(project: Project) -> None:
+    deploy = project.root / "flows/other/deploy.yaml"
+    judged = "evaluation:\n  data: ../../rows.jsonl\n  flows: {../../judge: {}}\n"
+    deploy.write_text(projects.DEPLOY + judged, "utf-8")
+    for name in ("rows.jsonl", "judge/flow.dag.yaml"):
+        git(project.root, "add", ".")
+        git(project.root, "commit", "-qm", "as it is")
+        (project.root / name).parent.mkdir(exist_ok=True)
+        (project.root / name).write_text("{}", "utf-8")
+        assert since(project)[0] == ["other"], name
+
+
+@pytest.mark.parametrize("revision", ["0" * 40, "no-such", "--all", "a" * 40, ""])
+def test_a_revision_that_git_does_not_know_is_all(project: Project, revision: str) -> None:
+    note = f"git does not know the revision {revision!r}: all flows"
+    assert since(project, revision) == (["hello", "other"], (note,))
+
+
+def test_outside_of_git_all_changed(tmp_path: Path) -> None:
+    made = projects.make(tmp_path, {})
+    assert since(made)[0] == ["hello"]
+
+
+def test_a_checkout_that_is_a_folder_of_a_repository(tmp_path: Path) -> None:
+    made = projects.make(tmp_path / "inner", FILES)
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "first")
+    (made.root / "flows/hello/answer.py").write_text("", "utf-8")
+    (tmp_path / "tasks.py").touch()
+    assert since(made)[0] == ["hello"]
+
+
+def test_the_reason_is_told_where_all_are_meant(project: Project) -> None:
+    (project.root / "tasks.py").touch()
+    assert since(project)[1] == ("tasks.py: shared by all flows",)
+    (project.root / "base.lock").touch()
+    assert since(project)[1] == ("base.lock and 1 more: shared by all flows",)

@@ -1,0 +1,207 @@
+"""What continuous delivery asks: which jobs there are, what they are given, who lints what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from deploy import artifact, config, targets
+from deploy.ci import linters, matrix, trial
+from deploy.ci.matrix import Row
+from deploy.config import Project
+from deploy.errors import DeployError
+from deploy.evaluation import evaluate
+from deploy.infra import wanted
+from deploy.infra.needs import needs_of
+from deploy.model import Image
+from tests import model_server, projects, stand_in
+from tests.model_server import ModelServer
+from tests.unit.test_tasks import inv
+
+ROOT = Path(__file__).parents[2]
+MODEL = """\
+environments: {local: {target: local}}
+connections:
+  model: {type: azure_open_ai, api_base: MY_ENDPOINT, api_key: MY_KEY}
+"""
+OTHER = {
+    "flows/other/flow.dag.yaml": projects.FLOW,
+    "flows/other/sample.json": {"question": "why?"},
+}
+
+
+def test_rows_say_which_flows_can_be_evaluated(tmp_path: Path) -> None:
+    made = projects.make(tmp_path, {**OTHER, "flows/other/deploy.yaml": MODEL})
+    flows = config.load_flows(made)
+    assert matrix.rows(flows, {}) == (Row("hello", True), Row("other", False))
+    rows = matrix.rows(flows, {"MY_ENDPOINT": "https://a", "MY_KEY": "b"})
+    assert rows == (Row("hello", True), Row("other", True))
+
+
+ROWS = (Row("hello", True), Row("my-other", False))
+
+
+def test_each_system_gets_its_form() -> None:
+    assert json.loads(matrix.for_github(ROWS)) == {
+        "include": [
+            {"flow": "hello", "evaluate": True},
+            {"flow": "my-other", "evaluate": False},
+        ]
+    }
+    assert json.loads(matrix.for_azure_devops(ROWS)) == {
+        "hello": {"flow": "hello", "evaluate": "true"},
+        "my_other": {"flow": "my-other", "evaluate": "false"},
+    }
+    assert (matrix.for_github(()), matrix.for_azure_devops(())) == ('{"include": []}', "{}")
+
+
+def test_a_page_of_a_run_says_what_is_left_out() -> None:
+    unasked = "my-other: not evaluated, as variables of their connections are not set"
+    assert matrix.notes(ROWS) == (unasked,)
+    assert matrix.summary(ROWS, ("a reason",)) == (
+        f"### Flows\n- `hello`\n- `my-other` (not evaluated)\n\na reason\n{unasked}\n"
+    )
+    assert matrix.summary((), ()) == "### Flows\nnone\n\n"
+
+
+def _matrix(tmp_path: Path, *options: str) -> tuple[Any, Mapping[str, str]]:
+    """Run `inv ci.matrix` as a job of GitHub; return what it printed, and its outputs."""
+    output = tmp_path / "output"
+    output.touch()
+    done = inv(
+        *("ci.matrix", *options, "--json"),
+        cwd=ROOT,
+        GITHUB_ACTIONS="true",
+        GITHUB_OUTPUT=str(output),
+    )
+    assert done.returncode == 0, done.stderr
+    lines = output.read_text("utf-8").splitlines()
+    names = {line.partition("<<")[0]: lines[i + 1] for i, line in enumerate(lines) if "<<" in line}
+    return json.loads(done.stdout), names
+
+
+def test_the_task_tells_the_system(tmp_path: Path) -> None:
+    rows, outputs = _matrix(tmp_path, "--env", "prod", "--since", "")
+    assert rows == [{"flow": "faq", "evaluate": True}]
+    assert outputs["changed"] == "true"
+    assert json.loads(outputs["matrix"]) == {"include": rows}
+    assert json.loads(outputs["legs"]) == {"faq": {"flow": "faq", "evaluate": "true"}}
+
+
+def test_the_task_without_an_environment_has_every_flow(tmp_path: Path) -> None:
+    rows, _ = _matrix(tmp_path)
+    assert [row["flow"] for row in rows] == config.flow_names(config.open_project(ROOT))
+
+
+def test_no_such_environment_is_a_sentence() -> None:
+    done = inv("ci.matrix", "--env", "pord")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "--env pord: environments.yaml has no such environment\n  → did you mean prod?\n",
+    )
+
+
+def test_of_an_environment_its_own_flows_are_evaluated(tmp_path: Path) -> None:
+    judged = "evaluation: {data: rows.jsonl, flows: {judge: {}}}\n"
+    here = projects.DEPLOY + "  dev: {target: local}\n"
+    files = {
+        **OTHER,
+        "environments.yaml": "local: {}\ndev: {}\n",
+        "flows/hello/deploy.yaml": here + judged,
+        "flows/other/deploy.yaml": projects.DEPLOY + judged,
+    }
+    made = projects.make(tmp_path, files)
+    assert [flow.name for flow in evaluate.chosen(made, None)] == ["hello", "other"]
+    assert [flow.name for flow in evaluate.chosen(made, None, "dev")] == ["hello"]
+
+
+def test_an_image_is_named_by_its_file_or_by_the_folder_of_all(tmp_path: Path) -> None:
+    image = Image("r/faq", "0" * 12, "sha256:1", "linux/amd64", "b", "c", "sha256:" + "a" * 64)
+    path = artifact.write(tmp_path, "faq", image, "c1")
+    assert artifact.file_of(path, "faq") == artifact.file_of(path.parent, "faq") == path
+    with pytest.raises(DeployError, match=r"chat\.json: it is not there"):
+        artifact.read(artifact.file_of(path.parent, "chat"), "chat", "c1")
+
+
+def test_a_folder_of_images_that_is_not_there_is_a_sentence() -> None:
+    done = inv("deploy", "--image", "no-such-folder")
+    assert (done.returncode, done.stderr) == (
+        1,
+        "--image: there is no file or folder no-such-folder\n"
+        "  → `inv push` writes .artifacts/‹flow›.json\n",
+    )
+
+
+def test_a_stand_in_is_for_models_and_says_so_of_the_rest(tmp_path: Path) -> None:
+    connections = (
+        "  plain: {type: open_ai, base_url: MY_URL, api_key: OTHER_KEY}\n"
+        "  fixed: {type: open_ai, api_key: OTHER_KEY}\n"
+    )
+    made = projects.make(tmp_path, {"flows/hello/deploy.yaml": MODEL + connections})
+    model = ModelServer(port=9)
+    key = {"MY_KEY": model_server.KEY, "OTHER_KEY": model_server.KEY}
+    assert stand_in.variables_of(config.load_flow(made, "hello"), model) == {
+        "MY_ENDPOINT": "http://host.docker.internal:9",
+        "MY_URL": "http://host.docker.internal:9/v1",
+        **key,
+    }
+    search = MODEL + "  search: {type: serp, api_key: SERP}\n"
+    made = projects.make(tmp_path, {"flows/hello/deploy.yaml": search})
+    with pytest.raises(SystemExit) as raised:
+        stand_in.variables_of(config.load_flow(made, "hello"), model)
+    assert raised.value.code == "hello: no stand-in for the connection search (serp)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "by_stand_in", "sentence"),
+    [
+        (None, False, "`a:1` was built; not run: deploy.yaml has no environment local"),
+        (0.256, False, "`a:1` answered its sample in 0.26 s"),
+        (0.256, True, "`a:1` answered its sample in 0.26 s (answered by a stand-in model)"),
+    ],
+)
+def test_a_trial_in_words(seconds: float | None, by_stand_in: bool, sentence: str) -> None:
+    assert trial.Trial("a", "a:1", seconds, by_stand_in).sentence == sentence
+
+
+def test_linters_get_the_files_that_are_there(tmp_path: Path) -> None:
+    for name in (".github/workflows/b.yml", ".github/workflows/a.yml", "environments.yaml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert linters.commands(tmp_path) == [
+        "zizmor --quiet --no-progress --offline --persona pedantic .github",
+        "check-jsonschema --quiet --builtin-schema vendor.github-workflows "
+        ".github/workflows/a.yml .github/workflows/b.yml",
+        "check-jsonschema --quiet --schemafile docs/schema/environments.json environments.yaml",
+        "yamllint --strict .",
+    ]
+
+
+def test_every_environment_of_github_may_log_in() -> None:
+    """The jobs of the workflows act as identities that infrastructure trusts them with."""
+    project = Project(ROOT, {"AZURE_SUBSCRIPTION_ID": "0"})
+    read = YAML(typ="safe").load
+    delivered = read(ROOT / ".github/workflows/deliver.yml")["jobs"].values()
+    looked = read(ROOT / ".github/workflows/drift.yml")["jobs"]["drift"]
+    names = [job["with"]["environment"] for job in delivered]
+    assert looked["strategy"]["matrix"]["environment"] == names
+    for name in names:
+        trusted = {one.subject for one in needs_of(wanted.load(project, name)).federations}
+        ends = {subject.rpartition(":")[2] for subject in trusted}
+        assert {name, looked["environment"].replace("${{ matrix.environment }}", name)} <= ends
+
+
+def test_no_workflow_names_a_target() -> None:
+    files = [*ROOT.glob(".github/**/*.yml"), *ROOT.glob("azure-pipelines/**/*.yml")]
+    assert len(files) > 10
+    # An environment is called local, too.
+    wanted_by_nobody = set(targets.own()) - {trial.ENVIRONMENT}
+    assert wanted_by_nobody
+    for path in files:
+        text = path.read_text("utf-8").lower()
+        assert not [name for name in wanted_by_nobody if name in text], path
