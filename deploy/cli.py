@@ -127,12 +127,13 @@ def count(option: str, text: str) -> int:
     return int(text)
 
 
-def file(option: str, path: str | None) -> Path | None:
+def file(
+    option: str, path: str | None, hint: str = "`inv push` writes .artifacts/‹flow›.json"
+) -> Path | None:
     """Return `path` as a file, None without one. Raises `DeployError` where there is none."""
     if path is None:
         return None
     if not Path(path).is_file():
-        hint = "`inv push` writes .artifacts/‹flow›.json"
         raise DeployError(option, f"there is no file {path}", hint)
     return Path(path)
 
