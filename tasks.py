@@ -454,13 +454,11 @@ def schema(c: Context) -> None:
     help={
         "serve": "show it on this machine, and keep it up to date, until Ctrl-C",
         "write": "write docs/reference/tasks.md anew, and build nothing",
-        "mermaid": "a mermaid.min.js to put into the site; readers fetch it from unpkg.com without it",
+        "mermaid": "a mermaid.min.js for diagrams; without it, readers fetch one from unpkg.com",
     }
 )
 @cli.sentences
-def docs(
-    c: Context, serve: bool = False, write: bool = False, mermaid: str | None = None
-) -> None:
+def docs(c: Context, serve: bool = False, write: bool = False, mermaid: str | None = None) -> None:
     """Build the site of docs/ in .build/site; a dead link or a missing page is an error."""
     from deploy.documentation import site, task_reference
 

@@ -69,7 +69,9 @@ def anchors(page: str) -> set[str]:
             title = LINK.sub(lambda link: link["text"], found["title"].replace("`", ""))
             slug = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
             seen[slug] = seen.get(slug, -1) + 1
-    return {slug if not n else f"{slug}-{n}" for slug, last in seen.items() for n in range(last + 1)}
+    return {
+        slug if not n else f"{slug}-{n}" for slug, last in seen.items() for n in range(last + 1)
+    }
 
 
 def relink(page: str, change: Callable[[str, str], str]) -> str:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 from invoke.collection import Collection
-from invoke.parser import Argument
+from invoke.parser.argument import Argument
 from invoke.tasks import Task
 
 PAGE = "docs/reference/tasks.md"
 HEAD = """# Tasks
 
-Every command and its flags, as `inv --list` and `inv --help ‹task›` have them. `inv docs --write` writes this page anew.
+Every command and its flags, as `inv --list` and `inv --help ‹task›` have them.
+`inv docs --write` writes this page anew.
 
-Without `--flow`, a command is for every flow that the environment has. With `--json` results go to standard output as JSON, and progress to standard
-error. What a status means is in [errors](errors.md#statuses-of-commands).
+Without `--flow`, a command is for every flow that the environment has. With `--json` results go to
+standard output as JSON, and progress to standard error. What a status means is in
+[errors](errors.md#statuses-of-commands).
 """
 
 
@@ -28,6 +31,8 @@ def write(tasks: Collection, root: Path) -> Path:
 
 def page(tasks: Collection) -> str:
     """Return the page: the tasks as a list, then each with its flags."""
+    # invoke takes a flag's help away from its task when it is asked for the first time.
+    tasks = copy.deepcopy(tasks)
     names = sorted(tasks.task_names, key=lambda name: ("." in name, name))
     rows = [f"| [`inv {name}`](#{_anchor(name)}) | {_first(tasks[name])} |" for name in names]
     parts = [HEAD, "\n".join(["| task | what it does |", "|---|---|", *rows]) + "\n"]
