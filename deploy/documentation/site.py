@@ -5,6 +5,7 @@ Everything is in .build: docs (what is staged), site (what comes out), and Zensi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -56,7 +57,9 @@ def serve(root: Path, mermaid: Path | None = None) -> None:
     try:
         while server.poll() is None:
             time.sleep(LOOK)
-            _prepared(root, mermaid)
+            # An editor may be replacing the very file that is read; the next look has it.
+            with contextlib.suppress(FileNotFoundError):
+                _prepared(root, mermaid)
     finally:
         server.terminate()
         server.wait()

@@ -29,8 +29,11 @@ ALIASES = {"README.md": "index.md"}
 
 def pages(root: Path) -> dict[str, str]:
     """Return where in the site each file goes, both as paths from the top."""
-    inside = sorted(path for path in (root / DOCS).rglob("*") if path.is_file())
-    found = {path.relative_to(root).as_posix(): _inside(root, path) for path in inside}
+    folder = root / DOCS
+    inside = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    # As everywhere, a name that starts with a dot is nobody's content.
+    shown = [path.as_posix() for path in inside if not any(part[0] == "." for part in path.parts)]
+    found = {f"{DOCS}/{name}": name for name in shown}
     found.pop(f"{DOCS}/{SETTINGS}", None)
     return found | {name: f"{REPOSITORY}/{name}" for name in BROUGHT if (root / name).is_file()}
 
@@ -52,10 +55,6 @@ def stage(root: Path, folder: Path, repository: str = "") -> None:
     kept = {folder / page for page in every.values()}
     for path in [path for path in folder.rglob("*") if path.is_file() and path not in kept]:
         path.unlink()
-
-
-def _inside(root: Path, path: Path) -> str:
-    return path.relative_to(root / DOCS).as_posix()
 
 
 def _adapted(root: Path, source: str, every: dict[str, str], repository: str) -> str:

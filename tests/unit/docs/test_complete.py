@@ -16,6 +16,7 @@ from deploy import schema, targets
 from deploy.documentation import markdown
 from deploy.runtime.connections import TYPES
 from tests.documented import ROOT, pages
+from tests.unit.test_tasks import inv
 
 DOCS = ROOT / "docs"
 DEPLOY = ROOT / "deploy"
@@ -193,6 +194,13 @@ def test_every_module_that_has_an_error_to_tell_is_in_the_table() -> None:
     }
     own = {f"{parts[0]}/" if len(parts) > 1 else parts[0] for parts in raising} - {"errors.py"}
     assert sorted(own - told) == []
+
+
+@pytest.mark.parametrize("words", [("deploy", "--enviroment", "dev"), ("infra.plan",)])
+def test_what_is_said_of_flags_is_as_on_the_page_of_errors(words: tuple[str, ...]) -> None:
+    done = inv(*words)
+    assert done.returncode == 1
+    assert f"`{done.stderr.strip()}`" in (DOCS / "reference/errors.md").read_text("utf-8")
 
 
 def test_statuses_of_commands_are_on_the_page_of_errors() -> None:
