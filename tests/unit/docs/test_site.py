@@ -56,6 +56,8 @@ def test_the_site_is_built_and_needs_nothing_from_elsewhere(root: Path) -> None:
             r'<(?:script|link|img)[^>]+(?:src|href)="?(https?:[^ ">]+)', path.read_text("utf-8")
         )
         assert loaded == [], path
+        # Nothing that GitHub would show differently: fractions, ordinals.
+        assert not re.search(r"&frac|&#85\d\d;|<sup>", path.read_text("utf-8")), path
 
 
 @NEW_ENOUGH
