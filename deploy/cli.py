@@ -153,12 +153,13 @@ def count(option: str, text: str) -> int:
     return int(text)
 
 
-def file(option: str, path: str | None) -> Path | None:
+def file(
+    option: str, path: str | None, hint: str = "`inv push` writes .artifacts/‹flow›.json"
+) -> Path | None:
     """Return `path` as a file or folder, None without one. Raises `DeployError` for none there."""
     if path is None:
         return None
     if not Path(path).exists():
-        hint = "`inv push` writes .artifacts/‹flow›.json"
         raise DeployError(option, f"there is no file or folder {path}", hint)
     return Path(path)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from collections.abc import Mapping
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -30,9 +31,14 @@ def prepare() -> None:
         forkserver.ensure_running()
 
 
-def inv(root: Path, log: Path, *arguments: str) -> ForkServerProcess:
-    """Start `inv` in the project `root`; what it says goes to `log`."""
-    environ = {name: value for name, value in os.environ.items() if name != LEFT}
+def inv(
+    root: Path, log: Path, *arguments: str, variables: Mapping[str, str] | None = None
+) -> ForkServerProcess:
+    """Start `inv` in the project `root`, with `variables` in place of this process's environment.
+
+    What it says goes to `log`.
+    """
+    environ = {name: value for name, value in (variables or os.environ).items() if name != LEFT}
     process = FORKS.Process(target=_run, args=(root, log, environ, arguments))
     process.start()
     return process

@@ -68,6 +68,20 @@ def test_destroy_asks_nobody_where_there_is_nobody(run: Runs) -> None:
     )
 
 
+def test_apply_makes_it_and_says_what_is_next(run: Runs) -> None:
+    done = run("infra.apply", "--env", "prod")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(
+        "\n\nWrite them into environments.yaml:  inv infra.outputs --env prod\n"
+    )
+
+
+def test_request_has_a_format_by_flag(run: Runs) -> None:
+    done = run("infra.request", "--env", "prod", "--format", "docx")
+    assert done.stdout.endswith("/.artifacts/request-prod.docx\n"), done.stderr
+    assert Path(done.stdout.strip()).read_bytes().startswith(b"PK")
+
+
 def test_request_is_a_file_in_the_format_of_its_name(run: Runs) -> None:
     done = run("infra.request", "--env", "dev", "--to", "asked/for.html")
     assert done.stdout == "asked/for.html\n"

@@ -1,0 +1,227 @@
+"""Nothing that a user can set, type, or be told is left out of the pages."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from pydantic import BaseModel
+
+import tasks
+from deploy import schema, targets
+from deploy.documentation import markdown
+from deploy.runtime.connections import TYPES
+from tests.documented import ROOT, pages
+from tests.unit.test_tasks import inv
+
+DOCS = ROOT / "docs"
+DEPLOY = ROOT / "deploy"
+# The name of a variable of the environment, in the code.
+VARIABLE = r"[A-Z][A-Z0-9]*_[A-Z0-9_]+"
+# What looks like one, and is none or is nobody's to set.
+FOREIGN = {
+    *("SC_PAGE_SIZE", "SC_PHYS_PAGES", "DAC_OVERRIDE", "TLS1_2"),  # of the system
+    *("CERTIFICATE_VERIFY_FAILED", "SECRET_ACCESS_KEY"),  # parts of texts that are recognised
+    "OTEL_EXPORTER_OTLP",  # what variables begin with
+    # Set for a program that is started, and left out for one.
+    *("PF_DISABLE_TRACING", "PF_HOME_DIRECTORY", "GIT_PYTHON_REFRESH", "PYTHON_KEYRING_BACKEND"),
+    *("SYFT_CHECK_FOR_APP_UPDATE", "SYFT_FILE_METADATA_SELECTION", "DEBIAN_FRONTEND", "NO_COLOR"),
+    *("LD_LIBRARY_PATH", "LD_PRELOAD", "VIRTUAL_ENV"),
+}
+
+
+def said(*names: str) -> set[str]:
+    """Return the words within code of these pages of docs/, of all pages without a name."""
+    paths = [DOCS / name for name in names] if names else pages()
+    words: set[str] = set()
+    for path in paths:
+        page = path.read_text("utf-8")
+        code = [span.text for span in markdown.spans(page)]
+        code += [block.text for block in markdown.blocks(page)]
+        words |= {word for text in code for word in re.findall(r"[\w.-]+", text)}
+        words |= {part for word in words for part in word.split(".")}
+    return words
+
+
+def told(*names: str) -> set[str]:
+    """Return the keys that these pages of docs/ explain: in a row of a table, or with a remark."""
+    found: set[str] = set()
+    for name in names:
+        page = (DOCS / name).read_text("utf-8")
+        lines = [line for line in page.split("\n") if line.startswith("|")]
+        lines += [
+            line
+            for block in markdown.blocks(page)
+            if block.language == "yaml"
+            for line in block.text.split("\n")
+        ]
+        found |= {word for line in lines for word in re.findall(r"\w+", line)}
+    return found
+
+
+def keys(model: type[BaseModel]) -> Iterator[str]:
+    """Yield every key of a model, and of the models within."""
+    for name, field in model.model_fields.items():
+        yield field.alias or name
+        for inner in models(field.annotation):
+            yield from keys(inner)
+
+
+def models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from models(part)
+
+
+OWN = targets.own()
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_key_of_a_target_is_on_its_page(name: str) -> None:
+    shared = {*schema.TargetSettings.model_fields, *schema.PlaceModel.model_fields}
+    own = {*keys(OWN[name].Settings), *keys(OWN[name].Place)} - shared
+    own -= {key for inner in (schema.EnvModel, schema.InfraModel) for key in keys(inner)}
+    own -= set(keys(schema.CloudModel))
+    assert sorted(own - told(f"targets/{name}.md")) == []
+
+
+def test_every_key_for_all_targets_is_on_a_page() -> None:
+    deploy = set(keys(schema.DeployFile)) | set(keys(schema.TargetSettings))
+    assert sorted(deploy - told("configuration.md")) == []
+    place = set(keys(schema.PlaceModel)) - set(keys(schema.InfraModel))
+    assert sorted(place - told("configuration.md", "publishing.md", "infrastructure.md")) == []
+    assert sorted(set(keys(schema.InfraModel)) - told("infrastructure.md")) == []
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_every_field_of_a_connection_is_in_the_table(name: str) -> None:
+    page = (DOCS / "configuration.md").read_text("utf-8")
+    row = next((line for line in page.split("\n") if re.match(rf"\|[^|]*`{name}`", line)), "")
+    told = {span.text for span in markdown.spans(row)}
+    assert sorted({name, *keys(schema.CONNECTIONS[name])} - {"type", "auth", *told}) == []
+    assert ("| yes |" in row) == bool(TYPES[name].identity)
+
+
+def test_every_target_has_its_page_and_is_named() -> None:
+    assert {path.stem for path in DOCS.glob("targets/*.md")} == set(OWN)
+    assert set(OWN) <= said("index.md")
+
+
+def test_every_task_and_flag_is_on_the_page_of_tasks() -> None:
+    words = said("reference/tasks.md")
+    flags = {flag for name in tasks.namespace.task_names for flag in _flags(name)}
+    assert sorted({*tasks.namespace.task_names, *flags} - words) == []
+
+
+def _flags(task: str) -> list[str]:
+    parameters = tasks.namespace[task].argspec(tasks.namespace[task].body).parameters
+    return [f"--{name.rstrip('_').replace('_', '-')}" for name in parameters if len(name) > 1]
+
+
+def strings(path: Path) -> Iterator[str]:
+    """Yield the strings of a module that are no documentation."""
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def modules(folder: Path) -> list[Path]:
+    left_out = {"shims", "stand_ins"}
+    return [path for path in sorted(folder.rglob("*.py")) if not left_out & set(path.parts)]
+
+
+def variables(paths: list[Path]) -> set[str]:
+    return {text for path in paths for text in strings(path) if re.fullmatch(VARIABLE, text)}
+
+
+def test_every_variable_of_the_container_is_on_a_page() -> None:
+    read = variables(modules(DEPLOY / "runtime")) - FOREIGN
+    assert {"SERVE_THREADS", "SERVE_KEY", "PF_FLOW_INIT_CONFIG"} <= read
+    assert sorted(read - said("container.md", "telemetry.md", "configuration.md")) == []
+
+
+def test_every_variable_of_the_tool_is_on_a_page() -> None:
+    read = variables([path for path in modules(DEPLOY) if "runtime" not in path.parts]) - FOREIGN
+    assert {"FLOW_DEBUG", "FLOW_BASE_IMAGE", "DOCKER_HOST"} <= read
+    assert sorted(read - said()) == []
+
+
+def codes() -> set[str]:
+    """Return the codes in the container's answers: given to what makes an answer, by its source."""
+    found: set[str] = set()
+    made = {"_error": 1, "BadInput": 2, "FlowFailed": 3}
+    for path in modules(DEPLOY / "runtime"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                at = made.get(node.func.id)
+                given = node.args[at : at + 1] if at is not None else []
+                given += [k.value for k in node.keywords if k.arg == "code"] if at else []
+                found |= {str(c.value) for c in given if isinstance(c, ast.Constant)}
+            elif isinstance(node, ast.Dict):
+                pairs = zip(node.keys, node.values, strict=True)
+                found |= {
+                    str(value.value)
+                    for key, value in pairs
+                    if isinstance(key, ast.Constant)
+                    and isinstance(value, ast.Constant)
+                    and (key.value == "code" or isinstance(key.value, int))
+                }
+            elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+                found |= _named(node)
+    return found
+
+
+def _named(node: ast.Assign | ast.AnnAssign) -> set[str]:
+    """Return the codes of promptflow that are passed on, and the default of an error's class."""
+    target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+    name = target.id if isinstance(target, ast.Name) else ""
+    if name == "_INPUT_ERRORS" and node.value:
+        return set(ast.literal_eval(node.value))
+    if name == "code" and isinstance(node.value, ast.Constant):
+        return {str(node.value.value)}
+    return set()
+
+
+def test_every_code_of_an_answer_is_on_the_page_of_errors() -> None:
+    found = codes()
+    assert {"NotFound", "Overloaded", "WrongType", "ModelBusy", "InputTypeError"} <= found
+    page = (DOCS / "reference/errors.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`[A-Z]\w+`(?:, `\w+`)*) \| \d{3} \|", page, re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"\w+", row)}
+    assert sorted(found - told) == []
+    assert sorted(told - found) == []
+
+
+def test_every_module_that_has_an_error_to_tell_is_in_the_table() -> None:
+    page = (DOCS / "reference/errors.md").read_text("utf-8")
+    told = {
+        word for line in page.split("\n") for word in re.findall(r"`([\w/.]+(?:\.py|/))`", line)
+    }
+    raising = {
+        path.relative_to(DEPLOY).parts
+        for path in modules(DEPLOY)
+        if re.search(r"\b(DeployError|Problem)(\.of)?\(", path.read_text("utf-8"))
+    }
+    own = {f"{parts[0]}/" if len(parts) > 1 else parts[0] for parts in raising} - {"errors.py"}
+    assert sorted(own - told) == []
+
+
+@pytest.mark.parametrize("words", [("deploy", "--enviroment", "dev"), ("infra.plan",)])
+def test_what_is_said_of_flags_is_as_on_the_page_of_errors(words: tuple[str, ...]) -> None:
+    done = inv(*words)
+    assert done.returncode == 1
+    assert f"`{done.stderr.strip()}`" in (DOCS / "reference/errors.md").read_text("utf-8")
+
+
+def test_statuses_of_commands_are_on_the_page_of_errors() -> None:
+    page = (DOCS / "reference/errors.md").read_text("utf-8")
+    rows = set(re.findall(r"^\| (\d+) \| (?:every|`inv)", page, re.MULTILINE))
+    code = (DEPLOY / "cli.py").read_text("utf-8")
+    assert rows >= {"0", str(tasks.CHANGES), *re.findall(r"(?:exit\(|, )(\d+)\) ", code), "1"}
+    assert {"0", "1", "2", "130", "143"} == rows
