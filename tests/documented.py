@@ -76,12 +76,20 @@ def commands() -> Iterator[Command]:
 
 
 def _of(line: str, where: str, mention: bool) -> Iterator[Command]:
-    found = re.match(r"(?:[A-Z_]+=\S+ +)*(?:\.venv/bin/)?inv +(?P<rest>.+)$", line)
-    if found:
-        words = shlex.split(found["rest"], comments=True)
-        kept = tuple(word for word in words if word not in OPEN_ENDED)
-        if kept and kept[0] not in tasks.namespace.collections:
-            yield Command(kept, where, mention)
+    for part in line.split(" && "):
+        # What a shell does with the output is none of a command's words.
+        found = re.match(r"(?:[A-Z_]+=\S+ +)*(?:\.venv/bin/)?inv +(?P<rest>[^>|]+)", part)
+        if found:
+            kept = tuple(_kept(shlex.split(found["rest"], comments=True)))
+            if kept and kept[0] not in tasks.namespace.collections:
+                yield Command(kept, where, mention)
+
+
+def _kept(words: list[str]) -> Iterator[str]:
+    """Yield what is meant as it stands, and what a reader fills in behind a flag."""
+    for before, word in zip(["", *words], words, strict=False):
+        if word not in OPEN_ENDED or before.startswith("--"):
+            yield word
 
 
 def calls(words: tuple[str, ...]) -> list[Call]:
@@ -119,19 +127,42 @@ class Step:
 STEPS = (
     Step("flows"),
     Step("doctor"),
+    Step("advise --flow faq"),
+    Step("advise --flow faq --callers users --network private --adr"),
+    Step(
+        "advise --flow chat --longest 90 --streaming yes --callers users --network private "
+        "--team web --idle yes"
+    ),
+    Step(
+        "advise --flow triage --longest 5 --peak 50 --body 4 --callers services --team ml "
+        "--rollout percent --zones yes"
+    ),
+    Step(
+        "advise --flow chat --longest 400 --streaming yes --peak 80 --body 40 --callers key "
+        "--domain yes"
+    ),
+    # This copy is no clone: every flow.
+    Step("ci.matrix --since main"),
     Step("config --flow faq --env local"),
     Step("build --flow faq"),
-    Step("inspect --flow faq"),
+    Step("ci.try --flow faq"),
     Step("push --env dev --flow faq"),
+    Step("inspect --env dev --flow faq"),
     Step("deploy --env dev --flow faq --no-wait"),
     Step("deploy --image .artifacts/faq.json --env dev"),
     Step("promote --from dev --to prod --flow faq"),
     Step("promote --from dev --to prod --image .artifacts/faq.json"),
+    Step("plan --env dev --flow faq --json"),
+    Step("status --env dev --flow faq --json"),
+    Step("drift --env dev --flow faq --json"),
     Step("destroy --env dev --flow faq"),
 )
 
 # By other tests, which type them.
 ELSEWHERE = {
+    "evaluate --flow triage": "tests/integration/test_evaluate.py",
+    "import.llmops --from theirs": "tests/unit/test_llmops.py",
+    "import.llmops --from theirs --use-case one --dry-run": "tests/unit/test_llmops.py",
     "docs": "tests/unit/docs/test_site.py",
     "docs --write": "tests/unit/docs/test_site.py",
     "schema": "tests/unit/docs/test_site.py",
@@ -152,7 +183,7 @@ NOT_RUN = {
     "docs --mermaid x": "needs a file that is not here",
     "lock --flow faq": "asks a package index; tests/integration/test_lock.py locks what is small",
     "logs --env prod --flow faq --follow": "does not end by itself; tests/integration/test_target_contract.py follows a log",
-    "sandbox --shell": "is for a person",
+    "sandbox --env prod --shell": "is for a person",
     "setup": "installs programs; `make demo` and `make test` begin with it",
     "test --unit -k x": "would run this test",
 }

@@ -29,9 +29,8 @@ def matrix(c: Context, env: str | None = None, since: str = "", json: bool = Fal
     flows = config.flows_in(project, env, None) if env else config.load_flows(project)
     found = changes.since(project.root, flows, since) if since else changes.Changes(tuple(flows))
     rows = matrix.rows(found.flows, project.environ)
-    console.as_json([vars(row) for row in rows]) if json else console.table(
-        [vars(row) for row in rows]
-    )
+    found_rows, nothing = [vars(row) for row in rows], "no flow changed"
+    console.show(found_rows, for_programs=json, nothing=nothing)
     for note in (*found.notes, *matrix.notes(rows)):
         console.note("flows", note)
     system.output("changed", str(bool(rows)).lower())

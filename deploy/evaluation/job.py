@@ -19,6 +19,9 @@ from deploy.evaluation.interface import Interface
 from deploy.evaluation.settings import EvaluationModel
 from deploy.model import Flow
 
+_OTHER = "is of another kind than Prompt flow's, and its batch run is what evaluates"
+_LEAVE = "leave it out, and judge such a flow by tests of your own"
+
 
 @dataclass(frozen=True)
 class Part:
@@ -55,6 +58,8 @@ def prepare(definition: Flow, root: Path) -> Job:
         what = "it says nothing of an evaluation"
         raise DeployError(show(definition.folder / DEPLOY), what, "see docs/evaluation.md")
     document = documents.load(definition.folder / DEPLOY)
+    if not kinds.get(definition.kind).promptflow:
+        raise DeployError(document.where(("evaluation",)), f"{definition.name} {_OTHER}", _LEAVE)
     problems: list[Problem] = []
     rows = _rows(definition, settings, document, root, problems)
     lock = locks.read(definition)
@@ -120,6 +125,9 @@ def _judge(
         kind, entry = kinds.detect(folder)
     except DeployError as error:
         problems += error.problems
+        return None
+    if not kinds.get(kind).promptflow:
+        problems.append(Problem(document.where(at), f"{show(folder)} {_OTHER}", _LEAVE))
         return None
     return dataclasses.replace(definition, folder=folder, kind=kind, entry=entry)
 

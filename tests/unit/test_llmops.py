@@ -594,6 +594,17 @@ def test_the_command_and_the_page_that_shows_it(tmp_path: Path) -> None:
     assert shown[1].partition("```")[0] == done.stdout
 
 
+def test_one_of_several_use_cases_looked_at_first(tmp_path: Path) -> None:
+    root = copy_of_the_repository(tmp_path)
+    llmops_repositories.write(tmp_path / "theirs", {**older(), **newer()})
+    before = tree(root)
+    chosen = ("--from", "../theirs", "--use-case", "order_status")
+    done = inv("import.llmops", *chosen, "--dry-run", cwd=root)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "flows/order-status/deploy.yaml" in done.stdout
+    assert tree(root) == before
+
+
 def test_a_dry_run_writes_nothing_and_json_has_it_all(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,7 +49,8 @@ def test_tests_that_run_commands_are_there() -> None:
     for line, path in documented.ELSEWHERE.items():
         (call,) = documented.calls(tuple(line.split()))
         text = (ROOT / path).read_text("utf-8")
-        for word in (call.task, *(f"--{flag}" for flag in call.flags)):
+        flags = (flag.strip("_").replace("_", "-") for flag in call.flags)
+        for word in (call.task, *(f"--{flag}" for flag in flags)):
             assert f'"{word}"' in text, f"{path} does not run {line}"
 
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from deploy import config, explain, locks
+from deploy import config, explain, kinds, locks
 from deploy.errors import DeployError
 from deploy.evaluation import job
 from deploy.evaluation.job import Job
+from deploy.kinds.base import Kind, files_like
 from tests import projects
 
 EVALUATION = """\
@@ -214,3 +215,18 @@ def test_what_is_wrong(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(DeployError) as caught:
         prepare(tmp_path, monkeypatch, files)
     assert str(caught.value) == expected
+
+
+def test_what_prompt_flow_cannot_run_is_not_evaluated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Kind("other", "flow.other", files_like("flow.other"), "other")
+    known = kinds.get
+    monkeypatch.setattr(kinds, "get", lambda name: other if name == "dag" else known(name))
+    with pytest.raises(DeployError) as caught:
+        prepare(tmp_path, monkeypatch)
+    assert str(caught.value) == (
+        "flows/hello/deploy.yaml:5: evaluation: hello is of another kind than Prompt flow's, and its "
+        "batch run is what evaluates\n"
+        "  → leave it out, and judge such a flow by tests of your own"
+    )
