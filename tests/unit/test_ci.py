@@ -194,7 +194,7 @@ def test_a_trial_that_fails_leaves_nothing_behind(
     monkeypatch.setattr(pipeline, "status", lambda spec: None)
     monkeypatch.setattr(pipeline, "deploy", fail)
     monkeypatch.setattr(pipeline, "destroy", lambda spec: removed.append(spec.name))
-    with pytest.raises(DeployError, match="^hello in local: it does not start$"):
+    with pytest.raises(DeployError, match=r"^hello in local: it does not start$"):
         trial.run(made, config.load_flow(made, "hello"))
     assert removed == ["hello in local"]
 
