@@ -11,8 +11,11 @@ from deploy import config, drift, images, targets
 from deploy.config import Project
 from deploy.drift import Finding
 from deploy.errors import DeployError, Problem, Refusal
+from deploy.infra import comparison
+from deploy.infra.wanted import Wanted
 from deploy.model import Deployment, Image, Plan, Spec, Step
 from tests import projects
+from tests.unit import appservice_world
 
 RUNS = Deployment(
     flow="hello",
@@ -132,6 +135,24 @@ def test_infrastructure_is_looked_at_with_the_whole_environment_only(tmp_path: P
     assert len(whole) == len(drift.looks(project, "local", specs, whole=False)) + 1
     # Nothing of it is described here.
     assert whole[-1]() == []
+
+
+def test_what_is_not_as_requested_of_infrastructure_is_drift(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    described = {"infra": {"location": "westeurope"}}
+    project = appservice_world.project(tmp_path, {"auth": "key"}, described)
+    asked = []
+
+    def compare(wanted: Wanted) -> list[comparison.Finding]:
+        asked.append(wanted.environment)
+        return [comparison.Finding("different", "plan: sku", "B1", "P0v3", "two instances")]
+
+    monkeypatch.setattr(comparison, "compare", compare)
+    assert drift.of_infrastructure(project, "dev") == [
+        Finding("-", "plan: sku", "B1", "P0v3", "different: two instances")
+    ]
+    assert asked == ["dev"]
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,8 @@ def _version(spec: Spec, image: Image, world: World, decision: Decision) -> list
     if decision.rule:
         rule = scaling.name_of(naming.endpoint_of(spec), decision.name)
         after = f"{autoscale.min} to {autoscale.max} instances" if autoscale else ""
-        found.append(Step(decision.rule, f"autoscale {rule}", "", after, "autoscale"))
+        means = decision.version == CREATE
+        found.append(Step(decision.rule, f"autoscale {rule}", "", after, "autoscale", means=means))
     return found
 
 
