@@ -30,6 +30,9 @@ def describe(spec: Spec) -> dict[str, Any]:
         "image.platform": flow.image.platform,
         "image.base": flow.image.base,
     }
+    if flow.evaluation:
+        judged = {**flow.evaluation.model_dump(), "flows": list(flow.evaluation.flows)}
+        values |= {f"evaluation.{k}": v for k, v in judged.items()}
     values |= {f"place.{k}": v for k, v in spec.place.model_dump(exclude={"infra"}).items()}
     own = spec.settings.model_dump(exclude={"target", "env"})
     values |= {f"settings.{k}": v for k, v in own.items()}
@@ -68,6 +71,8 @@ def origins(
         found["image.base"] = "variable FLOW_BASE_IMAGE"
     for key in data.get("image", {}):
         found[f"image.{key}"] = _place(deploy, ("image", key))
+    for key in data.get("evaluation") or {}:
+        found[f"evaluation.{key}"] = _place(deploy, ("evaluation", key))
     for key in chosen:
         found["target" if key == "target" else f"settings.{key}"] = _place(deploy, (*at, key))
     for key in environments.data[environment] or {}:

@@ -58,11 +58,13 @@ def file(flow: str, passed: bool) -> Path:
 
 
 def keep(root: Path, record: Record) -> Path:
-    """Write `record`, and return its file."""
+    """Write `record`, and return its file; what failed before a run that passes is history."""
     path = root / file(record.flow, record.passed)
     path.parent.mkdir(parents=True, exist_ok=True)
     # In one step: an interruption leaves the old one.
     fresh = path.with_suffix(".new")
     fresh.write_text(json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n", "utf-8")
     fresh.replace(path)
+    if record.passed:
+        (root / file(record.flow, False)).unlink(missing_ok=True)
     return path

@@ -280,6 +280,8 @@ def test_ctrl_c_leaves_nothing_behind(
     try:
         wait(lambda: bool(model.requests), log)
         (container,) = running(client) - before
+        # Neither an argument nor a variable of the container, for all who may inspect it.
+        assert model_server.KEY not in json.dumps(client.containers.get(container).attrs)
         os.kill(int(process.pid or 0), signal.SIGINT)
         process.join(60)
     finally:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from deploy import config, locks
+from deploy import config, explain, locks
 from deploy.errors import DeployError
 from deploy.evaluation import job
 from deploy.evaluation.job import Job
@@ -90,6 +90,21 @@ def test_empty_lines_are_no_rows_and_lines_are_those_of_the_file(
         {"question": "a", "truth": 1},
         {"question": "b\u2028", "truth": 2},
     ]
+
+
+def test_it_is_part_of_the_configuration_that_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = projects.make(tmp_path, FILES)
+    monkeypatch.chdir(project.root)
+    shown = explain.describe(config.load_spec(project, "hello", "local"))
+    assert {key: about for key, about in shown.items() if key.startswith("evaluation")} == {
+        "evaluation.data": {"value": "evaluation/questions.jsonl", "from": f"{AT}:6"},
+        "evaluation.inputs": {"value": {}, "from": "default"},
+        "evaluation.flows": {"value": ["evaluation/accuracy"], "from": f"{AT}:7"},
+        "evaluation.concurrency": {"value": 10, "from": "default"},
+        "evaluation.timeout": {"value": 1800, "from": "default"},
+    }
 
 
 AT = "flows/hello/deploy.yaml"

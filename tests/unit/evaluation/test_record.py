@@ -72,6 +72,8 @@ def test_a_run_that_failed_takes_no_good_ones_place(tmp_path: Path) -> None:
         "hello.failed.json",
         "hello.json",
     ]
+    record.keep(tmp_path, GOOD)
+    assert [path.name for path in (tmp_path / record.FOLDER).iterdir()] == ["hello.json"]
 
 
 def test_a_record_of_another_version_is_no_record(tmp_path: Path) -> None:
