@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from deploy import artifact, config, targets
+from deploy import artifact, config, pipeline, targets
 from deploy.ci import linters, matrix, trial
 from deploy.ci.matrix import Row
 from deploy.config import Project
@@ -18,7 +18,7 @@ from deploy.errors import DeployError
 from deploy.evaluation import evaluate
 from deploy.infra import wanted
 from deploy.infra.needs import needs_of
-from deploy.model import Image
+from deploy.model import Image, Spec
 from tests import model_server, projects, stand_in
 from tests.model_server import ModelServer
 from tests.unit.test_tasks import inv
@@ -167,6 +167,36 @@ def test_a_stand_in_is_for_models_and_says_so_of_the_rest(tmp_path: Path) -> Non
 )
 def test_a_trial_in_words(seconds: float | None, by_stand_in: bool, sentence: str) -> None:
     assert trial.Trial("a", "a:1", seconds, by_stand_in).sentence == sentence
+
+
+def test_what_runs_here_is_not_taken_away_by_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = projects.make(tmp_path, {})
+    monkeypatch.setattr(pipeline, "status", lambda spec: spec)
+    with pytest.raises(DeployError) as raised:
+        trial.run(made, config.load_flow(made, "hello"))
+    assert str(raised.value) == (
+        "hello in local: it runs here already, and a trial would take it away\n"
+        "  → `inv destroy --flow hello` first"
+    )
+
+
+def test_a_trial_that_fails_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = projects.make(tmp_path, {})
+    removed: list[str] = []
+
+    def fail(project: Project, spec: Spec) -> None:
+        raise DeployError(spec.name, "it does not start")
+
+    monkeypatch.setattr(pipeline, "status", lambda spec: None)
+    monkeypatch.setattr(pipeline, "deploy", fail)
+    monkeypatch.setattr(pipeline, "destroy", lambda spec: removed.append(spec.name))
+    with pytest.raises(DeployError, match=r"^hello in local: it does not start$"):
+        trial.run(made, config.load_flow(made, "hello"))
+    assert removed == ["hello in local"]
 
 
 def test_linters_get_the_files_that_are_there(tmp_path: Path) -> None:
