@@ -23,6 +23,7 @@ FUNCTIONS: dict[str, Any] = {
     "and": lambda *given: all(given),
     "not": lambda given: not given,
     "eq": lambda one, other: one == other,
+    "replace": str.replace,
     "succeeded": lambda: True,
 }
 CONDITION = re.compile(r"\$\{\{ (?P<word>if|else)(?: (?P<expression>.+?))? \}\}")
