@@ -55,10 +55,12 @@ def _run(root: Path, log: Path, environ: dict[str, str], arguments: tuple[str, .
     from invoke.program import Program
 
     import tasks
+    from deploy import workshop
+    from deploy.advice import tasks as advice_tasks
     from deploy.ci import tasks as ci_tasks
     from deploy.infra import tasks as infra_tasks
     from deploy.llmops import tasks as llmops_tasks
 
-    for module in (tasks, ci_tasks, infra_tasks, llmops_tasks):
+    for module in (tasks, workshop, advice_tasks, ci_tasks, infra_tasks, llmops_tasks):
         vars(module)["ROOT"] = root
     Program(namespace=Collection.from_module(tasks)).run(["inv", *arguments])

@@ -37,6 +37,8 @@ def test_listing_imports_nothing_heavy() -> None:
     assert {name.partition(".")[0] for name in loaded}.isdisjoint(HEAVY)
     assert {name for name in loaded if name.startswith("deploy")} == {
         "deploy",
+        "deploy.advice",
+        "deploy.advice.tasks",
         "deploy.ci",
         "deploy.ci.tasks",
         "deploy.cli",
@@ -45,6 +47,7 @@ def test_listing_imports_nothing_heavy() -> None:
         "deploy.infra.tasks",
         "deploy.llmops",
         "deploy.llmops.tasks",
+        "deploy.workshop",
     }
 
 

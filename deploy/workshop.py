@@ -1,0 +1,122 @@
+"""Tasks of whoever changes this repository: checks, tests, benchmarks, the sandbox, its pages.
+
+Bodies are a few lines; what is heavy is imported inside.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from invoke.context import Context
+from invoke.tasks import task
+
+from deploy import cli
+
+ROOT = Path(__file__).parents[1]
+# Of tests, side by side.
+WORKERS = 4
+
+
+@task(
+    help={
+        "env": "an environment of environments.yaml in Azure; all of them without it",
+        "flow": "one flow; without it, every flow of the environment",
+        "shell": "a shell in which `inv` leads there, in place of the delivery",
+    }
+)
+@cli.sentences
+def sandbox(
+    c: Context, env: str | None = None, flow: str | None = None, shell: bool = False
+) -> None:
+    """Run whole deliveries against an emulated Azure on this machine, and say what happened."""
+    command = "python -m tests.emulator.delivery"
+    command += f" --env {env}" if env else ""
+    command += f" --flow {flow}" if flow else ""
+    cli.run(c, command + " --shell" if shell else command)
+
+
+@task
+@cli.sentences
+def schema(c: Context) -> None:
+    """Write the JSON Schemas of the configuration files, for editors."""
+    from deploy import published
+
+    for path in published.write(ROOT):
+        print(path)
+
+
+@task(
+    help={
+        "serve": "show it on this machine, and keep it up to date, until Ctrl-C",
+        "write": "write docs/reference/tasks.md anew, and build nothing",
+        "mermaid": "a mermaid.min.js for diagrams; without it, readers fetch one from unpkg.com",
+    }
+)
+@cli.sentences
+def docs(c: Context, serve: bool = False, write: bool = False, mermaid: str | None = None) -> None:
+    """Build the site of docs/ in .build/site; a dead link or a missing page is an error."""
+    import tasks
+    from deploy.documentation import site, task_reference
+
+    if write:
+        print(task_reference.write(tasks.namespace, ROOT))
+        return
+    script = cli.file("--mermaid", mermaid, "`npm pack mermaid` has it, in dist")
+    site.serve(ROOT, script) if serve else print(site.build(ROOT, script))
+
+
+@task
+def check(c: Context) -> None:
+    """Lint and types: ruff, mypy --strict, and linters of workflows, YAML and shell scripts."""
+    from deploy.ci import linters
+
+    cli.run(c, "ruff check", "ruff format --check", "mypy", *linters.commands(ROOT))
+
+
+@task(help={"unit": "only the unit tests: no Docker, seconds", "k": "only tests that match"})
+def test(c: Context, unit: bool = False, k: str = "") -> None:
+    """Lint, types and tests; the integration tests build and run real images."""
+    import os
+
+    check(c)
+    marks = "not integration and not benchmark" if unit else "not benchmark"
+    if k:
+        cli.run(c, f"pytest -m '{marks}' -k '{k}'")
+        return
+    # Most wait for containers; each file stays with one worker, and so do its fixtures.
+    workers = f"-n {min(os.cpu_count() or 1, WORKERS)} --dist loadfile --no-loadscope-reorder"
+    beside = f"pytest {workers} -m '{marks} and not alone'"
+    cli.run(c, beside, *([] if unit else ["pytest -m 'alone and not benchmark'"]))
+
+
+@task(
+    help={
+        "only": "parts, separated by commas: build, size, start, load, stream, stop",
+        "flow": "one flow: faq (no model), llm or chat; all without it",
+        "repeat": "how often to measure each",
+        "seconds": "of each load",
+        "traced": "ours with telemetry, too",
+        "json": "print JSON, every single figure",
+        "chart": "write an SVG to this file; docs/serving.svg if all is measured",
+        "again": "print what was measured last",
+    }
+)
+def bench(
+    c: Context,
+    only: str = "",
+    flow: str = "",
+    repeat: int = 3,
+    seconds: int = 10,
+    traced: bool = False,
+    json: bool = False,
+    chart: str = "",
+    again: bool = False,
+) -> None:
+    """Measure our images beside pf's own images of the same flows, and draw the figures."""
+    command = f"python -m tests.benchmarks.compare --repeat {repeat} --seconds {seconds}"
+    command += "".join(f" --only {part}" for part in only.split(",") if part)
+    command += f" --flow {flow}" if flow else ""
+    chart = chart or ("" if only or flow or again else "docs/serving.svg")
+    command += f" --chart {chart}" if chart else ""
+    flags = {"--traced": traced, "--json": json, "--again": again}
+    cli.run(c, command + "".join(f" {name}" for name, wanted in flags.items() if wanted))
