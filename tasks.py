@@ -158,7 +158,6 @@ def evaluate(
     c: Context, flow: str | None = None, env: str | None = None, json: bool = False
 ) -> None:
     """Run each flow over its data set, judge the answers, and fail below the thresholds."""
-    from deploy import console
     from deploy.evaluation import evaluate, record, report
 
     project = _project()
@@ -166,10 +165,8 @@ def evaluate(
     (ROOT / record.FOLDER).mkdir(parents=True, exist_ok=True)
     chosen = evaluate.chosen(project, flow, env)
     done = cli.each(chosen, lambda one: evaluate.evaluate(project, one, env))
-    if json:
-        console.as_json([report.as_data(found) for found in done.results])
-    elif chosen:
-        report.show(done.results)
+    if chosen or json:
+        report.show(done.results, json)
     else:
         print("no deploy.yaml says how to evaluate: see docs/evaluation.md")
     done.problems += [problem for found in done.results for problem in found.problems]

@@ -14,12 +14,13 @@ from deploy.evaluation.thresholds import Verdict, shown
 COLUMNS = ("flow", "evaluation", "metric", "now", "before", "change", "wanted", "passed")
 
 
-def show(reports: Sequence[Report]) -> None:
-    """Print a row for each metric, and what it is compared with."""
+def show(reports: Sequence[Report], for_programs: bool = False) -> None:
+    """Print a row for each metric, and what it is compared with; for programs all of it."""
     rows = [_row(report, verdict) for report in reports for verdict in report.verdicts]
-    console.table(rows, COLUMNS)
+    data = [as_data(report) for report in reports]
+    console.show(rows, COLUMNS, title="Evaluation", for_programs=for_programs, data=data)
     for report in reports:
-        if report.before:
+        if report.before and not for_programs:
             told = _told(report.before, report.record)
             console.note("evaluate", f"{report.record.flow}: before is {told}")
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from deploy import config
+from deploy import config, console
+from deploy.ci import system
 from deploy.errors import DeployError, Problem
 from deploy.evaluation import evaluate, record, report, running
 from deploy.evaluation.data import DataSet, Row
@@ -200,3 +201,19 @@ def test_errors_are_told_once_each_and_long_ones_are_cut(job: Job) -> None:
         f"{at}:3: the flow failed: b",
         f"{at}:3: judge failed: {'x' * 400} …",
     ]
+
+
+def test_the_page_of_a_ci_run_shows_the_metrics(
+    job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(system, "summary", lambda *sections: told.extend(sections))
+    grades = [{"right": True, "length": 3}] * 3
+    found = judged(job, answers({}, {}, {}), answers(*grades, name="judge"))
+    report.show([found], for_programs=True)
+    console.end("evaluate")
+    assert json.loads(capsys.readouterr().out)[0]["metrics"] == found.record.metrics
+    # What tests before this one told nobody is there, too.
+    shown = told[-1]
+    assert "### Evaluation" in shown
+    assert "| hello | judge | right | 1 | - | - | at least 0.9 | yes |" in shown
