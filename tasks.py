@@ -19,9 +19,9 @@ from deploy.advice.tasks import advise
 from deploy.ci import tasks as ci_tasks
 from deploy.infra import tasks as infra_tasks
 from deploy.llmops import tasks as import_tasks
-from deploy.workshop import bench, check, docs, sandbox, schema, test
+from deploy.workshop import bench, check, sandbox, schema, test
 
-__all__ = ["advise", "bench", "check", "docs", "sandbox", "schema", "test"]
+__all__ = ["advise", "bench", "check", "sandbox", "schema", "test"]
 
 ROOT = Path(__file__).parent
 FLOW = "one flow; without it, every flow of the environment"
@@ -344,7 +344,7 @@ def rollback(c: Context, flow: str | None = None, env: str = "local", json: bool
 def smoke(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Score each flow's sample against what is deployed, and judge the answer."""
     from deploy import console, pipeline, verify
-    from deploy.ci import system
+    from deploy.job import system
 
     done = cli.each(_specs(flow, env), lambda spec: (spec, pipeline.prove(spec)))
     console.report(pipeline.smoke_rows(done.results, done.failed), (), f"Smoke test in {env}")
@@ -379,7 +379,7 @@ def logs(
 ) -> None:
     """Print the last lines of what is deployed."""
     from deploy import pipeline
-    from deploy.ci import system
+    from deploy.job import system
 
     specs = _specs(flow, env)
     if follow:
@@ -427,7 +427,7 @@ def _show_status(rows: list[dict[str, Any]], title: str, json: bool, data: Any) 
 def drift(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Compare what runs with the configuration; only reads. The status is 2 for a difference."""
     from deploy import console, drift
-    from deploy.ci import system
+    from deploy.job import system
 
     project = _project()
     looks = drift.looks(project, env, _specs(flow, env), whole=flow is None)
@@ -477,6 +477,25 @@ def destroy(
         console.table(steps, ("flow", "action", "what"))
     else:
         print("nothing was deployed")
+
+
+@task(
+    help={
+        "serve": "show it on this machine, and keep it up to date, until Ctrl-C",
+        "write": "write docs/reference/tasks.md anew, and build nothing",
+        "mermaid": "a mermaid.min.js for diagrams; without it, readers fetch one from unpkg.com",
+    }
+)
+@cli.sentences
+def docs(c: Context, serve: bool = False, write: bool = False, mermaid: str | None = None) -> None:
+    """Build the site of docs/ in .build/site; a dead link or a missing page is an error."""
+    from deploy.documentation import site, task_reference
+
+    if write:
+        print(task_reference.write(namespace, ROOT))
+        return
+    script = cli.file("--mermaid", mermaid, "`npm pack mermaid` has it, in dist")
+    site.serve(ROOT, script) if serve else print(site.build(ROOT, script))
 
 
 # Tasks with a name in front: `inv infra.plan`.

@@ -64,7 +64,7 @@ def _problems(error: Exception) -> tuple[Problem, ...]:
 def _told(task: str, problems: tuple[Problem, ...]) -> Exit:
     """Return the end of a task that failed; a CI system is told of each problem by itself, too."""
     from deploy import console
-    from deploy.ci import markdown, system
+    from deploy.job import markdown, system
 
     for problem in problems:
         system.annotate("error", problem)

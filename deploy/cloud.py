@@ -90,7 +90,7 @@ def credential(cloud: Cloud) -> TokenCredential:
     """
     from azure.identity import DefaultAzureCredential
 
-    from deploy.ci import oidc
+    from deploy.job import oidc
 
     # It tells of every log-in that is not set up; `token` tells of the one that failed.
     logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
@@ -104,7 +104,7 @@ def token(cloud: Cloud, scope: str) -> str:
     """Return an Entra token for `scope`. Raises `DeployError` where nobody is logged in."""
     from azure.core.exceptions import AzureError
 
-    from deploy.ci import oidc
+    from deploy.job import oidc
 
     used = credential(cloud)
     try:

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from deploy.ci import markdown, system
+from deploy.job import markdown, system
 
 # Each flow's thread has its own.
 _prefix = contextvars.ContextVar("prefix", default="")

@@ -10,11 +10,10 @@ from typing import Any
 
 import requests
 
-from deploy import pausing
+from deploy import pausing, wire
 from deploy.documents import show
 from deploy.errors import DeployError, Problem
 from deploy.model import Image, Spec
-from deploy.registry import wire
 
 POLL_SECONDS = 0.05
 SCORE_SECONDS = 120

@@ -45,26 +45,6 @@ def schema(c: Context) -> None:
         print(path)
 
 
-@task(
-    help={
-        "serve": "show it on this machine, and keep it up to date, until Ctrl-C",
-        "write": "write docs/reference/tasks.md anew, and build nothing",
-        "mermaid": "a mermaid.min.js for diagrams; without it, readers fetch one from unpkg.com",
-    }
-)
-@cli.sentences
-def docs(c: Context, serve: bool = False, write: bool = False, mermaid: str | None = None) -> None:
-    """Build the site of docs/ in .build/site; a dead link or a missing page is an error."""
-    import tasks
-    from deploy.documentation import site, task_reference
-
-    if write:
-        print(task_reference.write(tasks.namespace, ROOT))
-        return
-    script = cli.file("--mermaid", mermaid, "`npm pack mermaid` has it, in dist")
-    site.serve(ROOT, script) if serve else print(site.build(ROOT, script))
-
-
 @task
 def check(c: Context) -> None:
     """Lint and types: ruff, mypy --strict, and linters of workflows, YAML and shell scripts."""

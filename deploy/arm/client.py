@@ -7,12 +7,11 @@ from typing import Any
 
 import requests
 
-from deploy import cloud, pausing, tokens
+from deploy import cloud, pausing, tokens, wire
 from deploy.arm import errors
 from deploy.arm.errors import Said
 from deploy.cloud import Cloud
 from deploy.errors import DeployError
-from deploy.registry import wire
 
 # Seconds between two looks at a long operation, where nobody says how many.
 POLLING = 2.0

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy import cloud, tokens
+from deploy import cloud, tokens, wire
 from deploy.arm.errors import of_answer, short
 from deploy.cloud import Cloud
 from deploy.errors import DeployError
-from deploy.registry import wire
 
 # "Get Secret".
 API = "7.4"

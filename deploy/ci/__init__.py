@@ -1,1 +1,1 @@
-"""What `inv` tells the CI system that it runs in, and how it logs in there."""
+"""What pipelines ask of `inv`: which flows changed, a trial of one, and the linters."""

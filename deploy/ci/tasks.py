@@ -23,7 +23,8 @@ ROOT = Path(__file__).parents[2]
 def matrix(c: Context, env: str | None = None, since: str = "", json: bool = False) -> None:
     """List the flows that are to be built or delivered, and tell the CI system: one job each."""
     from deploy import config, console
-    from deploy.ci import changes, matrix, system
+    from deploy.ci import changes, matrix
+    from deploy.job import system
 
     project = config.open_project(ROOT)
     flows = config.flows_in(project, env, None) if env else config.load_flows(project)
@@ -44,7 +45,8 @@ def matrix(c: Context, env: str | None = None, since: str = "", json: bool = Fal
 def trial(c: Context, flow: str | None = None) -> None:
     """Build each flow, run it here, score its sample, and take it away again."""
     from deploy import config, console
-    from deploy.ci import system, trial
+    from deploy.ci import trial
+    from deploy.job import system
 
     project = config.open_project(ROOT)
     done = cli.each(config.load_flows(project, flow), lambda one: trial.run(project, one))

@@ -10,8 +10,9 @@ from urllib.parse import urlsplit
 
 import requests
 
+from deploy import wire
 from deploy.errors import DeployError
-from deploy.registry import login, wire
+from deploy.registry import login
 from deploy.registry.login import Login
 
 # Part of a token's lifetime for which it is used: the rest is for clocks and slow requests.

@@ -13,10 +13,9 @@ from typing import Any, Protocol
 import docker.auth
 import docker.errors
 
-from deploy import cloud, tokens
+from deploy import cloud, tokens, wire
 from deploy.cloud import Cloud
 from deploy.errors import DeployError
-from deploy.registry import wire
 
 # The name that stands for a token ("Azure Container Registry integration with Azure AD").
 TOKEN_USER = "00000000-0000-0000-0000-000000000000"

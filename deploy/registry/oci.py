@@ -12,8 +12,9 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
+from deploy import wire
 from deploy.errors import DeployError
-from deploy.registry import login, wire
+from deploy.registry import login
 from deploy.registry.bearer import Bearer
 from deploy.registry.login import Login
 

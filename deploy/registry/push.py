@@ -9,9 +9,8 @@ from typing import Any
 
 import docker
 
-from deploy import console, engine
+from deploy import console, engine, wire
 from deploy.errors import DeployError
-from deploy.registry import wire
 from deploy.registry.oci import Registry
 
 # What the engine says of a layer that it need not send.

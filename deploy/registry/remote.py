@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from deploy import cloud, labels
+from deploy import cloud, labels, wire
 from deploy.errors import DeployError, Refusal
 from deploy.model import Flow, Image
-from deploy.registry import login, oci, wire
+from deploy.registry import login, oci
 from deploy.registry.oci import Manifest, Registry
 from deploy.schema import PlaceModel
 

@@ -10,11 +10,10 @@ import docker
 import docker.errors
 import pytest
 
-from deploy import cloud
+from deploy import cloud, wire
 from deploy.inside import bom
 from deploy.inside.archive import ImageArchive
 from deploy.model import Attachment, Image
-from deploy.registry import wire
 from tests.emulator import azure as emulator
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 
 import requests
 
-from deploy.registry import wire
+from deploy import wire
 from tests import callers
 from tests.callers import Calls
 

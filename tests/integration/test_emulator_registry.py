@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 from azure.identity import DefaultAzureCredential
 
+from deploy import wire
 from deploy.errors import DeployError
-from deploy.registry import oci, wire
+from deploy.registry import oci
 from deploy.registry.login import DockerLogin
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure

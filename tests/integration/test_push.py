@@ -10,10 +10,9 @@ import docker
 import pytest
 import requests
 
-from deploy import artifact, config, console, image, images, pipeline, publishing
+from deploy import artifact, config, console, image, images, pipeline, publishing, wire
 from deploy.errors import DeployError
 from deploy.model import Image
-from deploy.registry import wire
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.emulator.identities import Identity

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 import requests
 
-from deploy import cloud
+from deploy import cloud, wire
 from deploy.arm import errors
 from deploy.arm.client import ResourceManager
 from deploy.arm.errors import Said
 from deploy.errors import DeployError
-from deploy.registry import wire
-from deploy.registry.wire import Transient
+from deploy.wire import Transient
 
 FORBIDDEN = (
     "The client '3c4d' with object id '3c4d' does not have authorization to perform action "

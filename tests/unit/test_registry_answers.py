@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import requests
 
-from deploy import cloud
+from deploy import cloud, wire
 from deploy.errors import DeployError
-from deploy.registry import bearer, login, oci, wire
+from deploy.registry import bearer, login, oci
 from deploy.registry.login import AzureLogin, Credentials, DockerLogin
 from deploy.registry.oci import Registry
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from deploy import console
-from deploy.ci import github, markdown, system
 from deploy.errors import Problem
+from deploy.job import github, markdown, problems, system
 from tests.unit.test_tasks import ROOT, copy_of_the_repository, inv
 
 AWKWARD = Problem("flows/faq/deploy.yaml:3: a, b", "50 % off\r\nand: more, too", "do this;\nthen]")
@@ -96,9 +96,9 @@ def test_properties_of_azure_commands_end_where_they_should(
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
-        ("flows/faq/deploy.yaml:12: sample", system.Place("flows/faq/deploy.yaml", 12)),
-        ("flows/faq/deploy.yaml", system.Place("flows/faq/deploy.yaml", None)),
-        ("flows/faq/deploy.yaml: sample", system.Place("flows/faq/deploy.yaml", None)),
+        ("flows/faq/deploy.yaml:12: sample", problems.Place("flows/faq/deploy.yaml", 12)),
+        ("flows/faq/deploy.yaml", problems.Place("flows/faq/deploy.yaml", None)),
+        ("flows/faq/deploy.yaml: sample", problems.Place("flows/faq/deploy.yaml", None)),
         ("flows/faq/no-such.yaml:12", None),
         ("flows/faq", None),
         ("/etc/hosts:1", None),
@@ -109,8 +109,8 @@ def test_properties_of_azure_commands_end_where_they_should(
         ("", None),
     ],
 )
-def test_a_problem_is_shown_beside_its_line(where: str, expected: system.Place | None) -> None:
-    assert system.place(where, None) == expected
+def test_a_problem_is_shown_beside_its_line(where: str, expected: problems.Place | None) -> None:
+    assert problems.place(where, None) == expected
 
 
 def test_a_summary_stays_under_the_limit_and_says_what_it_leaves_out(on_github: Path) -> None:

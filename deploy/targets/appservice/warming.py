@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import requests
 
-from deploy import following, pausing
+from deploy import following, pausing, wire
 from deploy.errors import DeployError
 from deploy.model import Spec
-from deploy.registry import wire
 from deploy.targets.appservice import causes, errors, naming, state
 from deploy.targets.appservice.causes import Cause
 from deploy.targets.appservice.client import Client

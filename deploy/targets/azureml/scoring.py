@@ -10,10 +10,9 @@ from dataclasses import dataclass
 
 import requests
 
-from deploy import pausing, verify
+from deploy import pausing, verify, wire
 from deploy.errors import Problem
 from deploy.model import Spec
-from deploy.registry import wire
 from deploy.targets.azureml.errors import About
 from deploy.targets.azureml.settings import Guards
 

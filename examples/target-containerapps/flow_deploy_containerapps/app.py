@@ -9,12 +9,11 @@ import hashlib
 import json
 from typing import Any
 
-from deploy import cloud
+from deploy import cloud, wire
 from deploy.arm import variables
 from deploy.arm.client import ResourceManager
 from deploy.errors import DeployError
 from deploy.model import Image, Spec
-from deploy.registry import wire
 from deploy.runtime.access import KEY
 from deploy.runtime.settings import DEPLOYMENT
 from deploy.targets.side_by_side import Version, World

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from deploy import config, console
-from deploy.ci import system
 from deploy.errors import DeployError, Problem
 from deploy.evaluation import evaluate, record, report, running
 from deploy.evaluation.data import DataSet, Row
@@ -18,6 +17,7 @@ from deploy.evaluation.evaluate import Report
 from deploy.evaluation.job import Job, Part
 from deploy.evaluation.record import Record
 from deploy.evaluation.running import Outcome
+from deploy.job import system
 from tests import projects
 
 GOOD = Record(

@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.ci.system import Level, place
 from deploy.errors import Problem
+from deploy.job.problems import Level, place
 
 # azure-pipelines-agent, `Command.cs`: it looks for them anywhere in a line.
 _COMMAND = re.compile(r"#(?=#(?:vso)?\[)")

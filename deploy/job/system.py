@@ -10,27 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 from deploy.errors import Problem
-
-ROOT = Path(__file__).parents[2]
-Level = Literal["error", "warning"]
-# `flows/faq/deploy.yaml:12: sample`, as `Problem.where` says it.
-_PLACE = re.compile(r"(?P<file>[^:]+)(?::(?P<line>\d+))?(?::|$)")
-
-
-@dataclass(frozen=True)
-class Place:
-    """A file, relative to the checkout's root, and the line in it, where there is one."""
-
-    file: str
-    line: int | None
+from deploy.job.problems import Level
 
 
 class System(Protocol):
@@ -87,11 +72,11 @@ def current() -> System:
     Pipelines (Microsoft Learn, "Use predefined variables").
     """
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        from deploy.ci.github import GitHub
+        from deploy.job.github import GitHub
 
         return GitHub(os.environ)
     if os.environ.get("TF_BUILD", "").lower() == "true":
-        from deploy.ci.azure_pipelines import AzurePipelines
+        from deploy.job.azure_pipelines import AzurePipelines
 
         return AzurePipelines(os.environ)
     return NoSystem()
@@ -135,27 +120,3 @@ def group(title: str) -> Iterator[None]:
     finally:
         if end := system.end():
             print(end, flush=True)
-
-
-def place(where: str, checkout: str | None) -> Place | None:
-    """Return the file that `where` begins with; None where that is no file of this repository.
-
-    `checkout` is the root of the system's checkout, which this repository may be a folder of.
-    """
-    found = _PLACE.match(where)
-    if not found or not _is_file(ROOT / found["file"]):
-        return None
-    # Resolved: a runner's folder may be behind a link.
-    path, root = (ROOT / found["file"]).resolve(), Path(checkout or ROOT).resolve()
-    if not path.is_relative_to(ROOT.resolve()):
-        return None
-    file = path.relative_to(root) if path.is_relative_to(root) else Path(found["file"])
-    return Place(file.as_posix(), int(found["line"]) if found["line"] else None)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        # What is no path at all: it is too long.
-        return False

@@ -13,9 +13,8 @@ from typing import Any
 from azure.core.credentials import TokenCredential
 from azure.identity import AzurePipelinesCredential, ClientAssertionCredential
 
-from deploy import tokens
+from deploy import tokens, wire
 from deploy.errors import DeployError
-from deploy.registry import wire
 
 PAGE = "docs/ci/reports.md"
 # GitHub Docs, "OpenID Connect reference": set where the job has `permissions: id-token: write`.

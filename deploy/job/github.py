@@ -8,8 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.ci.system import Level, place
 from deploy.errors import Problem
+from deploy.job.problems import Level, place
 
 # Of a step's summary; a file that is larger is not shown at all.
 LIMIT = 1024 * 1024
