@@ -20,6 +20,8 @@ from deploy.inside.inspection import Inspection
 from deploy.model import Deployment, Flow, Image, Plan, Spec, Step
 from deploy.registry import promotion, referrers, remote
 
+# What people see of a step of a plan.
+PLAN_COLUMNS = ("action", "what", "before", "after", "why")
 # Flows are deployed side by side, but built one after the other: builds share tools and volumes.
 _building = threading.Lock()
 
@@ -102,6 +104,8 @@ def deploy(
             planned = target.plan(spec, chosen)
             for step in planned.steps:
                 console.note("plan", in_words(step))
+            steps = [as_data(step) for step in planned.steps]
+            console.report(steps, PLAN_COLUMNS, f"Plan of {spec.name}")
             if planned.changes:
                 return _apply(planned, wait)
             # Nothing to change; what an earlier deploy left half-done is cleaned up all the same.

@@ -336,6 +336,7 @@ def test_the_commands_of_a_day_print_tables(
     text = summary.read_text("utf-8")
     heads = [line for line in text.splitlines() if line.startswith(("###", "<details>"))]
     assert heads == [
+        "### Plan of hello in local",
         "### Deployed to local",
         "<details><summary>inv deploy: phases</summary>",
         "### Status of local",
