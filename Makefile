@@ -26,5 +26,5 @@ lock: .venv/ready  ## requirements.lock from pyproject.toml
 clean:  ## remove the virtual environment and .build
 	@rm -rf .venv .build
 
-.venv/ready: requirements.lock deploy/bootstrap.sh
+.venv/ready: requirements.lock deploy/bootstrap.sh $(wildcard extensions.txt)
 	@sh deploy/bootstrap.sh

@@ -326,14 +326,29 @@ def deploy(
     done.finish()
 
 
-@task(help={"flow": FLOW, "env": ENV, "json": "print JSON"})
+@task(
+    help={
+        "flow": FLOW,
+        "env": ENV,
+        "yes": "do it for every flow of an environment that is not local",
+        "json": "print JSON",
+    }
+)
 @cli.sentences
-def rollback(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
+def rollback(
+    c: Context,
+    flow: str | None = None,
+    env: str = "local",
+    yes: bool = False,
+    json: bool = False,
+) -> None:
     """Let the version that served before serve again, where the target keeps it."""
     from deploy import pipeline
 
-    project = _project()
-    done = cli.each(_specs(flow, env), lambda spec: pipeline.rollback(project, spec), AT_ONCE)
+    project, specs = _project(), _specs(flow, env)
+    if not (flow or yes or env == "local"):
+        cli.refuse_without_yes("rolls back", env, [spec.flow.name for spec in specs])
+    done = cli.each(specs, lambda spec: pipeline.rollback(project, spec), AT_ONCE)
     rows = [row for found in done.results for row in pipeline.status_rows(found)]
     _show_status(rows, f"Rolled back in {env}", json, rows)
     done.finish()
@@ -465,7 +480,7 @@ def destroy(
 
     specs = _specs(flow, env)
     if not (flow or yes or env == "local"):
-        cli.refuse_without_yes(env, [spec.flow.name for spec in specs])
+        cli.refuse_without_yes("removes", env, [spec.flow.name for spec in specs])
     steps = [
         {"flow": spec.flow.name, **pipeline.as_data(step)}
         for spec in specs

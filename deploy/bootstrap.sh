@@ -42,4 +42,7 @@ awk '/^[^ #]/ { wanted = /^uv==/ } wanted' requirements.lock > .venv/uv.lock
 [ -z "${PIP_INDEX_URL:-}" ] || export UV_DEFAULT_INDEX="${UV_DEFAULT_INDEX:-$PIP_INDEX_URL}"
 .venv/bin/uv pip sync -q --require-hashes --python .venv requirements.lock \
   || fail "the locked packages cannot be installed: is a package index reachable (UV_DEFAULT_INDEX)?"
+# Targets and kinds of flow of other distributions (docs/extending.md).
+[ ! -f extensions.txt ] || .venv/bin/uv pip install -q --no-deps --python .venv -r extensions.txt \
+  || fail "what extensions.txt names cannot be installed: is each line a folder or a package that is there?"
 touch .venv/ready

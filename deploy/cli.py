@@ -140,9 +140,9 @@ def needed(option: str, value: str | None) -> str:
     return value
 
 
-def refuse_without_yes(environment: str, flows: list[str]) -> None:
-    """Raise `DeployError`: all of an environment is removed by nobody's accident."""
-    what = f"this removes {', '.join(flows)}"
+def refuse_without_yes(does: str, environment: str, flows: list[str]) -> None:
+    """Raise `DeployError`: to all of an environment nothing is done by accident."""
+    what = f"this {does} {', '.join(flows)}"
     raise DeployError(f"--env {environment}", what, "name one with --flow, or add --yes")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import docker
@@ -9,6 +12,7 @@ import docker.errors
 
 from deploy import console, engine, kinds, locks, packages, sandbox
 from deploy.base import Base
+from deploy.documents import show
 from deploy.errors import DeployError
 from deploy.kinds.base import Kind
 from deploy.model import Flow
@@ -73,7 +77,7 @@ def pack(
     if kind.promptflow and flow.entry.endswith(".prompty"):
         source = f"{source}/{flow.entry}"
     how, doing = ("pf", "pf flow build") if kind.promptflow else ("copy", "as it is")
-    with console.phase("pack", doing):
+    with console.phase("pack", doing), _with_hints(flow):
         result = sandbox.run(
             client,
             image,
@@ -96,6 +100,30 @@ def pack(
     if not (output / PACKED).exists():
         what = "the flow's code ended the process while it was imported"
         raise DeployError(f"packing {flow.name}", what, "call sys.exit() only below a main guard")
+
+
+@contextlib.contextmanager
+def _with_hints(flow: Flow) -> Iterator[None]:
+    """Let what promptflow says of the commonest mistakes end with what to do next."""
+    try:
+        yield
+    except DeployError as error:
+        problem = error.problems[0]
+        hint = hint_for(problem.what, flow)
+        raise DeployError(problem.where, problem.what, hint or problem.hint) from None
+
+
+def hint_for(said: str, flow: Flow) -> str:
+    """Return what to do about a flow that cannot be packed; nothing where nobody knows."""
+    if found := re.search(r"No module named '(\w+)", said):
+        requirements = show(flow.folder / locks.REQUIREMENTS)
+        return (
+            f"add {found[1]}'s package to {requirements}, then `inv lock --flow {flow.name}`; "
+            "a file of yours that lies elsewhere belongs under additional_includes"
+        )
+    if "return annotation" in said:
+        return "leave the annotation out, or return a dataclass, a TypedDict or a string"
+    return ""
 
 
 def server(kind: Kind, lock: str) -> dict[str, Path]:

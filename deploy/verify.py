@@ -144,7 +144,8 @@ def judge(answer: Any, expect: Any) -> list[str]:
 
 def curl(url: str, spec: Spec, auth: str = "none") -> str:
     """Return a command line that scores the sample by hand; whoever uses it has the key."""
-    login = "" if auth == "none" else ' -H "Authorization: Bearer $TOKEN"'
+    secret = "KEY" if auth == "key" else "TOKEN"
+    login = "" if auth == "none" else f' -H "Authorization: Bearer ${secret}"'
     sample = shlex.quote(show(spec.flow.sample))
     return f"curl -s {url}/score -H 'Content-Type: application/json'{login} -d @{sample}"
 

@@ -12,8 +12,17 @@ from deploy import base, config, flow, kinds
 from deploy.errors import DeployError
 from deploy.model import Flow
 
+# Targets and kinds of other distributions, which deploy/bootstrap.sh installs.
+EXTENSIONS = "extensions.txt"
 # What all images, or all deployments, are made with. A folder ends in a slash.
-SHARED = ("deploy/", "tasks.py", "requirements.lock", config.ENVIRONMENTS, base.LOCK)
+SHARED = (
+    "deploy/",
+    "tasks.py",
+    "requirements.lock",
+    EXTENSIONS,
+    config.ENVIRONMENTS,
+    base.LOCK,
+)
 FLOWS = "flows/"
 
 
@@ -35,7 +44,7 @@ def since(root: Path, flows: Sequence[Flow], revision: str) -> Changes:
     if not _known(root, revision):
         return Changes(tuple(flows), (f"git does not know the revision {revision!r}: all flows",))
     paths = _paths(root, revision)
-    shared = sorted(path for path in paths if _is_below(path, SHARED))
+    shared = sorted(path for path in paths if _is_below(path, (*SHARED, *_extensions(root))))
     if shared:
         what = shared[0] + (f" and {len(shared) - 1} more" if len(shared) > 1 else "")
         return Changes(tuple(flows), (f"{what}: shared by all flows",))
@@ -56,6 +65,13 @@ def _touched(root: Path, one: Flow, paths: Iterable[str]) -> bool:
         return True
     own |= {f"{path}/" for path in own if not path.endswith("/")}
     return any(_is_below(path, own) for path in paths)
+
+
+def _extensions(root: Path) -> tuple[str, ...]:
+    """Return the folders of extensions that are in this repository."""
+    file = root / EXTENSIONS
+    lines = file.read_text(encoding="utf-8").split("\n") if file.is_file() else []
+    return tuple(_from_root(root, root / line) + "/" for line in lines if line.startswith("."))
 
 
 def _gone(root: Path, paths: Iterable[str]) -> tuple[str, ...]:

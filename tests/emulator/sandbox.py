@@ -32,6 +32,8 @@ LEFT = "AZUREML_CURRENT_CLOUD"
 SOAK_SECONDS = 1
 # What runs here acts as identities that the service gives it, whatever infrastructure assigns.
 ASSIGNED = ("identity", "slot_identity")
+# Only what flows run on is emulated: `inv infra.check` and `inv drift` would miss the rest.
+INFRA = "infra"
 LEFT_OUT = shutil.ignore_patterns(".git", ".venv", ".build", ".env", "__pycache__", ".*_cache")
 
 
@@ -108,7 +110,7 @@ class Sandbox:
         here = {name: place for name, place in places.items() if place and "registry" in place}
         for place in here.values():
             place.update(self._infrastructure.place(place))
-            for assigned in ASSIGNED:
+            for assigned in (*ASSIGNED, INFRA):
                 place.pop(assigned, None)
         yaml.dump(places, path)
         return tuple(here)

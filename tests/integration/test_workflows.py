@@ -54,11 +54,6 @@ def _checkout(folder: Path) -> Path:
     del data["evaluation"]
     data["environments"] = {"dev": {"target": "azureml"}}
     YAML().dump(data, twin / "deploy.yaml")
-    # Only what flows run on is emulated, and infra.check would miss the rest.
-    places = YAML().load(folder / "environments.yaml")
-    for place in places.values():
-        place.pop("infra", None)
-    YAML().dump(places, folder / "environments.yaml")
     return folder
 
 

@@ -154,3 +154,13 @@ def test_the_reason_is_told_where_all_are_meant(project: Project) -> None:
     assert since(project)[1] == ("tasks.py: shared by all flows",)
     (project.root / "base.lock").touch()
     assert since(project)[1] == ("base.lock and 1 more: shared by all flows",)
+
+
+def test_an_extension_of_this_repository_is_shared_by_all(project: Project) -> None:
+    own = project.root / "kinds/own"
+    own.mkdir(parents=True)
+    (project.root / "extensions.txt").write_text("# ours\n./kinds/own\nelsewhere==1.0\n")
+    git(project.root, "add", ".")
+    git(project.root, "commit", "-qm", "an extension")
+    (own / "own.py").write_text("changed = True\n")
+    assert since(project) == (["hello", "other"], ("kinds/own/own.py: shared by all flows",))

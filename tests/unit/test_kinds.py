@@ -11,6 +11,7 @@ import pytest
 from deploy import config, doctor, flow, image, kinds, locks, packing
 from deploy.base import Base
 from deploy.errors import DeployError
+from tests import projects
 from tests.unit.test_extensions import Installer, installer  # noqa: F401 (a fixture)
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,7 @@ EXAMPLE = ROOT / "examples/kind-function"
 GOOD = """\
 from pathlib import Path
 from deploy.kinds.base import Kind, files_like
+from tests import projects
 
 CODE = Path(__file__).with_name("made_up_code")
 CODE.mkdir(exist_ok=True)
@@ -158,3 +160,26 @@ def test_a_tag_follows_what_its_kind_has_of_the_server(
     with (tmp_path / "runtime/serve.py").open("a", encoding="utf-8") as file:
         file.write("\n")
     assert seen()[1] != before[1]
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        (
+            "Failed to load python module: No module named 'numpy.linalg'",
+            "add numpy's package to flows/hello/requirements.txt, then `inv lock --flow hello`; a "
+            "file of yours that lies elsewhere belongs under additional_includes",
+        ),
+        (
+            "The return annotation of the entry function must be dataclass, TypedDict or string",
+            "leave the annotation out, or return a dataclass, a TypedDict or a string",
+        ),
+        ("something else", ""),
+    ],
+)
+def test_what_to_do_about_a_flow_that_cannot_be_packed(
+    said: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = projects.make(tmp_path, {})
+    monkeypatch.chdir(project.root)
+    assert packing.hint_for(said, config.load_flow(project, "hello")) == hint
