@@ -76,7 +76,7 @@ def change(world: World) -> str:
 def test_azure_devops_delivers_all_there_is(world: World) -> None:
     run = _azure_devops(world, "a first push")
     assert run.pipeline("deliver.yml") == "success", _said(world)
-    assert run.ended == {"dev / deliver": "success", "prod / deliver": "success"}
+    assert run.ended == dict.fromkeys(("dev / build", "dev / deliver", "prod / deliver"), "success")
     world.first, _ = _running(world, "prod")
     assert world.first.startswith("sha256:")
     assert _running(world, "dev")[0] == world.first
@@ -127,7 +127,8 @@ def test_nothing_has_drifted_until_somebody_changes_a_setting(world: World) -> N
         other = _azure_devops(world, "drift of a setting")
         assert other.pipeline("drift.yml") == "failure"
         assert other.ended == {"dev / drift": "success", "prod / drift": "failure"}
-        assert [one.status for one in _lines_of(world)] == [0, 2]
+        # Neither stage depends on the other.
+        assert sorted(one.status for one in _lines_of(world)) == [0, 2]
     other = _azure_devops(world, "drift")
     assert other.pipeline("drift.yml") == "success", _said(world)
 

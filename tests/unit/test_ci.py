@@ -226,6 +226,22 @@ def test_every_environment_of_github_may_log_in() -> None:
         assert {name, looked["environment"].replace("${{ matrix.environment }}", name)} <= ends
 
 
+def test_what_can_be_published_once_is_published_last() -> None:
+    """A job of Azure Pipelines that failed after it could not be run again."""
+    path = ROOT / "azure-pipelines/templates/environment.yml"
+    (built,) = [
+        job
+        for stage in YAML(typ="safe").load(path)["stages"]
+        for entry in stage["jobs"]
+        for jobs in entry.values()
+        if isinstance(jobs, list)
+        for job in jobs
+    ]
+    assert [at for at, step in enumerate(built["steps"], 1) if "publish" in step] == [
+        len(built["steps"])
+    ]
+
+
 def test_no_workflow_names_a_target() -> None:
     files = [*ROOT.glob(".github/**/*.yml"), *ROOT.glob("azure-pipelines/**/*.yml")]
     assert len(files) > 10
