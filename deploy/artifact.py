@@ -16,6 +16,7 @@ from deploy.model import Image
 
 FOLDER = ".artifacts"
 AGAIN = "`inv push` writes it anew"
+DIRTY = "commit what `git status` shows where it was pushed; in CI that is base.lock: `inv base`"
 
 
 class _File(BaseModel):
@@ -98,7 +99,7 @@ def read(path: Path, flow: str | None, commit: str) -> Artifact:
         raise DeployError(show(path), f"it is of the flow {found.flow}, not of {flow}")
     if commit and found.commit != commit:
         what = f"it is stale: of commit {_short(found.commit)}, and {_short(commit)} is checked out"
-        raise DeployError(show(path), what, AGAIN)
+        raise DeployError(show(path), what, DIRTY if found.commit == f"{commit}-dirty" else AGAIN)
     return Artifact(**found.model_dump(exclude={"version"}))
 
 

@@ -7,6 +7,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
+from deploy import config
+from deploy.ci import markdown
+from deploy.errors import DeployError, Problem
 from deploy.model import Flow
 from deploy.runtime import connections
 
@@ -25,6 +28,21 @@ def rows(flows: Iterable[Flow], environ: Mapping[str, str]) -> tuple[Row, ...]:
         Row(flow.name, not connections.resolve(flow.connections, environ).problems)
         for flow in flows
     )
+
+
+def refuse_without_origin(flows: Iterable[Flow], environment: str | None, origin: str) -> None:
+    """Raise `DeployError` for those that are in no `origin`, where their images would come from."""
+    problems = [
+        Problem(
+            f"flows/{flow.name}/{config.DEPLOY}: environments",
+            f"it has {environment} and not {origin}, from where its image is promoted",
+            f"add {origin}",
+        )
+        for flow in flows
+        if origin not in flow.environments
+    ]
+    if problems:
+        raise DeployError.of(problems)
 
 
 def for_github(rows: Iterable[Row]) -> str:
@@ -55,4 +73,5 @@ def notes(rows: Iterable[Row]) -> tuple[str, ...]:
 def summary(rows: Sequence[Row], why: Iterable[str]) -> str:
     """Return the rows as Markdown, for the page of the run."""
     lines = [f"- `{row.flow}`{'' if row.evaluate else ' (not evaluated)'}" for row in rows]
-    return "\n".join(["### Flows", *(lines or ["none"]), "", *why, *notes(rows)]) + "\n"
+    said = [markdown.text(note) for note in (*why, *notes(rows))]
+    return "\n".join(["### Flows", *(lines or ["none"]), "", *said]) + "\n"

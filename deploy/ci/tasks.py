@@ -15,12 +15,15 @@ ROOT = Path(__file__).parents[2]
 @task(
     help={
         "env": "only flows of this environment",
+        "from": "the environment whose images --env gets: what it does not have is refused",
         "since": "a revision of git: only flows that changed since; all without it",
         "json": "print JSON",
     }
 )
 @cli.sentences
-def matrix(c: Context, env: str | None = None, since: str = "", json: bool = False) -> None:
+def matrix(
+    c: Context, env: str | None = None, from_: str = "", since: str = "", json: bool = False
+) -> None:
     """List the flows that are to be built or delivered, and tell the CI system: one job each."""
     from deploy import config, console
     from deploy.ci import changes, matrix
@@ -29,6 +32,8 @@ def matrix(c: Context, env: str | None = None, since: str = "", json: bool = Fal
     project = config.open_project(ROOT)
     flows = config.flows_in(project, env, None) if env else config.load_flows(project)
     found = changes.since(project.root, flows, since) if since else changes.Changes(tuple(flows))
+    if from_:
+        matrix.refuse_without_origin(found.flows, env, from_)
     rows = matrix.rows(found.flows, project.environ)
     found_rows, nothing = [vars(row) for row in rows], "no flow changed"
     console.show(found_rows, for_programs=json, nothing=nothing)

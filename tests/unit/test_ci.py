@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from deploy.model import Image, Spec
 from tests import model_server, projects, stand_in
 from tests.model_server import ModelServer
 from tests.unit.test_tasks import inv
+from tests.workflows import github
+from tests.workflows.expressions import fill
 
 ROOT = Path(__file__).parents[2]
 MODEL = """\
@@ -224,6 +227,88 @@ def test_every_environment_of_github_may_log_in() -> None:
         trusted = {one.subject for one in needs_of(wanted.load(project, name)).federations}
         ends = {subject.rpartition(":")[2] for subject in trusted}
         assert {name, looked["environment"].replace("${{ matrix.environment }}", name)} <= ends
+
+
+def test_a_flow_of_a_later_environment_is_refused_where_no_image_could_come_from(
+    tmp_path: Path,
+) -> None:
+    made = projects.make(
+        tmp_path,
+        {
+            "environments.yaml": "local: {}\ndev: {}\nprod: {}\n",
+            "flows/hello/deploy.yaml": projects.DEPLOY + "  prod: {target: local}\n",
+        },
+    )
+    flows = config.load_flows(made)
+    matrix.refuse_without_origin(flows, "prod", "local")
+    with pytest.raises(DeployError) as raised:
+        matrix.refuse_without_origin(flows, "prod", "dev")
+    assert str(raised.value) == (
+        "flows/hello/deploy.yaml: environments: it has prod and not dev, from where its image is "
+        "promoted\n  → add dev"
+    )
+
+
+def test_what_others_named_is_no_markup_on_the_page_of_a_run() -> None:
+    assert matrix.summary((), ("deploy/<img src=x>: shared",)).splitlines()[-1] == (
+        "deploy/&lt;img src=x&gt;: shared"
+    )
+
+
+def _of_github(name: str) -> Any:
+    return YAML(typ="safe").load(ROOT / ".github/workflows" / name)
+
+
+def test_of_one_flow_deliveries_and_rollbacks_wait_for_one_another() -> None:
+    """In one group, from which nobody who waits is taken away."""
+    deliver = _of_github("environment.yml")["jobs"]["deliver"]["concurrency"]
+    back = _of_github("rollback.yml")["concurrency"]
+    assert deliver == {**back, "group": back["group"].replace("inputs.flow", "matrix.flow")}
+    assert deliver["group"] == "${{ inputs.environment }}-${{ matrix.flow }}"
+    assert (deliver["cancel-in-progress"], deliver["queue"]) == (False, "max")
+
+
+def test_no_flow_gets_the_cache_of_another_whose_name_begins_alike() -> None:
+    names = {"github": {"run_id": "1", "run_attempt": "1"}}
+    for file, job in (("environment.yml", "deliver"), ("pull-request.yml", "flow")):
+        steps = _of_github(file)["jobs"][job]["steps"]
+        (cache,) = [one["with"] for one in steps if "actions/cache@" in one.get("uses", "")]
+        short, long = (
+            fill(cache, {**names, "matrix": {"flow": flow}}, github.FUNCTIONS)
+            for flow in ("faq", "faq-long")
+        )
+        assert long["key"].startswith(long["restore-keys"])
+        assert not long["key"].startswith(short["restore-keys"])
+
+
+def test_each_environment_gets_the_very_image_that_the_one_before_has() -> None:
+    """No line deploys or promotes what it would have to look for."""
+    files = [*ROOT.glob(".github/**/*.yml"), *ROOT.glob("azure-pipelines/**/*.yml")]
+    text = "\n".join(path.read_text("utf-8") for path in files)
+    lines = re.findall(r"inv (?:deploy|promote) .*", text)
+    assert len(lines) == 4
+    assert all("--image .artifacts" in line for line in lines)
+    jobs = _of_github("deliver.yml")["jobs"]
+    given = {name: job["with"] for name, job in jobs.items()}
+    assert [one.get("from") for one in given.values()] == [None, *list(given)[:-1]]
+    assert [jobs[name].get("needs") for name in jobs] == [one.get("from") for one in given.values()]
+    assert len({one["since"] for one in given.values()}) == 1
+
+
+def test_what_can_be_published_once_is_published_last() -> None:
+    """A job of Azure Pipelines that failed after it could not be run again."""
+    path = ROOT / "azure-pipelines/templates/environment.yml"
+    (built,) = [
+        job
+        for stage in YAML(typ="safe").load(path)["stages"]
+        for entry in stage["jobs"]
+        for jobs in entry.values()
+        if isinstance(jobs, list)
+        for job in jobs
+    ]
+    assert [at for at, step in enumerate(built["steps"], 1) if "publish" in step] == [
+        len(built["steps"])
+    ]
 
 
 def test_no_workflow_names_a_target() -> None:

@@ -41,6 +41,10 @@ def test_what_is_handed_over_is_read_back(tmp_path: Path) -> None:
         ({"tag": None}, "tag: input should be a valid string"),
         ({"flow": "chat"}, "it is of the flow chat, not of faq"),
         ({"commit": "b" * 40}, "it is stale: of commit bbbbbbb, and c1 is checked out"),
+        (
+            {"commit": "c1-dirty"},
+            "c1-dirty, and c1 is checked out\n  → commit what `git status` shows",
+        ),
     ],
 )
 def test_a_file_that_somebody_made_by_hand_is_refused(

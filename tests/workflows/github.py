@@ -56,13 +56,17 @@ class Run:
         return "failure" if "failure" in results else "success"
 
     def _job(self, name: str, job: dict[str, Any], names: dict[str, Any]) -> dict[str, Any]:
-        wanted = all(one["result"] == "success" for one in names["needs"].values())
-        if wanted and "if" in job:
-            wanted = bool(expressions.evaluate(job["if"], names, FUNCTIONS))
+        results = [one["result"] for one in names["needs"].values()]
+        functions = {**FUNCTIONS, "failure": lambda: "failure" in results, "cancelled": bool}
+        wanted = all(one == "success" for one in results)
+        # A function of the status takes the place of `success()`.
+        if "if" in job and (wanted or "failure()" in job["if"]):
+            wanted = bool(expressions.evaluate(job["if"], names, functions))
         if not wanted:
             self.ended[name] = "skipped"
             return {"result": "skipped", "outputs": {}}
         if "uses" in job:
+            self._allowed(job)
             inputs = expressions.fill(job["with"], names, FUNCTIONS)
             called = self._called(job["uses"], inputs)
             result = self.workflow(Path(job["uses"]).name, called, f"{name} / ")
@@ -77,6 +81,12 @@ class Run:
             self.ended[title] = end
             ends.append(end)
         return {"result": "failure" if "failure" in ends else "success", "outputs": outputs}
+
+    def _allowed(self, caller: Mapping[str, Any]) -> None:
+        """Fail where a called workflow's jobs ask for more than its caller has: GitHub starts none."""
+        called = YAML(typ="safe").load(self._world.origin / caller["uses"])["jobs"].values()
+        asked = {one for job in called for one in job["permissions"].items()}
+        assert asked <= set(caller["permissions"].items()), asked
 
     def _called(self, uses: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the inputs of a reusable workflow, complete; unknown and missing ones fail."""
@@ -130,7 +140,7 @@ class Run:
         given, name = step["with"], step["uses"].partition("@")[0]
         if name == "actions/checkout":
             assert given.pop("persist-credentials") is False
-            self._world.checkout(job, self._commit)
+            self._world.checkout(job, self._commit, given.get("fetch-depth", 1))
         elif name == "actions/upload-artifact":
             (self._artifacts / given["name"]).mkdir()
             shutil.copy(job.workspace / given["path"], self._artifacts / given["name"])
@@ -163,7 +173,8 @@ def _in_order(jobs: Mapping[str, Any]) -> Iterator[str]:
     """Yield the jobs' keys, each after those that it needs."""
     left = list(jobs)
     while left:
-        ready = [key for key in left if not set(_needs(jobs[key])) & set(left)]
+        # Those that wait for nobody in the other order: what only their place guards comes to light.
+        ready = [key for key in reversed(left) if not set(_needs(jobs[key])) & set(left)]
         yield from ready
         left = [key for key in left if key not in ready]
 
@@ -178,6 +189,8 @@ def _legs(job: dict[str, Any], names: Mapping[str, Any]) -> list[dict[str, Any]]
     matrix = expressions.fill(job.get("strategy", {}).get("matrix", {}), names, FUNCTIONS)
     if "include" in matrix:
         assert set(matrix) == {"include"}
+        # GitHub fails the job: a matrix must define one vector at least.
+        assert matrix["include"]
         return list(matrix["include"])
     if not matrix:
         return [{}]

@@ -75,6 +75,8 @@ class World:
         # Whoever runs the tests may have no name of their own in git.
         self.git("config", "user.name", "a developer")
         self.git("config", "user.email", "developer@contoso.example")
+        # Merges of pull requests are no branch's end.
+        self.git("config", "uploadpack.allowAnySHA1InWant", "true")
         self.commit("the flows as they are")
 
     def git(self, *arguments: str) -> str:
@@ -112,15 +114,20 @@ class World:
         machine |= {"CI": "true", "PATH": self._path, **variables}
         folder = self.folder("".join(c if c.isalnum() else "-" for c in name))
         self.jobs.append(Job(name, folder, machine))
+        self.jobs[-1].workspace.mkdir()
         return self.jobs[-1]
 
-    def checkout(self, job: Job, commit: str) -> None:
-        """Give the job a clone, with the virtual environment that the bootstrap would make."""
-        subprocess.run(
-            ["git", "clone", "-q", "--no-checkout", str(self.origin), str(job.workspace)],
-            check=True,
-        )
-        for command in (["fetch", "-q", "origin", commit], ["checkout", "-q", commit]):
+    def checkout(self, job: Job, commit: str, depth: int) -> None:
+        """Give the job a clone, with the virtual environment that the bootstrap would make.
+
+        `depth` is how many commits there are in it; 0 for all.
+        """
+        deep = [f"--depth={depth}"] if depth else []
+        for command in (
+            ["init", "-q"],
+            ["fetch", "-q", *deep, self.origin.as_uri(), commit],
+            ["checkout", "-q", "FETCH_HEAD"],
+        ):
             subprocess.run(["git", *command], cwd=job.workspace, check=True)
         (job.workspace / ".venv").symlink_to(Path(sys.prefix))
 
