@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from deploy import config
-from deploy.ci import markdown
 from deploy.errors import DeployError, Problem
+from deploy.job import markdown
 from deploy.model import Flow
 from deploy.runtime import connections
 
