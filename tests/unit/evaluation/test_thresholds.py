@@ -28,6 +28,8 @@ def settings(**wanted: Any) -> EvaluationModel:
         ([{"score": 1}, {"score": None}], {}),
         ([{"score": [1]}], {}),
         ([{"score": "1" * 31}], {}),
+        ([{"score": 10**400}], {}),
+        ([{"score": 1e308}, {"score": 1e308}], {}),
         ([], {}),
     ],
 )
