@@ -439,6 +439,16 @@ def test_older_copies_with_one_run_and_one_mapping(project: Project) -> None:
     }
 
 
+def test_half_a_surrogate_pair_is_carried_as_it_was(project: Project) -> None:
+    files = older()
+    files["ticket_routing/sample-request.json"] = '{"ticket": "naïve \\ud83d"}'
+    files["ticket_routing/data/data.jsonl"] = '{"ticket": "\\ud83d"}\n'
+    imported(project, files)
+    assert text(project, "ticket-routing/sample.json") == ('{\n  "ticket": "naïve \\ud83d"\n}\n')
+    rows = text(project, "ticket-routing/evaluation/eval_data.jsonl")
+    assert rows.startswith('{"ticket": "\\ud83d"')
+
+
 REFUSALS: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
     (
         lambda files: {**files, "ticket_routing/llmops_config.json": '{\n  "envs": [,]\n}'},
@@ -506,6 +516,11 @@ REFUSALS: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
         "ticket_routing/flows/standard/flow.dag.yaml:5: additional_includes.0: ../../../words.py "
         "leads out of ticket_routing\n  → move it there",
     ),
+    (
+        lambda files: {**files, "ticket_routing/flows/standard/a\n\x1b[2J.txt": ""},
+        "'ticket_routing/flows/standard/a\\n\\x1b[2J.txt': its name has characters that cannot be "
+        "shown\n  → rename it there",
+    ),
 ]
 
 
@@ -568,6 +583,18 @@ def test_links_are_refused(project: Project, link: str) -> None:
         mapping.plan(project, finding.load(theirs, None), None)
     problem = caught.value.problems[0]
     assert "is a link" in problem.what
+
+
+def test_a_file_that_no_memory_holds(project: Project) -> None:
+    theirs = llmops_repositories.write(project.root.parent / "theirs", older())
+    with (theirs / "ticket_routing/flows/standard/model.bin").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(DeployError) as caught:
+        mapping.plan(project, finding.load(theirs, None), None)
+    assert str(caught.value) == (
+        "ticket_routing/flows/standard/model.bin: it is larger than 256 MB\n"
+        "  → move it out: a flow loads such files from elsewhere"
+    )
 
 
 def test_a_failure_on_the_way_leaves_all_as_it_was(
