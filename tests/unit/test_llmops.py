@@ -568,7 +568,9 @@ def test_a_flow_that_is_there_is_not_overwritten(project: Project) -> None:
     )
 
 
-@pytest.mark.parametrize("link", ["flows/standard/link.py", "flows/standard", "data/data.jsonl"])
+@pytest.mark.parametrize(
+    "link", ["flows/standard/link.py", "flows/standard", "data/data.jsonl", "data"]
+)
 def test_links_are_refused(project: Project, link: str) -> None:
     files = older()
     theirs = llmops_repositories.write(project.root.parent / "theirs", files)
