@@ -377,10 +377,22 @@ def test_variables_that_the_image_sets_stay_behind(project: Project) -> None:
     assert notes(found)[f"{place}.ENVIRONMENT_VARIABLES.PATH"] == "the image sets this itself"
 
 
+def test_a_variable_whose_value_is_a_secret_is_one_whatever_its_name(project: Project) -> None:
+    files = older()
+    (one,) = files["ticket_routing/configs/deployment_config.json"]["azure_managed_endpoint"]
+    one["ENVIRONMENT_VARIABLES"] = {"MODEL": KEY}
+    found = imported(project, files)
+    assert deploy_yaml(project, "ticket-routing")["environments"]["test"]["env"] == {
+        "secret": ["MODEL"]
+    }
+    assert KEY not in repr(found)
+
+
 def test_packages_of_an_evaluation_go_into_the_image(project: Project) -> None:
     files = older()
     files["ticket_routing/flows/evaluation/requirements.txt"] = (
         "promptflow\nlunr\nsympy\n--index-url https://user:password@index.example\n"
+        "ours @ https://user:password@files.example/ours.whl\n"
     )
     found = imported(project, files)
     assert text(project, "ticket-routing/requirements.txt") == (
@@ -389,7 +401,8 @@ def test_packages_of_an_evaluation_go_into_the_image(project: Project) -> None:
     where = "ticket_routing/flows/evaluation/requirements.txt"
     told = notes(found)
     assert told[f"{where}:3"] == "sympy is for an evaluation flow, and the image has it, too"
-    assert told[f"{where}:4"] == ("an option, or a package by its address: no lock can have it")
+    by_address = "an option, or a package by its address: no lock can have it"
+    assert told[f"{where}:4"] == told[f"{where}:5"] == by_address
     assert "password" not in repr(found)
 
 
@@ -515,6 +528,26 @@ REFUSALS: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
         },
         "ticket_routing/flows/standard/flow.dag.yaml:5: additional_includes.0: ../../../words.py "
         "leads out of ticket_routing\n  → move it there",
+    ),
+    (
+        lambda files: {
+            **files,
+            "ticket_routing/flows/standard/flow.dag.yaml": llmops_repositories.TICKETS.replace(
+                "My screen stays dark.", KEY
+            ),
+        },
+        "ticket_routing/flows/standard/flow.dag.yaml:9: inputs.ticket.default: this looks like an "
+        "OpenAI key; secrets do not belong in files\n"
+        "  → put the value into .env, name its variable here, and rotate it",
+    ),
+    (
+        lambda files: {
+            **files,
+            "ticket_routing/flows/standard/evaluation/evaluation/grade.py": "A = 1\n",
+        },
+        "ticket_routing/flows/standard/evaluation/evaluation/grade.py: the evaluation would be "
+        "written to evaluation/evaluation/grade.py, which the flow has itself\n"
+        "  → rename it there",
     ),
     (
         lambda files: {**files, "ticket_routing/flows/standard/a\n\x1b[2J.txt": ""},
