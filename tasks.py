@@ -396,15 +396,15 @@ def logs(
     from deploy import pipeline
     from deploy.job import system
 
-    specs = _specs(flow, env)
+    specs, lines = _specs(flow, env), cli.count("--tail", tail)
     if follow:
-        for line in pipeline.logs(cli.one(specs, "--follow"), cli.count("--tail", tail), True):
+        for line in pipeline.logs(cli.one(specs, "--follow"), lines, True):
             print(system.inert(line), flush=True)
         return
     # Of all flows those that run; the one that is asked for must.
     for spec in specs if flow else [spec for spec in specs if pipeline.status(spec)]:
         with system.group(f"{spec.flow.name}: the log"):
-            for line in pipeline.logs(spec, cli.count("--tail", tail)):
+            for line in pipeline.logs(spec, lines):
                 print(system.inert(line if flow else f"{spec.flow.name}: {line}"))
 
 

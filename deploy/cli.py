@@ -172,7 +172,7 @@ def asked(question: str) -> str:
 def run(c: Context, *commands: str) -> None:
     """Run `commands` with the environment's own programs.
 
-    Stop at the first that fails, with its status.
+    Raises `Exit` with status 1 at the first that fails.
     """
     programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for command in commands:

@@ -15,6 +15,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from deploy.errors import DeployError
 
 KeyPath = tuple[str | int, ...]
+# Values that a file may come to: aliases of aliases (`*name`) are few bytes, and millions of them.
+MOST = 100_000
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ def parse(path: Path, text: str) -> Document:
     """
     try:
         nodes = YAML(typ="rt", pure=True).load(text)
+        size = _size(nodes, {})
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         # Only what is before a value: it may be a secret.
@@ -81,6 +84,9 @@ def parse(path: Path, text: str) -> Document:
     except (YAMLError, ValueError, KeyError, TypeError, RecursionError) as error:
         what = f"this cannot be read as YAML ({type(error).__name__})"
         raise DeployError(show(path), what, "correct the YAML") from None
+    if size > MOST:
+        what = f"its aliases come to more than {MOST} values"
+        raise DeployError(show(path), what, "write out what they stand for, or less of it")
     if not isinstance(nodes, CommentedMap):
         kind = "empty" if nodes is None else f"a {_yaml_type(nodes)}"
         what = f"a mapping of keys and values is expected, this is {kind}"
@@ -102,6 +108,14 @@ def show(path: Path) -> str:
         return path.resolve().relative_to(Path.cwd().resolve()).as_posix()
     except ValueError:
         return str(path)
+
+
+def _size(node: Any, known: dict[int, int]) -> int:
+    """Return how many values `node` comes to; `known` holds those of nodes, by their ids."""
+    if id(node) not in known:
+        inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        known[id(node)] = 1 + sum(_size(one, known) for one in inner)
+    return known[id(node)]
 
 
 def _plain(node: Any) -> Any:

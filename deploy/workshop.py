@@ -5,6 +5,7 @@ Bodies are a few lines; what is heavy is imported inside.
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from invoke.context import Context
@@ -29,10 +30,10 @@ def sandbox(
     c: Context, env: str | None = None, flow: str | None = None, shell: bool = False
 ) -> None:
     """Run whole deliveries against an emulated Azure on this machine, and say what happened."""
-    command = "python -m tests.emulator.delivery"
-    command += f" --env {env}" if env else ""
-    command += f" --flow {flow}" if flow else ""
-    cli.run(c, command + " --shell" if shell else command)
+    command = ["python", "-m", "tests.emulator.delivery"]
+    command += ["--env", env] if env else []
+    command += ["--flow", flow] if flow else []
+    cli.run(c, shlex.join([*command, "--shell"] if shell else command))
 
 
 @task
@@ -61,7 +62,7 @@ def test(c: Context, unit: bool = False, k: str = "") -> None:
     check(c)
     marks = "not integration and not benchmark" if unit else "not benchmark"
     if k:
-        cli.run(c, f"pytest -m '{marks}' -k '{k}'")
+        cli.run(c, shlex.join(["pytest", "-m", marks, "-k", k]))
         return
     # Most wait for containers; each file stays with one worker, and so do its fixtures.
     workers = f"-n {min(os.cpu_count() or 1, WORKERS)} --dist loadfile --no-loadscope-reorder"
@@ -93,10 +94,12 @@ def bench(
     again: bool = False,
 ) -> None:
     """Measure our images beside pf's own images of the same flows, and draw the figures."""
-    command = f"python -m tests.benchmarks.compare --repeat {repeat} --seconds {seconds}"
-    command += "".join(f" --only {part}" for part in only.split(",") if part)
-    command += f" --flow {flow}" if flow else ""
+    command = ["python", "-m", "tests.benchmarks.compare"]
+    command += ["--repeat", str(repeat), "--seconds", str(seconds)]
+    for part in filter(None, only.split(",")):
+        command += ["--only", part]
+    command += ["--flow", flow] if flow else []
     chart = chart or ("" if only or flow or again else "docs/serving.svg")
-    command += f" --chart {chart}" if chart else ""
+    command += ["--chart", chart] if chart else []
     flags = {"--traced": traced, "--json": json, "--again": again}
-    cli.run(c, command + "".join(f" {name}" for name, wanted in flags.items() if wanted))
+    cli.run(c, shlex.join([*command, *(name for name, wanted in flags.items() if wanted)]))

@@ -98,7 +98,7 @@ def _one(answers: Answers, environment: Environment, production: str | None) -> 
     )
     fitting = [option for option in SUPPORTED if not out[option]]
     if not fitting:
-        return _by_extension(environment, answers, out, ruled_out)
+        return _by_extension(environment, answers, production, out, ruled_out)
     speaking = tuple(
         Reason(one.option, one.says, one.fact)
         for one in preferences.applying(Case(answers, environment, production))
@@ -123,13 +123,14 @@ def _one(answers: Answers, environment: Environment, production: str | None) -> 
 def _by_extension(
     environment: Environment,
     answers: Answers,
+    production: str | None,
     out: Mapping[str, Sequence[Limit]],
     ruled_out: tuple[Reason, ...],
 ) -> Recommendation:
     order = (AKS, CONTAINERAPPS) if answers.team == "kubernetes" else EXTENSIONS
     fitting = [option for option in order if not out[option]]
     if not fitting:
-        ways = tuple(_ways(answers, OPTIONS))
+        ways = tuple(_ways(environment, answers, production, OPTIONS))
         return Recommendation(environment, answers, None, ruled_out, (), ruled_out, (), ways)
     target = fitting[0]
     says = "no supported target can do it, and this one can, by an extension"
@@ -139,18 +140,24 @@ def _by_extension(
     others = tuple(
         Reason(option, "would do by an extension as well", _HERE[option]) for option in fitting[1:]
     )
-    ways = tuple(_ways(answers, SUPPORTED))
+    ways = tuple(_ways(environment, answers, production, SUPPORTED))
     return Recommendation(environment, answers, target, tuple(reasons), (), ruled_out, others, ways)
 
 
-def _ways(answers: Answers, options: Sequence[str]) -> Iterator[Way]:
-    """Yield for each question the first other answer with which one of `options` fits."""
+def _ways(
+    environment: Environment, answers: Answers, production: str | None, options: Sequence[str]
+) -> Iterator[Way]:
+    """Yield for each question the first other answer with which one of `options` fits.
+
+    The target is what is recommended then.
+    """
     found = set()
     for name, value, stricter in GIVE_UP:
         if name in found or not stricter(answers):
             continue
         changed: Answers = dataclasses.replace(answers, **{name: value})
-        fitting = [option for option in options if not limits.broken(option, changed)]
-        if fitting:
+        if all(limits.broken(option, changed) for option in options):
+            continue
+        if target := _one(changed, environment, production).target:
             found.add(name)
-            yield Way(name, value, fitting[0])
+            yield Way(name, value, target)

@@ -59,7 +59,7 @@ def read(path: Path) -> DataSet:
         if not line.strip():
             continue
         try:
-            values = json.loads(line)
+            values = json.loads(line, parse_constant=_refuse)
         except (ValueError, RecursionError) as error:
             what = f"this is not JSON: {getattr(error, 'msg', error)}"
             problems.append(Problem(f"{show(path)}:{number}", what, "write one object a line"))
@@ -77,3 +77,8 @@ def read(path: Path) -> DataSet:
     if problems:
         raise DeployError.of(problems)
     return DataSet(path, tuple(rows))
+
+
+def _refuse(constant: str) -> None:
+    """Refuse NaN and its like, which no request can have (docs/container.md)."""
+    raise ValueError(f"{constant} is no value")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from deploy.documents import show
 from deploy.errors import DeployError
@@ -45,10 +48,12 @@ def previous(root: Path, flow: str) -> Record | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         # Of another version of this tool: nothing to compare with.
-        return Record(**found) if found["version"] == VERSION else None
+        if found["version"] != VERSION:
+            return None
+        return TypeAdapter(Record).validate_python(found)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         raise DeployError(show(path), "this is no record of an evaluation", "remove it") from None
 
 
@@ -61,9 +66,11 @@ def keep(root: Path, record: Record) -> Path:
     """Write `record`, and return its file; what failed before a run that passes is history."""
     path = root / file(record.flow, record.passed)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # In one step: an interruption leaves the old one.
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n", "utf-8")
+    text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
+    # In one step, and a file of this run's own: an interruption leaves the old one, and so does
+    # another run. Half a surrogate pair, which a model may answer, is written as JSON has it.
+    fresh = path.with_suffix(f".{os.getpid()}")
+    fresh.write_text(text, "utf-8", "backslashreplace")
     fresh.replace(path)
     if record.passed:
         (root / file(record.flow, False)).unlink(missing_ok=True)

@@ -38,8 +38,8 @@ CODE = (
     "runtime/pf/__init__.py",
     "runtime/pf/retries.py",
 )
-# Longer errors of a row are cut.
-LONGEST = 400
+# Longer errors of a row are cut, and of rows with the same error so many are named.
+LONGEST, NAMED = 400, 20
 
 
 @dataclass(frozen=True)
@@ -140,11 +140,19 @@ def failures(job: Job, outcomes: tuple[Outcome, ...]) -> list[Problem]:
         for index, error in sorted(outcome.errors.items()):
             by_error.setdefault(error, []).append(index)
         for error, indexes in by_error.items():
-            others = ", ".join(str(job.data.rows[index].line) for index in indexes[1:])
-            same = f"\n  the same in line{'s' if len(indexes) > 2 else ''} {others}"
-            text = _told(outcome.name, error) + (same if others else "")
+            lines = [job.data.rows[index].line for index in indexes]
+            text = _told(outcome.name, error) + _same(lines[1:])
             problems.append(Problem(job.data.where(indexes[0]), text))
     return problems
+
+
+def _same(lines: list[int]) -> str:
+    """Return in which other lines the error is, empty for none."""
+    if not lines:
+        return ""
+    named, more = ", ".join(map(str, lines[:NAMED])), len(lines) - NAMED
+    rest = f", and {more} more" if more > 0 else ""
+    return f"\n  the same in line{'s' if len(lines) > 1 else ''} {named}{rest}"
 
 
 def _told(name: str, error: str) -> str:
@@ -192,7 +200,8 @@ def _result(archive: bytes, doing: str) -> dict[str, Any]:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
             if member.name.endswith("/result.json") and (file := tar.extractfile(member)):
-                found: dict[str, Any] = json.load(file)
+                # NaN, which a flow may answer, is no JSON: a text from here on.
+                found: dict[str, Any] = json.load(file, parse_constant=str)
                 return found
     what = "the flow's code ended the process"
     raise DeployError(doing, what, "call sys.exit() only below a main guard")

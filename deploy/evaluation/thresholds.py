@@ -9,6 +9,9 @@ from typing import Any
 
 from deploy.evaluation.settings import Bounds, EvaluationModel
 
+# No sum of so many rows as there may be is beyond what a float holds.
+LARGEST = 1e300
+
 Metrics = Mapping[str, Mapping[str, float]]
 """Metrics by evaluation flow, and then by name."""
 
@@ -51,14 +54,14 @@ def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def number(value: Any) -> float | None:
-    """Return `value` as a number, or None where it is none (or NaN, or infinite)."""
+    """Return `value` as a number, or None where it is none (NaN, infinite, too large to add up)."""
     if isinstance(value, str) and len(value) > 30:
         return None
     try:
         found = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
-    return found if math.isfinite(found) else None
+    return found if abs(found) < LARGEST else None
 
 
 def judge(settings: EvaluationModel, metrics: Metrics, before: Metrics) -> tuple[Verdict, ...]:

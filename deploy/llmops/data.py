@@ -100,6 +100,12 @@ def renamed(mappings: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, 
     }
 
 
+def json_bytes(value: Any, indent: int | None = None) -> bytes:
+    """Return `value` as JSON and an end of line; half a surrogate pair as it is escaped there."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    return f"{text}\n".encode("utf-8", "backslashreplace")
+
+
 def lines(rows: list[Row]) -> bytes:
     """Return `rows` as JSON Lines."""
-    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows).encode()
+    return b"".join(json_bytes(row) for row in rows)

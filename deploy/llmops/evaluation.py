@@ -27,8 +27,8 @@ class Evaluation:
 def carry(use_case: UseCase, flow: FlowFiles, left: list[Note]) -> Evaluation:
     """Return the evaluation of `flow`, an empty one where there is none.
 
-     The template has data for each evaluation flow; here all
-    flows of an evaluation judge the same answers, so the data of the first are taken.
+    The template has data for each evaluation flow; here all flows of an evaluation judge the same
+    answers, so the data of the first are taken.
     """
     first = next((one for one in use_case.evaluators if one.run and one.data), None)
     run, test = (first.run, first.data) if first else (None, None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import PureWindowsPath
@@ -128,7 +127,7 @@ def _default(one: Any) -> Any:
 
 
 def _request(row: Mapping[str, Any], origin: str) -> File:
-    return File(f"{json.dumps(row, indent=2, ensure_ascii=False)}\n".encode(), origin)
+    return File(data.json_bytes(row, indent=2), origin)
 
 
 def _with_connection(flow: FlowFiles, use_case: UseCase, guessed: list[Note]) -> FlowFiles:

@@ -13,6 +13,9 @@ from deploy import documents
 from deploy.documents import Document, KeyPath
 from deploy.errors import DeployError
 
+# Of a file that is copied, in bytes: all of a use case is read before anything is written.
+LARGEST = 256 * 2**20
+
 
 @dataclass(frozen=True)
 class Source:
@@ -112,11 +115,17 @@ def read_bytes(root: Path, path: Path) -> bytes:
     Raises `DeployError` for a link, which may lead anywhere, and for what cannot be read.
     """
     name = path.relative_to(root).as_posix()
+    if not name.isprintable():
+        what = "its name has characters that cannot be shown"
+        raise DeployError(ascii(name), what, "rename it there")
     if any(part.is_symlink() for part in (path, *path.parents) if part.is_relative_to(root)):
         raise DeployError(name, "this is a link", "put the file itself there")
     if not path.is_file():
         raise DeployError(name, "this is no file", "correct it there")
     try:
+        if path.stat().st_size > LARGEST:
+            what = f"it is larger than {LARGEST // 2**20} MB"
+            raise DeployError(name, what, "move it out: a flow loads such files from elsewhere")
         return path.read_bytes()
     except OSError as error:
         what = f"it cannot be read: {error.strerror or error}"

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import logging
 import time
+import traceback
 import uuid
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -172,7 +173,12 @@ class Application:
         wants_events = EVENTS in accepted
         if not (wants_events or accepted & JSON_TYPES):
             raise HTTPException(406, f"this flow answers with application/json or {EVENTS}")
-        result = await self._scorer.score(values, stream=wants_events)
+        try:
+            result = await self._scorer.score(values, stream=wants_events)
+        except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+            # Only the flow's own code can raise these here; they must not end the server.
+            message = f"the flow failed ({type(error).__name__})"
+            raise FlowFailed(message, traceback.format_exc().strip()) from None
         if isinstance(result, Stream):
             return StreamingResponse(
                 _events(result),

@@ -136,7 +136,7 @@ def test_json_has_all_of_it(root: Path) -> None:
     }
     (prod,) = data["environments"]
     assert (prod["target"], prod["by_extension"]) == (CONTAINERAPPS, True)
-    assert prod["ways"] == [{"answer": "cost", "value": "instances", "target": "azureml"}]
+    assert prod["ways"] == [{"answer": "cost", "value": "instances", "target": "appservice"}]
     assert prod["settings"] == {"target": CONTAINERAPPS, "app": "flow-prod", "auth": "key"}
     for reason in (*prod["reasons"], *prod["ruled_out"]):
         assert reason["fact"]["source"]["link"]
@@ -149,7 +149,7 @@ def test_where_nothing_fits_the_ways_out_are_told() -> None:
     assert "prod: nothing does all of this\n  ruled out     azureml:" in text
     assert [report.way(way) for way in found.ways] == [
         "--cold-starts yes: containerapps (Azure Container Apps)",
-        "--cost instances: azureml (a managed online endpoint of Azure Machine Learning)",
+        "--cost instances: appservice (Azure App Service)",
     ]
     assert "deploy.yaml" not in text
 

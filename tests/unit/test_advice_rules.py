@@ -92,6 +92,9 @@ def check(found: Recommendation, out: set[str]) -> None:
     for way in found.ways:
         changed: Answers = dataclasses.replace(found.answers, **{way.question: way.value})
         assert way.target not in impossible(changed)
+        # Who follows the way gets what it promised.
+        (then,) = judge(changed, [found.environment])
+        assert way.target == then.target
         assert found.target is None or way.target in facts.SUPPORTED
 
 

@@ -155,6 +155,17 @@ def test_failure_of_the_flow_is_500_without_its_detail() -> None:
     }
 
 
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, GeneratorExit])
+def test_code_of_a_flow_does_not_end_the_server(error: type[BaseException]) -> None:
+    def fail(inputs: dict[str, Any], stream: bool) -> Any:
+        raise error("sk-123")
+
+    response = client(fail).post("/score", json={"question": "a"})
+    assert response.status_code == 500
+    assert response.json()["error"]["message"] == f"the flow failed ({error.__name__})"
+    assert "sk-123" not in response.text
+
+
 def test_a_busy_model_is_told_with_the_time_to_come_again() -> None:
     def fail(inputs: dict[str, Any], stream: bool) -> Any:
         raise FlowFailed("the model is busy", "", 503, "ModelBusy", "7")

@@ -49,6 +49,15 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
         "flows/hello/deploy.yaml:5: sampel: unknown key\n  → did you mean sample?\n"
         "flows/hello/deploy.yaml:6: image.bass: unknown key\n  → did you mean base?",
     ),
+    "aliases of aliases": (
+        {
+            "flows/hello/deploy.yaml": projects.DEPLOY
+            + "a0: &a0 [x, x]\n"
+            + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 12))
+        },
+        "flows/hello/deploy.yaml: its aliases come to more than 100000 values\n"
+        "  → write out what they stand for, or less of it",
+    ),
     "an evaluation with slips": (
         {
             "flows/hello/deploy.yaml": projects.DEPLOY

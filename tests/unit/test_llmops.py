@@ -377,10 +377,22 @@ def test_variables_that_the_image_sets_stay_behind(project: Project) -> None:
     assert notes(found)[f"{place}.ENVIRONMENT_VARIABLES.PATH"] == "the image sets this itself"
 
 
+def test_a_variable_whose_value_is_a_secret_is_one_whatever_its_name(project: Project) -> None:
+    files = older()
+    (one,) = files["ticket_routing/configs/deployment_config.json"]["azure_managed_endpoint"]
+    one["ENVIRONMENT_VARIABLES"] = {"MODEL": KEY}
+    found = imported(project, files)
+    assert deploy_yaml(project, "ticket-routing")["environments"]["test"]["env"] == {
+        "secret": ["MODEL"]
+    }
+    assert KEY not in repr(found)
+
+
 def test_packages_of_an_evaluation_go_into_the_image(project: Project) -> None:
     files = older()
     files["ticket_routing/flows/evaluation/requirements.txt"] = (
         "promptflow\nlunr\nsympy\n--index-url https://user:password@index.example\n"
+        "ours @ https://user:password@files.example/ours.whl\n"
     )
     found = imported(project, files)
     assert text(project, "ticket-routing/requirements.txt") == (
@@ -389,7 +401,8 @@ def test_packages_of_an_evaluation_go_into_the_image(project: Project) -> None:
     where = "ticket_routing/flows/evaluation/requirements.txt"
     told = notes(found)
     assert told[f"{where}:3"] == "sympy is for an evaluation flow, and the image has it, too"
-    assert told[f"{where}:4"] == ("an option, or a package by its address: no lock can have it")
+    by_address = "an option, or a package by its address: no lock can have it"
+    assert told[f"{where}:4"] == told[f"{where}:5"] == by_address
     assert "password" not in repr(found)
 
 
@@ -437,6 +450,16 @@ def test_older_copies_with_one_run_and_one_mapping(project: Project) -> None:
             "inputs": {"truth": "${data.team}", "answer": "${run.outputs.team}"}
         }
     }
+
+
+def test_half_a_surrogate_pair_is_carried_as_it_was(project: Project) -> None:
+    files = older()
+    files["ticket_routing/sample-request.json"] = '{"ticket": "naïve \\ud83d"}'
+    files["ticket_routing/data/data.jsonl"] = '{"ticket": "\\ud83d"}\n'
+    imported(project, files)
+    assert text(project, "ticket-routing/sample.json") == ('{\n  "ticket": "naïve \\ud83d"\n}\n')
+    rows = text(project, "ticket-routing/evaluation/eval_data.jsonl")
+    assert rows.startswith('{"ticket": "\\ud83d"')
 
 
 REFUSALS: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
@@ -506,6 +529,31 @@ REFUSALS: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
         "ticket_routing/flows/standard/flow.dag.yaml:5: additional_includes.0: ../../../words.py "
         "leads out of ticket_routing\n  → move it there",
     ),
+    (
+        lambda files: {
+            **files,
+            "ticket_routing/flows/standard/flow.dag.yaml": llmops_repositories.TICKETS.replace(
+                "My screen stays dark.", KEY
+            ),
+        },
+        "ticket_routing/flows/standard/flow.dag.yaml:9: inputs.ticket.default: this looks like an "
+        "OpenAI key; secrets do not belong in files\n"
+        "  → put the value into .env, name its variable here, and rotate it",
+    ),
+    (
+        lambda files: {
+            **files,
+            "ticket_routing/flows/standard/evaluation/evaluation/grade.py": "A = 1\n",
+        },
+        "ticket_routing/flows/standard/evaluation/evaluation/grade.py: the evaluation would be "
+        "written to evaluation/evaluation/grade.py, which the flow has itself\n"
+        "  → rename it there",
+    ),
+    (
+        lambda files: {**files, "ticket_routing/flows/standard/a\n\x1b[2J.txt": ""},
+        "'ticket_routing/flows/standard/a\\n\\x1b[2J.txt': its name has characters that cannot be "
+        "shown\n  → rename it there",
+    ),
 ]
 
 
@@ -553,7 +601,9 @@ def test_a_flow_that_is_there_is_not_overwritten(project: Project) -> None:
     )
 
 
-@pytest.mark.parametrize("link", ["flows/standard/link.py", "flows/standard", "data/data.jsonl"])
+@pytest.mark.parametrize(
+    "link", ["flows/standard/link.py", "flows/standard", "data/data.jsonl", "data"]
+)
 def test_links_are_refused(project: Project, link: str) -> None:
     files = older()
     theirs = llmops_repositories.write(project.root.parent / "theirs", files)
@@ -568,6 +618,18 @@ def test_links_are_refused(project: Project, link: str) -> None:
         mapping.plan(project, finding.load(theirs, None), None)
     problem = caught.value.problems[0]
     assert "is a link" in problem.what
+
+
+def test_a_file_that_no_memory_holds(project: Project) -> None:
+    theirs = llmops_repositories.write(project.root.parent / "theirs", older())
+    with (theirs / "ticket_routing/flows/standard/model.bin").open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(DeployError) as caught:
+        mapping.plan(project, finding.load(theirs, None), None)
+    assert str(caught.value) == (
+        "ticket_routing/flows/standard/model.bin: it is larger than 256 MB\n"
+        "  → move it out: a flow loads such files from elsewhere"
+    )
 
 
 def test_a_failure_on_the_way_leaves_all_as_it_was(

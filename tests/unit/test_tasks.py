@@ -190,3 +190,18 @@ def test_a_flow_without_an_evaluation_is_no_failure() -> None:
     done = inv("evaluate", "--flow", "chat")
     assert done.stdout == "no deploy.yaml says how to evaluate: see docs/evaluation.md\n"
     assert (done.stderr, done.returncode) == ("", 0)
+
+
+def test_what_is_typed_reaches_no_shell() -> None:
+    done = inv("sandbox", "--env", "nope; echo a shell")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(
+        "--env nope; echo a shell: environments.yaml has no such environment"
+    )
+
+
+def test_how_many_lines_is_checked_though_nothing_runs() -> None:
+    done = inv("logs", "--tail", "-3")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "--tail: '-3' is no whole number above 0\n"

@@ -70,9 +70,6 @@ class _Scorer:
             raise translate(failed.error, failed.node) from None
         except PromptflowException as error:
             raise translate(error) from None
-        except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-            # Only the flow's own code can raise these here; they must not end the server.
-            raise translate(error) from None
 
     async def _score(self, inputs: dict[str, Any], stream: bool) -> Any:
         raise NotImplementedError

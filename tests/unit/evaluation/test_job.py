@@ -128,10 +128,11 @@ CASES: dict[str, tuple[Mapping[str, Any], str]] = {
         f"{DATA}: there is no row in this file\n  → write one JSON object a line",
     ),
     "rows that are none": (
-        {DATA: '{"question": }\n[1]\n{"line_number": 1}\n'},
+        {DATA: '{"question": }\n[1]\n{"line_number": 1}\n{"question": NaN}\n'},
         f"{DATA}:1: this is not JSON: Expecting value\n  → write one object a line\n"
         f"{DATA}:2: a JSON object is expected\n"
-        f"{DATA}:3: promptflow keeps the column line_number for itself\n  → give it another name",
+        f"{DATA}:3: promptflow keeps the column line_number for itself\n  → give it another name\n"
+        f"{DATA}:4: this is not JSON: NaN is no value\n  → write one object a line",
     ),
     "a column that nobody has": (
         {AT: replaced("${run.outputs.answer}", "${data.trut}")},

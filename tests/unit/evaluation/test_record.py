@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deploy import config, console
+from deploy import config, console, sandbox
 from deploy.errors import DeployError, Problem
 from deploy.evaluation import evaluate, record, report, running
 from deploy.evaluation.data import DataSet, Row
@@ -77,13 +77,32 @@ def test_a_run_that_failed_takes_no_good_ones_place(tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / record.FOLDER).iterdir()] == ["hello.json"]
 
 
+def test_answers_that_utf_8_cannot_hold_are_kept(tmp_path: Path) -> None:
+    odd = replace(GOOD, rows=[{"line": 1, "outputs": {"answer": "half a pair: \ud83d, naïve"}}])
+    path = record.keep(tmp_path, odd)
+    assert record.previous(tmp_path, "hello") == odd
+    assert '"half a pair: \\ud83d, naïve"' in path.read_text("utf-8")
+
+
 def test_a_record_of_another_version_is_no_record(tmp_path: Path) -> None:
     path = record.keep(tmp_path, GOOD)
     path.write_text(json.dumps({"version": 0, "other": "shape"}), encoding="utf-8")
     assert record.previous(tmp_path, "hello") is None
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"version": 1}', "{}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        '{"version": 1}',
+        "{}",
+        "[" * 100_000,
+        json.dumps({**asdict(GOOD), "metrics": {"judge": 1}}),
+        json.dumps({**asdict(GOOD), "rows": None}),
+        json.dumps({**asdict(GOOD), "data": []}),
+    ],
+)
 def test_a_file_that_is_no_record(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +220,25 @@ def test_errors_are_told_once_each_and_long_ones_are_cut(job: Job) -> None:
         f"{at}:3: the flow failed: b",
         f"{at}:3: judge failed: {'x' * 400} …",
     ]
+
+
+def test_of_many_rows_with_the_same_error_some_are_named(job: Job) -> None:
+    rows = tuple(Row(line, {}) for line in range(1, 1001))
+    many = replace(job, data=replace(job.data, rows=rows))
+    flow = replace(OUTCOME, errors=dict.fromkeys(range(1000), "it is down"))
+    named = ", ".join(str(line) for line in range(2, 22))
+    assert [str(problem) for problem in running.failures(many, (flow,))] == [
+        "flows/hello/evaluation/rows.jsonl:1: the flow failed: it is down\n"
+        f"  the same in lines {named}, and 979 more"
+    ]
+
+
+def test_what_is_no_json_in_a_result_is_a_text() -> None:
+    result = b'{"flow": {"rows": {"0": {"outputs": {"score": NaN}}}}}'
+    archive = sandbox.pack({"out/result.json": result})
+    assert running._result(archive, "evaluating hello") == {
+        "flow": {"rows": {"0": {"outputs": {"score": "NaN"}}}}
+    }
 
 
 def test_the_page_of_a_ci_run_shows_the_metrics(

@@ -28,6 +28,8 @@ def settings(**wanted: Any) -> EvaluationModel:
         ([{"score": 1}, {"score": None}], {}),
         ([{"score": [1]}], {}),
         ([{"score": "1" * 31}], {}),
+        ([{"score": 10**400}], {}),
+        ([{"score": 1e308}, {"score": 1e308}], {}),
         ([], {}),
     ],
 )
@@ -42,6 +44,7 @@ def test_the_mean_of_what_is_a_number_in_every_row(
     [
         (0.9, Bounds(min=0.9), True),
         (0.1 + 0.2, Bounds(max=0.3), True),
+        (0.3, Bounds(min=0.1 + 0.2), True),
         (0.8999, Bounds(min=0.9), False),
         (1, Bounds(min=0.9), True),
         (3, Bounds(max=3), True),
