@@ -10,6 +10,8 @@ from typing import Any
 from deploy.errors import DeployError, Problem, nearest
 
 YES, NO = "yes", "no"
+# What people type for them.
+SHORT = {"y": YES, "n": NO}
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class Question:
     def read(self, text: str) -> Any:
         """Return what `text` answers: a number, a choice, or whether. Raises `DeployError`."""
         if self.choices:
+            if YES in self.choices:
+                text = SHORT.get(text.lower(), text)
             if text not in self.choices:
                 what = f"{text!r} is none of the answers"
                 raise DeployError(self.flag, what, nearest(text, self.choices))
@@ -63,21 +67,21 @@ def _whether(name: str, text: str) -> Question:
 
 
 QUESTIONS = (
-    _number("longest", "Time until all of the longest answer is there", "s", "60"),
-    _whether("streaming", "The answer comes in pieces, as a stream"),
-    _whether("cold_starts", "The first request after a pause may wait for a start"),
-    _number("peak", "Requests a second, at the peak", "requests/s", "10"),
-    _number("body", "Size of a request, with its pictures", "kB", "16"),
-    _whether("idle", "Nobody asks for most of the day"),
+    _number("longest", "How long until all of the longest answer is there?", "s", "60"),
+    _whether("streaming", "Does the answer come in pieces, as a stream?"),
+    _whether("cold_starts", "May the first request after a pause wait for a start?"),
+    _number("peak", "How many requests a second are there at the peak?", "requests/s", "10"),
+    _number("body", "How large is a request, with its pictures?", "kB", "16"),
+    _whether("idle", "Is it unused for most of the day?"),
     Question(
         "cost",
-        "What it may cost while nobody asks",
+        "What may it cost while nobody asks?",
         "instances",
         {"instances": "instances that wait are paid for", "zero": "nothing"},
     ),
     Question(
         "network",
-        "From where callers come",
+        "From where do callers come?",
         "public",
         {
             "public": "the internet",
@@ -87,7 +91,7 @@ QUESTIONS = (
     ),
     Question(
         "callers",
-        "How callers are let in",
+        "How are callers let in?",
         "key",
         {
             "key": "programs with a key",
@@ -98,7 +102,7 @@ QUESTIONS = (
     ),
     Question(
         "team",
-        "What the team that runs it works with",
+        "What does the team that runs it work with?",
         "any",
         {
             "any": "nothing of these",
@@ -107,11 +111,11 @@ QUESTIONS = (
             "kubernetes": "a cluster",
         },
     ),
-    _whether("domain", "Callers use a domain of yours"),
-    _whether("zones", "It must survive the loss of a zone"),
+    _whether("domain", "Do callers use a domain of yours?"),
+    _whether("zones", "Must it survive the loss of a zone?"),
     Question(
         "rollout",
-        "How a new version gets its requests",
+        "How does a new version get its requests?",
         "at-once",
         {
             "at-once": "all of them, once it is proved",

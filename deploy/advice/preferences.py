@@ -90,10 +90,10 @@ PREFERENCES = (
         facts.SITE_BILLED,
         lambda case: case.answers.idle,
     ),
-    _there(AZUREML),
-    _there(APPSERVICE),
     _as_production(AZUREML),
     _as_production(APPSERVICE),
+    _there(AZUREML),
+    _there(APPSERVICE),
     Preference(
         APPSERVICE,
         "nothing else decides: a slot costs nothing beside the plan, and an endpoint's version "

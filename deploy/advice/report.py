@@ -42,7 +42,9 @@ def text(flow: str, answers: Answers, found: Sequence[Recommendation]) -> str:
     parts = ["\n".join(_answers(answers))]
     parts += ["\n".join(_one(flow, answers, one, sources)) for one in found]
     if yaml := settings.lines(flow, found):
-        parts.append(f"flows/{flow}/deploy.yaml:\n\n{textwrap.indent(yaml, '    ').rstrip()}")
+        # As it is pasted: without an indent.
+        where = f"In flows/{flow}/deploy.yaml, in place of its environments:"
+        parts.append(f"{where}\n\n{yaml.rstrip()}")
     parts.append("\n".join([f"Sources, read on {READ}:", *sources.lines()]))
     return "\n\n".join(parts)
 

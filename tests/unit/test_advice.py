@@ -220,10 +220,12 @@ def given(*but: str) -> list[str]:
 
 def test_what_is_missing_is_asked_and_asked_again_where_it_cannot_be_read(root: Path) -> None:
     terminal = Terminal(root, "--env", "prod", *given("longest", "network"))
-    assert terminal.until("]: ") == "\nTime until all of the longest answer is there\ns [60]: "
+    assert terminal.until("]: ") == (
+        "\nHow long until all of the longest answer is there?\ns [60]: "
+    )
     terminal.type("400\n")
     assert terminal.until("]: ") == (
-        "\nFrom where callers come\n"
+        "\nFrom where do callers come?\n"
         "  public     the internet\n"
         "  vnet       a virtual network; an address in the internet does no harm\n"
         "  private    a virtual network, and there may be no other way in\n"

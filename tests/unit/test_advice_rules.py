@@ -170,7 +170,10 @@ def test_dev_differs_only_where_production_has_wishes_of_its_own() -> None:
     there = Environment("dev", frozenset({"workspace"}))
     changed = dataclasses.replace(DEFAULTS, domain=True)
     found = [one.target for one in judge(changed, [dev, there, prod])]
-    assert found == [APPSERVICE, AZUREML, APPSERVICE]
+    # Also where a workspace is there: what is tried should be what is relied on.
+    assert found == [APPSERVICE, APPSERVICE, APPSERVICE]
+    changed = dataclasses.replace(DEFAULTS, rollout="percent", callers="users")
+    assert [one.target for one in judge(changed, [dev, prod])] == [APPSERVICE, AZUREML]
     changed = dataclasses.replace(DEFAULTS, rollout="mirror")
     assert [one.target for one in judge(changed, [dev, prod])] == [AZUREML, AZUREML]
     assert not Environment("developers", frozenset()).trial
