@@ -245,3 +245,35 @@ def test_answers_have_a_question_each() -> None:
     assert sorted(one.name for one in QUESTIONS) == sorted(fields[:-1])
     for one in QUESTIONS:
         assert one.show(one.read(one.default)).split()[0] == one.default
+
+
+@pytest.mark.parametrize(
+    ("given", "target", "clear"),
+    [
+        ({"longest": "170", "team": "ml"}, AZUREML, {}),
+        ({"longest": "174.5", "team": "ml"}, AZUREML, {"SERVE_TIMEOUT": "175"}),
+        ({"longest": "600"}, CONTAINERAPPS, {"SERVE_TIMEOUT": "600"}),
+        ({"longest": "225"}, APPSERVICE, {}),
+        (
+            {"longest": "10", "team": "ml", "peak": "0.1", "body": "11000"},
+            AZUREML,
+            {"SERVE_BODY_LIMIT": "11000000"},
+        ),
+    ],
+)
+def test_the_container_is_told_what_it_would_refuse(
+    given: dict[str, str], target: str, clear: dict[str, str]
+) -> None:
+    (found,) = judge(answers.read(given), [BARE])
+    assert found.target == target
+    assert settings.of("hello", found).get("env", {}).get("clear", {}) == clear
+
+
+@pytest.mark.parametrize(("peak", "told"), [("25", False), ("26", True)])
+def test_more_connections_than_an_endpoint_takes_are_told(peak: str, told: bool) -> None:
+    (found,) = judge(answers.read({"team": "ml", "longest": "20", "peak": peak}), [BARE])
+    note = (
+        "if every answer took the longest time, 520 connections would be open at the peak, and an "
+        "endpoint takes 500"
+    )
+    assert (note in settings.notes("hello", found)) is told
