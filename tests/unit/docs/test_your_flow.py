@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -78,6 +79,5 @@ def test_they_answer_as_the_page_says(
 
 
 def _scored(folder: Path, name: str) -> Any:
-    made: dict[str, Any] = {}
-    exec((folder / f"{name}.py").read_text("utf-8"), made)
+    made = runpy.run_path(str(folder / f"{name}.py"))
     return made[name](**json.loads((folder / "sample.json").read_text("utf-8")))
