@@ -61,7 +61,7 @@ PREFERENCES = (
     Preference(
         APPSERVICE,
         "there may be no other way in than the network: one line here closes the public address; "
-        "an endpoint is made with one, until somebody closes it by hand",
+        "this project makes an endpoint with one, until somebody closes it by hand",
         facts.SITE_NETWORK,
         lambda case: case.answers.network == "private",
     ),

@@ -141,7 +141,11 @@ def _secrets(needs: Needs) -> list[Block]:
         text = "None: every service is asked with an identity."
         return [Heading("Secrets"), Paragraph(text)]
     rows = tuple((one.name, one.store, one.reader) for one in needs.secrets)
-    text = "By name. The project sets the values; they are in no file and in no request."
+    text = (
+        "By name. The project sets the values; they are in no file and in no request. Whoever sets "
+        "one in a vault needs the role Key Vault Secrets Officer on that vault while doing so: a "
+        "person, none of the identities above."
+    )
     table = Table(("Name", "Kept in", "Read by the flow"), rows)
     return [Heading("Secrets"), Paragraph(text), table]
 
