@@ -41,7 +41,7 @@ $schema: https://azuremlschemas.azureedge.net/promptflow/latest/Flow.schema.json
 environment:
   python_requirements_txt: requirements.txt
 additional_includes:
-- ../shared/words.py
+- ../common/words.py
 inputs:
   ticket:
     type: string
@@ -255,7 +255,7 @@ def older() -> Files:
         f"{flow}/team.py": TOOL.format(
             name="team", arguments="said: str", returns="str", value="said.strip().lower()"
         ),
-        f"{case}/flows/shared/words.py": "def count(text: str) -> int:\n    return len(text.split())\n",
+        f"{case}/flows/common/words.py": "def count(text: str) -> int:\n    return len(text.split())\n",
         f"{judge}/accuracy.py": ACCURACY,
         f"{judge}/flow.dag.yaml": JUDGE,
         f"{judge}/grade.py": GRADE,

@@ -16,8 +16,8 @@ from tests import projects
 
 # Two flows: one includes a folder, the other is a copy that does not.
 FILES = {
-    "flows/hello/flow.dag.yaml": projects.FLOW + "additional_includes:\n- ../../shared\n",
-    "shared/words.txt": "a",
+    "flows/hello/flow.dag.yaml": projects.FLOW + "additional_includes:\n- ../../common\n",
+    "common/words.txt": "a",
     "flows/other/deploy.yaml": projects.DEPLOY,
     "flows/other/flow.dag.yaml": projects.FLOW,
     "flows/other/answer.py": projects.CODE,
@@ -65,9 +65,9 @@ def since(project: Project, revision: str = "HEAD") -> tuple[list[str], tuple[st
         ("flows/hello/deploy.yaml", ["hello"]),
         ("flows/other/requirements.lock", ["other"]),
         ("flows/other/a file with blanks", ["other"]),
-        ("shared/words.txt", ["hello"]),
-        ("shared/new/deep.txt", ["hello"]),
-        ("sharedness.txt", []),
+        ("common/words.txt", ["hello"]),
+        ("common/new/deep.txt", ["hello"]),
+        ("commonness.txt", []),
         ("docs/page.md", []),
         ("tests/test_it.py", []),
         ("README.md", []),
@@ -92,10 +92,10 @@ def test_which_flows_a_file_is_of(
 
 
 def test_what_is_removed_counts(project: Project) -> None:
-    (project.root / "shared/words.txt").unlink()
+    (project.root / "common/words.txt").unlink()
     assert since(project)[0] == ["hello"]
     # It is included and gone: the build says so.
-    (project.root / "shared").rmdir()
+    (project.root / "common").rmdir()
     assert since(project)[0] == ["hello"]
     shutil.rmtree(project.root / "flows/other")
     gone = "flows/other was removed; what runs of it stays, until `inv destroy --flow other` from "

@@ -206,7 +206,7 @@ def test_what_a_flow_includes_is_copied_into_it(project: Project) -> None:
     assert "def count" in text(project, "ticket-routing/words.py")
     dag = text(project, "ticket-routing/flow.dag.yaml")
     assert dag == llmops_repositories.TICKETS.replace(
-        "additional_includes:\n- ../shared/words.py\n", ""
+        "additional_includes:\n- ../common/words.py\n", ""
     )
 
 
@@ -523,7 +523,7 @@ REFUSALS: list[tuple[Callable[[dict[str, Any]], dict[str, Any]], str]] = [
         lambda files: {
             **files,
             "ticket_routing/flows/standard/flow.dag.yaml": llmops_repositories.TICKETS.replace(
-                "../shared/words.py", "../../../words.py"
+                "../common/words.py", "../../../words.py"
             ),
         },
         "ticket_routing/flows/standard/flow.dag.yaml:5: additional_includes.0: ../../../words.py "
