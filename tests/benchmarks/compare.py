@@ -82,6 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     # Ended from outside, it removes its containers and images all the same.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if chosen.again and not KEPT.is_file():
+        say("error: nothing was measured yet\n  → `inv bench`, without --again")
+        return 1
     if chosen.again:
         results = Results.of_data(json.loads(KEPT.read_text(encoding="utf-8")))
     else:

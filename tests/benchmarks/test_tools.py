@@ -11,12 +11,13 @@ import xml.etree.ElementTree as ET
 import zlib
 from collections.abc import Iterator
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from tests.benchmarks import chart, fast_model, load, measure, stopping, streams, table
+from tests.benchmarks import chart, compare, fast_model, load, measure, stopping, streams, table
 from tests.benchmarks.fast_model import PATH, Model
 from tests.benchmarks.parts import LLM, about
 from tests.benchmarks.results import Figure, Results
@@ -213,3 +214,12 @@ def test_the_chart_says_how_much_better_ours_is() -> None:
     texts = [element.text for element in root.iter() if element.text]
     assert "ours: 8 × pf, 1.53 × pf tuned" in texts
     assert "ours: 1/10 of pf" in texts
+
+
+def test_what_was_never_measured_cannot_be_shown_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(compare, "KEPT", tmp_path / "results.json")
+    assert compare.main(["--again"]) == 1
+    said = "error: nothing was measured yet\n  → `inv bench`, without --again\n"
+    assert capsys.readouterr().err == said
