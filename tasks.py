@@ -58,14 +58,16 @@ def _handed(flow: str | None, image: str | None) -> tuple[str | None, Path | Non
 @cli.sentences
 def setup(c: Context) -> None:
     """Bring up what is missing on this machine: a Docker engine, the base image, pf's tools."""
-    from deploy import base, engine, image, packing, setup
+    from deploy import setup
+    from deploy.build import base_image, image, package_flow
+    from deploy.docker import engine
     from deploy.model import ImageSettings
 
     setup.ensure_engine()
     client = engine.connect()
     settings = ImageSettings(base=_project().environ.get("FLOW_BASE_IMAGE") or None)
-    chosen = base.ensure(client, settings, ROOT)
-    packing.tools(client, image.native_base(client, settings, chosen, ROOT), settings.python)
+    chosen = base_image.ensure(client, settings, ROOT)
+    package_flow.tools(client, image.native_base(client, settings, chosen, ROOT), settings.python)
 
 
 @task(help={"json": "print JSON"})
@@ -123,11 +125,12 @@ def lock(c: Context, flow: str | None = None) -> None:
 @cli.sentences
 def base(c: Context, refresh: bool = False) -> None:
     """Get the base image: pull the official one, or make one from Debian packages."""
-    from deploy import base, engine
+    from deploy.build import base_image
+    from deploy.docker import engine
     from deploy.model import ImageSettings
 
     settings = ImageSettings(base=_project().environ.get("FLOW_BASE_IMAGE") or None)
-    get = base.refresh if refresh else base.ensure
+    get = base_image.refresh if refresh else base_image.ensure
     print(get(engine.connect(), settings, ROOT).reference)
 
 

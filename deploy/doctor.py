@@ -9,8 +9,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import base, config, engine, kinds, locks, targets
+from deploy import config, kinds, locks, targets
+from deploy.build import base_image
 from deploy.config import Project
+from deploy.docker import engine
 from deploy.errors import DeployError
 from deploy.infra import az
 from deploy.model import Flow, ImageSettings, Spec
@@ -63,7 +65,7 @@ def _engine(project: Project) -> list[Finding]:
             Finding("base image", False, "unknown without an engine", "inv setup"),
         ]
     version = client.version()
-    found = base.find(
+    found = base_image.find(
         client, ImageSettings(base=project.environ.get("FLOW_BASE_IMAGE")), project.root
     )
     ready = found.reference if found else "not there yet: the first build gets it"

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import docker
 
-from deploy import artifact, base, console, engine, image, publishing, targets
+from deploy import artifact, console, publishing, targets
+from deploy.build import base_image, image
 from deploy.config import Project
+from deploy.docker import engine
 from deploy.documents import show
 from deploy.errors import DeployError
 from deploy.gate import values
@@ -99,9 +101,9 @@ def content(flow: Flow, root: Path) -> tuple[docker.DockerClient | None, str]:
 
     With an engine's client only where it had to be asked.
     """
-    pinned = base.pinned(flow.image, root)
+    pinned = base_image.pinned(flow.image, root)
     if pinned:
         return None, image.inputs(flow, pinned, root).tag
     client = engine.connect()
-    found = base.find(client, flow.image, root)
+    found = base_image.find(client, flow.image, root)
     return client, image.inputs(flow, found, root).tag if found else ""

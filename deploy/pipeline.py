@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy import base, config, console, engine, image, images, locks, publishing, targets, verify
+from deploy import config, console, images, locks, publishing, targets, verify
+from deploy.build import base_image, image
 from deploy.config import Project
+from deploy.docker import engine
 from deploy.errors import DeployError
 from deploy.inside import inspection
 from deploy.inside.inspection import Inspection
@@ -284,7 +286,7 @@ def _built(project: Project, flow: Flow) -> tuple[str | None, bool]:
     """
     try:
         client = engine.connect()
-        found = base.find(client, flow.image, project.root)
+        found = base_image.find(client, flow.image, project.root)
         if found is None:
             return None, False
         made_of = image.inputs(flow, found, project.root)

@@ -21,8 +21,8 @@ SERVING: Edges = {
     "promptflow-tracing": frozenset({"openai", "tiktoken"}),
     "promptflow-tools": frozenset({"openai"}),
 }
-# … and when it is packed (deploy/pack_flow.py): the service that shows traces and chats, its
-# database, and telemetry.
+# … and when it is packed (deploy/build/pf_flow_build.py): the service that shows traces and
+# chats, its database, and telemetry.
 PACKING: Edges = {
     **SERVING,
     "promptflow-devkit": frozenset(

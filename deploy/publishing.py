@@ -6,10 +6,12 @@ from pathlib import Path
 
 import docker
 
-from deploy import artifact, console, engine, image
+from deploy import artifact, console
+from deploy.build import image
+from deploy.docker import engine, image_archive
 from deploy.errors import DeployError
 from deploy.gate import check
-from deploy.inside import archive, bom, provenance
+from deploy.inside import bom, provenance
 from deploy.model import Attachment, Flow, Image
 from deploy.registry import pull, push, referrers
 from deploy.registry.remote import Remote
@@ -32,7 +34,7 @@ def publish(
     `hidden` are names and values that must not be in it. Raises `DeployError`; nothing is pushed
     then, or what was pushed is taken up by the next attempt.
     """
-    with archive.saved(client, built.id) as files:
+    with image_archive.saved(client, built.id) as files:
         with console.phase("gate", "no secret in any layer, variable, label or line of history"):
             check.refuse_secrets(files, flow, hidden, root / GATE)
         digest = push.push(client, built.id, remote.registry, remote.name, built.tag)
@@ -55,7 +57,7 @@ def complete(
         return
     client = client or engine.connect()
     pull.fetch(client, remote, found)
-    with archive.saved(client, found.id) as files:
+    with image_archive.saved(client, found.id) as files:
         _attach(remote, found, _documents(files, found, flow, root))
 
 
@@ -77,7 +79,7 @@ def _arrived(remote: Remote, flow: Flow, tag: str, digest: str) -> Image:
 
 
 def _documents(
-    files: archive.ImageArchive, published: Image, flow: Flow, root: Path
+    files: image_archive.ImageArchive, published: Image, flow: Flow, root: Path
 ) -> tuple[Attachment, ...]:
     with console.phase("sbom", "packages and provenance"):
         return (*bom.make(files, published), provenance.make(published, files, flow, root))

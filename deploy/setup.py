@@ -8,7 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from deploy import console, engine
+from deploy import console
+from deploy.docker import engine
 from deploy.errors import DeployError
 
 LOG = Path("/var/log/dockerd.log")

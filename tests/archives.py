@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.inside import archive
-from deploy.inside.archive import ImageArchive
+from deploy.docker import image_archive
+from deploy.docker.image_archive import ImageArchive
 
 CREATED = "2026-01-02T03:04:05.123456789Z"
 
@@ -36,7 +36,7 @@ def make(
         **dict(zip(names, tars, strict=True)),
     }
     path.write_bytes(_tar(files))
-    return archive.read(path)
+    return image_archive.read(path)
 
 
 def _tar(files: Mapping[str, bytes]) -> bytes:

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deploy.inside import archive
-from deploy.inside.archive import ImageArchive
+from deploy.docker import image_archive
+from deploy.docker.image_archive import ImageArchive
 
 CLEAN = {"history": [{"created_by": "COPY . /app"}], "config": {"Env": ["PATH=/usr/bin"]}}
 
@@ -37,4 +37,4 @@ def write(path: Path, layers: Sequence[bytes], config: Mapping[str, Any] = CLEAN
     files = dict(zip(names, layers, strict=True))
     texts = {"config.json": json.dumps(whole), "manifest.json": json.dumps(manifest)}
     path.write_bytes(layer({**files, **texts}))
-    return archive.read(path)
+    return image_archive.read(path)

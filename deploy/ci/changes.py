@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import base, config, flow, kinds
+from deploy import config, flow, kinds
+from deploy.build import base_image
 from deploy.errors import DeployError
 from deploy.model import Flow
 
@@ -21,7 +22,7 @@ SHARED = (
     "requirements.lock",
     EXTENSIONS,
     config.ENVIRONMENTS,
-    base.LOCK,
+    base_image.LOCK,
 )
 FLOWS = "flows/"
 

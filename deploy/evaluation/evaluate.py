@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
 
-from deploy import base, config, console, engine, image
+from deploy import config, console
+from deploy.build import base_image, image
 from deploy.config import DEPLOY, Project
+from deploy.docker import engine
 from deploy.documents import load
 from deploy.errors import DeployError, Problem
 from deploy.evaluation import credentials, job, record, running, thresholds
@@ -53,7 +55,7 @@ def evaluate(project: Project, flow: Flow, environment: str | None = None) -> Re
         before = record.previous(project.root, flow.name)
         secret = _secret(project, flow, environment)
         client = engine.connect()
-        found = base.ensure(client, flow.image, project.root)
+        found = base_image.ensure(client, flow.image, project.root)
         tag = image.inputs(flow, found, project.root).tag
         layer, tools = running.prepare(client, flow, prepared.lock, found, project.root)
         outcomes = running.run(client, prepared, secret, layer, tools)

@@ -12,8 +12,10 @@ from typing import Any
 
 import docker
 
-from deploy import console, engine, image, packages, packing, sandbox
-from deploy.base import Base
+from deploy import console
+from deploy.build import image, package_flow, packages
+from deploy.build.base_image import Base
+from deploy.docker import engine, isolated
 from deploy.errors import DeployError, Problem
 from deploy.evaluation.credentials import Credentials
 from deploy.evaluation.job import Job, Part
@@ -27,7 +29,8 @@ SOURCE = Path(__file__).parents[1]
 # The part of `deploy` that runs there.
 CODE = (
     "__init__.py",
-    "pack_flow.py",
+    "build/__init__.py",
+    "build/pf_flow_build.py",
     "evaluation/__init__.py",
     "evaluation/container/__init__.py",
     "evaluation/container/run.py",
@@ -67,7 +70,7 @@ def prepare(
     Both for the engine's own platform, made where they are not there yet. Raises `DeployError`.
     """
     native = image.native_base(client, flow.image, chosen, root)
-    tools = packing.tools(client, native, flow.image.python)
+    tools = package_flow.tools(client, native, flow.image.python)
     platform = engine.native_platform(client)
     return packages.ensure(client, native, native, lock, flow.image.python, platform), tools
 
@@ -82,7 +85,7 @@ def run(
     parts = (job.answering, *job.judging)
     doing = f"evaluating {job.flow.name}"
     environment = {
-        "PYTHONPATH": f"/{packages.FOLDER}:/{packing.FOLDER}:/{HOME}/code:/{HOME}/shims",
+        "PYTHONPATH": f"/{packages.FOLDER}:/{package_flow.FOLDER}:/{HOME}/code:/{HOME}/shims",
         "HOME": f"/{HOME}",
         "PF_HOME_DIRECTORY": f"/{HOME}/home",
         "PF_LOGGING_LEVEL": "ERROR",
@@ -109,15 +112,15 @@ def run(
                 where = job.data.where(event["row"])
                 console.note("evaluate", f"{where}: {_told(name, event['error'])}")
 
-        archive = sandbox.run_online(
+        archive = isolated.run_online(
             client,
             layer,
             ["python3", "-m", f"{PROGRAM}.evaluation.container.run", f"/{HOME}"],
-            sandbox.pack(_content(job, parts, secret)),
+            isolated.pack(_content(job, parts, secret)),
             OUTPUT,
             environment,
             doing,
-            {tools: f"/{packing.FOLDER}"},
+            {tools: f"/{package_flow.FOLDER}"},
             said,
             job.settings.timeout,
         )
@@ -169,7 +172,7 @@ def _content(job: Job, parts: tuple[Part, ...], secret: Credentials) -> dict[str
     content |= {
         f"{HOME}/shims/{path.relative_to(shims).as_posix()}": path for path in shims.rglob("*.py")
     }
-    stand_ins = packing.stand_ins(job.lock)
+    stand_ins = package_flow.stand_ins(job.lock)
     content |= {f"{HOME}/shims/{name}": path for name, path in stand_ins.items()}
     described = []
     for number, part in enumerate(parts):

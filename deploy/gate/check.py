@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from deploy import console
+from deploy.docker.image_archive import ImageArchive
 from deploy.documents import show
 from deploy.errors import DeployError, Problem
 from deploy.gate import layers, shapes
 from deploy.gate.layers import Hit
 from deploy.gate.values import Needles
-from deploy.inside.archive import ImageArchive
 from deploy.model import AllowedSecret, Flow
 from deploy.runtime import redaction
 

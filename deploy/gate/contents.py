@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO
 
+from deploy.docker.image_archive import Layer
 from deploy.errors import DeployError
-from deploy.inside.archive import Layer
 
 BLOCK = 8 * 1024 * 1024
 # Archives inside of a layer are looked into up to this size, packed, and five times that unpacked.

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import image, packages
+from deploy.build import image, packages
+from deploy.docker.image_archive import Layer
 from deploy.gate import contents, entropy, shapes
 from deploy.gate.contents import Contents, File
 from deploy.gate.values import Needles
-from deploy.inside.archive import Layer
 
 # The flow's own files, in whichever layer they are; the packages are below them.
 OWN, PACKAGES = f"{image.HOME}/", f"{packages.FOLDER}/"

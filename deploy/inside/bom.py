@@ -14,8 +14,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
-from deploy.inside.archive import ImageArchive
 from deploy.labels import OCI
 from deploy.model import Attachment, Image
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from deploy.inside.archive import ImageArchive, Layer
+from deploy.docker.image_archive import ImageArchive, Layer
 
 # How a layer says that a file, or all that layers below have in a folder, is not there any more
 # (OCI image specification, "Whiteouts").

@@ -9,9 +9,11 @@ from typing import Any
 
 import docker
 
-from deploy import base, console, engine, image
+from deploy import console
+from deploy.build import base_image, image
+from deploy.docker import engine, image_archive
 from deploy.errors import DeployError
-from deploy.inside import archive, contents, measuring
+from deploy.inside import contents, measuring
 from deploy.inside.contents import Contents
 from deploy.inside.measuring import Package
 from deploy.labels import OCI
@@ -71,7 +73,7 @@ def inspect(
     `published` is the image as a registry has it, and `attached` a row for each document that goes
     with it there.
     """
-    with archive.saved(client, built.id) as saved:
+    with image_archive.saved(client, built.id) as saved:
         found = contents.read(saved, measuring.wanted)
         layers = [layer.digest for layer in saved.layers]
         settings: dict[str, Any] = saved.config.get("config") or {}
@@ -106,7 +108,7 @@ def inspect(
 
 def find(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
     """Return the image of `definition` as its files are now. Raises `DeployError` without one."""
-    chosen = base.find(client, definition.image, root)
+    chosen = base_image.find(client, definition.image, root)
     built = chosen and image.find(client, image.inputs(definition, chosen, root))
     if not built:
         what = "the image of its files, as they are now, is not built"

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from deploy import packages
+from deploy.build import packages
 from deploy.inside.contents import Contents
 
 # The recording of installed projects (packaging.python.org, "Recording installed projects").

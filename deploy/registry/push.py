@@ -9,7 +9,8 @@ from typing import Any
 
 import docker
 
-from deploy import console, engine, wire
+from deploy import console, wire
+from deploy.docker import engine
 from deploy.errors import DeployError
 from deploy.registry.oci import Registry
 

@@ -9,7 +9,8 @@ import docker
 import docker.errors
 from docker.models.containers import Container
 
-from deploy import console, engine, verify
+from deploy import console, verify
+from deploy.docker import engine
 from deploy.errors import DeployError, Problem
 from deploy.model import Deployment, Image, Plan, Spec, Step
 from deploy.registry import pull, remote

@@ -12,7 +12,8 @@ import docker.errors
 from docker.models.containers import Container
 from pydantic import Field
 
-from deploy import engine, verify
+from deploy import verify
+from deploy.docker import engine
 from deploy.errors import DeployError
 from deploy.model import Image, Plan, Spec
 from deploy.runtime.access import KEY

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import docker
 
-from deploy import engine
+from deploy.docker import engine
 from deploy.errors import DeployError
 from tests.benchmarks import chart, fast_model, images, load, table, variants
 from tests.benchmarks.own_image import ROOT

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import docker
 
-from deploy import base, config, locks
+from deploy import config, locks
+from deploy.build import base_image
 from deploy.images import build
 from deploy.model import Flow
 from tests.benchmarks import images
@@ -42,7 +43,7 @@ class OwnImage:
         self._bases += 1
         tag = f"bench-own-base:{self._run}-{self._bases}"
         ordinary = config.load_flow(self._project, self._flow.name)
-        found = base.ensure(self._client, ordinary.image, self._root)
+        found = base_image.ensure(self._client, ordinary.image, self._root)
         images.fresh(self._client, found.id, tag, self._run)
         self._flow = _on_base(ordinary, tag)
         return self.build()
@@ -69,7 +70,7 @@ def copy_of_project(root: Path) -> Path:
     for flow, other in PACKAGES_OF.items():
         for name in (locks.REQUIREMENTS, locks.LOCK):
             shutil.copy(ROOT / "flows" / other / name, root / "flows" / flow / name)
-    for name in (config.ENVIRONMENTS, base.LOCK):
+    for name in (config.ENVIRONMENTS, base_image.LOCK):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, root / name)
     return root

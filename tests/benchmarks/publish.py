@@ -20,7 +20,7 @@ from typing import Any
 
 import docker
 
-from deploy import engine
+from deploy.docker import engine
 from tests.benchmarks import images, table
 from tests.benchmarks.own_image import ROOT, copy_of_project
 from tests.benchmarks.parts import MB, change

@@ -11,8 +11,8 @@ import docker.errors
 import pytest
 
 from deploy import cloud, wire
+from deploy.docker.image_archive import ImageArchive
 from deploy.inside import bom
-from deploy.inside.archive import ImageArchive
 from deploy.model import Attachment, Image
 from tests.emulator import azure as emulator
 from tests.emulator.acr import Acr

@@ -17,7 +17,8 @@ os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 
-from deploy import config, engine, images, pipeline, verify
+from deploy import config, images, pipeline, verify
+from deploy.docker import engine
 from deploy.errors import DeployError
 from deploy.model import Flow, Image
 from deploy.runtime import access

@@ -14,10 +14,12 @@ from pathlib import Path
 import docker
 from docker.models.containers import Container
 
-from deploy import base, engine, locks, packages
+from deploy import locks
+from deploy.build import base_image, packages
+from deploy.docker import engine
+from deploy.docker.isolated import pack
 from deploy.model import Flow, Image
 from deploy.runtime import connections
-from deploy.sandbox import pack
 from tests.integration.running import Running, until
 
 HERE = Path(__file__).parent
@@ -32,7 +34,7 @@ COMMAND = ["gunicorn", "-w", "1", "--threads", "4", "-b", "0.0.0.0:8080", "--tim
 
 def image(client: docker.DockerClient, flow: Flow) -> str:
     """Return the id of an image with promptflow's packages; made once, and kept."""
-    chosen = base.ensure(client, flow.image, ROOT)
+    chosen = base_image.ensure(client, flow.image, ROOT)
     body = locks.body_of(LOCK.read_text(encoding="utf-8"))
     platform = engine.native_platform(client)
     return packages.ensure(client, chosen, chosen, body, flow.image.python, platform)

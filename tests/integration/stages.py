@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deploy import engine
+from deploy.docker import engine
 from deploy.model import Spec
 from deploy.runtime.access import KEY
 from deploy.targets import local_container

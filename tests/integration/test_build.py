@@ -10,7 +10,9 @@ from pathlib import Path
 import docker
 import pytest
 
-from deploy import base, config, engine, image, images, packages
+from deploy import config, images
+from deploy.build import base_image, image, packages
+from deploy.docker import engine
 from deploy.errors import DeployError
 from deploy.model import Image, ImageSettings
 from tests import projects
@@ -165,7 +167,7 @@ print(len(sys.modules) > 1000, found)
 
 def test_a_base_made_here_has_no_shell_and_no_package_manager(client: docker.DockerClient) -> None:
     _, made = built("faq")
-    if not made.base.startswith(f"{base.MADE}:"):
+    if not made.base.startswith(f"{base_image.MADE}:"):
         pytest.skip("the official image was pulled; it has both")
     code = """
 import shutil
@@ -176,10 +178,10 @@ print(found)
 
 
 def test_a_base_made_twice_is_the_same(client: docker.DockerClient, tmp_path: Path) -> None:
-    if base.find(client, ImageSettings(), ROOT) is None or (ROOT / base.LOCK).exists():
+    if base_image.find(client, ImageSettings(), ROOT) is None or (ROOT / base_image.LOCK).exists():
         pytest.skip("the official image was pulled")
-    made = base.find(client, ImageSettings(), ROOT)
-    again = base.refresh(client, ImageSettings(), ROOT)
+    made = base_image.find(client, ImageSettings(), ROOT)
+    again = base_image.refresh(client, ImageSettings(), ROOT)
     assert made is not None
     assert again.reference == made.reference, "the tag is a hash of the content"
 
@@ -193,7 +195,7 @@ def test_a_base_that_is_configured_and_cannot_be_had(project: config.Project) ->
 
 
 def test_a_base_of_ones_own(project: config.Project, client: docker.DockerClient) -> None:
-    found = base.find(client, ImageSettings(), ROOT)
+    found = base_image.find(client, ImageSettings(), ROOT)
     assert found is not None
     client.images.get(found.id).tag("own-base", "1")
     try:
@@ -218,9 +220,9 @@ def test_a_flow_that_pf_cannot_pack_leaves_the_image_before(
 
 
 def test_a_failing_step_is_named_with_its_last_lines(client: docker.DockerClient) -> None:
-    from deploy import docker_build
+    from deploy.build import docker_build
 
-    found = base.find(client, ImageSettings(), ROOT)
+    found = base_image.find(client, ImageSettings(), ROOT)
     assert found is not None
     recipe = f"FROM {found.id}\nRUN {['python3', '-c', 'print(1/0)']}\n".replace("'", '"').encode()
     with pytest.raises(DeployError) as caught:
@@ -231,9 +233,9 @@ def test_a_failing_step_is_named_with_its_last_lines(client: docker.DockerClient
 
 
 def test_the_build_has_no_network(client: docker.DockerClient) -> None:
-    from deploy import docker_build
+    from deploy.build import docker_build
 
-    found = base.find(client, ImageSettings(), ROOT)
+    found = base_image.find(client, ImageSettings(), ROOT)
     assert found is not None
     code = "import socket; print([name for _, name in socket.if_nameindex()] == ['lo'] or 1/0)"
     recipe = f'FROM {found.id}\nRUN ["python3", "-c", "{code}"]\n'.encode()
@@ -287,7 +289,7 @@ def test_a_source_that_must_be_compiled_for_the_platform_is_refused(
         ["sha256sum", archive], capture_output=True, text=True, check=True
     ).stdout[:64]
     monkeypatch.setenv("UV_FIND_LINKS", str(links))
-    found = base.find(client, ImageSettings(), ROOT)
+    found = base_image.find(client, ImageSettings(), ROOT)
     assert found is not None
     lock = f"needs-compiling==1.0 --hash=sha256:{digest}\n"
     with pytest.raises(DeployError) as caught:

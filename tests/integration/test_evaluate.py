@@ -19,7 +19,8 @@ from typing import Any
 import docker
 import pytest
 
-from deploy import config, sandbox
+from deploy import config
+from deploy.docker import isolated
 from deploy.errors import DeployError
 from deploy.evaluation import evaluate, record, report
 from deploy.evaluation.evaluate import Report
@@ -315,8 +316,8 @@ def test_a_program_that_takes_too_long_is_ended(client: docker.DockerClient) -> 
     program = "import time; print('one', flush=True); time.sleep(60)"
     command = ["python3", "-c", program]
     with pytest.raises(DeployError) as caught:
-        sandbox.run_online(
-            client, made.id, command, sandbox.pack({}), "/", {}, "waiting", {}, said.append, 1
+        isolated.run_online(
+            client, made.id, command, isolated.pack({}), "/", {}, "waiting", {}, said.append, 1
         )
     assert said == ["one"]
     assert str(caught.value) == (

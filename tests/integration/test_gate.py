@@ -13,12 +13,13 @@ from pathlib import Path
 import docker
 import pytest
 
-from deploy import base, config, image, sandbox
+from deploy import config
+from deploy.build import base_image, image
 from deploy.config import Project
+from deploy.docker import image_archive, isolated
+from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
 from deploy.gate import check, values
-from deploy.inside import archive
-from deploy.inside.archive import ImageArchive
 from deploy.model import AllowedSecret, Flow, ImageSettings
 from tests import made_up, projects
 from tests.integration.conftest import ROOT, built
@@ -48,7 +49,7 @@ def flow(project: Project) -> Flow:
 @pytest.fixture(scope="module")
 def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
     """An image on the base with every secret in five places; the file is deleted above its layer."""
-    found = base.find(client, ImageSettings(), ROOT)
+    found = base_image.find(client, ImageSettings(), ROOT)
     assert found is not None
     secrets = [*made_up.SECRETS.values(), KEY]
     text = "\n".join(secrets)
@@ -58,16 +59,16 @@ def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
         "environment": {f"PLANTED_{n}": secret for n, secret in enumerate(secrets)},
         "labels": {f"planted.{n}": secret for n, secret in enumerate(secrets)},
     }
-    below = sandbox.make_image(client, found.id, sandbox.pack(content), f"{NAME}:below", settings)
+    below = isolated.make_image(client, found.id, isolated.pack(content), f"{NAME}:below", settings)
     command = ["python3", "-c", "import os; os.remove('/app/flow/gone.md')"]
-    above = sandbox.run_into_image(client, below, command, sandbox.pack({}), f"{NAME}:above", {})
+    above = isolated.run_into_image(client, below, command, isolated.pack({}), f"{NAME}:above", {})
     container = client.containers.create(above)
     try:
         whole = container.commit(NAME, "whole", message=text)
     finally:
         container.remove()
     try:
-        with archive.saved(client, str(whole.id)) as files:
+        with image_archive.saved(client, str(whole.id)) as files:
             yield files
     finally:
         for tag in ("whole", "above", "below"):
@@ -126,7 +127,7 @@ def test_the_flows_pass_without_exceptions(
 ) -> None:
     flow, made = built(name)
     assert flow.allow_secrets == ()
-    with archive.saved(client, made.id) as files:
+    with image_archive.saved(client, made.id) as files:
         check.refuse_secrets(files, flow, values.of(project), cache)
 
 
@@ -142,7 +143,7 @@ def test_a_file_of_the_flow_that_holds_a_value_stops_the_push(
     flow = config.load_flow(project, "hello")
     made = image.build(client, flow, project.root)
     try:
-        with archive.saved(client, made.id) as files:
+        with image_archive.saved(client, made.id) as files:
             message = refusal(files, flow, values.of(project), cache)
         places = [line.split(":")[0].split(" ")[0] for line in message.splitlines()[::2]]
         # Its bytecode, too.

@@ -19,10 +19,12 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from deploy import base, config, locks, pipeline
+from deploy import config, locks, pipeline
+from deploy.build import base_image
+from deploy.docker import image_archive
+from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
-from deploy.inside import archive, bom, contents, inspection, provenance
-from deploy.inside.archive import ImageArchive
+from deploy.inside import bom, contents, inspection, provenance
 from deploy.inside.inspection import Inspection
 from deploy.model import Attachment, Flow, Image
 from tests import model_server, projects
@@ -52,7 +54,7 @@ class Inside:
 @pytest.fixture(scope="module")
 def faq(client: docker.DockerClient) -> Iterator[Inside]:
     flow, image = built("faq")
-    with archive.saved(client, image.id) as saved:
+    with image_archive.saved(client, image.id) as saved:
         yield Inside(flow, image, saved, documents(flow, image, saved))
 
 
@@ -96,12 +98,12 @@ def test_the_python_packages_are_those_of_the_lock(faq: Inside) -> None:
 
 
 def made_here(faq: Inside) -> bool:
-    return faq.image.base.startswith(f"{base.MADE}:")
+    return faq.image.base.startswith(f"{base_image.MADE}:")
 
 
 def test_a_package_that_stands_in_nowhere_is_listed_as_itself(client: docker.DockerClient) -> None:
     _, image = built("triage")
-    with archive.saved(client, image.id) as saved:
+    with image_archive.saved(client, image.id) as saved:
         document = json.loads(bom.make(saved, image)[0].content)
     versions = [version for name, version in cyclonedx(document, "pypi") if name == "openai"]
     assert len(versions) == 1
@@ -202,7 +204,7 @@ def test_spdx_has_what_the_format_requires(faq: Inside) -> None:
 
 
 def test_the_same_image_gives_the_same_documents(faq: Inside, client: docker.DockerClient) -> None:
-    with archive.saved(client, faq.image.id) as again:
+    with image_archive.saved(client, faq.image.id) as again:
         assert documents(faq.flow, faq.image, again) == faq.documents
 
 
@@ -256,7 +258,7 @@ def test_provenance_is_that_of_the_image(faq: Inside, client: docker.DockerClien
     for path in (faq.flow.folder / locks.LOCK, locks.PACK_LOCK):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assert every[path.relative_to(ROOT).as_posix()]["digest"] == {"sha256": digest}
-    found = base.find(client, faq.flow.image, ROOT)
+    found = base_image.find(client, faq.flow.image, ROOT)
     assert found is not None
     assert (
         every[found.reference.partition("@")[0]]["annotations"]["layers"]

@@ -11,8 +11,8 @@ import jsonschema
 import pytest
 
 from deploy import config, images, kinds
-from deploy import image as image_of
-from deploy.base import Base
+from deploy.build import image as image_of
+from deploy.build.base_image import Base
 from deploy.config import Project
 from deploy.model import Image
 from tests import otlp_collector

@@ -11,7 +11,8 @@ import docker
 import pytest
 from uv import find_uv_bin
 
-from deploy import base, flow, locks, packages, packing
+from deploy import flow, locks
+from deploy.build import base_image, package_flow, packages
 from deploy.model import ImageSettings
 from tests.integration.conftest import ROOT, built
 
@@ -46,14 +47,14 @@ def test_the_same_as_plain_pf_flow_build(
     name: str, pf: Path, client: docker.DockerClient, tmp_path: Path
 ) -> None:
     definition, _ = built(name)
-    native = base.find(client, definition.image, ROOT)
+    native = base_image.find(client, definition.image, ROOT)
     assert native is not None
     lock = locks.read(definition)
     tree = flow.files(definition, ROOT)
     python, platform = definition.image.python, definition.image.platform
     image = packages.ensure(client, native, native, lock, python, platform)
-    volume = packing.tools(client, native, python)
-    packing.pack(client, definition, tree, lock, image, volume, tmp_path / "ours")
+    volume = package_flow.tools(client, native, python)
+    package_flow.pack(client, definition, tree, lock, image, volume, tmp_path / "ours")
 
     for path, file in tree.items():
         (tmp_path / "source" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -86,17 +87,17 @@ def test_tools_that_are_not_whole_are_made_again(
     small = re.search(r"^lunr==.*?(?=^[a-z])", lock, re.MULTILINE | re.DOTALL)
     assert small is not None
     monkeypatch.setattr(locks, "body_of", lambda _: small[0])
-    native = base.find(client, ImageSettings(), ROOT)
+    native = base_image.find(client, ImageSettings(), ROOT)
     assert native is not None
-    name = packing.tools(client, native, "3.11")
+    name = package_flow.tools(client, native, "3.11")
     mark = f"flow-tools:{name.rpartition('-')[2]}"
     try:
         assert "into the volume" in capfd.readouterr().err
-        assert packing.tools(client, native, "3.11") == name
+        assert package_flow.tools(client, native, "3.11") == name
         assert capfd.readouterr().err == ""
         # As a process that was killed leaves it: a volume, and nothing that says it is whole.
         client.images.remove(mark, noprune=True)
-        assert packing.tools(client, native, "3.11") == name
+        assert package_flow.tools(client, native, "3.11") == name
         assert client.images.get(mark)
         assert "into the volume" in capfd.readouterr().err
     finally:

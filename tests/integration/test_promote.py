@@ -8,7 +8,8 @@ from dataclasses import replace
 import docker
 import pytest
 
-from deploy import artifact, config, image, pipeline
+from deploy import artifact, config, pipeline
+from deploy.build import image
 from deploy.errors import DeployError
 from deploy.model import Image
 from deploy.registry import oci, remote

@@ -10,7 +10,8 @@ import docker
 import pytest
 import requests
 
-from deploy import artifact, config, console, image, images, pipeline, publishing, wire
+from deploy import artifact, config, console, images, pipeline, publishing, wire
+from deploy.build import image
 from deploy.errors import DeployError
 from deploy.model import Image
 from tests.emulator.acr import Acr

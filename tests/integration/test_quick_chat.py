@@ -11,7 +11,8 @@ import docker
 import pytest
 import requests
 
-from deploy import sandbox, verify
+from deploy import verify
+from deploy.docker import isolated
 from tests import model_server
 from tests.integration.conftest import Start, built
 from tests.integration.running import Running, until
@@ -164,7 +165,7 @@ def test_https_with_a_certificate_that_is_looked_at(
             extra_hosts={"host.docker.internal": "host-gateway"},
         )
         try:
-            container.put_archive("/", sandbox.pack({"trusted.pem": tmp_path / "certificate.pem"}))
+            container.put_archive("/", isolated.pack({"trusted.pem": tmp_path / "certificate.pem"}))
             container.start()
             container.reload()
             port = container.attrs["NetworkSettings"]["Ports"]["8080/tcp"][0]["HostPort"]

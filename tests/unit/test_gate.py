@@ -17,10 +17,10 @@ from urllib.parse import quote
 import pytest
 
 from deploy import config
+from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
 from deploy.gate import check, layers, values
 from deploy.gate.contents import Contents
-from deploy.inside.archive import ImageArchive
 from deploy.model import AllowedSecret, Flow
 from tests import made_up, projects
 from tests.saved_images import CLEAN, layer, write

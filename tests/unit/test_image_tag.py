@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy import config, flow, image, locks
-from deploy.base import Base
+from deploy import config, flow, locks
+from deploy.build import image
+from deploy.build.base_image import Base
 from deploy.errors import DeployError
 from deploy.model import Flow
 

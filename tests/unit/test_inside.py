@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from deploy import config
+from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
 from deploy.inside import bom, contents, measuring, provenance
-from deploy.inside.archive import ImageArchive
 from deploy.inside.measuring import Package
 from deploy.model import Flow, Image
 from tests import archives

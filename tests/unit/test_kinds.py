@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy import config, doctor, flow, image, kinds, locks, packing
-from deploy.base import Base
+from deploy import config, doctor, flow, kinds, locks
+from deploy.build import image, package_flow
+from deploy.build.base_image import Base
 from deploy.errors import DeployError
 from tests import projects
 from tests.unit.test_extensions import Installer, installer  # noqa: F401 (a fixture)
@@ -104,7 +105,9 @@ def test_a_kind_that_is_gone(install: Installer) -> None:
 
 def test_promptflows_parts_are_in_images_of_its_kinds_alone(install: Installer) -> None:
     install_kind(install)
-    of_dag, of_script = (set(packing.server(kinds.get(name), "")) for name in ("dag", "script"))
+    of_dag, of_script = (
+        set(package_flow.server(kinds.get(name), "")) for name in ("dag", "script")
+    )
     assert {"runtime/serve.py", "runtime/scorer.py"} <= of_script
     assert of_dag - of_script
     assert all(name.startswith(("runtime/pf/", "shims/")) for name in of_dag - of_script)
@@ -149,7 +152,7 @@ def test_a_tag_follows_what_its_kind_has_of_the_server(
     every = [kinds.get(name) for name in ("dag", "script")]
 
     def seen() -> list[str]:
-        return [flow.fingerprint(packing.server(kind, "")) for kind in every]
+        return [flow.fingerprint(package_flow.server(kind, "")) for kind in every]
 
     before = seen()
     with (tmp_path / "runtime/pf/loading.py").open("a", encoding="utf-8") as file:
@@ -182,4 +185,4 @@ def test_what_to_do_about_a_flow_that_cannot_be_packed(
 ) -> None:
     project = projects.make(tmp_path, {})
     monkeypatch.chdir(project.root)
-    assert packing.hint_for(said, config.load_flow(project, "hello")) == hint
+    assert package_flow.hint_for(said, config.load_flow(project, "hello")) == hint

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from deploy import packing, pruning
+from deploy import pruning
+from deploy.build import package_flow
 
 # As `uv pip compile --annotation-style split` prints it.
 LOCK = """\
@@ -75,9 +76,9 @@ def test_what_another_asks_for_stays_with_what_it_asks_for(asker: str) -> None:
 
 
 def test_stand_ins_are_for_what_the_lock_lacks() -> None:
-    every = packing.stand_ins("")
+    every = package_flow.stand_ins("")
     assert {name.split("/")[0].split("-")[0] for name in every} == {"openai", "tiktoken"}
     # promptflow asks for openai's version.
     assert any(name.endswith("dist-info/METADATA") for name in every)
-    some = packing.stand_ins("numpy==1.0\nopenai==3.54.0 \\\n")
+    some = package_flow.stand_ins("numpy==1.0\nopenai==3.54.0 \\\n")
     assert list(some) == ["tiktoken/__init__.py"]

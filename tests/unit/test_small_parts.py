@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from deploy import documents, kinds, locks, sandbox, verify
+from deploy import documents, kinds, locks, verify
 from deploy.config import load_flow
+from deploy.docker import isolated
 from deploy.errors import DeployError
 from deploy.gate import shapes
 from deploy.runtime import limits, redaction, settings
@@ -209,7 +210,7 @@ def test_archives_of_equal_content_are_equal(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("same", encoding="utf-8")
-    one, two = (sandbox.pack({"it": tmp_path / name}) for name in ("one", "two"))
+    one, two = (isolated.pack({"it": tmp_path / name}) for name in ("one", "two"))
     assert one == two
-    sandbox.unpack(one, tmp_path / "out")
+    isolated.unpack(one, tmp_path / "out")
     assert (tmp_path / "out/file").read_text(encoding="utf-8") == "same"

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...pack_flow import PACKAGES, Absent
+from ...build.pf_flow_build import PACKAGES, Absent
 from ...runtime import redaction
 from . import identity
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from deploy import config, console, sandbox
+from deploy import config, console
+from deploy.docker import isolated
 from deploy.errors import DeployError, Problem
 from deploy.evaluation import evaluate, record, report, running
 from deploy.evaluation.data import DataSet, Row
@@ -235,7 +236,7 @@ def test_of_many_rows_with_the_same_error_some_are_named(job: Job) -> None:
 
 def test_what_is_no_json_in_a_result_is_a_text() -> None:
     result = b'{"flow": {"rows": {"0": {"outputs": {"score": NaN}}}}}'
-    archive = sandbox.pack({"out/result.json": result})
+    archive = isolated.pack({"out/result.json": result})
     assert running._result(archive, "evaluating hello") == {
         "flow": {"rows": {"0": {"outputs": {"score": "NaN"}}}}
     }

@@ -14,14 +14,16 @@ import docker
 import docker.errors
 from docker.models.images import Image as DockerImage
 
-from deploy import console, docker_build, engine, setup
+from deploy import console, setup
+from deploy.build import docker_build
+from deploy.docker import engine
 from deploy.errors import DeployError
 from deploy.model import ImageSettings
 
 OFFICIAL = "python:{python}-slim-bookworm"
 LOCK = "base.lock"
 MADE = "flow-base"
-RECIPE_LABEL = "flow-deploy.base"
+RECIPE_LABEL = "flow-deploy.build.base_image"
 
 # The Debian release that carries each Python (packages.debian.org, python3).
 SUITES = {"3.11": "bookworm", "3.13": "trixie"}

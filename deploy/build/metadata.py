@@ -10,7 +10,7 @@ from pathlib import Path
 import docker
 
 from deploy import locks
-from deploy.base import Base
+from deploy.build.base_image import Base
 from deploy.model import Flow
 
 # A label of the packages' layer, which images on it inherit: it may be older than they are.

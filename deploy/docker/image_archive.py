@@ -14,7 +14,7 @@ from typing import Any
 import docker
 import docker.errors
 
-from deploy import engine
+from deploy.docker import engine
 from deploy.errors import DeployError
 
 

@@ -15,20 +15,10 @@ from typing import Any
 import docker
 import docker.errors
 
-from deploy import (
-    base,
-    console,
-    engine,
-    flow,
-    kinds,
-    labels,
-    locks,
-    packages,
-    packing,
-    record,
-    sandbox,
-)
-from deploy.base import Base
+from deploy import console, flow, kinds, labels, locks
+from deploy.build import base_image, metadata, package_flow, packages
+from deploy.build.base_image import Base
+from deploy.docker import engine, isolated
 from deploy.errors import DeployError
 from deploy.model import Flow, Image, ImageSettings
 
@@ -79,9 +69,9 @@ def inputs(definition: Flow, found: Base, root: Path) -> Inputs:
     parts = [
         flow.fingerprint(tree),
         lock,
-        flow.fingerprint(packing.server(kind, lock)),
+        flow.fingerprint(package_flow.server(kind, lock)),
         locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8")) if kind.promptflow else "",
-        packing.DRIVER.read_text(encoding="utf-8"),
+        package_flow.DRIVER.read_text(encoding="utf-8"),
         json.dumps(_declared(definition), sort_keys=True),
         json.dumps(SETTINGS, sort_keys=True),
         found.content,
@@ -130,7 +120,7 @@ def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
     """
     platform = definition.image.platform
     python = definition.image.python
-    chosen = base.ensure(client, definition.image, root)
+    chosen = base_image.ensure(client, definition.image, root)
     made_of = inputs(definition, chosen, root)
     existing = find(client, made_of)
     if existing:
@@ -139,7 +129,7 @@ def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
 
     native = native_base(client, definition.image, chosen, root)
     promptflow = kinds.get(definition.kind).promptflow
-    tools = packing.tools(client, native, python) if promptflow else None
+    tools = package_flow.tools(client, native, python) if promptflow else None
     layer = packages.ensure(client, chosen, native, made_of.lock, python, platform)
     native_layer = layer
     if native.id != chosen.id:
@@ -149,13 +139,15 @@ def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
         )
     with tempfile.TemporaryDirectory(prefix="flow-deploy-") as temporary:
         context = Path(temporary)
-        packing.pack(client, definition, made_of.tree, made_of.lock, native_layer, tools, context)
+        package_flow.pack(
+            client, definition, made_of.tree, made_of.lock, native_layer, tools, context
+        )
         about = {
             "flow": definition.name,
             "tag": made_of.tag,
             "commit": commit(root),
             **_declared(definition),
-            "built_with": record.of_build(client, definition, chosen),
+            "built_with": metadata.of_build(client, definition, chosen),
         }
         content: dict[str, Path | bytes] = {
             f"{HOME}/about.json": json.dumps(about, indent=2).encode(),
@@ -168,7 +160,7 @@ def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
         reference = f"{definition.name}:{made_of.tag}"
         with console.phase("build", reference):
             settings = {**SETTINGS, "labels": _labels(made_of, root)}
-            sandbox.make_image(client, layer, sandbox.pack(content), reference, settings)
+            isolated.make_image(client, layer, isolated.pack(content), reference, settings)
     built = find(client, made_of)
     if built is None:
         raise DeployError(
@@ -205,7 +197,7 @@ def native_base(
     native = engine.native_platform(client)
     if settings.platform == native:
         return chosen
-    return base.ensure(client, replace(settings, platform=native), root)
+    return base_image.ensure(client, replace(settings, platform=native), root)
 
 
 def _declared(definition: Flow) -> dict[str, object]:

@@ -19,7 +19,7 @@ import docker.errors
 import requests
 from docker.models.containers import Container
 
-from deploy import engine
+from deploy.docker import engine
 from deploy.errors import DeployError
 
 # By name, not by label: an image of a container inherits its labels.

@@ -10,14 +10,16 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from deploy import console, engine, kinds, locks, packages, sandbox
-from deploy.base import Base
+from deploy import console, kinds, locks
+from deploy.build import packages
+from deploy.build.base_image import Base
+from deploy.docker import engine, isolated
 from deploy.documents import show
 from deploy.errors import DeployError
 from deploy.kinds.base import Kind
 from deploy.model import Flow
 
-DRIVER = Path(__file__).with_name("pack_flow.py")
+DRIVER = Path(__file__).with_name("pf_flow_build.py")
 # What the driver leaves behind once it has come to its end.
 PACKED = "packed"
 FOLDER = "opt/pack"
@@ -49,7 +51,7 @@ def tools(client: docker.DockerClient, native: Base, python: str) -> str:
         doing = f"compiling into the volume {name}"
         with console.phase("packages", doing):
             command = packages.compiling(FOLDER)
-            sandbox.fill(client, native.id, command, archive, name, f"/{FOLDER}", doing)
+            isolated.fill(client, native.id, command, archive, name, f"/{FOLDER}", doing)
             with engine.explained(doing):
                 client.images.get(native.id).tag(repository, mark)
     return name
@@ -71,18 +73,18 @@ def pack(
     """
     kind = kinds.get(flow.kind)
     content: dict[str, Path | bytes] = {f"src/{name}": path for name, path in tree.items()}
-    content["pack/pack_flow.py"] = DRIVER
+    content["pack/pf_flow_build.py"] = DRIVER
     content |= {f"out/{name}": path for name, path in server(kind, lock).items()}
     source = f"/src/{flow.folder.relative_to(flow.folder.parent.parent).as_posix()}"
     if kind.promptflow and flow.entry.endswith(".prompty"):
         source = f"{source}/{flow.entry}"
     how, doing = ("pf", "pf flow build") if kind.promptflow else ("copy", "as it is")
     with console.phase("pack", doing), _with_hints(flow):
-        result = sandbox.run(
+        result = isolated.run(
             client,
             image,
-            ["python3", "/pack/pack_flow.py", how, source, "/out"],
-            sandbox.pack(content),
+            ["python3", "/pack/pf_flow_build.py", how, source, "/out"],
+            isolated.pack(content),
             "/out",
             {
                 "PYTHONPATH": f"/{packages.FOLDER}:/{FOLDER}:/out/shims",
@@ -96,7 +98,7 @@ def pack(
             f"packing {flow.name}",
             {volume: f"/{FOLDER}"} if volume else {},
         )
-    sandbox.unpack(result, output)
+    isolated.unpack(result, output)
     if not (output / PACKED).exists():
         what = "the flow's code ended the process while it was imported"
         raise DeployError(f"packing {flow.name}", what, "call sys.exit() only below a main guard")

@@ -9,7 +9,7 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from deploy import engine, sandbox
+from deploy.docker import engine, isolated
 from deploy.errors import DeployError
 
 
@@ -28,7 +28,7 @@ def build(
     that had `tag` keeps it then.
     """
     with tempfile.TemporaryFile() as stream, engine.explained(f"building {tag}"):
-        stream.write(sandbox.pack(tree))
+        stream.write(isolated.pack(tree))
         stream.seek(0)
         try:
             image, _ = client.images.build(

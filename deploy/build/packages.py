@@ -14,8 +14,10 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from deploy import console, engine, record, sandbox, uv_command
-from deploy.base import Base
+from deploy import console, uv_command
+from deploy.build import metadata
+from deploy.build.base_image import Base
+from deploy.docker import engine, isolated
 from deploy.errors import DeployError
 
 FOLDER = "app/packages"
@@ -61,15 +63,15 @@ def ensure(
             pass
     archive = install(lock, python, platform, FOLDER)
     command = compiling(FOLDER)
-    labels = record.labels_of_packages()
+    labels = metadata.labels_of_packages()
     with console.phase("packages", f"compiling into {tag}"):
         if base.id == native.id:
-            return sandbox.run_into_image(client, base.id, command, archive, tag, labels)
+            return isolated.run_into_image(client, base.id, command, archive, tag, labels)
         # On the engine's own platform, which needs no emulation: bytecode is the same on all.
         doing = f"compiling the packages of {tag}"
-        compiled = sandbox.run(client, native.id, command, archive, f"/{FOLDER}", {}, doing)
-        settings = {"command": ["python3"], "user": sandbox.ROOT, "labels": labels}
-        return sandbox.make_image(client, base.id, sandbox.moved(compiled, FOLDER), tag, settings)
+        compiled = isolated.run(client, native.id, command, archive, f"/{FOLDER}", {}, doing)
+        settings = {"command": ["python3"], "user": isolated.ROOT, "labels": labels}
+        return isolated.make_image(client, base.id, isolated.moved(compiled, FOLDER), tag, settings)
 
 
 def install(lock: str, python: str, platform: str, folder: str) -> bytes:
@@ -83,7 +85,7 @@ def install(lock: str, python: str, platform: str, folder: str) -> bytes:
         what = f"installing {count} locked packages for Python {python}, {platform}"
         with console.phase("packages", what):
             _install(lock, python, platform, target)
-            return sandbox.pack({folder: target})
+            return isolated.pack({folder: target})
 
 
 def compiling(folder: str) -> list[str]:

@@ -1,0 +1,1 @@
+"""A flow's folder becomes an image: base, locked packages, `pf flow build`, docker build."""

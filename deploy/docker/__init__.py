@@ -1,0 +1,1 @@
+"""The container engine: connecting to it, isolated containers, image archives."""
