@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import docker
-import docker.errors
-from docker.models.images import Image as DockerImage
 
 from deploy import console
-from deploy.build import base_lock, base_pull, debian_base, system_packages
+from deploy.build import base_local, base_lock, base_pull, debian_base, system_packages
 from deploy.build.base_lock import LOCK
 from deploy.build.base_pull import BasePullError
 from deploy.build.debian_base import MADE, RECIPE_LABEL
@@ -28,15 +26,22 @@ OFFICIAL = "python:{python}-slim-bookworm"
 class Base:
     """A base image that the engine has."""
 
-    # For people, labels and `FROM`: by digest where it was pulled, by tag where it was made here.
+    # For people and labels: by digest where it was pulled, by tag where it was made here.
     reference: str
     id: str
+    # Its tag on this engine, where the digest names the image of another platform there.
+    alias: str = ""
 
     @property
     def content(self) -> str:
         """What stands for the content: the same on every machine, if the reference can tell it."""
         by_content = "@" in self.reference or self.reference.startswith(f"{MADE}:")
         return self.reference if by_content else self.id
+
+    @property
+    def source(self) -> str:
+        """What `FROM` names, so that the engine finds this very image without a network."""
+        return self.alias or self.reference
 
 
 def pinned(settings: ImageSettings, root: Path) -> Base | None:
@@ -76,7 +81,7 @@ def ensure(client: docker.DockerClient, settings: ImageSettings, root: Path) -> 
     if settings.system_packages:
         with engine.explained("looking for the base image with system packages"):
             found = system_packages.find(client, plain.content, settings)
-        found = found or system_packages.make(client, plain.reference, plain.content, settings)
+        found = found or system_packages.make(client, plain.source, plain.content, settings)
         base = Base(*found)
     console.note("base", base.reference)
     return base
@@ -90,7 +95,7 @@ def refresh(client: docker.DockerClient, settings: ImageSettings, root: Path) ->
     if settings.system_packages:
         plain = ensure(client, replace(settings, system_packages=()), root)
         before = system_packages.all_made(client, settings)
-        base = Base(*system_packages.make(client, plain.reference, plain.content, settings))
+        base = Base(*system_packages.make(client, plain.source, plain.content, settings))
     else:
         before = [] if settings.base else debian_base.find(client, settings)
         base = _get(client, settings, root, again=True)
@@ -120,13 +125,16 @@ def _find_plain(client: docker.DockerClient, settings: ImageSettings, root: Path
     reference = settings.base or base_lock.pin(root, settings)
     if reference:
         # Nothing else takes the place of a base that is named, or pinned.
-        image = _local(client, reference, settings.platform)
-        return Base(base_pull.by_digest(image, reference), str(image.id)) if image else None
+        found = base_local.find(client, reference, settings.platform)
+        if found is None:
+            return None
+        image, alias = found
+        return Base(base_pull.by_digest(image, reference), str(image.id), alias)
     official = OFFICIAL.format(python=settings.python)
-    image = _local(client, official, settings.platform)
-    # Without a digest somebody has built or loaded it under that name.
-    if image and "@" in (by_digest := base_pull.by_digest(image, official)):
-        return Base(by_digest, str(image.id))
+    found = base_local.find(client, official, settings.platform)
+    # Without a digest it was built or loaded under that name.
+    if found and "@" in (by_digest := base_pull.by_digest(found[0], official)):
+        return Base(by_digest, str(found[0].id))
     for image in debian_base.find(client, settings):
         return Base(debian_base.tags(image)[0], str(image.id))
     return None
@@ -151,17 +159,13 @@ def _get(
         return Base(*debian_base.make(client, settings, reason))
     if not settings.base and by_digest != pin:
         _pin(root, settings, by_digest)
-    return Base(by_digest, str(image.id))
+        if pin:
+            base_local.forget(client, pin, settings.platform)
+    with engine.explained(f"looking for {by_digest}"):
+        alias = base_local.keep(client, image, by_digest, settings.platform)
+    return Base(by_digest, str(image.id), alias)
 
 
 def _pin(root: Path, settings: ImageSettings, reference: str) -> None:
     base_lock.write(root, settings, reference)
     console.note("base", f"{reference} is pinned in {LOCK}: commit that file")
-
-
-def _local(client: docker.DockerClient, reference: str, platform: str) -> DockerImage | None:
-    try:
-        image = client.images.get(reference)
-    except docker.errors.ImageNotFound:
-        return None
-    return image if f"{image.attrs['Os']}/{image.attrs['Architecture']}" == platform else None

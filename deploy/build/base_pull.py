@@ -7,6 +7,7 @@ import docker.errors
 from docker.models.images import Image as DockerImage
 
 from deploy import console
+from deploy.build import base_local
 from deploy.docker import credentials, engine
 from deploy.docker.credentials import DockerCredentials
 from deploy.docker.pull import PullError, Reason, pull, registry_of
@@ -69,13 +70,14 @@ def get(
     doing = f"pulling {reference}"
     try:
         with engine.explained(doing), console.phase("base", doing) as phase:
+            base_local.make_room(client, reference, settings.platform)
             digest = pull(client, reference, settings.platform, known.auth, phase.now)
     except PullError as error:
         problem = _problem(error, reference, settings, known, pinned)
         raise BasePullError(error.reason, error.text, problem) from None
     with engine.explained(doing):
-        image = client.images.get(reference)
-    platform = f"{image.attrs['Os']}/{image.attrs['Architecture']}"
+        image = base_local.get(client, reference, settings.platform)
+    platform = base_local.platform_of(image)
     if platform != settings.platform:
         what = f"its registry sent it for {platform}, and {settings.platform} was asked for"
         hint = "choose a base that is published for that platform: image.base"
@@ -98,6 +100,9 @@ def by_digest(image: DockerImage, reference: str, digest: str = "") -> str:
         if _full(str(name).partition("@")[0]) == _full(repository)
     ]
     given = [name for name in known if digest and name.endswith(f"@{digest}")]
+    if digest and not given:
+        # It names the image of another platform on this engine.
+        return f"{repository}@{digest}"
     return next(iter([*given, *known]), reference)
 
 
