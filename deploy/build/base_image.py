@@ -12,12 +12,12 @@ from deploy import console
 from deploy.build import base_local, base_lock, base_pull, debian_base, system_packages
 from deploy.build.base_lock import LOCK
 from deploy.build.base_pull import BasePullError
-from deploy.build.debian_base import MADE, RECIPE_LABEL
+from deploy.build.debian_base import MADE
 from deploy.docker import engine
 from deploy.docker.pull import Reason
 from deploy.model import ImageSettings
 
-__all__ = ["LOCK", "MADE", "OFFICIAL", "RECIPE_LABEL"]
+__all__ = ["LOCK", "MADE"]
 
 OFFICIAL = "python:{python}-slim-bookworm"
 

@@ -156,7 +156,9 @@ def _build(client: docker.DockerClient, dockerfile: str, tag: str, network: str)
             )
         except docker.errors.BuildError as error:
             lines = [str(line.get("stream") or line.get("error") or "") for line in error.build_log]
-            output = [*"".join(lines).splitlines(), str(error.msg)]
+            # Without the colours that the builder gives to standard error.
+            text = re.sub(r"\x1b\[[0-9;]*m", "", "".join(lines))
+            output = [*text.splitlines(), str(error.msg)]
             _remove_steps(client, output)
             return output
     return []

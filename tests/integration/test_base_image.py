@@ -19,6 +19,11 @@ from deploy.errors import DeployError
 from deploy.model import ImageSettings
 from tests.faulty_registry import Fault, Registry, digest_of
 from tests.integration.conftest import ROOT
+from tests.integration.official_base_fixtures import (  # noqa: F401 (pytest finds fixtures here)
+    base_registry,
+    distroless_python,
+    official_python,
+)
 
 HTML = b"<html>blocked by the firewall</html>"
 LIMIT = b'{"errors": [{"code": "TOOMANYREQUESTS", "message": "You have reached your pull rate limit."}]}'
@@ -303,6 +308,15 @@ def test_a_base_with_an_entry_point_a_user_and_no_shell(
     assert len(client.volumes.list()) == volumes, "the volume of the container is removed"
 
 
+def test_a_distroless_base(client: docker.DockerClient, distroless_python: str) -> None:  # noqa: F811
+    """It has an entry point, another user than root, and no shell."""
+    settings = ImageSettings(base=distroless_python)
+    base = base_image.ensure(client, settings, Path.cwd())
+    found = interpreter.examine(client, base, settings, True)
+    assert (found.version, found.libc) == ("3.11", "glibc")
+    client.images.remove(distroless_python, force=True)
+
+
 def test_bases_that_do_not_fit(client: docker.DockerClient, variant: Variant) -> None:
     assert examined(client, variant("ENV A=b"), python="3.12") == (
         "base image corp/python:1: it has Python 3.11, and flows/faq/deploy.yaml asks for 3.12"
@@ -368,38 +382,34 @@ def test_system_packages_on_a_base_that_was_made_here(
     )
 
 
-@pytest.fixture(scope="session")
-def debian(client: docker.DockerClient) -> Iterator[str]:
-    """An image with Python and apt, which runs as another user; made of packages, as none is pulled."""
-    import subprocess
-    import tempfile
-
-    with tempfile.NamedTemporaryFile(suffix=".tar") as file:
-        packages = "python3,ca-certificates"
-        command = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={packages}", "bookworm"]
-        subprocess.run([*command, file.name], check=True, capture_output=True)
-        changes = ["USER 65532", 'ENTRYPOINT ["/nothing"]', "ENV A=b"]
-        client.api.import_image(src=file.name, repository="debian-python", tag="1", changes=changes)
-    yield "debian-python:1"
-    client.images.remove("debian-python:1", force=True)
+@pytest.fixture(scope="module")
+def other_user(client: docker.DockerClient, official_python: str) -> Iterator[str]:  # noqa: F811
+    """The official image, which runs a program of its own as another user."""
+    client.images.pull(official_python)
+    dockerfile = f'FROM {official_python}\nUSER 65532\nENTRYPOINT ["/nothing"]\nENV A=b\n'
+    tag = "own-base:other-user"
+    client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=tag, rm=True)
+    yield tag
+    client.images.remove(tag, force=True)
+    client.images.remove(official_python, force=True)
 
 
 def test_system_packages_on_a_base_with_apt(
     client: docker.DockerClient,
-    debian: str,
+    other_user: str,
     derived: list[Base],
     monkeypatch: pytest.MonkeyPatch,
     home: Path,
 ) -> None:
     monkeypatch.setenv("ftp_proxy", "http://user:hunter2@127.0.0.1:1")
     monkeypatch.setenv("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:1")
-    settings = with_packages("poppler-utils", base=debian)
+    settings = with_packages("poppler-utils", base=other_user)
     base = base_image.ensure(client, settings, home)
     derived.append(base)
     assert base_image.find(client, settings, home) == base
     assert base_image.ensure(client, settings, home) == base
     assert "pdftotext version" in output(client, base, "pdftotext", "-v")
-    image, below = client.images.get(base.id), client.images.get(debian)
+    image, below = client.images.get(base.id), client.images.get(other_user)
     for key in ("User", "Entrypoint", "Env", "Cmd", "WorkingDir"):
         assert image.attrs["Config"][key] == below.attrs["Config"][key], key
     assert "hunter2" not in str(image.attrs)
@@ -413,17 +423,17 @@ def test_system_packages_on_a_base_with_apt(
 
 
 def test_a_package_that_does_not_exist(
-    client: docker.DockerClient, debian: str, home: Path
+    client: docker.DockerClient, other_user: str, home: Path
 ) -> None:
     before = len(client.images.list(all=True))
-    assert problem(client, home, with_packages("popler-utils", "jq", base=debian)) == (
+    assert problem(client, home, with_packages("popler-utils", "jq", base=other_user)) == (
         "flows/faq/deploy.yaml: image.system_packages: there is no package popler-utils for the "
-        "base image debian-python:1\n"
+        "base image own-base:other-user\n"
         "  → correct the name; `apt-cache search ‹word›` finds names"
     )
-    assert problem(client, home, with_packages("jq=0", base=debian)) == (
+    assert problem(client, home, with_packages("jq=0", base=other_user)) == (
         "flows/faq/deploy.yaml: image.system_packages: there is no version 0 of jq for the base "
-        "image debian-python:1\n"
+        "image own-base:other-user\n"
         "  → leave the version out: the newest of the release is used"
     )
     assert len(client.images.list(all=True)) == before, "steps that failed leave no image"

@@ -471,6 +471,21 @@ def test_system_packages_that_cannot_be_installed(output: list[str], message: st
     assert str(system_packages._failure(output, SETTINGS, "own:1")) == message
 
 
+def test_the_output_of_a_build_that_fails_has_no_colours() -> None:
+    client = Mock()
+    log = [
+        {"stream": "Step 1/2 : FROM x"},
+        {"stream": "\n"},
+        {"stream": "\x1b[91mE: Unable to locate package popler\x1b[0m"},
+        {"stream": "\x1b[91m\n\x1b[0m"},
+    ]
+    reason = "The command '/bin/sh' returned a non-zero code: 72"
+    client.images.build.side_effect = docker.errors.BuildError(reason, iter(log))
+    client.api._proxy_configs.get_environment.return_value = {}
+    output = system_packages._build(client, "FROM x\n", "x:1", "default")
+    assert output == ["Step 1/2 : FROM x", "E: Unable to locate package popler", reason]
+
+
 def test_proxies_are_predefined_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
