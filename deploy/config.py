@@ -236,6 +236,7 @@ def _flow(project: Project, name: str) -> tuple[Flow, Document]:
             file.image.python,
             file.image.platform,
             file.image.base or project.environ.get("FLOW_BASE_IMAGE") or None,
+            max_size=file.image.max_bytes,
         ),
         environments={name: str(value["target"]) for name, value in file.environments.items()},
         allow_secrets=tuple(AllowedSecret(a.file, a.rule, a.reason) for a in file.allow_secrets),

@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How an image is made. `base` is a reference, or None for the official slim Python image."""
+    """How an image is made.
+
+    `base` is a reference, or None for the official slim Python image. `max_size` limits what the
+    image adds to its base, in bytes.
+    """
 
     python: str = "3.11"
     platform: str = "linux/amd64"
     base: str | None = None
+    max_size: int | None = None
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,17 @@ class ImageModel(Strict):
     base: str | None = Field(
         None, description="A base image with Python; the official slim image without it."
     )
+    max_size: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)? ?[MG]B$")] | None = Field(
+        None, description="The most that the image may add to its base, such as `500 MB`."
+    )
+
+    @property
+    def max_bytes(self) -> int | None:
+        """`max_size` in bytes."""
+        if self.max_size is None:
+            return None
+        number, unit = self.max_size[:-2], self.max_size[-2:]
+        return int(float(number) * {"MB": 1e6, "GB": 1e9}[unit])
 
 
 class EnvModel(Strict):

@@ -142,7 +142,7 @@ def _make(client: docker.DockerClient, settings: ImageSettings) -> Base:
     )
     context = {"Dockerfile": recipe.encode(), "root.tar": content}
     with console.phase("base", f"importing {tag}"):
-        return Base(tag, docker_build.build(client, context, tag, platform=settings.platform))
+        return Base(tag, docker_build.by_engine(client, context, tag, settings.platform))
 
 
 def _made(client: docker.DockerClient, settings: ImageSettings) -> list[DockerImage]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +122,27 @@ def _hint(text: str) -> str:
 def _free() -> str:
     stat = os.statvfs(Path.cwd())
     return f"{stat.f_bavail * stat.f_frsize / 2**30:.1f} GiB are free here"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    address: str | None = None
+
+    def command_line(self) -> tuple[str, ...]:
+        return ("--host", self.address) if self.address else ()
+
+    def environment(self) -> dict[str, str]:
+        return {k: v for k, v in os.environ.items() if not k.startswith("DOCKER_")}
+
+
+def endpoint(address: str | None = None) -> Endpoint:
+    return Endpoint(address_of(address))
+
+
+def kind(client: docker.DockerClient) -> str:
+    names = [part["Name"] for part in client.version().get("Components", ())]
+    return "podman" if "Podman Engine" in names else "docker"
+
+
+def disk_hint() -> str:
+    return f"the disk of the engine is full: `docker system df`, `docker system prune`; {_free()}"
