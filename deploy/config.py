@@ -236,6 +236,8 @@ def _flow(project: Project, name: str) -> tuple[Flow, Document]:
             file.image.python,
             file.image.platform,
             file.image.base or project.environ.get("FLOW_BASE_IMAGE") or None,
+            system_packages=tuple(file.image.system_packages),
+            origin=show(document.path),
             max_size=file.image.max_bytes,
         ),
         environments={name: str(value["target"]) for name, value in file.environments.items()},
