@@ -37,7 +37,6 @@ class Builder:
 
     name: str
     command: tuple[str, ...] = ()
-    environment: Mapping[str, str] | None = None
 
 
 def choose(client: docker.DockerClient, endpoint: engine.Endpoint) -> Builder:
@@ -66,28 +65,38 @@ def build(
     """
     builder = choose(client, endpoint)
     if builder.command:
-        _by_command(builder, context, tag, platform)
+        by_command(builder, endpoint, context, tag, platform)
     else:
         by_engine(client, {".": context}, tag, platform)
 
 
-def _by_command(builder: Builder, context: Path, tag: str, platform: str) -> None:
+def by_command(
+    builder: Builder, endpoint: engine.Endpoint, context: Path, tag: str, platform: str
+) -> None:
+    """Build the image `tag` of the folder `context` with a `docker` command, like `build`."""
     command = [*builder.command, "--platform", platform, "--tag", tag, str(context)]
-    with console.phase("build", f"{tag} with {builder.name}") as phase:
-        process = subprocess.Popen(
+    with (
+        console.phase("build", f"{tag} with {builder.name}") as phase,
+        subprocess.Popen(
             command,
-            env=dict(builder.environment or os.environ),
+            env={**endpoint.environment(), "DOCKER_BUILDKIT": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-        )
+        ) as process,
+    ):
         lines = []
-        for line in process.stdout or ():
-            lines.append(line.rstrip())
-            if step := re.match(r"#\d+ (\[.+)", line):
-                phase.now(step[1])
+        try:
+            for line in process.stdout or ():
+                lines.append(line.rstrip())
+                if step := re.match(r"#\d+ (\[.+)", line):
+                    phase.now(step[1])
+        except BaseException:
+            # An interruption of this process alone, as CI systems send it.
+            process.terminate()
+            raise
         if process.wait():
             raise DeployError(tag, f"the build failed:\n{_last(lines)}", _hint(lines))
 
@@ -144,21 +153,20 @@ def _programs(path: str) -> Iterator[str]:
 def _buildkit(program: str, endpoint: engine.Endpoint) -> Builder | None:
     """Return how `program` builds with BuildKit on the engine at `endpoint`, or None."""
     environment = endpoint.environment()
-    base = (program, *endpoint.command_line())
-    buildx = _output([*base, "buildx", "version"], environment)
+    command = (program, *endpoint.command_line())
+    buildx = _output([*command, "buildx", "version"], environment)
     if buildx is not None:
-        version = re.search(r"v?\d+\.\d+\S*", buildx)
+        version = re.search(r"\d+\.\d+[\w.-]*", buildx)
         # The builder of the engine itself: another one has none of its images. Its name is that of
         # the context, which `--host` makes the default one.
         options = ("buildx", "build", *BUILDX_OPTIONS, "default", "--progress", "plain")
-        name = f"BuildKit (buildx {version[0] if version else ''})"
-        return Builder(name, (*base, *options), environment)
-    version_text = _output([*base, "version", "--format", "{{.Client.Version}}"], environment) or ""
-    major = re.match(r"\d+", version_text)
+        name = f"BuildKit (buildx {version[0] if version else 'of unknown version'})"
+        return Builder(name, (*command, *options))
+    version_text = _output([*command, "version", "--format", "{{.Client.Version}}"], environment)
+    major = re.match(r"\d+", version_text or "")
     if major and int(major[0]) < WITHOUT_BUILDKIT:
-        own = {**environment, "DOCKER_BUILDKIT": "1"}
-        name = f"BuildKit (docker {version_text.strip()})"
-        return Builder(name, (*base, "build", "--progress", "plain"), own)
+        name = f"BuildKit (docker {(version_text or '').strip()})"
+        return Builder(name, (*command, "build", "--progress", "plain"))
     return None
 
 

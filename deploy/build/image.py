@@ -19,12 +19,14 @@ from deploy.build import (
     context,
     docker_build,
     dockerfile,
+    interpreter,
     metadata,
     package_flow,
     packages,
     standard_library,
 )
 from deploy.build.base_image import Base
+from deploy.build.interpreter import Interpreter
 from deploy.docker import engine
 from deploy.errors import DeployError
 from deploy.model import Flow, Image, ImageSettings
@@ -146,10 +148,11 @@ def prepare(
     """
     definition, python = made_of.flow, made_of.flow.image.python
     native = native_base(client, definition.image, made_of.base, root)
+    python_of_base = _examine(client, made_of, native)
     compiled = packages.ensure_folder(
         client, native, made_of.lock, python, definition.image.platform
     )
-    library = standard_library.ensure(client, made_of.base, native, definition.image)
+    library = standard_library.ensure(client, made_of.base, native, python_of_base)
     target = folder or root / CONTEXTS / definition.name
     with context.writing(target) as draft:
         app = draft / "app"
@@ -173,6 +176,15 @@ def prepare(
         context.write(draft / "Dockerfile", text)
         context.check_size(draft, definition)
     return target
+
+
+def _examine(client: docker.DockerClient, made_of: Inputs, native: Base) -> Interpreter:
+    """Return the Python of the base `native`. Raises `DeployError` where flows cannot run on it."""
+    settings = made_of.flow.image
+    if native.id != made_of.base.id:
+        interpreter.examine(client, made_of.base, settings, native=False)
+        settings = replace(settings, platform=engine.native_platform(client))
+    return interpreter.examine(client, native, settings, native=True)
 
 
 def commit(root: Path) -> str:
