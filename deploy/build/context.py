@@ -62,15 +62,15 @@ def check_size(folder: Path, flow: Flow) -> None:
     for path, size in sizes.items():
         if size > LARGE_FILE and path.is_relative_to(folder / "app"):
             name = path.relative_to(folder / "app").as_posix()
-            console.note("build", f"{name} takes {megabytes(size)} of the image")
+            console.note("build", f"{name} takes {readable(size)} of the image")
     total, limit = sum(sizes.values()), flow.image.max_size
     if limit is not None and total > limit:
         largest = max(sizes, key=lambda path: sizes[path])
         raise DeployError(
             f"{show(flow.folder / 'deploy.yaml')}: image.max_size",
-            f"it is {megabytes(limit)}, and the image adds {megabytes(total)} to its base",
+            f"it is {readable(limit)}, and the image adds {readable(total)} to its base",
             f"the largest file is {largest.relative_to(folder).as_posix()}, "
-            f"{megabytes(sizes[largest])}",
+            f"{readable(sizes[largest])}",
         )
 
 
@@ -84,7 +84,7 @@ def describe(folder: Path) -> str:
         if len(children) > LISTED:
             rest = sum(_size(child) for child in children[LISTED:])
             more = f"  … {len(children) - LISTED} more"
-            lines.append(f"{megabytes(rest):>10}  {more}")
+            lines.append(f"{readable(rest):>10}  {more}")
     return "\n".join(lines)
 
 
@@ -93,15 +93,15 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def megabytes(size: int) -> str:
+def readable(size: int) -> str:
     """Return `size`, in bytes, for people."""
-    return f"{size / 1e6:.1f} MB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
 
 
 def _row(path: Path, folder: Path) -> str:
     name = path.relative_to(folder).as_posix() + ("/" if path.is_dir() else "")
     indent = "  " if path.parent != folder else ""
-    return f"{megabytes(_size(path)):>10}  {indent}{name}"
+    return f"{readable(_size(path)):>10}  {indent}{name}"
 
 
 def _size(path: Path) -> int:

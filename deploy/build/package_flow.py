@@ -86,6 +86,7 @@ def pack(
     if not (output / PACKED).exists():
         what = "the flow's code ended the process while it was imported"
         raise DeployError(f"packing {flow.name}", what, "call sys.exit() only below a main guard")
+    (output / PACKED).unlink()
 
 
 @contextlib.contextmanager
