@@ -65,6 +65,8 @@ def connect(address: str | None = None) -> docker.DockerClient:
         # Its text may quote what was read.
         what = "a log-in in its configuration cannot be read (config.json)"
         raise DeployError("Docker", what, "`docker login` writes it anew") from None
+    except docker.errors.DockerException as error:
+        raise _no_answer(there, str(error)) from None
     try:
         version = str(probe.version(api_version=False)["ApiVersion"])
         return _client(there, version, SECONDS)
