@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -213,11 +213,7 @@ def _declared(definition: Flow) -> dict[str, object]:
 
 def _labels(made_of: Inputs, root: Path) -> dict[str, str]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    created = (
-        datetime.fromtimestamp(int(epoch), timezone.utc)
-        if epoch.isdecimal()
-        else datetime.now(timezone.utc)
-    )
+    created = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
     made = {
         f"{labels.OCI}.title": made_of.flow.name,
         f"{labels.OCI}.version": made_of.tag,

@@ -106,7 +106,7 @@ class Authority:
     def _builder(
         self, name: str, public: CertificateIssuerPublicKeyTypes
     ) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         # Python 3.13 and Go verify strictly, which needs both key identifiers.
         return (
             x509.CertificateBuilder()
