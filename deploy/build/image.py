@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import docker
@@ -231,11 +231,7 @@ def _declared(definition: Flow) -> dict[str, object]:
 
 def _labels(made_of: Inputs, root: Path) -> dict[str, str]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    created = (
-        datetime.fromtimestamp(int(epoch), timezone.utc)
-        if epoch.isdecimal()
-        else datetime.now(timezone.utc)
-    )
+    created = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
     made = {
         f"{labels.OCI}.title": made_of.flow.name,
         f"{labels.OCI}.version": made_of.tag,

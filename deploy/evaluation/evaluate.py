@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from deploy import config, console
@@ -93,7 +93,7 @@ def _judged(
         flow=prepared.flow.name,
         tag=tag,
         commit=commit,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
         data=prepared.data.digest,
         passed=not problems,
         metrics=metrics,

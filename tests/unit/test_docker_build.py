@@ -13,7 +13,7 @@ from deploy.build import docker_build, dockerfile
 from deploy.docker import engine
 from deploy.errors import DeployError
 
-ENDPOINT = engine.Endpoint("tcp://127.0.0.1:2375")
+ENDPOINT = engine.Endpoint("tcp://127.0.0.1:2375", "DOCKER_HOST")
 DOCKER: Any = SimpleNamespace(version=lambda: {"Components": [{"Name": "Engine"}]})
 PODMAN: Any = SimpleNamespace(version=lambda: {"Components": [{"Name": "Podman Engine"}]})
 
