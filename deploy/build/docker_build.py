@@ -12,7 +12,7 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,10 @@ def choose(client: docker.DockerClient, endpoint: engine.Endpoint) -> Builder:
     return Builder("classic builder")
 
 
+def _silent(_: str) -> None:
+    """Show nothing."""
+
+
 def build(
     client: docker.DockerClient,
     endpoint: engine.Endpoint,
@@ -64,35 +68,38 @@ def build(
     that had `tag` keeps it then.
     """
     builder = choose(client, endpoint)
-    if builder.command:
-        by_command(builder, endpoint, context, tag, platform)
-    else:
-        by_engine(client, {".": context}, tag, platform)
+    with console.phase("build", f"{tag} with {builder.name}") as phase:
+        if builder.command:
+            by_command(builder, endpoint, context, tag, platform, phase.now)
+        else:
+            by_engine(client, {".": context}, tag, platform, phase.now)
 
 
 def by_command(
-    builder: Builder, endpoint: engine.Endpoint, context: Path, tag: str, platform: str
+    builder: Builder,
+    endpoint: engine.Endpoint,
+    context: Path,
+    tag: str,
+    platform: str,
+    show: Callable[[str], None] = _silent,
 ) -> None:
     """Build the image `tag` of the folder `context` with a `docker` command, like `build`."""
     command = [*builder.command, "--platform", platform, "--tag", tag, str(context)]
-    with (
-        console.phase("build", f"{tag} with {builder.name}") as phase,
-        subprocess.Popen(
-            command,
-            env={**endpoint.environment(), "DOCKER_BUILDKIT": "1"},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-        ) as process,
-    ):
+    with subprocess.Popen(
+        command,
+        env={**endpoint.environment(), "DOCKER_BUILDKIT": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
         lines = []
         try:
             for line in process.stdout or ():
                 lines.append(line.rstrip())
                 if step := re.match(r"#\d+ (\[.+)", line):
-                    phase.now(step[1])
+                    show(step[1])
         except BaseException:
             # An interruption of this process alone, as CI systems send it.
             process.terminate()
@@ -106,16 +113,13 @@ def by_engine(
     tree: Mapping[str, Path | bytes],
     tag: str,
     platform: str | None = None,
+    show: Callable[[str], None] = _silent,
 ) -> str:
     """Build an image of the context `tree` with the engine's own builder; return its id.
 
     Without a network. Raises `DeployError` like `build`.
     """
-    with (
-        console.phase("build", f"{tag} with the engine's own builder") as phase,
-        tempfile.TemporaryFile() as stream,
-        engine.explained(f"building {tag}"),
-    ):
+    with tempfile.TemporaryFile() as stream, engine.explained(f"building {tag}"):
         stream.write(isolated.pack(tree))
         stream.seek(0)
         events = client.api.build(
@@ -135,7 +139,7 @@ def by_engine(
             text = str(event.get("stream") or event.get("error") or "").strip()
             lines += text.splitlines()
             if text.startswith("Step ") or text.startswith("STEP "):
-                phase.now(text)
+                show(text)
             if "error" in event:
                 raise DeployError(tag, f"the build failed:\n{_last(lines)}", _hint(lines))
         return str(client.images.get(tag).id)
