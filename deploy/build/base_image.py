@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import docker
-import docker.errors
-from docker.models.images import Image as DockerImage
 
 from deploy import console
 from deploy.build import base_lock, base_pull, debian_base, system_packages
@@ -28,9 +26,16 @@ OFFICIAL = "python:{python}-slim-bookworm"
 class Base:
     """A base image that the engine has."""
 
-    # For people, labels and `FROM`: by digest where it was pulled, by tag where it was made here.
+    # For people and labels: by digest where it was pulled, by tag where it was made here.
     reference: str
     id: str
+    # A tag of this engine, where `reference` leads to another platform there.
+    kept: str = ""
+
+    @property
+    def source(self) -> str:
+        """What `FROM` says."""
+        return self.kept or self.reference
 
     @property
     def content(self) -> str:
@@ -80,7 +85,7 @@ def ensure(client: docker.DockerClient, settings: ImageSettings, root: Path) -> 
     if settings.system_packages:
         with engine.explained("looking for the base image with system packages"):
             found = system_packages.find(client, plain.content, settings)
-        found = found or system_packages.make(client, plain.reference, plain.content, settings)
+        found = found or system_packages.make(client, plain.source, plain.content, settings)
         base = Base(*found)
     console.note("base", base.reference)
     return base
@@ -94,7 +99,7 @@ def refresh(client: docker.DockerClient, settings: ImageSettings, root: Path) ->
     if settings.system_packages:
         plain = ensure(client, replace(settings, system_packages=()), root)
         before = system_packages.all_made(client, settings)
-        base = Base(*system_packages.make(client, plain.reference, plain.content, settings))
+        base = Base(*system_packages.make(client, plain.source, plain.content, settings))
     else:
         before = [] if settings.base else debian_base.find(client, settings)
         base = _get(client, settings, root, again=True)
@@ -124,13 +129,11 @@ def _find_plain(client: docker.DockerClient, settings: ImageSettings, root: Path
     reference = settings.base or base_lock.pin(root, settings)
     if reference:
         # Nothing else takes the place of a base that is named, or pinned.
-        image = _local(client, reference, settings.platform)
-        return Base(base_pull.by_digest(image, reference), str(image.id)) if image else None
-    official = OFFICIAL.format(python=settings.python)
-    image = _local(client, official, settings.platform)
-    # Without a digest somebody has built or loaded it under that name.
-    if image and "@" in (by_digest := base_pull.by_digest(image, official)):
-        return Base(by_digest, str(image.id))
+        return _local(client, reference, settings.platform)
+    official = _local(client, OFFICIAL.format(python=settings.python), settings.platform)
+    # Without a digest it was built or loaded here under that name.
+    if official and "@" in official.reference:
+        return official
     for image in debian_base.find(client, settings):
         return Base(debian_base.tags(image)[0], str(image.id))
     return None
@@ -163,9 +166,11 @@ def _pin(root: Path, settings: ImageSettings, reference: str) -> None:
     console.note("base", f"{reference} is pinned in {LOCK}: commit that file")
 
 
-def _local(client: docker.DockerClient, reference: str, platform: str) -> DockerImage | None:
-    try:
-        image = client.images.get(reference)
-    except docker.errors.ImageNotFound:
-        return None
-    return image if f"{image.attrs['Os']}/{image.attrs['Architecture']}" == platform else None
+def _local(client: docker.DockerClient, reference: str, platform: str) -> Base | None:
+    """Return the base `reference` for `platform`, if the engine has it, also by its kept tag."""
+    if image := engine.find_image(client, reference, platform):
+        return Base(base_pull.by_digest(image, reference), str(image.id))
+    tag = base_pull.kept_tag(reference, platform)
+    if tag and (image := engine.find_image(client, tag, platform)):
+        return Base(reference, str(image.id), tag)
+    return None

@@ -172,7 +172,7 @@ def prepare(
             copies["bytecode"] = library.path
         context.link(compiled, draft / "packages")
         copies |= {"packages": f"/{packages.FOLDER}", "app": f"/{dockerfile.HOME}"}
-        text = dockerfile.render(made_of.base.reference, copies, _labels(made_of, root))
+        text = dockerfile.render(made_of.base.source, copies, _labels(made_of, root))
         context.write(draft / "Dockerfile", text)
         context.check_size(draft, definition)
     return target
@@ -180,10 +180,10 @@ def prepare(
 
 def _examine(client: docker.DockerClient, made_of: Inputs, native: Base) -> Interpreter:
     """Return the Python of the base `native`. Raises `DeployError` where flows cannot run on it."""
-    settings = made_of.flow.image
-    if native.id != made_of.base.id:
+    settings, platform = made_of.flow.image, engine.native_platform(client)
+    if settings.platform != platform:
         interpreter.examine(client, made_of.base, settings, native=False)
-        settings = replace(settings, platform=engine.native_platform(client))
+        settings = replace(settings, platform=platform)
     return interpreter.examine(client, native, settings, native=True)
 
 

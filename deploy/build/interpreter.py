@@ -103,7 +103,9 @@ def examine(
         DeployError: One sentence for each mismatch with `settings`.
     """
     with engine.explained(f"examining the base image {base.reference}"):
-        image = client.images.get(base.id or base.reference)
+        image = engine.find_image(client, base.source, settings.platform)
+        # One that an engine describes for another platform is examined as that.
+        image = image or client.images.get(base.id or base.source)
     problems = _mismatches_of_config(image, base, settings)
     if problems:
         raise DeployError.of(problems)

@@ -35,7 +35,8 @@ def ensure(
     `python`. Where that may be another version there is none: Python then compiles at each start.
     Raises `DeployError`.
     """
-    same = base.id == native.id or ("@" in base.reference and base.reference == native.reference)
+    # Of one index or one image: the same version of Python for each platform.
+    same = base.content == native.content
     if python.compiled or not same:
         return None
     kept = cache.folder("standard-library", packages.key(native.content, RECIPE))
