@@ -1,4 +1,4 @@
-"""The gate before a push, on images of a real engine: what is planted is found, the flows pass.
+"""The secret scan before a push, on images of a real engine: what is planted is found, the flows pass.
 
 Every kind of secret in every place is in tests/unit/test_gate.py, on images that no engine made. Here
 the engine makes the layers, the history, the variables and the labels.
@@ -24,6 +24,11 @@ from deploy.gate import check, values
 from deploy.model import AllowedSecret, Flow, ImageSettings
 from tests import made_up, projects
 from tests.integration.conftest import ROOT, built
+from tests.integration.official_base_fixtures import (  # noqa: F401 (pytest finds fixtures here)
+    base_registry,
+    distroless_python,
+    official_python,
+)
 
 KEY = made_up.text(made_up.LETTERS, 84)
 ENV = {".env": f"AI_API_KEY={KEY}\nAI_ENDPOINT=https://contoso-gate.openai.azure.com/\n"}
@@ -134,6 +139,33 @@ def test_the_flows_pass_without_exceptions(
         check.refuse_secrets(files, flow, values.of(project), cache)
 
 
+@pytest.fixture(scope="module", params=["official_python", "distroless_python"])
+def base(request: pytest.FixtureRequest, client: docker.DockerClient) -> Iterator[ImageArchive]:
+    """A base image as users have it, with all of Debian's own files."""
+    reference = request.getfixturevalue(request.param)
+    client.images.pull(reference)
+    with image_archive.saved(client, reference, "linux/amd64") as files:
+        yield files
+    client.images.remove(reference, force=True)
+
+
+def test_a_base_of_a_distribution_passes_without_exceptions(
+    base: ImageArchive, flow: Flow, tmp_path: Path
+) -> None:
+    for _ in ("searched", "remembered"):
+        check.refuse_secrets(base, flow, {}, tmp_path / "outlines")
+    assert len(list((tmp_path / "outlines").iterdir())) == len(base.layers)
+
+
+def test_values_are_found_in_files_of_the_distribution(
+    base: ImageArchive, flow: Flow, cache: Path
+) -> None:
+    # In the configuration of OpenSSL, which is a file of its package.
+    message = refusal(base, flow, {"SOME_KEY": "tsa_policy1 = 1.2.3.4.1"}, cache)
+    assert "/openssl.cnf (layer " in message
+    assert "this holds the value of SOME_KEY" in message
+
+
 def test_a_file_of_the_flow_that_holds_a_value_stops_the_push(
     client: docker.DockerClient, project: Project, cache: Path
 ) -> None:
@@ -148,13 +180,14 @@ def test_a_file_of_the_flow_that_holds_a_value_stops_the_push(
     try:
         with image_archive.saved(client, made.id) as files:
             message = refusal(files, flow, values.of(project), cache)
+            number = len(files.layers)
         places = [line.split(":")[0].split(" ")[0] for line in message.splitlines()[::2]]
         # Its bytecode, too.
         assert len(places) == 2
         assert places[0].startswith("/app/flow/") and "__pycache__" in message
         line = code[: code.index(KEY)].count("\n") + 1
         assert (
-            f"/app/flow/answer.py (layer 3), line {line}: this holds the value of AI_API_KEY"
+            f"/app/flow/answer.py (layer {number}), line {line}: this holds the value of AI_API_KEY"
             in message
         )
     finally:
