@@ -59,15 +59,28 @@ def _handed(flow: str | None, image: str | None) -> tuple[str | None, Path | Non
 def setup(c: Context) -> None:
     """Bring up what is missing on this machine: a Docker engine, the base image, pf's tools."""
     from deploy import setup
-    from deploy.build import base_image, image, package_flow
+    from deploy.build import base_image, package_flow
     from deploy.docker import engine
-    from deploy.model import ImageSettings
 
     setup.ensure_engine()
     client = engine.connect()
-    settings = ImageSettings(base=_project().environ.get("FLOW_BASE_IMAGE") or None)
-    chosen = base_image.ensure(client, settings, ROOT)
-    package_flow.tools(client, image.native_base(client, settings, chosen, ROOT), settings.python)
+    native = engine.native_platform(client)
+    for settings in _bases(client):
+        chosen = base_image.ensure(client, settings, ROOT)
+        if settings.platform == native and not settings.system_packages:
+            package_flow.tools(client, chosen, settings.python)
+
+
+def _bases(client: Any) -> list[Any]:
+    """Return the settings of every base image that flows need, and the default's."""
+    from deploy import config
+    from deploy.build import base_image
+    from deploy.docker import engine
+
+    project = _project()
+    flows = [flow.image for flow in config.load_flows(project)]
+    own = project.environ.get("FLOW_BASE_IMAGE") or None
+    return base_image.settings_of(flows, own, engine.native_platform(client))
 
 
 @task(help={"json": "print JSON"})
@@ -124,25 +137,50 @@ def lock(c: Context, flow: str | None = None) -> None:
 @task(help={"refresh": "get it anew, with the security updates since"})
 @cli.sentences
 def base(c: Context, refresh: bool = False) -> None:
-    """Get the base image: pull the official one, or make one from Debian packages."""
+    """Get the base images of all flows: pull official ones, or make them of Debian packages."""
     from deploy.build import base_image
     from deploy.docker import engine
-    from deploy.model import ImageSettings
 
-    settings = ImageSettings(base=_project().environ.get("FLOW_BASE_IMAGE") or None)
+    client = engine.connect()
     get = base_image.refresh if refresh else base_image.ensure
-    print(get(engine.connect(), settings, ROOT).reference)
+    done = cli.each(_bases(client), lambda settings: get(client, settings, ROOT))
+    for reference in dict.fromkeys(base.reference for base in done.results):
+        print(reference)
+    done.finish()
 
 
-@task(help={"flow": FLOW, "env": "only flows of this environment", "json": "print JSON"})
+@task(
+    help={
+        "flow": FLOW,
+        "env": "only flows of this environment",
+        "context": "the folder for the Dockerfile and its files (default: .build/‹flow›)",
+        "dry-run": "write that folder and show it; build nothing",
+        "json": "print JSON",
+    }
+)
 @cli.sentences
-def build(c: Context, flow: str | None = None, env: str | None = None, json: bool = False) -> None:
-    """Build the image of each flow; what is unchanged is not built again."""
+def build(
+    c: Context,
+    flow: str | None = None,
+    env: str | None = None,
+    context: str | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Build the image of each flow with docker build; what is unchanged is not built again."""
     from deploy import config, console, images
+    from deploy.build import context as contexts
 
     project = _project()
     chosen = [s.flow for s in _specs(flow, env)] if env else config.load_flows(project, flow)
-    built = [images.build(project, one) for one in chosen]
+    if context:
+        cli.one(chosen, "--context")
+    folder = Path(context).absolute() if context else None
+    if dry_run:
+        for one in chosen:
+            print(contexts.describe(images.prepare(project, one, folder)))
+        return
+    built = [images.build(project, one, context=folder) for one in chosen]
     if json:
         console.as_json([vars(image) for image in built])
     else:

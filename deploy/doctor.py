@@ -5,18 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import docker
-
 from deploy import config, kinds, locks, machine, targets
-from deploy.build import base_image
+from deploy.build import base_image, docker_build
 from deploy.config import Project
 from deploy.docker import engine
-from deploy.docker.endpoint import Endpoint
 from deploy.errors import DeployError
 from deploy.infra import az
 from deploy.model import Flow, ImageSettings, Spec
@@ -79,20 +75,9 @@ def _engine(project: Project) -> list[Finding]:
     return [
         Finding("Docker engine", True, f"{name} on {engine.native_platform(client)}, {where}"),
         Finding("image store", True, engine.image_store(client), needed=False),
-        Finding("builder", True, _builder(client, there), needed=False),
+        Finding("builder", True, docker_build.choose(client, there).name, needed=False),
         Finding("base image", found is not None, ready, "" if found else "inv base", needed=False),
     ]
-
-
-def _builder(client: docker.DockerClient, there: Endpoint) -> str:
-    """Return what builds images on this engine."""
-    if engine.kind(client) == "podman":
-        return "podman"
-    buildx = ["docker", *there.command_line(), "buildx", "version"]
-    with contextlib.suppress(OSError):
-        if not subprocess.run(buildx, env=there.environment(), capture_output=True).returncode:
-            return "BuildKit (buildx)"
-    return "classic builder"
 
 
 def _disk(root: Path) -> Finding:

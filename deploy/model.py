@@ -13,11 +13,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How an image is made. `base` is a reference, or None for the official slim Python image."""
+    """How an image is made."""
 
     python: str = "3.11"
     platform: str = "linux/amd64"
+    # A reference; None for the official slim Python image.
     base: str | None = None
+    # Debian packages that the flow needs besides Python's: `name` or `name=version`.
+    system_packages: tuple[str, ...] = ()
+    # The file that says so, for messages: flows/faq/deploy.yaml.
+    origin: str = field(default="", compare=False)
+    # The most that the image may add to its base, in bytes.
+    max_size: int | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ The published JSON Schema is made from them.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -51,6 +52,25 @@ Expect = Type | dict[str, Type]
 """What a good answer looks like: the type of each output, or of the answer itself."""
 
 
+# Debian Policy 5.6.7 and 5.6.12: names of source and binary packages, and versions.
+SYSTEM_PACKAGE = r"^[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9][A-Za-z0-9.+:~-]*)?$"
+
+
+def _system_package(value: str) -> str:
+    if not re.match(SYSTEM_PACKAGE, value):
+        raise ValueError(
+            "the name of a Debian package is expected, such as poppler-utils, or ‹name›=‹version›"
+        )
+    return value
+
+
+SystemPackage = Annotated[
+    str,
+    AfterValidator(_system_package),
+    Field(json_schema_extra={"pattern": SYSTEM_PACKAGE}),
+]
+
+
 class ImageModel(Strict):
     """How the flow's image is made."""
 
@@ -59,6 +79,22 @@ class ImageModel(Strict):
     base: str | None = Field(
         None, description="A base image with Python; the official slim image without it."
     )
+    system_packages: list[SystemPackage] = Field(
+        [],
+        description="Debian packages that the flow needs besides Python's, such as poppler-utils.",
+        examples=[["poppler-utils"]],
+    )
+    max_size: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)? ?[MG]B$")] | None = Field(
+        None, description="The most that the image may add to its base, such as `500 MB`."
+    )
+
+    @property
+    def max_bytes(self) -> int | None:
+        """`max_size` in bytes."""
+        if self.max_size is None:
+            return None
+        number, unit = self.max_size[:-2], self.max_size[-2:]
+        return int(float(number) * {"MB": 1e6, "GB": 1e9}[unit])
 
 
 class EnvModel(Strict):

@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import shlex
-import subprocess
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import docker
 import docker.errors
 from docker.models.images import Image as DockerImage
 
-from deploy import console, setup
-from deploy.build import docker_build
+from deploy import console
+from deploy.build import base_lock, base_pull, debian_base, system_packages
+from deploy.build.base_lock import LOCK
+from deploy.build.base_pull import BasePullError
+from deploy.build.debian_base import MADE, RECIPE_LABEL
 from deploy.docker import engine
-from deploy.errors import DeployError
+from deploy.docker.pull import Reason
 from deploy.model import ImageSettings
 
-OFFICIAL = "python:{python}-slim-bookworm"
-LOCK = "base.lock"
-MADE = "flow-base"
-RECIPE_LABEL = "flow-deploy.build.base_image"
+__all__ = ["LOCK", "MADE", "OFFICIAL", "RECIPE_LABEL"]
 
-# The Debian release that carries each Python (packages.debian.org, python3).
-SUITES = {"3.11": "bookworm", "3.13": "trixie"}
-PACKAGES = "{python}-minimal,lib{python}-stdlib,libstdc++6,libc-bin,tzdata,ca-certificates"
-HOOK = Path(__file__).with_name("debian-base.sh")
+OFFICIAL = "python:{python}-slim-bookworm"
 
 
 @dataclass(frozen=True)
 class Base:
-    """A base image that the engine has: `reference` for people and labels, `id` to build on."""
+    """A base image that the engine has."""
 
+    # For people, labels and `FROM`: by digest where it was pulled, by tag where it was made here.
     reference: str
     id: str
 
     @property
     def content(self) -> str:
-        """What stands for the content: the same on every machine, if the base can be told by it."""
+        """What stands for the content: the same on every machine, if the reference can tell it."""
         by_content = "@" in self.reference or self.reference.startswith(f"{MADE}:")
         return self.reference if by_content else self.id
 
@@ -48,169 +42,121 @@ class Base:
 def pinned(settings: ImageSettings, root: Path) -> Base | None:
     """Return the base for `settings` if files alone tell its content: pinned by digest.
 
-    It has no `id`: whether an engine has it is not asked.
+    It has no `id`, as no engine is asked. With system packages an engine must tell their versions.
     """
-    wanted = settings.base or _pins(root).get(_key(settings))
-    return Base(wanted, "") if wanted and "@" in wanted else None
+    if settings.system_packages:
+        return None
+    reference = settings.base or base_lock.pin(root, settings)
+    return Base(reference, "") if reference and "@" in reference else None
 
 
 def find(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base | None:
     """Return the base image for `settings` if the engine has it already. Asks no registry."""
-    pinned = _pins(root).get(_key(settings))
-    wanted = settings.base or pinned
-    if wanted and (present := _local(client, wanted, settings.platform)):
-        return Base(_digest(present, wanted), str(present.id))
-    if settings.base:
-        return None
-    made = _made(client, settings)
-    if made:
-        newest = max(made, key=lambda image: str(image.attrs["Created"]))
-        return Base(_made_tags(newest)[0], str(newest.id))
-    return None
+    plain = _find_plain(client, settings, root)
+    if plain is None or not settings.system_packages:
+        return plain
+    found = system_packages.find(client, plain.content, settings)
+    return Base(*found) if found else None
 
 
 def ensure(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base:
     """Return the base image for `settings`; pull it, or make it, where the engine lacks it.
 
-    A base that the configuration names must be had as it is. The official one is replaced by one
-    made from Debian packages where it cannot be pulled. Raises `DeployError`.
+    A base that the configuration or base.lock names is used as it is. Without either, the official
+    one is pulled; one made from Debian packages takes its place only where the engine reaches no
+    registry. Raises `DeployError`.
     """
     with engine.explained("looking for the base image"):
-        found = find(client, settings, root)
-    if found:
-        console.note("base", found.reference)
-        return found
-    return _get(client, settings, root, _pins(root).get(_key(settings)))
+        plain = _find_plain(client, settings, root)
+    if plain is None:
+        plain = _get(client, settings, root)
+    elif not settings.base and base_lock.pin(root, settings) is None and "@" in plain.reference:
+        _pin(root, settings, plain.reference)
+    base = plain
+    if settings.system_packages:
+        with engine.explained("looking for the base image with system packages"):
+            found = system_packages.find(client, plain.content, settings)
+        found = found or system_packages.make(client, plain.reference, plain.content, settings)
+        base = Base(*found)
+    console.note("base", base.reference)
+    return base
 
 
 def refresh(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base:
-    """Get the base again, with the security updates since; the old one stays until then."""
-    before = [] if settings.base else _made(client, settings)
-    found = _get(client, settings, root, None)
-    for image in before:
-        for tag in _made_tags(image):
-            if tag != found.reference:
+    """Get the base again, with the security updates since; the old one stays until then.
+
+    With system packages, the base below them is that which the engine has.
+    """
+    if settings.system_packages:
+        plain = ensure(client, replace(settings, system_packages=()), root)
+        before = system_packages.all_made(client, settings)
+        base = Base(*system_packages.make(client, plain.reference, plain.content, settings))
+    else:
+        before = [] if settings.base else debian_base.find(client, settings)
+        base = _get(client, settings, root, again=True)
+    with engine.explained("removing the base image before"):
+        for tag in (tag for image in before for tag in debian_base.tags(image)):
+            if tag != base.reference:
                 client.images.remove(tag, noprune=True)
-    return found
+    return base
+
+
+def settings_of(
+    flows: Iterable[ImageSettings], own: str | None, native: str
+) -> list[ImageSettings]:
+    """Return the settings of every base that flows need, once each, plain bases first.
+
+    Those are the flows' own, the default (`own` is FLOW_BASE_IMAGE), and each for the platform
+    `native` too, on which flows are packed.
+    """
+    chosen = [ImageSettings(base=own), *flows]
+    chosen += [replace(settings, platform=native) for settings in chosen]
+    chosen = [replace(settings, system_packages=()) for settings in chosen] + chosen
+    return sorted(dict.fromkeys(chosen), key=lambda settings: len(settings.system_packages) > 0)
+
+
+def _find_plain(client: docker.DockerClient, settings: ImageSettings, root: Path) -> Base | None:
+    """Return the base without system packages, if the engine has it."""
+    reference = settings.base or base_lock.pin(root, settings)
+    if reference:
+        # Nothing else takes the place of a base that is named, or pinned.
+        image = _local(client, reference, settings.platform)
+        return Base(base_pull.by_digest(image, reference), str(image.id)) if image else None
+    official = OFFICIAL.format(python=settings.python)
+    image = _local(client, official, settings.platform)
+    # Without a digest somebody has built or loaded it under that name.
+    if image and "@" in (by_digest := base_pull.by_digest(image, official)):
+        return Base(by_digest, str(image.id))
+    for image in debian_base.find(client, settings):
+        return Base(debian_base.tags(image)[0], str(image.id))
+    return None
 
 
 def _get(
-    client: docker.DockerClient, settings: ImageSettings, root: Path, pinned: str | None
+    client: docker.DockerClient, settings: ImageSettings, root: Path, again: bool = False
 ) -> Base:
-    """Pull the base, or make it; pin the official one unless `pinned` says where it is."""
-    wanted = settings.base or pinned or OFFICIAL.format(python=settings.python)
-    try:
-        with console.phase("base", f"pulling {wanted}"):
-            image = client.images.pull(wanted, platform=settings.platform)
-    except docker.errors.APIError as error:
-        if settings.base:
-            what = f"cannot be pulled: {error.explanation}"
-            hint = "correct image.base, or log in"
-            raise DeployError(f"base image {wanted}", what, hint) from None
-        return _make(client, settings)
-    reference = _digest(image, wanted)
-    if not settings.base and not pinned:
-        _pin(root, _key(settings), reference)
-        console.note("base", f"pinned in {LOCK}: commit that file")
-    return Base(reference, str(image.id))
+    """Pull the base, or make it; pin the official one.
 
-
-def _make(client: docker.DockerClient, settings: ImageSettings) -> Base:
-    suite = SUITES.get(settings.python)
-    if suite is None:
-        what = f"it cannot be pulled, and no Debian release carries Python {settings.python}"
-        carried = " or ".join(SUITES)
-        hint = f"set image.python to {carried}, or image.base to an image that can be pulled"
-        raise DeployError("base image", what, hint)
-    console.note("base", "no registry has it here: making one from Debian packages instead")
-    setup.ensure_bootstrap()
-    with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "root.tar"
-        with console.phase("base", f"Python {settings.python} from the packages of Debian {suite}"):
-            _bootstrap(
-                suite, settings, archive, settings.platform == engine.native_platform(client)
-            )
-        content = archive.read_bytes()
-    # The tag is a hash of the content, so the same packages give the same tag on every machine.
-    architecture = settings.platform.partition("/")[2]
-    digest = hashlib.sha256(content).hexdigest()[:12]
-    tag = f"{MADE}:python{settings.python}-{suite}-{architecture}-{digest}"
-    recipe = (
-        "FROM scratch\nADD root.tar /\n"
-        "ENV PATH=/usr/local/bin:/usr/bin LANG=C.UTF-8\n"
-        f"LABEL {RECIPE_LABEL}={_recipe(settings)}\n"
-    )
-    context = {"Dockerfile": recipe.encode(), "root.tar": content}
-    with console.phase("base", f"importing {tag}"):
-        return Base(tag, docker_build.build(client, context, tag, platform=settings.platform))
-
-
-def _made(client: docker.DockerClient, settings: ImageSettings) -> list[DockerImage]:
-    """Return the bases that were made here.
-
-    Images built on them inherit the label, so the name counts too.
+    `again`: pull the tag of the official one, whatever is pinned.
     """
-    label = f"{RECIPE_LABEL}={_recipe(settings)}"
-    return [
-        image for image in client.images.list(MADE, filters={"label": label}) if _made_tags(image)
-    ]
+    pin = None if settings.base else base_lock.pin(root, settings)
+    official = OFFICIAL.format(python=settings.python)
+    reference = settings.base or (official if again else pin) or official
+    try:
+        image, by_digest = base_pull.get(client, reference, settings, pinned=pin is not None)
+    except BasePullError as error:
+        if settings.base or pin or error.reason is not Reason.UNREACHABLE:
+            raise error.error from None
+        reason = f"{reference} cannot be pulled ({error.text})"
+        return Base(*debian_base.make(client, settings, reason))
+    if not settings.base and by_digest != pin:
+        _pin(root, settings, by_digest)
+    return Base(by_digest, str(image.id))
 
 
-def _made_tags(image: DockerImage) -> list[str]:
-    return [str(tag) for tag in image.tags if str(tag).startswith(f"{MADE}:")]
-
-
-def _bootstrap(suite: str, settings: ImageSettings, archive: Path, native: bool) -> None:
-    python = f"python{settings.python}"
-    packages = PACKAGES.format(python=python)
-    # Compiling runs the new interpreter: on another platform than the machine's it cannot.
-    hook = f'{shlex.quote(str(HOOK))} "$1" {suite} {python} {"yes" if native else "no"}'
-    command = [
-        "mmdebstrap",
-        "--quiet",
-        "--variant=extract",
-        f"--architectures={settings.platform.partition('/')[2]}",
-        '--aptopt=APT::Install-Recommends "false"',
-        f"--include={packages}",
-        f"--extract-hook={hook}",
-        suite,
-        str(archive),
-    ]
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": "0"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = "\n".join(f"    {line}" for line in done.stderr.strip().splitlines()[-5:])
-        raise DeployError(
-            "mmdebstrap", f"it failed:\n{last}", "is a mirror of Debian's packages reachable?"
-        )
-
-
-def _recipe(settings: ImageSettings) -> str:
-    """Return the hash of how a base is made; a base made in another way is not used again."""
-    text = f"{HOOK.read_text(encoding='utf-8')} {PACKAGES} {_key(settings)}"
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
-def _key(settings: ImageSettings) -> str:
-    return f"{settings.python} {settings.platform}"
-
-
-def _pins(root: Path) -> dict[str, str]:
-    """Return the pinned references by Python and platform."""
-    path = root / LOCK
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
-    return {f"{row[0]} {row[1]}": row[2] for row in rows if len(row) == 3}
-
-
-def _pin(root: Path, key: str, reference: str) -> None:
-    _write_pins(root, {**_pins(root), key: reference})
-
-
-def _write_pins(root: Path, pins: dict[str, str]) -> None:
-    lines = [f"{key} {reference}\n" for key, reference in sorted(pins.items())]
-    header = "# The official base images, pinned. `inv base --refresh` moves them on.\n"
-    (root / LOCK).write_text(header + "".join(lines), encoding="utf-8")
+def _pin(root: Path, settings: ImageSettings, reference: str) -> None:
+    base_lock.write(root, settings, reference)
+    console.note("base", f"{reference} is pinned in {LOCK}: commit that file")
 
 
 def _local(client: docker.DockerClient, reference: str, platform: str) -> DockerImage | None:
@@ -219,13 +165,3 @@ def _local(client: docker.DockerClient, reference: str, platform: str) -> Docker
     except docker.errors.ImageNotFound:
         return None
     return image if f"{image.attrs['Os']}/{image.attrs['Architecture']}" == platform else None
-
-
-def _digest(image: DockerImage, reference: str) -> str:
-    """Return `reference` by digest where the image came from a registry."""
-    if "@" in reference:
-        return reference
-    repository = reference.rsplit(":", 1)[0] if ":" in reference.rsplit("/", 1)[-1] else reference
-    digests: list[str] = image.attrs.get("RepoDigests") or []
-    found = [digest for digest in digests if digest.split("@")[0].endswith(repository)]
-    return found[0] if found else reference

@@ -3,7 +3,8 @@
 # No shell, no package manager; the standard library compiled, as nothing can be written later.
 set -eu
 root="$1" suite="$2" python="$3" compile="$4"
-lib="$root/usr/lib/$python"
+# shellcheck source=deploy/build/debian-python.sh
+. "$(dirname "$0")/debian-python.sh"
 
 # From Debian 13 on, packages have all below /usr and count on these links.
 for folder in bin sbin lib lib64; do
@@ -36,15 +37,7 @@ for folder in bin sbin usr/bin usr/sbin; do
 done
 ln -sf "$python" "$root/usr/bin/python3"
 
-rm -rf "$lib"/test "$lib"/idlelib "$lib"/turtledemo "$lib"/tkinter "$lib"/lib2to3 "$lib"/ensurepip \
-  "$lib"/pydoc_data "$lib"/distutils "$lib"/config-* "$lib"/__pycache__
-
-# Modules for terminals, for old Unix services, and for testing Python itself.
-(
-  cd "$lib/lib-dynload"
-  rm -f _dbm.* _gdbm.* nis.* readline.* _curses.* _curses_panel.* ossaudiodev.* \
-    _test*.so _ctypes_test.* _xxtestfuzz.* xxlimited*.so
-)
+trim_python
 
 # Libraries that nothing is linked to now. What PEP 600 lets wheels count on stays: those of the C
 # library, libgcc, libstdc++, libz and libexpat.
@@ -120,13 +113,4 @@ printf 'ID=debian\nNAME="Debian GNU/Linux"\nVERSION_ID="%s"\nVERSION_CODENAME=%s
   "$release" "$suite" > "$root/etc/os-release"
 echo "$release" > "$root/etc/debian_version"
 
-if [ "$compile" = yes ]; then
-  # All but what no server imports: tools at a prompt, old protocols, what has a counterpart in C,
-  # and the tables of encodings that are rarely met. Python compiles these when they are imported.
-  rare='/(_pydecimal|_pyio|aifc|bdb|cgi|cgitb|cmd|doctest|imaplib|mailbox|modulefinder|nntplib|optparse|pdb|pickletools'
-  rare="$rare|poplib|profile|pstats|pydoc|smtpd|sunau|telnetlib|timeit|trace|turtle|wave|_osx_support|ctypes/_aix"
-  rare="$rare|ctypes/wintypes|asyncio/(proactor_events|windows_\w+)|_sysconfigdata\w*)[.]py|/(curses|venv|wsgiref|xmlrpc)/"
-  rare="$rare|/encodings/(?!__init__|aliases|ascii|cp437|cp1252|idna|latin_1|punycode|raw_|unicode_|utf_)"
-  PYTHONHASHSEED=0 chroot "$root" "/usr/bin/$python" -m compileall -q -x "$rare" \
-    --invalidation-mode unchecked-hash "/usr/lib/$python"
-fi
+if [ "$compile" = yes ]; then compile_python; fi

@@ -57,8 +57,8 @@ def evaluate(project: Project, flow: Flow, environment: str | None = None) -> Re
         client = engine.connect()
         found = base_image.ensure(client, flow.image, project.root)
         tag = image.inputs(flow, found, project.root).tag
-        layer, tools = running.prepare(client, flow, prepared.lock, found, project.root)
-        outcomes = running.run(client, prepared, secret, layer, tools)
+        native, volumes = running.prepare(client, flow, prepared.lock, found, project.root)
+        outcomes = running.run(client, prepared, secret, native, volumes)
         report = _judged(prepared, outcomes, before, tag, image.commit(project.root))
         record.keep(project.root, report.record)
         return report

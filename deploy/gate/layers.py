@@ -15,14 +15,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.build import image, packages
+from deploy.build import dockerfile, packages
 from deploy.docker.image_archive import Layer
 from deploy.gate import contents, entropy, shapes
 from deploy.gate.contents import Contents, File
 from deploy.gate.values import Needles
 
 # The flow's own files, in whichever layer they are; the packages are below them.
-OWN, PACKAGES = f"{image.HOME}/", f"{packages.FOLDER}/"
+OWN, PACKAGES = f"{dockerfile.HOME}/", f"{packages.FOLDER}/"
 # What finds shapes: a layer that had none by other rules may have one by these.
 _RULES = (shapes, entropy, contents)
 

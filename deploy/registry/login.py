@@ -10,11 +10,9 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import docker.auth
-import docker.errors
-
 from deploy import cloud, tokens, wire
 from deploy.cloud import Cloud
+from deploy.docker import credentials as docker_credentials
 from deploy.errors import DeployError
 
 # The name that stands for a token ("Azure Container Registry integration with Azure AD").
@@ -91,36 +89,29 @@ class AzureLogin:
 
 
 class DockerLogin:
-    """Any other registry: what `docker login` and credential helpers know, or nobody."""
+    """Any other registry: what `docker login` and credential helpers know, or no credentials."""
 
     def __init__(self, server: str) -> None:
         self._server = server
 
     def credentials(self) -> Credentials:
-        try:
-            found = docker.auth.load_config().resolve_authconfig(self._server) or {}
-        except docker.errors.DockerException as error:
-            where = f"registry {self._server}"
-            what = f"the docker command's credentials cannot be read: {error}"
-            raise DeployError(where, what, f"`docker login {self._server}`") from None
-        except ValueError:
-            # Its text may quote what was read.
-            where = f"registry {self._server}"
-            what = "what a credential helper of the docker command answers cannot be read"
-            raise DeployError(where, what, f"`docker login {self._server}`") from None
+        auth = docker_credentials.resolve(self._server).auth
         return Credentials(
-            username=found.get("username") or found.get("Username") or "",
-            password=found.get("password") or found.get("Password") or "",
-            refresh_token=found.get("identitytoken") or found.get("IdentityToken") or "",
+            username=auth.get("username", ""),
+            password=auth.get("password", ""),
+            refresh_token=auth.get("identitytoken", ""),
         )
 
     def refused(self, server: str, repository: str, push: bool) -> DeployError:
-        known = self.credentials()
+        known, problem = self.credentials(), docker_credentials.resolve(self._server).problem
         doing = "push to" if push else "pull from"
         what = f"{known.username or 'the user of the docker command'} may not {doing} {repository}"
-        if known == Credentials():
-            what = f"nobody is logged in, and only who is may {doing} {repository}"
         hint = f"`docker login {server}` with a user who may"
+        if known == Credentials():
+            what = f"no credentials are known, and they are needed to {doing} {repository}"
+        if problem:
+            what = f"{what}; {problem}"
+            hint = f"{docker_credentials.HINT}, then `docker login {server}`"
         return DeployError(f"registry {server}", what, hint)
 
 

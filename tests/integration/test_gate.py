@@ -6,6 +6,7 @@ the engine makes the layers, the history, the variables and the labels.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +15,9 @@ import docker
 import pytest
 
 from deploy import config
-from deploy.build import base_image, image
+from deploy.build import base_image, docker_build, image
 from deploy.config import Project
-from deploy.docker import image_archive, isolated
+from deploy.docker import engine, image_archive
 from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
 from deploy.gate import check, values
@@ -53,16 +54,18 @@ def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
     assert found is not None
     secrets = [*made_up.SECRETS.values(), KEY]
     text = "\n".join(secrets)
-    content: dict[str, Path | bytes] = {f"app/flow/{n}.md": text.encode() for n in ("kept", "gone")}
-    settings = {
-        "command": ["python3"],
-        "environment": {f"PLANTED_{n}": secret for n, secret in enumerate(secrets)},
-        "labels": {f"planted.{n}": secret for n, secret in enumerate(secrets)},
-    }
-    below = isolated.make_image(client, found.id, isolated.pack(content), f"{NAME}:below", settings)
-    command = ["python3", "-c", "import os; os.remove('/app/flow/gone.md')"]
-    above = isolated.run_into_image(client, below, command, isolated.pack({}), f"{NAME}:above", {})
-    container = client.containers.create(above)
+    variables = " ".join(f"PLANTED_{n}={json.dumps(text)}" for n, text in enumerate(secrets))
+    labels = " ".join(f"planted.{n}={json.dumps(text)}" for n, text in enumerate(secrets))
+    remove = json.dumps(["python3", "-c", "import os; os.remove('/app/flow/gone.md')"])
+    recipe = (
+        f"FROM {found.reference}\nCOPY flow/ /app/flow/\nENV {variables}\nLABEL {labels}\n"
+        f"RUN {remove}\n"
+    )
+    content: dict[str, Path | bytes] = {f"flow/{n}.md": text.encode() for n in ("kept", "gone")}
+    above = docker_build.by_engine(
+        client, {"Dockerfile": recipe.encode(), **content}, f"{NAME}:above"
+    )
+    container = client.containers.create(above, ["python3"])
     try:
         whole = container.commit(NAME, "whole", message=text)
     finally:
@@ -71,7 +74,7 @@ def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
         with image_archive.saved(client, str(whole.id)) as files:
             yield files
     finally:
-        for tag in ("whole", "above", "below"):
+        for tag in ("whole", "above"):
             client.images.remove(f"{NAME}:{tag}", force=True)
 
 
@@ -141,7 +144,7 @@ def test_a_file_of_the_flow_that_holds_a_value_stops_the_push(
     code = f'{projects.CODE}\nKEY = "{KEY}"\n'
     (project.root / "flows/hello/answer.py").write_text(code, encoding="utf-8")
     flow = config.load_flow(project, "hello")
-    made = image.build(client, flow, project.root)
+    made = image.build(client, flow, project.root, engine.endpoint())
     try:
         with image_archive.saved(client, made.id) as files:
             message = refusal(files, flow, values.of(project), cache)

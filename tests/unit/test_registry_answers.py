@@ -129,7 +129,7 @@ def test_redirects_that_never_end_are_not_followed_again(server: Server) -> None
 
 def test_nobody_has_no_header(server: Server) -> None:
     server.answer = lambda *_: (401, {"WWW-Authenticate": 'Basic realm="x"'}, b"")
-    assert "nobody is logged in, and only who is may pull from faq" in asked(server)
+    assert "no credentials are known, and they are needed to pull from faq" in asked(server)
     assert {header for _, _, header in server.seen} == {None}
 
 
@@ -228,9 +228,14 @@ def test_a_credential_helper_that_answers_nonsense(
     (tmp_path / "config.json").write_text('{"credsStore": "junk"}', encoding="utf-8")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
-    with pytest.raises(DeployError, match="cannot be read") as caught:
-        DockerLogin("registry.example").credentials()
-    assert "hunter2" not in str(caught.value)
+    docker_login = DockerLogin("registry.example")
+    assert docker_login.credentials() == Credentials()
+    assert str(docker_login.refused("registry.example", "faq", push=True)) == (
+        "registry registry.example: no credentials are known, and they are needed to push to faq; "
+        "the answer of docker-credential-junk cannot be read\n"
+        "  → install that helper, or take it out of config.json of the docker command, "
+        "then `docker login registry.example`"
+    )
 
 
 def test_an_exchange_that_answers_with_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
