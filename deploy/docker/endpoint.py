@@ -102,8 +102,10 @@ def endpoint(address: str | None = None) -> Endpoint:
 
 
 def other_sockets() -> list[str]:
-    """Return the addresses of sockets on this machine that the `docker` command does not try."""
-    return [f"unix://{path}" for path in _known_sockets() if path.is_socket()]
+    """Return the addresses of sockets that this user may open, and `docker` does not try."""
+    # In this order: a folder of root's, such as /run/podman, makes `is_socket` raise.
+    usable = [path for path in _known_sockets() if os.access(path, os.W_OK) and path.is_socket()]
+    return [f"unix://{path}" for path in usable]
 
 
 def _known_sockets() -> Iterator[Path]:

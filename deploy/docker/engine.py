@@ -232,12 +232,12 @@ def _tls_reason(there: Endpoint, text: str) -> tuple[str, str] | None:
         return "it speaks TLS", f"set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to {folder}"
     if there.tls is None:
         return None
-    if "CERTIFICATE_VERIFY_FAILED" in text:
+    if "certificate verify failed" in text:
         detail = re.search(r"certificate verify failed: (.+?) \(_ssl", text)
         reason = f" ({detail[1]})" if detail else ""
         authority = there.tls.ca or "a public authority"
         return f"its certificate is not trusted{reason}", f"it must be signed by {authority}"
-    if "WRONG_VERSION_NUMBER" in text or "record layer failure" in text:
+    if "wrong version number" in text or "record layer failure" in text:
         return "it does not speak TLS", "unset DOCKER_TLS_VERIFY, or correct the port"
     # With TLS 1.3 a client without a certificate may see the end of the connection, not the alert.
     cut = any(end in text for end in ("EOF occurred", "reset by peer", "Broken pipe", "aborted"))
