@@ -9,15 +9,15 @@ from pathlib import Path
 import docker
 
 from deploy import console
-from deploy.build import base_lock, base_pull, debian_base, system_packages
+from deploy.build import base_local, base_lock, base_pull, debian_base, system_packages
 from deploy.build.base_lock import LOCK
 from deploy.build.base_pull import BasePullError
-from deploy.build.debian_base import MADE, RECIPE_LABEL
+from deploy.build.debian_base import MADE
 from deploy.docker import engine
 from deploy.docker.pull import Reason
 from deploy.model import ImageSettings
 
-__all__ = ["LOCK", "MADE", "OFFICIAL", "RECIPE_LABEL"]
+__all__ = ["LOCK", "MADE"]
 
 OFFICIAL = "python:{python}-slim-bookworm"
 
@@ -29,13 +29,8 @@ class Base:
     # For people and labels: by digest where it was pulled, by tag where it was made here.
     reference: str
     id: str
-    # A tag of this engine, where `reference` leads to another platform there.
-    kept: str = ""
-
-    @property
-    def source(self) -> str:
-        """What `FROM` says."""
-        return self.kept or self.reference
+    # Its tag on this engine, where the digest names the image of another platform there.
+    alias: str = ""
 
     @property
     def content(self) -> str:
@@ -46,6 +41,11 @@ class Base:
         if "@" in self.reference:
             return self.reference.partition("@")[2]
         return self.reference if self.reference.startswith(f"{MADE}:") else self.id
+
+    @property
+    def source(self) -> str:
+        """What `FROM` names, so that the engine finds this very image without a network."""
+        return self.alias or self.reference
 
 
 def pinned(settings: ImageSettings, root: Path) -> Base | None:
@@ -129,11 +129,16 @@ def _find_plain(client: docker.DockerClient, settings: ImageSettings, root: Path
     reference = settings.base or base_lock.pin(root, settings)
     if reference:
         # Nothing else takes the place of a base that is named, or pinned.
-        return _local(client, reference, settings.platform)
-    official = _local(client, OFFICIAL.format(python=settings.python), settings.platform)
-    # Without a digest it was built or loaded here under that name.
-    if official and "@" in official.reference:
-        return official
+        found = base_local.find(client, reference, settings.platform)
+        if found is None:
+            return None
+        image, alias = found
+        return Base(base_pull.by_digest(image, reference), str(image.id), alias)
+    official = OFFICIAL.format(python=settings.python)
+    found = base_local.find(client, official, settings.platform)
+    # Without a digest it was built or loaded under that name.
+    if found and "@" in (by_digest := base_pull.by_digest(found[0], official)):
+        return Base(by_digest, str(found[0].id))
     for image in debian_base.find(client, settings):
         return Base(debian_base.tags(image)[0], str(image.id))
     return None
@@ -158,19 +163,13 @@ def _get(
         return Base(*debian_base.make(client, settings, reason))
     if not settings.base and by_digest != pin:
         _pin(root, settings, by_digest)
-    return Base(by_digest, str(image.id))
+        if pin:
+            base_local.forget(client, pin, settings.platform)
+    with engine.explained(f"looking for {by_digest}"):
+        alias = base_local.keep(client, image, by_digest, settings.platform)
+    return Base(by_digest, str(image.id), alias)
 
 
 def _pin(root: Path, settings: ImageSettings, reference: str) -> None:
     base_lock.write(root, settings, reference)
     console.note("base", f"{reference} is pinned in {LOCK}: commit that file")
-
-
-def _local(client: docker.DockerClient, reference: str, platform: str) -> Base | None:
-    """Return the base `reference` for `platform`, if the engine has it, also by its kept tag."""
-    if image := engine.find_image(client, reference, platform):
-        return Base(base_pull.by_digest(image, reference), str(image.id))
-    tag = base_pull.kept_tag(reference, platform)
-    if tag and (image := engine.find_image(client, tag, platform)):
-        return Base(reference, str(image.id), tag)
-    return None

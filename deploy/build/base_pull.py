@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import docker
 import docker.errors
 from docker.models.images import Image as DockerImage
 
 from deploy import console
+from deploy.build import base_local
 from deploy.docker import credentials, engine
 from deploy.docker.credentials import DockerCredentials
 from deploy.docker.pull import PullError, Reason, pull, registry_of
 from deploy.errors import DeployError
 from deploy.model import ImageSettings
 
-# The repository of tags that keep pulled bases.
-KEPT = "flow-base"
 ELSEWHERE = "set image.base or FLOW_BASE_IMAGE to a copy on a registry that it reaches"
 # What is wrong, where the engine's own words follow, and what to do.
 WHAT = {
@@ -71,56 +68,21 @@ def get(
     """
     known = credentials.resolve(registry_of(reference))
     doing = f"pulling {reference}"
-    with engine.explained(doing):
-        _make_way(client, reference)
     try:
         with engine.explained(doing), console.phase("base", doing) as phase:
+            base_local.make_room(client, reference, settings.platform)
             digest = pull(client, reference, settings.platform, known.auth, phase.now)
     except PullError as error:
         problem = _problem(error, reference, settings, known, pinned)
         raise BasePullError(error.reason, error.text, problem) from None
     with engine.explained(doing):
-        image = engine.find_image(client, reference, settings.platform)
-        if image is None:
-            sent = client.images.get(reference).attrs
-            what = (
-                f"its registry sent it for {sent['Os']}/{sent['Architecture']}, and "
-                f"{settings.platform} was asked for"
-            )
-            hint = "choose a base that is published for that platform: image.base"
-            raise DeployError(f"base image {reference}", what, hint)
-        name = by_digest(image, reference, digest)
-        if tag := kept_tag(name, settings.platform):
-            image.tag(*tag.split(":"))
-    return image, name
-
-
-def kept_tag(reference: str, platform: str) -> str:
-    """Return the tag that keeps a pulled base; "" for a reference without a digest.
-
-    A digest of an index leads to one platform only in the classic image store, and to an image
-    without a tag, which `docker image prune` removes.
-    """
-    if "@" not in reference:
-        return ""
-    name = hashlib.sha256(reference.encode()).hexdigest()[:12]
-    return f"{KEPT}:pulled-{platform.partition('/')[2]}-{name}"
-
-
-def _make_way(client: docker.DockerClient, reference: str) -> None:
-    """Let the digest go that leads to another platform, which its own tag keeps.
-
-    The classic image store refuses the pull otherwise: "Cannot overwrite digest".
-    """
-    if "@" not in reference or engine.image_store(client) != "classic":
-        return
-    try:
-        image = client.images.get(reference)
-    except docker.errors.ImageNotFound:
-        return
-    platform = f"{image.attrs['Os']}/{image.attrs['Architecture']}"
-    image.tag(*kept_tag(reference, platform).split(":"))
-    client.images.remove(reference, noprune=True)
+        image = base_local.get(client, reference, settings.platform)
+    platform = base_local.platform_of(image)
+    if platform != settings.platform:
+        what = f"its registry sent it for {platform}, and {settings.platform} was asked for"
+        hint = "choose a base that is published for that platform: image.base"
+        raise DeployError(f"base image {reference}", what, hint)
+    return image, by_digest(image, reference, digest)
 
 
 def by_digest(image: DockerImage, reference: str, digest: str = "") -> str:
@@ -138,6 +100,9 @@ def by_digest(image: DockerImage, reference: str, digest: str = "") -> str:
         if _full(str(name).partition("@")[0]) == _full(repository)
     ]
     given = [name for name in known if digest and name.endswith(f"@{digest}")]
+    if digest and not given:
+        # It names the image of another platform on this engine.
+        return f"{repository}@{digest}"
     return next(iter([*given, *known]), reference)
 
 

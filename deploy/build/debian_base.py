@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shlex
 import subprocess
 import tempfile
@@ -93,7 +94,6 @@ def bootstrap(
         archive = Path(folder) / "root.tar"
         arguments = [
             "mmdebstrap",
-            "--quiet",
             f"--variant={variant}",
             f"--architectures={architecture(settings)}",
             '--aptopt=APT::Install-Recommends "false"',
@@ -108,10 +108,24 @@ def bootstrap(
         )
         if done.returncode == 0:
             return archive.read_bytes()
-    last = "\n".join(f"    {line}" for line in done.stderr.strip().splitlines()[-5:])
     raise DeployError(
-        "mmdebstrap", f"it failed:\n{last}", "is a mirror of Debian's packages reachable?"
+        "mmdebstrap",
+        f"it failed:\n{reasons(done.stderr)}",
+        "is a mirror of Debian's packages reachable?",
     )
+
+
+def reasons(output: str) -> str:
+    """Return the errors in the output of mmdebstrap, indented; its last lines where it names none.
+
+    Left out are its own, which repeat apt's whole command line.
+    """
+    lines = [line.strip() for line in output.replace("\r", "\n").splitlines() if line.strip()]
+    own = re.compile(
+        r"mmdebstrap failed to run|setup failed|apt-get .*failed$|download failed: E: "
+    )
+    errors = [line for line in lines if line.startswith("E: ") and not own.search(line)]
+    return "\n".join(f"    {line}" for line in (errors or lines)[-5:])
 
 
 def load(

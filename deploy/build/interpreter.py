@@ -22,6 +22,7 @@ import requests
 from docker.models.containers import Container
 from docker.models.images import Image as DockerImage
 
+from deploy.build import base_local
 from deploy.build.base_image import Base
 from deploy.docker import engine, isolated
 from deploy.errors import DeployError, Problem
@@ -103,9 +104,7 @@ def examine(
         DeployError: One sentence for each mismatch with `settings`.
     """
     with engine.explained(f"examining the base image {base.reference}"):
-        image = engine.find_image(client, base.source, settings.platform)
-        # One that an engine describes for another platform is examined as that.
-        image = image or client.images.get(base.id or base.source)
+        image = base_local.get(client, base.source, settings.platform)
     problems = _mismatches_of_config(image, base, settings)
     if problems:
         raise DeployError.of(problems)

@@ -44,6 +44,8 @@ rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/apt/archives/*.deb \
 """
 # Of apt, and of mmdebstrap, which passes apt's words on.
 NO_SUCH_PACKAGE = re.compile(r"Unable to locate package (\S+)|Package '(\S+)' has no installation")
+# Of the kernel, and of mmdebstrap.
+FOREIGN = re.compile(r"exec format error|can neither be executed natively|install arch-test")
 NO_SUCH_VERSION = re.compile(r"Version '(\S+)' for '(\S+)' was not found")
 
 
@@ -154,8 +156,22 @@ def _build(client: docker.DockerClient, dockerfile: str, tag: str, network: str)
             )
         except docker.errors.BuildError as error:
             lines = [str(line.get("stream") or line.get("error") or "") for line in error.build_log]
-            return [*"".join(lines).splitlines(), str(error.msg)]
+            # Without the colours that the builder gives to standard error.
+            text = re.sub(r"\x1b\[[0-9;]*m", "", "".join(lines))
+            output = [*text.splitlines(), str(error.msg)]
+            _remove_steps(client, output)
+            return output
     return []
+
+
+def _remove_steps(client: docker.DockerClient, output: list[str]) -> None:
+    """Remove the image of the step before the one that failed, which has no name."""
+    steps = [match[1] for line in output if (match := re.match(r" ?---> ([0-9a-f]{12})$", line))]
+    # The first is the base.
+    if len(steps) > 1:
+        with contextlib.suppress(docker.errors.APIError):
+            if not client.images.get(steps[-1]).tags:
+                client.images.remove(steps[-1])
 
 
 def _proxies(client: docker.DockerClient) -> dict[str, str]:
@@ -179,14 +195,9 @@ def _failure(output: list[str], settings: ImageSettings, reference: str) -> Depl
     where, text, code = f"base image {reference}", "\n".join(output), _exit_code(output)
     if known := _explained(text, settings, reference):
         return known
-    if code == NO_APT or (code == 127 or re.search(r'"?/bin/sh"?: .*no such file', text)):
+    if code in (NO_APT, 127) or re.search(r'"?/bin/sh"?: .*no such file', text):
         what = "it has no apt-get, which image.system_packages needs"
         hint = "install the packages in that base itself, or choose one of Debian or Ubuntu"
-        return DeployError(where, what, hint)
-    if "exec format error" in text:
-        what = f"image.system_packages are installed on {settings.platform}, which this engine "
-        what += "does not run"
-        hint = f"build on a machine of that platform, or install emulation for {settings.platform}"
         return DeployError(where, what, hint)
     lines = [line for line in output if line.strip() and "non-zero code" not in line][-6:]
     last = "\n".join(f"    {line.rstrip()}" for line in lines)
@@ -200,13 +211,17 @@ def _failure(output: list[str], settings: ImageSettings, reference: str) -> Depl
 
 
 def _explained(text: str, settings: ImageSettings, reference: str) -> DeployError | None:
-    """Return the error for packages that do not exist; None for other failures."""
+    """Return the error for what the configuration asks and cannot be; None for other failures."""
     where = f"{settings.origin or 'the configuration'}: image.system_packages"
     missing = [first or second for first, second in NO_SUCH_PACKAGE.findall(text)]
     if missing:
         names = ", ".join(dict.fromkeys(missing))
         what = f"there is no package {names} for the base image {reference}"
         return DeployError(where, what, "correct the name; `apt-cache search ‹word›` finds names")
+    if FOREIGN.search(text):
+        what = f"they are installed by programs for {settings.platform}, which cannot run here"
+        hint = "build on a machine of that platform, or install emulation of it (binfmt_misc)"
+        return DeployError(where, what, hint)
     if found := NO_SUCH_VERSION.search(text):
         what = f"there is no version {found[1]} of {found[2]} for the base image {reference}"
         return DeployError(where, what, "leave the version out: the newest of the release is used")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import warnings
 from dataclasses import dataclass, field
@@ -61,5 +62,6 @@ def _plain(found: dict[str, str]) -> dict[str, str]:
 
 
 def _short(error: Exception) -> str:
-    text = " ".join(str(error).split()).removeprefix("Credentials store error: ")
-    return text.removeprefix("StoreError(").removesuffix(")").strip("'\"")[:200]
+    text = " ".join(str(error.__cause__ or error).split())
+    said = re.search(r'exited with "(.*)"', text)
+    return (said[1].strip() if said else text)[:200]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shlex
@@ -20,7 +19,6 @@ import urllib3
 import urllib3.exceptions
 from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.models.containers import Container
-from docker.models.images import Image as DockerImage
 
 from deploy import machine
 from deploy.docker import ssh
@@ -34,7 +32,6 @@ __all__ = [
     "disk_hint",
     "endpoint",
     "explained",
-    "find_image",
     "image_store",
     "kind",
     "log_tail",
@@ -101,37 +98,6 @@ def image_store(client: docker.DockerClient) -> str:
     status = client.info().get("DriverStatus") or []
     containerd = ["driver-type", "io.containerd.snapshotter.v1"] in [list(row) for row in status]
     return "containerd" if containerd else "classic"
-
-
-def find_image(client: docker.DockerClient, reference: str, platform: str) -> DockerImage | None:
-    """Return the image `reference` if the engine has it for `platform`, such as linux/arm64.
-
-    The containerd image store keeps several platforms of one image, and describes that of this
-    machine unless asked (Docker Engine API 1.49; the SDK has no such parameter).
-    """
-    try:
-        image = client.images.get(reference)
-        if _platform(image) != platform and _asks_for_platform(client):
-            system, _, architecture = platform.partition("/")
-            wanted = json.dumps({"os": system, "architecture": architecture})
-            api = client.api
-            url = f"{api.base_url}/v{api.api_version}/images/{reference}/json"
-            response = api.get(url, params={"platform": wanted})
-            if response.status_code != 200:
-                return None
-            image = client.images.prepare_model(response.json())
-    except docker.errors.NotFound:
-        return None
-    return image if _platform(image) == platform else None
-
-
-def _platform(image: DockerImage) -> str:
-    return f"{image.attrs['Os']}/{image.attrs['Architecture']}"
-
-
-def _asks_for_platform(client: docker.DockerClient) -> bool:
-    major, _, minor = str(client.api.api_version).partition(".")
-    return (int(major), int(minor)) >= (1, 49) and image_store(client) == "containerd"
 
 
 def native_platform(client: docker.DockerClient) -> str:

@@ -94,7 +94,7 @@ def test_another_platform_of_the_official_image_is_built_without_emulation(
     # And back: the engine now has the other platform under the same digest.
     assert build(project).platform == engine.native_platform(client)
     recipe = (project.root / "context/Dockerfile").read_text(encoding="utf-8")
-    assert recipe.startswith("FROM flow-base:pulled-")
+    assert recipe.startswith("FROM flow-base-pulled:")
 
 
 def test_the_same_context_by_hand_keeps_the_contract(

@@ -1,0 +1,453 @@
+"""Bases on a real engine: pulled from a registry that fails in many ways, examined, and extended."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import docker
+import docker.errors
+import pytest
+
+from deploy.build import base_image, base_local, base_lock, debian_base, interpreter
+from deploy.build.base_image import Base
+from deploy.docker import pull
+from deploy.errors import DeployError
+from deploy.model import ImageSettings
+from tests.faulty_registry import Fault, Registry, digest_of
+from tests.integration.conftest import ROOT
+from tests.integration.official_base_fixtures import (  # noqa: F401 (pytest finds fixtures here)
+    base_registry,
+    distroless_python,
+    official_python,
+)
+
+HTML = b"<html>blocked by the firewall</html>"
+LIMIT = b'{"errors": [{"code": "TOOMANYREQUESTS", "message": "You have reached your pull rate limit."}]}'
+DENIED = b'{"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]}'
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No credentials, no results of other runs, and a folder of its own for base.lock."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def registry(
+    request: pytest.FixtureRequest,
+    client: docker.DockerClient,
+    monkeypatch: pytest.MonkeyPatch,
+    made: list[str],
+) -> Iterator[Registry]:
+    """A registry that has the official image, and layers that no other test has pulled."""
+    seed = int(digest_of(request.node.name.encode())[7:15], 16)
+    server = Registry(("amd64", "arm64"), seed)
+    monkeypatch.setattr(base_image, "OFFICIAL", f"{server.repository}:1")
+    yield server
+    server.close()
+    for image in client.images.list():
+        names = [*image.tags, *image.attrs["RepoDigests"]]
+        pulled = any(name.startswith(server.repository) for name in names)
+        if pulled or any(name.startswith(base_local.ALIAS) for name in names):
+            client.images.remove(str(image.id), force=True)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the reasons for which a base was to be made."""
+    reasons: list[str] = []
+
+    def make(_: docker.DockerClient, settings: ImageSettings, reason: str) -> tuple[str, str]:
+        reasons.append(reason)
+        return "flow-base:made", "sha256:made"
+
+    monkeypatch.setattr(debian_base, "make", make)
+    monkeypatch.setattr(debian_base, "find", lambda *_: [])
+    return reasons
+
+
+def problem(client: docker.DockerClient, root: Path, settings: ImageSettings | None = None) -> str:
+    with pytest.raises(DeployError) as caught:
+        base_image.ensure(client, settings or ImageSettings(), root)
+    return str(caught.value)
+
+
+def pins(root: Path) -> str:
+    path = root / base_lock.LOCK
+    return path.read_text(encoding="utf-8").removeprefix(base_lock.HEADER) if path.exists() else ""
+
+
+def test_it_is_pulled_pinned_and_refreshed(
+    client: docker.DockerClient,
+    home: Path,
+    registry: Registry,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    first = base_image.ensure(client, ImageSettings(), home)
+    assert first.reference == f"{registry.repository}@{registry.digest}"
+    assert pins(home) == f"3.11 linux/amd64 {first.reference}\n"
+    assert client.images.get(first.reference).id == first.id
+    # The tag moves; the pin does not.
+    registry.publish(registry.seed + 1)
+    assert base_image.ensure(client, ImageSettings(), home) == first
+    client.images.remove(first.id, force=True)
+    assert base_image.ensure(client, ImageSettings(), home) == first
+    second = base_image.refresh(client, ImageSettings(), home)
+    assert second.reference == f"{registry.repository}@{registry.digest}"
+    assert second != first
+    assert pins(home) == f"3.11 linux/amd64 {second.reference}\n"
+
+
+def test_a_fresh_clone_pins_what_the_engine_has(
+    client: docker.DockerClient, home: Path, registry: Registry
+) -> None:
+    client.images.pull(registry.repository, tag="1", platform="linux/amd64")
+    registry.faults = [Fault("/", 503)]
+    base = base_image.ensure(client, ImageSettings(), home)
+    assert base.reference == f"{registry.repository}@{registry.digest}"
+    assert pins(home) == f"3.11 linux/amd64 {base.reference}\n"
+
+
+def test_each_platform_has_its_own_line(
+    client: docker.DockerClient, home: Path, registry: Registry
+) -> None:
+    both = [ImageSettings(), ImageSettings(platform="linux/arm64")]
+    first = [base_image.ensure(client, settings, home) for settings in both]
+    reference = f"{registry.repository}@{registry.digest}"
+    assert pins(home) == f"3.11 linux/amd64 {reference}\n3.11 linux/arm64 {reference}\n"
+    # The engine has both from now on, though one digest names both.
+    registry.faults = [Fault("/", 503)]
+    assert [base_image.ensure(client, settings, home) for settings in both] == first
+    assert [base_image.find(client, settings, home) for settings in both] == first
+    assert len({base.id for base in first}) == len({base.source for base in first}) == 2
+    for base, settings in zip(first, both, strict=True):
+        image, _ = client.images.build(
+            fileobj=io.BytesIO(f"FROM {base.source}\nLABEL a=b\n".encode()),
+            platform=settings.platform,
+        )
+        assert image.attrs["Parent"] == base.id
+        client.images.remove(str(image.id), noprune=True)
+
+
+def test_both_platforms_of_a_pin(
+    client: docker.DockerClient, home: Path, registry: Registry
+) -> None:
+    both = [ImageSettings(), ImageSettings(platform="linux/arm64")]
+    for settings in both:
+        base_lock.write(home, settings, f"{registry.repository}@{registry.digest}")
+    first = [base_image.ensure(client, settings, home) for settings in both]
+    registry.faults = [Fault("/", 503)]
+    again = [base_image.ensure(client, settings, home) for settings in both]
+    assert [base.id for base in again] == [base.id for base in first]
+    assert len({base.source for base in again}) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "what"),
+    [
+        (Fault("/manifests/", 429, LIMIT), "its registry limits how often this address pulls"),
+        (Fault("/blobs/", 429, LIMIT), "its registry limits how often this address pulls"),
+        (Fault("/manifests/", 401, DENIED), "its registry refuses the pull"),
+        (Fault("/manifests/", 404), "its registry has no such image"),
+        (Fault("/manifests/", 503), "its registry fails"),
+    ],
+)
+def test_a_registry_that_answers_is_not_replaced(
+    fault: Fault,
+    what: str,
+    client: docker.DockerClient,
+    home: Path,
+    registry: Registry,
+    made: list[str],
+) -> None:
+    registry.faults = [fault]
+    message = problem(client, home)
+    assert message.startswith(f"base image {registry.repository}:1: {what} (")
+    assert "\n  → " in message
+    assert (made, pins(home)) == ([], "")
+
+
+def test_an_image_without_the_platform(
+    client: docker.DockerClient, home: Path, registry: Registry, made: list[str]
+) -> None:
+    registry.platforms = ("arm64",)
+    registry.publish(registry.seed + 1)
+    message = problem(client, home)
+    assert message.startswith(
+        f"base image {registry.repository}:1: its registry has no image for linux/amd64 ("
+    )
+    assert message.endswith(
+        "→ set image.platform to a platform that it has, or choose another base"
+    )
+    assert made == []
+
+
+def test_a_registry_that_stalls(
+    client: docker.DockerClient,
+    home: Path,
+    registry: Registry,
+    made: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pull, "STALL_SECONDS", 1.0)
+    registry.faults = [Fault("/blobs/", stall=True)]
+    assert problem(client, home) == (
+        f"base image {registry.repository}:1: its registry stalls (nothing has arrived for 1 s)\n"
+        "  → try again: layers that have arrived are kept"
+    )
+    assert made == []
+
+
+def test_a_pull_that_fails_is_no_success_though_the_engine_has_the_tag(
+    client: docker.DockerClient, home: Path, registry: Registry
+) -> None:
+    first = base_image.ensure(client, ImageSettings(), home)
+    registry.publish(registry.seed + 1)
+    registry.faults = [Fault("/blobs/", 401, DENIED)]
+    with pytest.raises(DeployError, match="its registry refuses the pull"):
+        base_image.refresh(client, ImageSettings(), home)
+    assert pins(home) == f"3.11 linux/amd64 {first.reference}\n"
+
+
+@pytest.mark.parametrize("status", [403, 407])
+def test_a_closed_network(
+    status: int, client: docker.DockerClient, home: Path, registry: Registry, made: list[str]
+) -> None:
+    registry.faults = [Fault("/v2/", status, HTML)]
+    assert base_image.ensure(client, ImageSettings(), home).reference == "flow-base:made"
+    assert made[0].startswith(f"{registry.repository}:1 cannot be pulled (")
+
+
+def test_no_network(
+    client: docker.DockerClient, home: Path, registry: Registry, made: list[str]
+) -> None:
+    registry.close()
+    assert base_image.ensure(client, ImageSettings(), home).reference == "flow-base:made"
+    # Nothing but the pinned one with a pin.
+    base_lock.write(home, ImageSettings(), f"{registry.repository}@{registry.digest}")
+    message = problem(client, home)
+    assert "the engine cannot reach its registry (" in message
+    assert message.endswith("base.lock pins it, so no other base takes its place")
+    assert len(made) == 1
+
+
+def test_a_missing_helper_is_no_failure_of_a_public_registry(
+    client: docker.DockerClient, home: Path, registry: Registry
+) -> None:
+    (home / "docker").mkdir()
+    (home / "docker/config.json").write_text('{"credsStore": "desktop"}', encoding="utf-8")
+    assert base_image.ensure(client, ImageSettings(), home).reference.endswith(registry.digest)
+    registry.faults = [Fault("/", 401, DENIED)]
+    client.images.remove(f"{registry.repository}:1", force=True)
+    assert "as docker-credential-desktop is not on the path" in problem(client, home)
+
+
+def test_progress(
+    client: docker.DockerClient, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[tuple[float, str]] = []
+    start = time.monotonic()
+    pull.pull(
+        client,
+        f"{registry.repository}:1",
+        "linux/amd64",
+        {},
+        lambda text: shown.append((time.monotonic() - start, text)),
+    )
+    assert shown[-1][1] == "2 of 2 layers, 4.0 of 4.0 MB"
+
+
+Variant = Callable[[str], str]
+
+
+@pytest.fixture
+def variant(client: docker.DockerClient) -> Iterator[Variant]:
+    """Return a function that makes an image of lines of a Dockerfile on the base of the flows."""
+    base = base_image.find(client, ImageSettings(), ROOT)
+    assert base is not None
+    images: list[str] = []
+
+    def make(lines: str) -> str:
+        text = lines if lines.startswith("FROM") else f"FROM {base.reference}\n{lines}\n"
+        image, _ = client.images.build(fileobj=io.BytesIO(text.encode()), rm=True)
+        images.append(str(image.id))
+        return str(image.id)
+
+    yield make
+    for image in images:
+        with contextlib.suppress(docker.errors.APIError):
+            client.images.remove(image, force=True)
+
+
+def examined(client: docker.DockerClient, image: str, python: str = "3.11") -> str:
+    """Return what the examination says, or the version of Python."""
+    try:
+        chosen = ImageSettings(python, origin="flows/faq/deploy.yaml")
+        return interpreter.examine(client, Base("corp/python:1", image), chosen, True).version
+    except DeployError as error:
+        return str(error).partition("\n")[0]
+
+
+def test_a_base_with_an_entry_point_a_user_and_no_shell(
+    client: docker.DockerClient, variant: Variant
+) -> None:
+    image = variant('ENTRYPOINT ["/nothing"]\nUSER 65532\nWORKDIR /elsewhere\nVOLUME /data')
+    volumes = len(client.volumes.list())
+    start = time.monotonic()
+    assert examined(client, image) == "3.11"
+    first, start = time.monotonic() - start, time.monotonic()
+    assert examined(client, image) == "3.11"
+    assert time.monotonic() - start < first / 5
+    assert len(client.volumes.list()) == volumes, "the volume of the container is removed"
+
+
+def test_a_distroless_base(client: docker.DockerClient, distroless_python: str) -> None:  # noqa: F811
+    """It has an entry point, another user than root, and no shell."""
+    settings = ImageSettings(base=distroless_python)
+    base = base_image.ensure(client, settings, Path.cwd())
+    found = interpreter.examine(client, base, settings, True)
+    assert (found.version, found.libc) == ("3.11", "glibc")
+    client.images.remove(distroless_python, force=True)
+
+
+def test_bases_that_do_not_fit(client: docker.DockerClient, variant: Variant) -> None:
+    assert examined(client, variant("ENV A=b"), python="3.12") == (
+        "base image corp/python:1: it has Python 3.11, and flows/faq/deploy.yaml asks for 3.12"
+    )
+    assert examined(client, variant("ENV PATH=/nothing")) == (
+        "base image corp/python:1: it has no python3 on its PATH"
+    )
+    assert examined(client, variant("FROM scratch\nENV A=b")) == (
+        "base image corp/python:1: it has no python3 on its PATH"
+    )
+    assert examined(client, variant("ENV PYTHONHOME=/nothing")) == (
+        "base image corp/python:1: its python3 fails (exit code 1):"
+    )
+    assert examined(client, variant("VOLUME /app/flow")) == (
+        "base image corp/python:1: its volume /app/flow would hide the flow's files in /app"
+    )
+
+
+def with_packages(*names: str, base: str | None = None) -> ImageSettings:
+    return ImageSettings(base=base, system_packages=names, origin="flows/faq/deploy.yaml")
+
+
+@pytest.fixture
+def derived(client: docker.DockerClient) -> Iterator[list[Base]]:
+    """Bases that are removed at the end."""
+    made: list[Base] = []
+    yield made
+    for base in made:
+        with contextlib.suppress(docker.errors.APIError):
+            client.images.remove(base.reference)
+
+
+def output(client: docker.DockerClient, base: Base, *command: str) -> str:
+    text: bytes = client.containers.run(
+        base.id,
+        entrypoint=list(command),
+        remove=True,
+        stderr=True,
+        network_mode="none",
+        user="10001:10001",
+    )
+    return text.decode()
+
+
+def test_system_packages_on_a_base_that_was_made_here(
+    client: docker.DockerClient, derived: list[Base]
+) -> None:
+    plain = base_image.find(client, ImageSettings(), ROOT)
+    if plain is None or not plain.reference.startswith(f"{base_image.MADE}:"):
+        pytest.skip("the official image was pulled")
+    settings = with_packages("poppler-utils")
+    base = base_image.ensure(client, settings, ROOT)
+    derived.append(base)
+    assert base_image.find(client, settings, ROOT) == base
+    assert base_image.find(client, ImageSettings(), ROOT) == plain
+    assert "pdftotext version" in output(client, base, "pdftotext", "-v")
+    found = interpreter.examine(client, base, settings, True)
+    assert (found.version, found.compiled) == ("3.11", True)
+    code = "import ssl; print(len(ssl.create_default_context().get_ca_certs()) > 100)"
+    assert output(client, base, "python3", "-c", code) == "True\n"
+    assert problem(client, ROOT, with_packages("popler-utils")).startswith(
+        "flows/faq/deploy.yaml: image.system_packages: there is no package popler-utils for "
+    )
+
+
+@pytest.fixture(scope="module")
+def other_user(client: docker.DockerClient, official_python: str) -> Iterator[str]:  # noqa: F811
+    """The official image, which runs a program of its own as another user."""
+    client.images.pull(official_python)
+    dockerfile = f'FROM {official_python}\nUSER 65532\nENTRYPOINT ["/nothing"]\nENV A=b\n'
+    tag = "own-base:other-user"
+    client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=tag, rm=True)
+    yield tag
+    client.images.remove(tag, force=True)
+    client.images.remove(official_python, force=True)
+
+
+def test_system_packages_on_a_base_with_apt(
+    client: docker.DockerClient,
+    other_user: str,
+    derived: list[Base],
+    monkeypatch: pytest.MonkeyPatch,
+    home: Path,
+) -> None:
+    monkeypatch.setenv("ftp_proxy", "http://user:hunter2@127.0.0.1:1")
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:hunter2@127.0.0.1:1")
+    settings = with_packages("poppler-utils", base=other_user)
+    base = base_image.ensure(client, settings, home)
+    derived.append(base)
+    assert base_image.find(client, settings, home) == base
+    assert base_image.ensure(client, settings, home) == base
+    assert "pdftotext version" in output(client, base, "pdftotext", "-v")
+    image, below = client.images.get(base.id), client.images.get(other_user)
+    for key in ("User", "Entrypoint", "Env", "Cmd", "WorkingDir"):
+        assert image.attrs["Config"][key] == below.attrs["Config"][key], key
+    assert "hunter2" not in str(image.attrs)
+    assert "hunter2" not in str(image.history())
+    assert interpreter.examine(client, base, settings, True).version == "3.11"
+    # The same versions give the same tag.
+    again = base_image.refresh(client, settings, home)
+    derived.append(again)
+    assert again.reference == base.reference
+    assert again.content == base.reference
+
+
+def test_a_package_that_does_not_exist(
+    client: docker.DockerClient, other_user: str, home: Path
+) -> None:
+    before = len(client.images.list(all=True))
+    assert problem(client, home, with_packages("popler-utils", "jq", base=other_user)) == (
+        "flows/faq/deploy.yaml: image.system_packages: there is no package popler-utils for the "
+        "base image own-base:other-user\n"
+        "  → correct the name; `apt-cache search ‹word›` finds names"
+    )
+    assert problem(client, home, with_packages("jq=0", base=other_user)) == (
+        "flows/faq/deploy.yaml: image.system_packages: there is no version 0 of jq for the base "
+        "image own-base:other-user\n"
+        "  → leave the version out: the newest of the release is used"
+    )
+    assert len(client.images.list(all=True)) == before, "steps that failed leave no image"
+
+
+def test_system_packages_need_apt(
+    client: docker.DockerClient, variant: Variant, home: Path
+) -> None:
+    image = variant("ENV A=b")
+    client.images.get(image).tag("own-base", "no-apt")
+    try:
+        assert problem(client, home, with_packages("jq", base="own-base:no-apt")) == (
+            "base image own-base:no-apt: it has no apt-get, which image.system_packages needs\n"
+            "  → install the packages in that base itself, or choose one of Debian or Ubuntu"
+        )
+    finally:
+        client.images.remove("own-base:no-apt")

@@ -1,0 +1,537 @@
+"""Which base image is chosen, what is pinned, and what is said where none can be had."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import docker.errors
+import pytest
+
+from deploy.build import base_image, base_lock, base_pull, debian_base, system_packages
+from deploy.build.base_image import Base
+from deploy.docker.pull import PullError, reason_of
+from deploy.errors import DeployError
+from deploy.model import ImageSettings
+
+OLD, NEW = ("python@sha256:" + digit * 64 for digit in "ab")
+OFFICIAL = "python:3.11-slim-bookworm"
+MADE = "flow-base:python3.11-bookworm-amd64-000000000000"
+NO_NETWORK = 'Get "https://registry-1.docker.io/v2/": dial tcp: lookup x: no such host'
+LIMIT = "toomanyrequests: You have reached your pull rate limit."
+
+
+def image(
+    name: str,
+    tags: tuple[str, ...] = (),
+    digests: tuple[str, ...] = (),
+    architecture: str = "amd64",
+    **config: Any,
+) -> Mock:
+    made = Mock(id=f"sha256:{name}", tags=list(tags))
+    made.attrs = {
+        "Os": "linux",
+        "Architecture": architecture,
+        "RepoDigests": list(digests),
+        "Created": "2026-01-01",
+        "Config": config,
+    }
+    return made
+
+
+@dataclass
+class Engine:
+    """An engine: the images that it has, by name, and what it answers to pulls."""
+
+    images: dict[str, Mock] = field(default_factory=dict)
+    # What a pull brings, by reference; a text is the engine's error.
+    registry: dict[str, Mock | str] = field(default_factory=dict)
+    made: list[Mock] = field(default_factory=list)
+    pulled: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+
+    @property
+    def client(self) -> Any:
+        client = Mock()
+        client.api._version = "1.41"
+        client.info.return_value = {"DriverStatus": [["Backing Filesystem", "extfs"]]}
+        client.images.get = self.get
+        client.images.list = lambda *_, **__: self.made
+        client.images.remove = lambda name, **_: self.removed.append(name)
+        client.version.return_value = {"Os": "linux", "Arch": "amd64"}
+        return client
+
+    def get(self, name: str) -> Mock:
+        if name not in self.images:
+            raise docker.errors.ImageNotFound(name)
+        return self.images[name]
+
+    def pull(self, _: Any, reference: str, platform: str, auth: Any, show: Any) -> str:
+        self.pulled.append(reference)
+        answer = self.registry.get(reference, NO_NETWORK)
+        if isinstance(answer, str):
+            raise PullError(reason_of(answer), answer)
+        digest = str(answer.attrs["RepoDigests"][0])
+        self.images |= {reference: answer, digest: answer}
+        return digest.partition("@")[2]
+
+    def make(self, _: Any, settings: ImageSettings, reason: str) -> tuple[str, str]:
+        self.made.append(image("made", (MADE,)))
+        return MADE, "sha256:made"
+
+
+@pytest.fixture
+def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    monkeypatch.chdir(tmp_path)
+    made = Engine()
+    monkeypatch.setattr(base_pull, "pull", made.pull)
+    monkeypatch.setattr(debian_base, "make", made.make)
+    yield made
+
+
+def pins(root: Path) -> str:
+    path = root / base_lock.LOCK
+    return path.read_text(encoding="utf-8").removeprefix(base_lock.HEADER) if path.exists() else ""
+
+
+def pin(root: Path, text: str = f"3.11 linux/amd64 {OLD}\n") -> None:
+    (root / base_lock.LOCK).write_text(base_lock.HEADER + text, encoding="utf-8")
+
+
+def problem(engine: Engine, root: Path, settings: ImageSettings, again: bool = False) -> str:
+    get = base_image.refresh if again else base_image.ensure
+    with pytest.raises(DeployError) as caught:
+        get(engine.client, settings, root)
+    return str(caught.value)
+
+
+def test_the_official_one_is_pulled_and_pinned(
+    engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.registry[OFFICIAL] = image("new", digests=(NEW,))
+    base = base_image.ensure(engine.client, ImageSettings(), tmp_path)
+    assert base == Base(NEW, "sha256:new")
+    assert pins(tmp_path) == f"3.11 linux/amd64 {NEW}\n"
+    assert f"base      {NEW} is pinned in base.lock: commit that file\n" in capsys.readouterr().err
+
+
+def test_a_fresh_clone_pins_what_the_engine_has(
+    engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine.images[OFFICIAL] = image("there", digests=(f"docker.io/library/{NEW}",))
+    found = base_image.find(engine.client, ImageSettings(), tmp_path)
+    assert pins(tmp_path) == "", "looking writes nothing"
+    base = base_image.ensure(engine.client, ImageSettings(), tmp_path)
+    assert found == base == Base(f"docker.io/library/{NEW}", "sha256:there")
+    assert engine.pulled == []
+    assert pins(tmp_path) == f"3.11 linux/amd64 docker.io/library/{NEW}\n"
+    assert "is pinned in base.lock: commit that file\n" in capsys.readouterr().err
+
+
+def test_an_image_of_that_name_without_a_digest_is_not_the_official_one(
+    engine: Engine, tmp_path: Path
+) -> None:
+    engine.images[OFFICIAL] = image("loaded")
+    assert base_image.ensure(engine.client, ImageSettings(), tmp_path).reference == MADE
+    assert pins(tmp_path) == ""
+
+
+def test_a_pin_is_pulled_by_its_digest(engine: Engine, tmp_path: Path) -> None:
+    pin(tmp_path)
+    engine.images[OFFICIAL] = image("other", digests=(NEW,))
+    engine.made = [image("made", (MADE,))]
+    engine.registry[OLD] = image("old", digests=(OLD,))
+    assert base_image.find(engine.client, ImageSettings(), tmp_path) is None
+    base = base_image.ensure(engine.client, ImageSettings(), tmp_path)
+    assert base == Base(OLD, "sha256:old")
+    assert pins(tmp_path) == f"3.11 linux/amd64 {OLD}\n"
+
+
+def test_no_other_base_takes_the_place_of_a_pin(engine: Engine, tmp_path: Path) -> None:
+    pin(tmp_path)
+    engine.images[OFFICIAL] = image("other", digests=(NEW,))
+    engine.made = [image("made", (MADE,))]
+    assert problem(engine, tmp_path, ImageSettings()) == (
+        f"base image {OLD}: the engine cannot reach its registry ({NO_NETWORK})\n"
+        "  → let the engine reach it (a proxy is set on the engine), or set image.base or "
+        "FLOW_BASE_IMAGE to a copy on a registry that it reaches; base.lock pins it, so no other "
+        "base takes its place"
+    )
+    assert engine.pulled == [OLD]
+
+
+def test_without_a_network_one_is_made(
+    engine: Engine, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert base_image.ensure(engine.client, ImageSettings(), tmp_path).reference == MADE
+    assert pins(tmp_path) == ""
+    # The next build asks no registry.
+    assert base_image.ensure(engine.client, ImageSettings(), tmp_path).reference == MADE
+    assert engine.pulled == [OFFICIAL]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            LIMIT,
+            f"its registry limits how often this address pulls ({LIMIT})\n"
+            "  → `docker login`, which raises the limit; or set a mirror in the engine's "
+            "registry-mirrors; or set image.base or FLOW_BASE_IMAGE to an image on a registry "
+            "without such a limit",
+        ),
+        (
+            "unauthorized: incorrect username or password",
+            "its registry refuses the pull (unauthorized: incorrect username or password)\n"
+            "  → `docker login` with a user who may pull it",
+        ),
+        (
+            "manifest unknown",
+            "its registry has no such image (manifest unknown)\n"
+            "  → correct the name: image.python names it",
+        ),
+        (
+            "no matching manifest for linux/amd64 in the manifest list entries",
+            "its registry has no image for linux/amd64 (no matching manifest for linux/amd64 in "
+            "the manifest list entries)\n"
+            "  → set image.platform to a platform that it has, or choose another base",
+        ),
+        (
+            "received unexpected HTTP status: 503 Service Unavailable",
+            "its registry fails (received unexpected HTTP status: 503 Service Unavailable)\n"
+            "  → try again in some minutes; its operator's status page may say more",
+        ),
+        (
+            "write /x: no space left on device",
+            "the disk of the engine is full (write /x: no space left on device)\n"
+            "  → make room: `docker system df`, `docker system prune`",
+        ),
+        (
+            "something new",
+            f"it cannot be pulled (something new)\n  → `docker pull {OFFICIAL}` shows more",
+        ),
+    ],
+)
+def test_each_other_reason_is_an_error(
+    text: str, message: str, engine: Engine, tmp_path: Path
+) -> None:
+    engine.registry[OFFICIAL] = text
+    assert problem(engine, tmp_path, ImageSettings()) == f"base image {OFFICIAL}: {message}"
+    assert (engine.made, pins(tmp_path)) == ([], "")
+
+
+def test_a_base_of_ones_own_is_never_replaced(engine: Engine, tmp_path: Path) -> None:
+    settings = ImageSettings(base="registry.example/python:1")
+    engine.made = [image("made", (MADE,))]
+    assert problem(engine, tmp_path, settings) == (
+        f"base image registry.example/python:1: the engine cannot reach its registry ({NO_NETWORK})\n"
+        "  → let the engine reach it (a proxy is set on the engine), or set image.base or "
+        "FLOW_BASE_IMAGE to a copy on a registry that it reaches"
+    )
+    engine.registry["registry.example/python:1"] = "denied: no"
+    assert problem(engine, tmp_path, settings) == (
+        "base image registry.example/python:1: its registry refuses the pull (denied: no)\n"
+        "  → `docker login registry.example` with a user who may pull it"
+    )
+
+
+def test_a_missing_helper_is_named_where_the_anonymous_pull_fails(
+    engine: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker/config.json").write_text('{"credsStore": "desktop"}', encoding="utf-8")
+    engine.registry[OFFICIAL] = LIMIT
+    assert problem(engine, tmp_path, ImageSettings()) == (
+        f"base image {OFFICIAL}: its registry limits how often this address pulls ({LIMIT}); it "
+        "was asked without credentials, as docker-credential-desktop is not on the path\n"
+        "  → install that helper, or take it out of config.json of the docker command; or `docker "
+        "login`, which raises the limit; or set a mirror in the engine's registry-mirrors; or set "
+        "image.base or FLOW_BASE_IMAGE to an image on a registry without such a limit"
+    )
+    engine.registry[OFFICIAL] = image("new", digests=(NEW,))
+    assert base_image.ensure(engine.client, ImageSettings(), tmp_path).reference == NEW
+
+
+def test_another_platform_than_asked_for(engine: Engine, tmp_path: Path) -> None:
+    engine.registry[OFFICIAL] = image("new", digests=(NEW,))
+    assert problem(engine, tmp_path, ImageSettings(platform="linux/arm64")) == (
+        f"base image {OFFICIAL}: its registry sent it for linux/amd64, and linux/arm64 was asked "
+        "for\n"
+        "  → choose a base that is published for that platform: image.base"
+    )
+    assert pins(tmp_path) == ""
+
+
+def test_refresh_moves_the_pin(engine: Engine, tmp_path: Path) -> None:
+    pin(tmp_path, f"3.11 linux/amd64 {OLD}\n3.12 linux/arm64 {OLD}\n")
+    engine.images[OLD] = image("old", digests=(OLD,))
+    engine.registry[OFFICIAL] = image("new", digests=(NEW, OLD))
+    assert base_image.refresh(engine.client, ImageSettings(), tmp_path).reference == NEW
+    assert pins(tmp_path) == f"3.11 linux/amd64 {NEW}\n3.12 linux/arm64 {OLD}\n"
+
+
+def test_a_refresh_that_fails_keeps_the_pin(engine: Engine, tmp_path: Path) -> None:
+    pin(tmp_path)
+    engine.images[OFFICIAL] = image("old", digests=(OLD,))
+    for text in (LIMIT, NO_NETWORK):
+        engine.registry[OFFICIAL] = text
+        said = problem(engine, tmp_path, ImageSettings(), again=True)
+        assert said.startswith(f"base image {OFFICIAL}: ")
+        assert text in said
+    assert (engine.made, pins(tmp_path)) == ([], f"3.11 linux/amd64 {OLD}\n")
+
+
+def test_refresh_removes_a_made_base_after_the_new_one_is_there(
+    engine: Engine, tmp_path: Path
+) -> None:
+    older = "flow-base:python3.11-bookworm-amd64-111111111111"
+    engine.made = [image("older", (older, MADE, "own:1"))]
+    assert base_image.refresh(engine.client, ImageSettings(), tmp_path).reference == MADE
+    assert engine.removed == [older]
+
+
+def test_the_digest_of_the_repository_itself() -> None:
+    found = image("x", digests=(f"corp/my{OLD}", f"docker.io/library/{NEW}"))
+    assert base_pull.by_digest(found, OFFICIAL) == f"docker.io/library/{NEW}"
+    two = image("x", digests=(OLD, NEW))
+    assert base_pull.by_digest(two, OFFICIAL, NEW.partition("@")[2]) == NEW
+    assert base_pull.by_digest(two, "localhost:5000/python") == "localhost:5000/python"
+    assert base_pull.by_digest(two, f"x@sha256:{'c' * 64}") == f"x@sha256:{'c' * 64}"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "3.11 linux/amd64 python:3.11-slim-bookworm",
+        "3.11 linux/amd64",
+        f"3.11 linux/amd64 {OLD} x",
+        f"3.11 linux/amd64 {OLD[:-1]}",
+        "<<<<<<< HEAD",
+    ],
+)
+def test_a_line_that_cannot_be_read(line: str, engine: Engine, tmp_path: Path) -> None:
+    pin(tmp_path, f"\n{line}\n")
+    assert problem(engine, tmp_path, ImageSettings()) == (
+        "base.lock:3: this line is not `‹Python› ‹platform› ‹image›@sha256:‹digest›`\n"
+        "  → correct it, or remove it and run `inv base`"
+    )
+    assert engine.pulled == []
+
+
+def test_two_lines_for_the_same_base(engine: Engine, tmp_path: Path) -> None:
+    pin(tmp_path, f"3.11 linux/amd64 {OLD}\n3.11  linux/amd64 {NEW}\n")
+    assert problem(engine, tmp_path, ImageSettings()) == (
+        "base.lock:3: there is another line for 3.11 linux/amd64\n  → keep one of the two"
+    )
+
+
+def test_nothing_without_a_digest_is_pinned(tmp_path: Path) -> None:
+    with pytest.raises(DeployError) as caught:
+        base_lock.write(tmp_path, ImageSettings(), OFFICIAL)
+    assert str(caught.value) == (
+        f"base.lock: {OFFICIAL} has no digest, so it cannot be pinned\n  → pull it from a registry"
+    )
+
+
+def test_what_files_alone_tell(tmp_path: Path) -> None:
+    assert base_image.pinned(ImageSettings(), tmp_path) is None
+    assert base_image.pinned(ImageSettings(base="own:1"), tmp_path) is None
+    assert base_image.pinned(ImageSettings(base=NEW), tmp_path) == Base(NEW, "")
+    pin(tmp_path)
+    assert base_image.pinned(ImageSettings(), tmp_path) == Base(OLD, "")
+    assert base_image.pinned(ImageSettings(system_packages=("jq",)), tmp_path) is None
+
+
+def test_every_base_that_flows_need() -> None:
+    flows = [
+        ImageSettings(origin="a"),
+        ImageSettings("3.12", "linux/arm64", origin="b"),
+        ImageSettings(base="own:1", system_packages=("jq",), origin="c"),
+    ]
+    assert base_image.settings_of(flows, None, "linux/amd64") == [
+        ImageSettings(),
+        ImageSettings("3.12", "linux/arm64"),
+        ImageSettings(base="own:1"),
+        ImageSettings("3.12", "linux/amd64"),
+        ImageSettings(base="own:1", system_packages=("jq",)),
+    ]
+
+
+def dockerfile(
+    user: str, packages: tuple[str, ...] = ("jq", "poppler-utils=22.12.0-2")
+) -> list[str]:
+    settings = ImageSettings(system_packages=packages)
+    return system_packages._dockerfile(NEW, user, settings, {"label": "1"}).splitlines()
+
+
+@pytest.mark.parametrize("user", ["", "0", "root", "0:0", "root:root"])
+def test_system_packages_are_installed_as_root(user: str) -> None:
+    first, run, last = dockerfile(user)
+    assert (first, last) == (f"FROM {NEW}", "LABEL label=1")
+    assert "install -y --no-install-recommends jq poppler-utils=22.12.0-2 || exit 72" in run
+
+
+def test_the_base_keeps_its_user() -> None:
+    lines = dockerfile("65532:65532")
+    assert [line for line in lines if line.startswith("USER")] == ["USER 0:0", "USER 65532:65532"]
+
+
+STATUS = """\
+Package: jq
+Status: install ok installed
+Architecture: amd64
+Version: 1.6-2.1
+Description: x
+ Package: not this
+
+Package: gone
+Status: deinstall ok config-files
+Architecture: all
+Version: 2
+
+Package: adduser
+Status: install ok installed
+Architecture: all
+Version: 3.134
+"""
+
+
+def test_the_tag_goes_by_the_versions() -> None:
+    versions = sorted(system_packages._installed(STATUS))
+    assert versions == ["adduser:all=3.134", "jq:amd64=1.6-2.1"]
+    settings = ImageSettings(system_packages=("jq",))
+    tag = system_packages._tag(NEW, settings, versions)
+    assert tag.startswith("flow-base:python3.11-packages-amd64-")
+    assert tag == system_packages._tag(NEW, settings, versions)
+    assert tag != system_packages._tag(OLD, settings, versions)
+    assert tag != system_packages._tag(NEW, settings, versions[1:])
+    assert Base(tag, "sha256:1").content == tag
+
+
+SETTINGS = ImageSettings(system_packages=("jq",), origin="flows/faq/deploy.yaml")
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (
+            ["E: Unable to locate package popler", "returned a non-zero code: 72"],
+            "flows/faq/deploy.yaml: image.system_packages: there is no package popler for the base "
+            "image own:1\n"
+            "  → correct the name; `apt-cache search ‹word›` finds names",
+        ),
+        (
+            ["E: Package 'popler' has no installation candidate"],
+            "flows/faq/deploy.yaml: image.system_packages: there is no package popler for the base "
+            "image own:1\n"
+            "  → correct the name; `apt-cache search ‹word›` finds names",
+        ),
+        (
+            ["E: Version '9' for 'jq' was not found"],
+            "flows/faq/deploy.yaml: image.system_packages: there is no version 9 of jq for the "
+            "base image own:1\n"
+            "  → leave the version out: the newest of the release is used",
+        ),
+        (
+            ["exec /bin/sh: exec format error", "returned a non-zero code: 1"],
+            "flows/faq/deploy.yaml: image.system_packages: they are installed by programs for "
+            "linux/amd64, which cannot run here\n"
+            "  → build on a machine of that platform, or install emulation of it (binfmt_misc)",
+        ),
+        (
+            ["The command '/bin/sh -c x' returned a non-zero code: 73"],
+            "base image own:1: it has no apt-get, which image.system_packages needs\n"
+            "  → install the packages in that base itself, or choose one of Debian or Ubuntu",
+        ),
+        (
+            ['exec: "/bin/sh": stat /bin/sh: no such file or directory: unknown'],
+            "base image own:1: it has no apt-get, which image.system_packages needs\n"
+            "  → install the packages in that base itself, or choose one of Debian or Ubuntu",
+        ),
+        (
+            ["E: Failed to fetch x", "The command '/bin/sh' returned a non-zero code: 71"],
+            "base image own:1: apt-get update fails in it, with the network of containers and of "
+            "the host:\n    E: Failed to fetch x\n"
+            "  → set http_proxy, or install the packages in a base of your own (image.base)",
+        ),
+        (
+            ["E: broken", "Error: building at STEP: while running runtime: exit status 72"],
+            "base image own:1: its apt-get cannot install image.system_packages:\n"
+            "    E: broken\n    Error: building at STEP: while running runtime: exit status 72",
+        ),
+    ],
+)
+def test_system_packages_that_cannot_be_installed(output: list[str], message: str) -> None:
+    assert str(system_packages._failure(output, SETTINGS, "own:1")) == message
+
+
+def test_the_output_of_a_build_that_fails_has_no_colours() -> None:
+    client = Mock()
+    log = [
+        {"stream": "Step 1/2 : FROM x"},
+        {"stream": "\n"},
+        {"stream": "\x1b[91mE: Unable to locate package popler\x1b[0m"},
+        {"stream": "\x1b[91m\n\x1b[0m"},
+    ]
+    reason = "The command '/bin/sh' returned a non-zero code: 72"
+    client.images.build.side_effect = docker.errors.BuildError(reason, iter(log))
+    client.api._proxy_configs.get_environment.return_value = {}
+    output = system_packages._build(client, "FROM x\n", "x:1", "default")
+    assert output == ["Step 1/2 : FROM x", "E: Unable to locate package popler", reason]
+
+
+def test_proxies_are_predefined_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://mine")
+    client = Mock()
+    configured: Mapping[str, str] = {
+        "http_proxy": "http://theirs",
+        "HTTP_PROXY": "http://theirs",
+        "ftp_proxy": "x",
+    }
+    client.api._proxy_configs.get_environment.return_value = configured
+    assert system_packages._proxies(client) == {
+        "HTTPS_PROXY": "http://mine",
+        "http_proxy": "http://theirs",
+        "HTTP_PROXY": "http://theirs",
+    }
+
+
+def test_the_versions_of_an_image() -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        info = tarfile.TarInfo("status")
+        info.size = len(STATUS)
+        tar.addfile(info, io.BytesIO(STATUS.encode()))
+    client = Mock()
+    container = client.containers.create.return_value
+    container.get_archive.return_value = iter([buffer.getvalue()]), {}
+    versions = system_packages._versions(client, image("x"))
+    assert versions == ["adduser:all=3.134", "jq:amd64=1.6-2.1"]
+    container.remove.assert_called_once_with(force=True, v=True)
+
+
+def test_what_mmdebstrap_says() -> None:
+    output = """\
+I: running apt-get update...
+Get:1 x\rGet:2 y
+E: Failed to fetch x/InRelease  Could not connect
+E: Some index files failed to download. They have been ignored, or old ones used instead.
+E: apt-get update --error-on=any -oAPT::Status-Fd=<$fd> -oDpkg::Use-Pty=false failed
+I: removing tempdir /tmp/x...
+E: mmdebstrap failed to run
+"""
+    assert debian_base.reasons(output) == (
+        "    E: Failed to fetch x/InRelease  Could not connect\n"
+        "    E: Some index files failed to download. They have been ignored, or old ones used "
+        "instead."
+    )
+    assert debian_base.reasons("one\ntwo\n") == "    one\n    two"

@@ -1,0 +1,304 @@
+"""The engine's events while it pulls: progress, errors within the stream, and their reasons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from deploy.docker import credentials
+from deploy.docker.pull import Progress, PullError, Reason, follow, reason_of, registry_of
+
+DIGEST = "sha256:" + "a" * 64
+
+
+def shown(events: list[dict[str, Any]]) -> list[str]:
+    """Return what is shown for each event."""
+    lines: list[str] = []
+    follow(events, Progress(), lines.append)
+    return lines
+
+
+def downloading(layer: str, current: int, total: int) -> dict[str, Any]:
+    detail = {"current": current, "total": total}
+    return {"status": "Downloading", "progressDetail": detail, "progress": "[=> ]", "id": layer}
+
+
+def test_progress_of_dockerd() -> None:
+    events: list[dict[str, Any]] = [
+        {"status": "Pulling from library/python", "id": "3.11-slim-bookworm"},
+        {"status": "Already exists", "progressDetail": {}, "id": "a"},
+        {"status": "Pulling fs layer", "progressDetail": {}, "id": "b"},
+        {"status": "Pulling fs layer", "progressDetail": {}, "id": "c"},
+        downloading("b", 1_000_000, 10_000_000),
+        downloading("c", 500_000, 2_000_000),
+        {"status": "Verifying Checksum", "progressDetail": {}, "id": "c"},
+        {"status": "Download complete", "progressDetail": {}, "id": "c"},
+        {"status": "Extracting", "progressDetail": {"current": 1, "total": 9}, "id": "b"},
+        {"status": "Pull complete", "progressDetail": {}, "id": "b"},
+        {"status": f"Digest: {DIGEST}"},
+        {"status": "Status: Downloaded newer image for python:3.11-slim-bookworm"},
+    ]
+    progress = Progress()
+    lines: list[str] = []
+    follow(events, progress, lines.append)
+    assert lines == [
+        "",
+        "1 of 1 layers",
+        "1 of 2 layers",
+        "1 of 3 layers",
+        "1 of 3 layers, 1.0 of 10.0 MB",
+        "1 of 3 layers, 1.5 of 12.0 MB",
+        "1 of 3 layers, 3.0 of 12.0 MB",
+        "1 of 3 layers, 3.0 of 12.0 MB",
+        "1 of 3 layers, 3.0 of 12.0 MB",
+        "2 of 3 layers, 12.0 of 12.0 MB",
+        "2 of 3 layers, 12.0 of 12.0 MB",
+        "2 of 3 layers, 12.0 of 12.0 MB",
+    ]
+    assert progress.digest == DIGEST
+
+
+def test_progress_of_the_containerd_store_counts_seconds_of_extraction_as_no_bytes() -> None:
+    assert shown(
+        [
+            {"status": "Pulling from library/python", "id": "3.11-slim-bookworm"},
+            downloading("a", 2_000_000, 4_000_000),
+            {"status": "Download complete", "progressDetail": {"hidecounts": True}, "id": "a"},
+            {"status": "Extracting", "progressDetail": {"current": 7, "units": "s"}, "id": "a"},
+            {"status": "Pull complete", "progressDetail": {"hidecounts": True}, "id": "a"},
+        ]
+    ) == [
+        "",
+        "0 of 1 layers, 2.0 of 4.0 MB",
+        "1 of 1 layers, 4.0 of 4.0 MB",
+        "0 of 1 layers, 4.0 of 4.0 MB",
+        "1 of 1 layers, 4.0 of 4.0 MB",
+    ]
+
+
+def test_progress_of_podman() -> None:
+    assert shown(
+        [
+            {"status": "Pulling fs layer", "progressDetail": {}, "id": "a"},
+            downloading("a", 1_000_000, 4_000_000),
+            {"status": "Download complete", "progressDetail": {}, "id": "a"},
+        ]
+    ) == ["0 of 1 layers", "0 of 1 layers, 1.0 of 4.0 MB", "1 of 1 layers, 4.0 of 4.0 MB"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"errorDetail": {"message": "manifest unknown"}, "error": "manifest unknown"},
+        {"error": "manifest unknown"},
+        {"errorDetail": {"message": "manifest unknown"}},
+        {"status": "", "progressDetail": {}, "error": "manifest unknown", "id": ""},
+    ],
+)
+def test_an_error_within_the_stream_counts(error: dict[str, Any]) -> None:
+    read = []
+
+    def events() -> Iterator[dict[str, Any]]:
+        yield {"status": "Pulling from library/python", "id": "3.11"}
+        yield error
+        read.append("past the error")
+
+    with pytest.raises(PullError) as caught:
+        follow(events(), Progress(), lambda _: None)
+    assert (caught.value.reason, caught.value.text) == (Reason.MISSING, "manifest unknown")
+    assert read == []
+
+
+def test_a_connection_that_breaks_while_layers_arrive() -> None:
+    events = [
+        downloading("a", 1, 2),
+        {"error": "read tcp 10.0.0.1:5->1.1.1.1:443: read: connection reset by peer"},
+    ]
+    with pytest.raises(PullError) as caught:
+        follow(events, Progress(), lambda _: None)
+    assert caught.value.reason is Reason.BROKEN
+
+
+HUB = "https://registry-1.docker.io/v2/"
+
+
+@pytest.mark.parametrize(
+    ("reason", "text"),
+    [
+        # No network.
+        ("UNREACHABLE", f'Get "{HUB}": dial tcp: lookup registry-1.docker.io: no such host'),
+        ("UNREACHABLE", f'Get "{HUB}": dial tcp: lookup x on 10.0.0.1:53: server misbehaving'),
+        ("UNREACHABLE", f'Get "{HUB}": dial tcp 127.0.0.1:1: connect: connection refused'),
+        ("UNREACHABLE", f'Get "{HUB}": dial tcp 1.1.1.1:443: connect: network is unreachable'),
+        ("UNREACHABLE", f'Get "{HUB}": dial tcp 1.1.1.1:443: i/o timeout'),
+        (
+            "UNREACHABLE",
+            f'Get "{HUB}": net/http: request canceled while waiting for connection '
+            "(Client.Timeout exceeded while awaiting headers)",
+        ),
+        ("UNREACHABLE", f'Get "{HUB}": context deadline exceeded'),
+        ("UNREACHABLE", f'Get "{HUB}": net/http: TLS handshake timeout'),
+        ("UNREACHABLE", f'Get "{HUB}": EOF'),
+        (
+            "UNREACHABLE",
+            'failed to resolve reference "docker.io/library/python:3.11": failed to do request: '
+            'Head "https://registry-1.docker.io/v2/library/python/manifests/3.11": dial tcp: '
+            "lookup registry-1.docker.io: no such host",
+        ),
+        (
+            "UNREACHABLE",
+            "initializing source docker://python:3.11: pinging container registry "
+            'registry-1.docker.io: Get "https://registry-1.docker.io/v2/": dial tcp: lookup '
+            "registry-1.docker.io: Temporary failure in name resolution",
+        ),
+        # A closed network.
+        ("UNREACHABLE", f'Get "{HUB}": x509: certificate signed by unknown authority'),
+        (
+            "UNREACHABLE",
+            f'Get "{HUB}": tls: failed to verify certificate: x509: certificate signed by unknown '
+            "authority",
+        ),
+        ("UNREACHABLE", f'Get "{HUB}": proxyconnect tcp: dial tcp 10.0.0.9:3128: i/o timeout'),
+        ("UNREACHABLE", f'Get "{HUB}": Proxy Authentication Required'),
+        ("UNREACHABLE", f'Get "{HUB}": Forbidden'),
+        ("UNREACHABLE", f'Get "{HUB}": Service Unavailable'),
+        ("UNREACHABLE", f'Get "{HUB}": Bad Gateway'),
+        ("UNREACHABLE", f"unexpected status from HEAD request to {HUB}x: 403 Forbidden"),
+        (
+            "UNREACHABLE",
+            "error parsing HTTP 403 response body: invalid character '<' looking for beginning of "
+            'value: "<html>blocked</html>"',
+        ),
+        # Limits.
+        (
+            "LIMITED",
+            "toomanyrequests: You have reached your pull rate limit. You may increase the limit "
+            "by authenticating and upgrading: https://www.docker.com/increase-rate-limit",
+        ),
+        ("LIMITED", "error from registry: You have reached your unauthenticated pull rate limit."),
+        (
+            "LIMITED",
+            "httpReadSeeker: failed open: unexpected status code "
+            f"{HUB}library/python/manifests/sha256:1: 429 Too Many Requests",
+        ),
+        # Credentials.
+        ("DENIED", f'Head "{HUB}library/x/manifests/1": unauthorized: authentication required'),
+        ("DENIED", f'Get "{HUB}": no basic auth credentials'),
+        (
+            "DENIED",
+            "pull access denied for corp/x, repository does not exist or may require 'docker "
+            "login': denied: requested access to the resource is denied",
+        ),
+        ("DENIED", "error from registry: denied"),
+        (
+            "DENIED",
+            "failed to authorize: failed to fetch oauth token: unexpected status from GET request "
+            "to https://auth.docker.io/token: 401 Unauthorized",
+        ),
+        # No such image.
+        ("MISSING", "manifest for python:9 not found: manifest unknown: manifest unknown"),
+        (
+            "MISSING",
+            'failed to resolve reference "localhost:5000/x:1": localhost:5000/x:1: not found',
+        ),
+        ("MISSING", "name unknown: repository name not known to registry"),
+        ("MISSING", "reading manifest 9 in docker.io/library/python: manifest unknown"),
+        # Platforms.
+        ("PLATFORM", "no matching manifest for linux/arm64 in the manifest list entries"),
+        ("PLATFORM", "no match for platform in manifest: not found"),
+        (
+            "PLATFORM",
+            "image with reference x was found but does not match the specified platform: wanted "
+            "linux/arm64, actual: linux/amd64",
+        ),
+        (
+            "PLATFORM",
+            'choosing image instance: no image found in image index for architecture "arm64", '
+            'variant "v8", OS "linux"',
+        ),
+        # The registry's own trouble.
+        ("FAILING", "received unexpected HTTP status: 503 Service Unavailable"),
+        ("FAILING", f"unexpected status from HEAD request to {HUB}x: 500 Internal Server Error"),
+        ("DISK", "failed to register layer: write /usr/lib/x: no space left on device"),
+        ("REFERENCE", "invalid reference format"),
+        ("OTHER", f'Get "{HUB}": http: server gave HTTP response to HTTPS client'),
+        ("OTHER", "open /var/lib/docker/x: permission denied"),
+    ],
+)
+def test_reasons(reason: str, text: str) -> None:
+    assert reason_of(text).name == reason
+
+
+def test_the_registry_of_a_reference() -> None:
+    digest = f"python@{DIGEST}"
+    assert [registry_of(name) for name in ("python:3.11", "corp/x", digest, "localhost:1/x:2")] == [
+        "docker.io",
+        "docker.io",
+        "docker.io",
+        "localhost:1",
+    ]
+
+
+@pytest.fixture
+def config(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return a function that writes the docker command's configuration, and perhaps a helper."""
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+
+    def write(text: str, helper: str = "") -> None:
+        (tmp_path / "config.json").write_text(text, encoding="utf-8")
+        if helper:
+            program = tmp_path / "docker-credential-team"
+            program.write_text(f"#!/bin/sh\n{helper}\n", encoding="utf-8")
+            program.chmod(0o700)
+
+    return write
+
+
+def test_credentials_of_the_file(config: Any) -> None:
+    config('{"auths": {"https://index.docker.io/v1/": {"auth": "YW5uYTpwdw=="}}}')
+    found = credentials.resolve("docker.io")
+    assert (found.auth, found.problem) == ({"username": "anna", "password": "pw"}, "")
+    assert credentials.resolve("registry.example").auth == {}
+
+
+def test_credentials_of_a_helper(config: Any) -> None:
+    answer = '{"ServerURL": "x", "Username": "<token>", "Secret": "t"}'
+    config('{"credHelpers": {"registry.example": "team"}}', f"echo '{answer}'")
+    found = credentials.resolve("registry.example")
+    assert (found.auth, found.problem) == ({"identitytoken": "t"}, "")
+    assert credentials.resolve("docker.io").problem == ""
+
+
+def test_a_helper_without_credentials_for_the_registry(config: Any) -> None:
+    config('{"credsStore": "team"}', "echo credentials not found in native keychain; exit 1")
+    assert credentials.resolve("docker.io") == credentials.DockerCredentials()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_helper_that_is_missing(config: Any) -> None:
+    config('{"credsStore": "desktop", "auths": {"registry.example": {"auth": "YW5uYTpwdw=="}}}')
+    problem = "docker-credential-desktop is not on the path"
+    assert credentials.resolve("docker.io") == credentials.DockerCredentials({}, problem)
+    known = {"username": "anna", "password": "pw"}
+    found = credentials.resolve("registry.example")
+    assert found == credentials.DockerCredentials(known, problem)
+    assert "pw" not in repr(found)
+
+
+def test_a_helper_that_fails(config: Any) -> None:
+    config('{"credsStore": "team"}', "echo the keychain is locked; exit 1")
+    assert (
+        credentials.resolve("docker.io").problem
+        == "docker-credential-team fails: the keychain is locked"
+    )
+
+
+def test_a_helper_whose_answer_cannot_be_read(config: Any) -> None:
+    config('{"credsStore": "team"}', "echo hunter2hunter2")
+    assert (
+        credentials.resolve("docker.io").problem
+        == "the answer of docker-credential-team cannot be read"
+    )
