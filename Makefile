@@ -20,7 +20,7 @@ doctor: .venv/ready  ## what is here, what is missing, and the next command
 	@$(INV) doctor
 
 lock: .venv/ready  ## requirements.lock from pyproject.toml
-	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.10 --generate-hashes \
+	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 	  --quiet --upgrade --no-header --no-annotate --no-emit-index-url --no-emit-find-links -o requirements.lock
 
 clean:  ## remove the virtual environment and .build

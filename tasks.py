@@ -149,15 +149,38 @@ def base(c: Context, refresh: bool = False) -> None:
     done.finish()
 
 
-@task(help={"flow": FLOW, "env": "only flows of this environment", "json": "print JSON"})
+@task(
+    help={
+        "flow": FLOW,
+        "env": "only flows of this environment",
+        "context": "the folder for the Dockerfile and its files (default: .build/‹flow›)",
+        "dry-run": "write that folder and show it; build nothing",
+        "json": "print JSON",
+    }
+)
 @cli.sentences
-def build(c: Context, flow: str | None = None, env: str | None = None, json: bool = False) -> None:
-    """Build the image of each flow; what is unchanged is not built again."""
+def build(
+    c: Context,
+    flow: str | None = None,
+    env: str | None = None,
+    context: str | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Build the image of each flow with docker build; what is unchanged is not built again."""
     from deploy import config, console, images
+    from deploy.build import context as contexts
 
     project = _project()
     chosen = [s.flow for s in _specs(flow, env)] if env else config.load_flows(project, flow)
-    built = [images.build(project, one) for one in chosen]
+    if context:
+        cli.one(chosen, "--context")
+    folder = Path(context).absolute() if context else None
+    if dry_run:
+        for one in chosen:
+            print(contexts.describe(images.prepare(project, one, folder)))
+        return
+    built = [images.build(project, one, context=folder) for one in chosen]
     if json:
         console.as_json([vars(image) for image in built])
     else:

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Make .venv from requirements.lock: hashes checked from the first package on, which is uv itself.
-# PYTHON names an interpreter (3.10 to 3.13); without it the first fitting one is taken.
+# PYTHON names an interpreter (3.11 to 3.13); without it the first fitting one is taken.
 set -eu
 
 fits() {
-  "$1" -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
+  "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null
 }
 
 fail() {
@@ -12,24 +12,45 @@ fail() {
   exit 1
 }
 
+has() { command -v "$1" >/dev/null; }
+
 as_root_install() {
-  [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null || return 1
+  if [ "$(id -u)" != 0 ] || ! has apt-get; then return 1; fi
   echo "setup     installing $*" >&2
   apt-get update -qq >/dev/null && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >/dev/null 2>&1
 }
 
+# How a person gets a Python here. A python3 of a Debian or Ubuntu that does not fit is too old.
+how_to_install() {
+  sudo="sudo "
+  if [ "$(id -u)" = 0 ]; then sudo=""; fi
+  if [ "$(uname -s)" = Darwin ]; then echo "brew install python@3.13"
+  elif has apt-get && has python3; then echo "${sudo}apt-get install python3.11 python3.11-venv"
+  elif has apt-get; then echo "${sudo}apt-get install python3 python3-venv"
+  elif has dnf; then echo "${sudo}dnf install python3.13"
+  else echo "install one"
+  fi
+}
+
 python=""
-for candidate in ${PYTHON:-python3 python3.11 python3.12 python3.13 python3.10}; do
+for candidate in ${PYTHON:-python3 python3.11 python3.12 python3.13}; do
   if fits "$candidate"; then python="$candidate"; break; fi
 done
-if [ -z "$python" ] && [ -z "${PYTHON:-}" ] && as_root_install python3 && fits python3; then python=python3; fi
-[ -n "$python" ] || fail "no Python 3.10 to 3.13 here: install one, or name it: make setup PYTHON=/path/to/python3.11"
+if [ -z "$python" ] && [ -n "${PYTHON:-}" ]; then fail "$PYTHON is no Python 3.11 to 3.13: name another, or none"; fi
+for package in python3 python3.11; do
+  if [ -z "$python" ] && as_root_install "$package" && fits "$package"; then python="$package"; fi
+done
+[ -n "$python" ] \
+  || fail "no Python 3.11 to 3.13 here: $(how_to_install), or name one: make setup PYTHON=/path/to/python3.13"
 
 echo "setup     virtual environment with $("$python" --version 2>&1)" >&2
 rm -rf .venv
 if ! "$python" -m venv .venv >/dev/null 2>&1; then
   version=$("$python" -c 'import sys; print("python%d.%d" % sys.version_info[:2])')
-  as_root_install "$version-venv" || fail "this Python cannot make virtual environments: apt-get install $version-venv"
+  # Debian and Ubuntu have the module in a package of its own.
+  has apt-get || fail "$python cannot make virtual environments: name another: make setup PYTHON=/path/to/python3.13"
+  as_root_install "$version-venv" \
+    || fail "$python cannot make virtual environments: sudo apt-get install $version-venv"
   rm -rf .venv
   "$python" -m venv .venv
 fi

@@ -9,8 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy import config, kinds, locks, targets
-from deploy.build import base_image
+from deploy import config, kinds, locks, machine, targets
+from deploy.build import base_image, docker_build
 from deploy.config import Project
 from deploy.docker import engine
 from deploy.errors import DeployError
@@ -49,28 +49,33 @@ def examine(project: Project) -> list[Finding]:
 def _python() -> Finding:
     version = sys.version_info
     text = f"{version.major}.{version.minor}.{version.micro}"
-    good = (3, 10) <= version[:2] <= (3, 13)
+    good = (3, 11) <= version[:2] <= (3, 13)
     return Finding(
-        "Python 3.10 to 3.13", good, text, "" if good else "make setup PYTHON=python3.11"
+        "Python 3.11 to 3.13", good, text, "" if good else "make setup PYTHON=python3.13"
     )
 
 
 def _engine(project: Project) -> list[Finding]:
     try:
+        there = engine.endpoint()
         client = engine.connect()
     except DeployError as error:
         problem = error.problems[0]
+        what = problem.what if problem.where == "Docker" else f"{problem.where}: {problem.what}"
         return [
-            Finding("Docker engine", False, problem.what, "inv setup"),
+            Finding("Docker engine", False, what, problem.hint),
             Finding("base image", False, "unknown without an engine", "inv setup"),
         ]
-    version = client.version()
+    name = f"{engine.kind(client).capitalize()} {client.version()['Version']}"
+    where = f"{there.address} ({there.source})"
     found = base_image.find(
         client, ImageSettings(base=project.environ.get("FLOW_BASE_IMAGE")), project.root
     )
     ready = found.reference if found else "not there yet: the first build gets it"
     return [
-        Finding("Docker engine", True, f"{version['Version']} on {engine.native_platform(client)}"),
+        Finding("Docker engine", True, f"{name} on {engine.native_platform(client)}, {where}"),
+        Finding("image store", True, engine.image_store(client), needed=False),
+        Finding("builder", True, docker_build.choose(client, there).name, needed=False),
         Finding("base image", found is not None, ready, "" if found else "inv base", needed=False),
     ]
 
@@ -91,7 +96,7 @@ def _git() -> Finding:
         "git",
         path is not None,
         path or "not found: images carry no commit",
-        "" if path else "apt-get install git",
+        "" if path else machine.install_command("git") or "install git",
     )
 
 

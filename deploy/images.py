@@ -17,12 +17,29 @@ from deploy.model import Flow, Image, Spec
 from deploy.registry import remote
 
 
-def build(project: Project, flow: Flow, address: str | None = None) -> Image:
-    """Build the flow's image on the engine at `address`, or find it built there."""
+def build(
+    project: Project, flow: Flow, address: str | None = None, context: Path | None = None
+) -> Image:
+    """Build the flow's image on the engine at `address`, or find it built there.
+
+    Its context is written to the folder `context`, if one is given also where nothing is built.
+    """
     with console.about(flow.name):
         # The cheap checks come first: what is wrong shows in a second, not after the downloads.
         image.check(flow, project.root)
-        return image.build(engine.connect(address), flow, project.root)
+        endpoint = engine.endpoint(address)
+        client = engine.connect(address)
+        return image.build(client, flow, project.root, endpoint, context)
+
+
+def prepare(project: Project, flow: Flow, context: Path | None = None) -> Path:
+    """Write the context of the flow's image to `context`, and return it. Builds nothing."""
+    with console.about(flow.name):
+        image.check(flow, project.root)
+        client = engine.connect()
+        base = base_image.ensure(client, flow.image, project.root)
+        made_of = image.inputs(flow, base, project.root)
+        return image.prepare(client, made_of, project.root, engine.endpoint(), context)
 
 
 def publish(project: Project, spec: Spec) -> Image:
@@ -42,7 +59,7 @@ def publish(project: Project, spec: Spec) -> Image:
             publishing.complete(client, where, flow, found, root)
         else:
             client = client or engine.connect()
-            built = image.build(client, flow, root)
+            built = image.build(client, flow, root, engine.endpoint())
             found = where.find(flow, built.tag) if built.tag != tag else None
             hidden = values.of(project)
             found = found or publishing.publish(client, where, flow, built, hidden, root)

@@ -23,6 +23,8 @@ class ImageSettings:
     system_packages: tuple[str, ...] = ()
     # The file that says so, for messages: flows/faq/deploy.yaml.
     origin: str = field(default="", compare=False)
+    # The most that the image may add to its base, in bytes.
+    max_size: int | None = None
 
 
 @dataclass(frozen=True)

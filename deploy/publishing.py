@@ -34,15 +34,21 @@ def publish(
     `hidden` are names and values that must not be in it. Raises `DeployError`; nothing is pushed
     then, or what was pushed is taken up by the next attempt.
     """
-    with image_archive.saved(client, built.id) as files:
+    with image_archive.saved(client, built.id, built.platform) as files:
         with console.phase("gate", "no secret in any layer, variable, label or line of history"):
             check.refuse_secrets(files, flow, hidden, root / GATE)
-        digest = push.push(client, built.id, remote.registry, remote.name, built.tag)
-        published = _arrived(remote, flow, built.tag, digest)
-        if published.id == built.id:
+        push.push(client, built.id, remote.registry, remote.name, built.tag)
+        published = _arrived(remote, flow, built.tag)
+        # By the configuration: the engine's id may be the digest of a manifest (containerd), and a
+        # manifest that is pushed need not be the one that the engine has (podman compresses anew).
+        ours = published.id == files.config_digest
+        if ours:
             _attach(remote, published, _documents(files, published, flow, root))
-    if published.id != built.id:
+    if not ours:
         # Another machine pushed the same content at the same time, and has the tag.
+        console.note(
+            "push", f"another machine pushed the same content: {published.digest} has the tag"
+        )
         complete(client, remote, flow, published, root)
     return published
 
@@ -57,7 +63,8 @@ def complete(
         return
     client = client or engine.connect()
     pull.fetch(client, remote, found)
-    with image_archive.saved(client, found.id) as files:
+    # By its name: not every engine knows an image by the digest of its configuration.
+    with image_archive.saved(client, found.pinned, found.platform) as files:
         _attach(remote, found, _documents(files, found, flow, root))
 
 
@@ -67,14 +74,16 @@ def record(root: Path, flow: Flow, published: Image) -> None:
     console.note("artifact", f"{path.relative_to(root)}  {published.pinned}")
 
 
-def _arrived(remote: Remote, flow: Flow, tag: str, digest: str) -> Image:
-    """Return what the registry has under the tag now, after a push of `digest`."""
+def _arrived(remote: Remote, flow: Flow, tag: str) -> Image:
+    """Return what the registry has under the tag now: its digest is the one that is deployed.
+
+    Not the digest that the engine reports, which not every engine does, and which is not that of
+    the tag if another machine pushed at the same time.
+    """
     found = remote.find(flow, tag)
     if found is None:
         what = f"{remote.name}:{tag} is not there, though its push ended well"
         raise DeployError(remote.registry.where, what, "does a rule of the registry remove it?")
-    if found.digest != digest:
-        console.note("push", f"another machine pushed the same content: {found.digest} has the tag")
     return found
 
 

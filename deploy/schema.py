@@ -6,7 +6,7 @@ The published JSON Schema is made from them.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -48,7 +48,7 @@ Variable = Annotated[
 REGISTRY = r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[a-z0-9]+([._-][a-z0-9]+)*)*$"
 
 Type = Literal["string", "integer", "number", "boolean", "list", "object"]
-Expect = Union[Type, dict[str, Type]]  # noqa: UP007 (pydantic reads it when Python 3.10 runs too)
+Expect = Type | dict[str, Type]
 """What a good answer looks like: the type of each output, or of the answer itself."""
 
 
@@ -84,6 +84,17 @@ class ImageModel(Strict):
         description="Debian packages that the flow needs besides Python's, such as poppler-utils.",
         examples=[["poppler-utils"]],
     )
+    max_size: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)? ?[MG]B$")] | None = Field(
+        None, description="The most that the image may add to its base, such as `500 MB`."
+    )
+
+    @property
+    def max_bytes(self) -> int | None:
+        """`max_size` in bytes."""
+        if self.max_size is None:
+            return None
+        number, unit = self.max_size[:-2], self.max_size[-2:]
+        return int(float(number) * {"MB": 1e6, "GB": 1e9}[unit])
 
 
 class EnvModel(Strict):

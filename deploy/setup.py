@@ -8,8 +8,9 @@ import subprocess
 import time
 from pathlib import Path
 
-from deploy import console
+from deploy import console, machine
 from deploy.docker import engine
+from deploy.docker.endpoint import other_sockets
 from deploy.errors import DeployError
 
 LOG = Path("/var/log/dockerd.log")
@@ -19,13 +20,14 @@ START_SECONDS = 60
 def ensure_engine() -> None:
     """Return once an engine answers; on Debian or Ubuntu as root, bring one up if need be.
 
-    Raises `DeployError` with the next command elsewhere.
+    Raises `DeployError` with the next command elsewhere, and where another engine is chosen or
+    another socket is there.
     """
     try:
         engine.connect()
         return
     except DeployError:
-        if os.environ.get("DOCKER_HOST") or not _can_install():
+        if not machine.can_install() or not engine.endpoint().is_default or other_sockets():
             raise
     if shutil.which("dockerd") is None:
         with console.phase("engine", "installing Docker's engine from the distribution's packages"):
@@ -41,14 +43,20 @@ def ensure_bootstrap() -> None:
     """
     if shutil.which("mmdebstrap"):
         return
-    if not _can_install():
+    if not machine.can_install():
         raise DeployError(
             "base image",
             "the Python image cannot be pulled, and there is no mmdebstrap to make one",
-            "set FLOW_BASE_IMAGE to an image that can be pulled, or install mmdebstrap",
+            f"set FLOW_BASE_IMAGE to an image that can be pulled{_bootstrap_hint()}",
         )
     with console.phase("base", "installing mmdebstrap"):
         install("mmdebstrap")
+
+
+def _bootstrap_hint() -> str:
+    if not machine.is_macos() and shutil.which("apt-get"):
+        return f", or `{machine.install_command('mmdebstrap')}`"
+    return "; one can be made on Debian and Ubuntu only"
 
 
 def install(*packages: str) -> None:
@@ -65,10 +73,6 @@ def install(*packages: str) -> None:
         if done.returncode:
             last = " ".join((done.stderr or done.stdout).strip().splitlines()[-2:])
             raise DeployError(" ".join(command), last or "it failed", "repair apt, then try again")
-
-
-def _can_install() -> bool:
-    return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def _start() -> None:

@@ -17,7 +17,10 @@ CREATED = "2026-01-02T03:04:05.123456789Z"
 
 
 def make(
-    path: Path, layers: Sequence[Mapping[str, str]], labels: Mapping[str, str] | None = None
+    path: Path,
+    layers: Sequence[Mapping[str, str]],
+    labels: Mapping[str, str] | None = None,
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> ImageArchive:
     """Write an image of `layers`, each the text of its files by path, and read it."""
     tars = [_tar({name: text.encode() for name, text in layer.items()}) for layer in layers]
@@ -26,6 +29,7 @@ def make(
         "os": "linux",
         "created": CREATED,
         "config": {"Labels": dict(labels or {})},
+        "history": list(history),
         "rootfs": {"diff_ids": [f"sha256:{hashlib.sha256(tar).hexdigest()}" for tar in tars]},
     }
     names = [f"{number}/layer.tar" for number in range(len(tars))]

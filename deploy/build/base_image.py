@@ -34,9 +34,13 @@ class Base:
 
     @property
     def content(self) -> str:
-        """What stands for the content: the same on every machine, if the reference can tell it."""
-        by_content = "@" in self.reference or self.reference.startswith(f"{MADE}:")
-        return self.reference if by_content else self.id
+        """What stands for the content: the same on every machine, if the reference can tell it.
+
+        A digest is the same in a mirror of the registry.
+        """
+        if "@" in self.reference:
+            return self.reference.partition("@")[2]
+        return self.reference if self.reference.startswith(f"{MADE}:") else self.id
 
     @property
     def source(self) -> str:

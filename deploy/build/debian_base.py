@@ -144,7 +144,7 @@ def load(
     recipe += "".join(f"LABEL {name}={value}\n" for name, value in labels.items())
     context = {"Dockerfile": recipe.encode(), "root.tar": content}
     with console.phase("base", f"importing {name or tag}"):
-        return docker_build.build(client, context, tag, platform=settings.platform)
+        return docker_build.by_engine(client, context, tag, settings.platform)
 
 
 def _recipe(settings: ImageSettings) -> str:

@@ -6,42 +6,33 @@ import hashlib
 import json
 import os
 import subprocess
-import tempfile
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import docker
 import docker.errors
 
 from deploy import console, flow, kinds, labels, locks
-from deploy.build import base_image, metadata, package_flow, packages
+from deploy.build import (
+    base_image,
+    context,
+    docker_build,
+    dockerfile,
+    interpreter,
+    metadata,
+    package_flow,
+    packages,
+    standard_library,
+)
 from deploy.build.base_image import Base
-from deploy.docker import engine, isolated
+from deploy.build.interpreter import Interpreter
+from deploy.docker import engine
 from deploy.errors import DeployError
 from deploy.model import Flow, Image, ImageSettings
 
-# What every container of a flow has, unless it is told otherwise.
-HOME = "app"
-SETTINGS: dict[str, Any] = {
-    "command": ["python3", "-m", "runtime.serve"],
-    "user": "10001:10001",
-    "working_dir": f"/{HOME}",
-    "ports": {"8080/tcp": None},
-    "environment": {
-        "PYTHONPATH": f"/{HOME}:/{packages.FOLDER}:/{HOME}/shims",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONUNBUFFERED": "1",
-        # Fixed, so that glibc does not raise them by itself: large requests of the past are given
-        # back to the machine (mallopt(3): "the dynamic adjustment is disabled").
-        "MALLOC_MMAP_THRESHOLD_": "65536",
-        "MALLOC_TRIM_THRESHOLD_": "131072",
-        "HOME": "/tmp",
-        "PF_LOGGING_LEVEL": "WARNING",
-        "PF_TRACING_SKIP_LOCAL_SETUP": "true",
-    },
-}
+# Where contexts are written, a folder for each flow, below the repository's root.
+CONTEXTS = ".build"
 
 
 @dataclass(frozen=True)
@@ -73,7 +64,7 @@ def inputs(definition: Flow, found: Base, root: Path) -> Inputs:
         locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8")) if kind.promptflow else "",
         package_flow.DRIVER.read_text(encoding="utf-8"),
         json.dumps(_declared(definition), sort_keys=True),
-        json.dumps(SETTINGS, sort_keys=True),
+        dockerfile.render(found.content, {"packages": packages.FOLDER}, {}),
         found.content,
         packages.RECIPE,
         definition.image.python,
@@ -113,60 +104,87 @@ def check(definition: Flow, root: Path) -> None:
     flow.check_packages(definition, locks.read(definition))
 
 
-def build(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
+def build(
+    client: docker.DockerClient,
+    definition: Flow,
+    root: Path,
+    endpoint: engine.Endpoint,
+    folder: Path | None = None,
+) -> Image:
     """Return the image of `definition`, built only where the engine does not have it yet.
 
-    Raises `DeployError`; an image that was there before is left as it is.
+    The context is written to `folder`, or below `root`; to a `folder` that is given also where
+    nothing is built. Raises `DeployError`; an image that was there before is left as it is.
     """
-    platform = definition.image.platform
-    python = definition.image.python
-    chosen = base_image.ensure(client, definition.image, root)
-    made_of = inputs(definition, chosen, root)
+    made_of = inputs(definition, base_image.ensure(client, definition.image, root), root)
     existing = find(client, made_of)
+    if existing and not folder:
+        console.note("build", f"unchanged: {existing.reference}")
+        return existing
+    written = prepare(client, made_of, root, endpoint, folder)
     if existing:
         console.note("build", f"unchanged: {existing.reference}")
         return existing
-
-    native = native_base(client, definition.image, chosen, root)
-    promptflow = kinds.get(definition.kind).promptflow
-    tools = package_flow.tools(client, native, python) if promptflow else None
-    layer = packages.ensure(client, chosen, native, made_of.lock, python, platform)
-    native_layer = layer
-    if native.id != chosen.id:
-        native_platform = engine.native_platform(client)
-        native_layer = packages.ensure(
-            client, native, native, made_of.lock, python, native_platform
-        )
-    with tempfile.TemporaryDirectory(prefix="flow-deploy-") as temporary:
-        context = Path(temporary)
-        package_flow.pack(
-            client, definition, made_of.tree, made_of.lock, native_layer, tools, context
-        )
-        about = {
-            "flow": definition.name,
-            "tag": made_of.tag,
-            "commit": commit(root),
-            **_declared(definition),
-            "built_with": metadata.of_build(client, definition, chosen),
-        }
-        content: dict[str, Path | bytes] = {
-            f"{HOME}/about.json": json.dumps(about, indent=2).encode(),
-            **{
-                f"{HOME}/{name}": context / name
-                for name in ("flow", "runtime", "shims")
-                if (context / name).exists()
-            },
-        }
-        reference = f"{definition.name}:{made_of.tag}"
-        with console.phase("build", reference):
-            settings = {**SETTINGS, "labels": _labels(made_of, root)}
-            isolated.make_image(client, layer, isolated.pack(content), reference, settings)
+    reference = f"{definition.name}:{made_of.tag}"
+    docker_build.build(client, endpoint, written, reference, definition.image.platform)
     built = find(client, made_of)
     if built is None:
         raise DeployError(
             reference, "the engine lost the image that it has just built", "try again"
         )
     return built
+
+
+def prepare(
+    client: docker.DockerClient,
+    made_of: Inputs,
+    root: Path,
+    endpoint: engine.Endpoint,
+    folder: Path | None = None,
+) -> Path:
+    """Write the context of `docker build`: a Dockerfile and its files; return its folder.
+
+    Raises `DeployError`; a context that was there before is left as it is then.
+    """
+    definition, python = made_of.flow, made_of.flow.image.python
+    native = native_base(client, definition.image, made_of.base, root)
+    python_of_base = _examine(client, made_of, native)
+    compiled = packages.ensure_folder(
+        client, native, made_of.lock, python, definition.image.platform
+    )
+    library = standard_library.ensure(client, made_of.base, native, python_of_base)
+    target = folder or root / CONTEXTS / definition.name
+    with context.writing(target) as draft:
+        app = draft / "app"
+        package_flow.pack(client, definition, made_of.tree, made_of.lock, native, app)
+        builder = docker_build.choose(client, endpoint).name
+        about = {
+            "flow": definition.name,
+            "tag": made_of.tag,
+            "commit": commit(root),
+            **_declared(definition),
+            "built_with": metadata.of_build(client, definition, made_of.base, builder),
+        }
+        context.write(app / "about.json", json.dumps(about, indent=2))
+        copies = {}
+        if library:
+            context.link(library.folder, draft / "bytecode")
+            copies["bytecode"] = library.path
+        context.link(compiled, draft / "packages")
+        copies |= {"packages": f"/{packages.FOLDER}", "app": f"/{dockerfile.HOME}"}
+        text = dockerfile.render(made_of.base.source, copies, _labels(made_of, root))
+        context.write(draft / "Dockerfile", text)
+        context.check_size(draft, definition)
+    return target
+
+
+def _examine(client: docker.DockerClient, made_of: Inputs, native: Base) -> Interpreter:
+    """Return the Python of the base `native`. Raises `DeployError` where flows cannot run on it."""
+    settings, platform = made_of.flow.image, engine.native_platform(client)
+    if settings.platform != platform:
+        interpreter.examine(client, made_of.base, settings, native=False)
+        settings = replace(settings, platform=platform)
+    return interpreter.examine(client, native, settings, native=True)
 
 
 def commit(root: Path) -> str:
@@ -213,11 +231,7 @@ def _declared(definition: Flow) -> dict[str, object]:
 
 def _labels(made_of: Inputs, root: Path) -> dict[str, str]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    created = (
-        datetime.fromtimestamp(int(epoch), timezone.utc)
-        if epoch.isdecimal()
-        else datetime.now(timezone.utc)
-    )
+    created = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
     made = {
         f"{labels.OCI}.title": made_of.flow.name,
         f"{labels.OCI}.version": made_of.tag,

@@ -104,7 +104,7 @@ def examine(
         DeployError: One sentence for each mismatch with `settings`.
     """
     with engine.explained(f"examining the base image {base.reference}"):
-        image = base_local.get(client, base.id or base.source, settings.platform)
+        image = base_local.get(client, base.source, settings.platform)
     problems = _mismatches_of_config(image, base, settings)
     if problems:
         raise DeployError.of(problems)

@@ -1,4 +1,4 @@
-"""What an image was built with: written down while it is built, as nobody can tell it later."""
+"""What an image was built with: recorded while it is built, since it cannot be found out later."""
 
 from __future__ import annotations
 
@@ -13,26 +13,25 @@ from deploy import locks
 from deploy.build.base_image import Base
 from deploy.model import Flow
 
-# A label of the packages' layer, which images on it inherit: it may be older than they are.
-LABEL_UV = "flow-deploy.uv"
 PACKER = "promptflow-devkit"
 
 
-def of_build(client: docker.DockerClient, definition: Flow, base: Base) -> dict[str, str]:
+def of_build(
+    client: docker.DockerClient, definition: Flow, base: Base, builder: str
+) -> dict[str, str | int]:
     """Return `built_with` of about.json. Nothing of it is in the content tag."""
+    layers = client.images.get(base.id).attrs["RootFS"]["Layers"]
     return {
         "python": definition.image.python,
         "base_id": base.id,
+        "base_layers": len(layers),
         "requirements_lock": _sha256(definition.folder / locks.LOCK),
         "pack_lock": _sha256(locks.PACK_LOCK),
         PACKER: _packer(),
+        "uv": importlib.metadata.version("uv"),
         "docker": str(client.version()["Version"]),
+        "builder": builder,
     }
-
-
-def labels_of_packages() -> dict[str, str]:
-    """Return the labels of a packages' layer that is being made."""
-    return {LABEL_UV: importlib.metadata.version("uv")}
 
 
 def _packer() -> str:

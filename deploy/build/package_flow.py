@@ -13,12 +13,13 @@ import docker.errors
 from deploy import console, kinds, locks
 from deploy.build import packages
 from deploy.build.base_image import Base
-from deploy.docker import engine, isolated
+from deploy.docker import isolated
 from deploy.documents import show
 from deploy.errors import DeployError
 from deploy.kinds.base import Kind
 from deploy.model import Flow
 
+# The program that runs in the container.
 DRIVER = Path(__file__).with_name("pf_flow_build.py")
 # What the driver leaves behind once it has come to its end.
 PACKED = "packed"
@@ -31,30 +32,11 @@ OF_PROMPTFLOW = ("pf", "shims")
 def tools(client: docker.DockerClient, native: Base, python: str) -> str:
     """Return the name of a volume with promptflow's packing tools for `python`; made once.
 
-    A volume, so that all flows share it whatever packages they have, and no image need hold both.
-    Raises `DeployError`.
+    All flows share it, whatever packages they have, and no image holds it. Raises `DeployError`.
     """
     lock = locks.body_of(locks.PACK_LOCK.read_text(encoding="utf-8"))
-    platform = engine.native_platform(client)
-    name = f"flow-tools-{packages.key(lock, python, platform, FOLDER)}"
-    # This tag says that the volume is complete: a volume is there from its first file on.
-    repository, mark = "flow-tools", name.rpartition("-")[2]
-    with engine.explained("looking for the packing tools"):
-        try:
-            client.volumes.get(name)
-            client.images.get(f"{repository}:{mark}")
-            return name
-        except docker.errors.NotFound:
-            pass
     with console.about("pf"):
-        archive = packages.install(lock, python, platform, FOLDER)
-        doing = f"compiling into the volume {name}"
-        with console.phase("packages", doing):
-            command = packages.compiling(FOLDER)
-            isolated.fill(client, native.id, command, archive, name, f"/{FOLDER}", doing)
-            with engine.explained(doing):
-                client.images.get(native.id).tag(repository, mark)
-    return name
+        return packages.ensure_volume(client, native, lock, python, FOLDER)
 
 
 def pack(
@@ -62,14 +44,13 @@ def pack(
     flow: Flow,
     tree: dict[str, Path],
     lock: str,
-    image: str,
-    volume: str | None,
+    native: Base,
     output: Path,
 ) -> None:
-    """Pack `tree` in `image`, which has the packages of `lock`.
+    """Pack `tree` on the base `native` with the packages of `lock`.
 
-    `volume` has promptflow's tools, for a kind of flow that they pack. `output` gets the folders
-    flow/, runtime/ and, for such a kind, shims/, with bytecode. Raises `DeployError`.
+    `output` gets the folders flow/, runtime/ and, for a kind of flow that promptflow packs, shims/,
+    with bytecode. Raises `DeployError`.
     """
     kind = kinds.get(flow.kind)
     content: dict[str, Path | bytes] = {f"src/{name}": path for name, path in tree.items()}
@@ -78,11 +59,14 @@ def pack(
     source = f"/src/{flow.folder.relative_to(flow.folder.parent.parent).as_posix()}"
     if kind.promptflow and flow.entry.endswith(".prompty"):
         source = f"{source}/{flow.entry}"
+    volumes = {packages.ensure_volume(client, native, lock, flow.image.python): packages.FOLDER}
+    if kind.promptflow:
+        volumes[tools(client, native, flow.image.python)] = FOLDER
     how, doing = ("pf", "pf flow build") if kind.promptflow else ("copy", "as it is")
     with console.phase("pack", doing), _with_hints(flow):
         result = isolated.run(
             client,
-            image,
+            native.id,
             ["python3", "/pack/pf_flow_build.py", how, source, "/out"],
             isolated.pack(content),
             "/out",
@@ -96,12 +80,13 @@ def pack(
                 "GIT_PYTHON_REFRESH": "quiet",
             },
             f"packing {flow.name}",
-            {volume: f"/{FOLDER}"} if volume else {},
+            {volume: f"/{folder}" for volume, folder in volumes.items()},
         )
     isolated.unpack(result, output)
     if not (output / PACKED).exists():
         what = "the flow's code ended the process while it was imported"
         raise DeployError(f"packing {flow.name}", what, "call sys.exit() only below a main guard")
+    (output / PACKED).unlink()
 
 
 @contextlib.contextmanager

@@ -1,6 +1,7 @@
-"""A flow's locked packages for the image's platform and Python, as an image of their own.
+"""A flow's locked packages for the image's platform and Python: installed, and compiled once.
 
-That image is the base with one more layer; a flow's image adds its small layers to it.
+They are kept by content: on a volume of the engine, where programs import them (packing,
+evaluation), and in a folder of this machine, from which images are built.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import docker
 import docker.errors
 
 from deploy import console, uv_command
-from deploy.build import metadata
+from deploy.build import cache
 from deploy.build.base_image import Base
 from deploy.docker import engine, isolated
 from deploy.errors import DeployError
@@ -24,8 +25,8 @@ FOLDER = "app/packages"
 # The oldest C library that wheels may ask for: that of Debian 10 and RHEL 8, so that most base
 # images will do (PEP 600).
 WHEELS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
-# To be changed when packages are installed in another way, so that images made before are not used.
-RECIPE = "3"
+# To be changed when packages are installed in another way, so that older results are not used.
+RECIPE = "4"
 
 # Bytecode is made for all but this: tests, and large parts of packages that nearly every flow has
 # and hardly any imports. Python compiles what is imported of it, at each start.
@@ -47,31 +48,58 @@ RARE = "|".join(
 UNUSED = ("promptflow/core/_serving/static",)
 
 
-def ensure(
-    client: docker.DockerClient, base: Base, native: Base, lock: str, python: str, platform: str
+def ensure_volume(
+    client: docker.DockerClient, native: Base, lock: str, python: str, folder: str = FOLDER
 ) -> str:
-    """Return the id of `base` with the packages of `lock` in `FOLDER`; built once.
+    """Return the name of a volume with the compiled packages of `lock`, to mount at `folder`.
 
-    `native` is the base for the engine's own platform, in which bytecode is compiled. Raises
-    `DeployError`.
+    For programs on the engine's own platform; `native` is a base for it. Raises `DeployError`.
     """
-    tag = f"flow-packages:{key(base.content, lock, python, platform, FOLDER)}"
-    with engine.explained("looking for the packages image"):
+    digest = key(lock, python, engine.native_platform(client), folder)
+    name = f"flow-{Path(folder).name}-{digest}"
+    # A volume is there from its first file on: this tag of the base says that it is complete.
+    repository = "flow-volume"
+    with engine.explained("looking for the packages"):
         try:
-            return str(client.images.get(tag).id)
-        except docker.errors.ImageNotFound:
+            client.volumes.get(name)
+            client.images.get(f"{repository}:{digest}")
+            return name
+        except docker.errors.NotFound:
             pass
-    archive = install(lock, python, platform, FOLDER)
-    command = compiling(FOLDER)
-    labels = metadata.labels_of_packages()
-    with console.phase("packages", f"compiling into {tag}"):
-        if base.id == native.id:
-            return isolated.run_into_image(client, base.id, command, archive, tag, labels)
-        # On the engine's own platform, which needs no emulation: bytecode is the same on all.
-        doing = f"compiling the packages of {tag}"
-        compiled = isolated.run(client, native.id, command, archive, f"/{FOLDER}", {}, doing)
-        settings = {"command": ["python3"], "user": isolated.ROOT, "labels": labels}
-        return isolated.make_image(client, base.id, isolated.moved(compiled, FOLDER), tag, settings)
+    archive = install(lock, python, engine.native_platform(client), folder)
+    with console.phase("packages", f"compiling into the volume {name}"):
+        doing = f"compiling {name}"
+        isolated.fill(client, native.id, compiling(folder), archive, name, f"/{folder}", doing)
+        with engine.explained(doing):
+            client.images.get(native.id).tag(repository, digest)
+    return name
+
+
+def ensure_folder(
+    client: docker.DockerClient, native: Base, lock: str, python: str, platform: str
+) -> Path:
+    """Return a folder of this machine with the compiled packages of `lock` for `platform`.
+
+    Bytecode is the same on all platforms, so it is compiled on the engine's own, in `native`, and
+    needs no emulation. Nothing may be changed in the folder. Raises `DeployError`.
+    """
+    kept = cache.folder("packages", key(lock, python, platform, FOLDER))
+    with kept.filling() as draft:
+        if draft is None:
+            return kept.path
+        if platform == engine.native_platform(client):
+            volumes = {ensure_volume(client, native, lock, python): f"/{FOLDER}"}
+            command, archive = ["python3", "--version"], isolated.pack({})
+        else:
+            volumes = {}
+            command, archive = compiling(FOLDER), install(lock, python, platform, FOLDER)
+        with console.phase("packages", f"reading {kept.path.name}"):
+            doing = f"compiling the packages for {platform}"
+            compiled = isolated.run(
+                client, native.id, command, archive, f"/{FOLDER}", {}, doing, volumes
+            )
+            isolated.unpack(compiled, draft)
+    return kept.path
 
 
 def install(lock: str, python: str, platform: str, folder: str) -> bytes:

@@ -45,12 +45,10 @@ def run(
     `DeployError` with the end of what the program printed where it fails.
     """
     settings = {
-        "command": command,
-        "user": ROOT,
         "environment": dict(environment),
         "volumes": {name: {"bind": at, "mode": "ro"} for name, at in (volumes or {}).items()},
     }
-    with _container(client, image, doing, settings) as container:
+    with _container(client, image, command, doing, settings) as container:
         _execute(container, files, doing)
         chunks, _ = container.get_archive(output)
         return b"".join(chunks)
@@ -74,14 +72,12 @@ def run_online(
     `seconds`.
     """
     settings = {
-        "command": command,
-        "user": ROOT,
         "environment": dict(environment),
         "volumes": {name: {"bind": at, "mode": "ro"} for name, at in volumes.items()},
         "network_mode": "bridge",
         "extra_hosts": {"host.docker.internal": "host-gateway"},
     }
-    with _container(client, image, doing, settings) as container:
+    with _container(client, image, command, doing, settings) as container:
         container.put_archive("/", files)
         container.start()
         late = threading.Event()
@@ -131,71 +127,41 @@ def fill(
     The volume is mounted at `path`. Raises `DeployError` like `run`.
     """
     volumes = {volume: {"bind": path, "mode": "rw"}}
-    settings = {"command": command, "user": ROOT, "volumes": volumes}
-    with _container(client, image, doing, settings) as container:
+    with _container(client, image, command, doing, {"volumes": volumes}) as container:
         _execute(container, files, doing)
-
-
-def make_image(
-    client: docker.DockerClient, image: str, files: bytes, tag: str, settings: Mapping[str, Any]
-) -> str:
-    """Make an image of one layer on `image`: `files`, an archive that is unpacked at /.
-
-    Return its id. Nothing runs, so `image` may be for another platform. `settings` are those of a
-    container (command, user, environment, working_dir, ports, labels), and the image has them. It
-    takes a fraction of the time of `docker build`, which hashes and copies each file of its context
-    and makes an image of each line. Raises `DeployError`; an image that had `tag` keeps it then.
-    """
-    with _container(client, image, f"building {tag}", settings) as container:
-        container.put_archive("/", files)
-        return _commit(container, tag)
-
-
-def run_into_image(
-    client: docker.DockerClient,
-    image: str,
-    command: Sequence[str],
-    files: bytes,
-    tag: str,
-    labels: Mapping[str, str],
-) -> str:
-    """Make an image of one layer on `image`: `files`, and what `command` makes of them.
-
-    Return its id. The image has `labels`. Raises `DeployError` like `run`.
-    """
-    doing = f"building {tag}"
-    settings = {"command": command, "user": ROOT, "labels": dict(labels)}
-    with _container(client, image, doing, settings) as container:
-        _execute(container, files, doing)
-        return _commit(container, tag, 'CMD ["python3"]')
-
-
-def _commit(container: Container, tag: str, *changes: str) -> str:
-    repository, _, name = tag.rpartition(":")
-    return str(container.commit(repository, name, changes=list(changes)).id)
 
 
 @contextlib.contextmanager
 def _container(
-    client: docker.DockerClient, image: str, doing: str, settings: Mapping[str, Any]
+    client: docker.DockerClient,
+    image: str,
+    command: Sequence[str],
+    doing: str,
+    settings: Mapping[str, Any],
 ) -> Iterator[Container]:
     """Yield a container that was made and not started; remove it at the end."""
     with engine.explained(doing):
         container = client.containers.create(
             image,
+            list(command[1:]),
+            # In place of an entry point that the image has.
+            entrypoint=list(command[:1]),
+            user=ROOT,
             cap_drop=["ALL"],
-            # The program writes below folders that the archive brings, whoever owns them there.
+            # The program writes below folders that the archive brings, whatever their owner.
             cap_add=["DAC_OVERRIDE"],
             security_opt=["no-new-privileges"],
             name=f"{NAME}-{uuid.uuid4().hex[:12]}",
-            # Not `network_disabled`, which an image of the container would inherit.
+            # Proxies of ~/.docker/config.json, which may hold a password.
+            use_config_proxy=False,
             **{"network_mode": "none", **settings},
         )
         try:
             yield container
         finally:
             with contextlib.suppress(docker.errors.APIError):
-                container.remove(force=True)
+                # Volumes without a name are those that the image declares.
+                container.remove(force=True, v=True)
 
 
 def _execute(container: Container, files: bytes, doing: str) -> None:
@@ -229,26 +195,11 @@ def pack(tree: Mapping[str, Path | bytes]) -> bytes:
     return buffer.getvalue()
 
 
-def moved(archive: bytes, folder: str) -> bytes:
-    """Return `archive`, as `run` returned it, with its one folder at the path `folder`."""
-    buffer = io.BytesIO()
-    with (
-        tarfile.open(fileobj=io.BytesIO(archive)) as source,
-        tarfile.open(fileobj=buffer, mode="w") as target,
-    ):
-        for member in source:
-            content = source.extractfile(member) if member.isfile() else None
-            below = PurePosixPath(*PurePosixPath(member.name).parts[1:])
-            member.name = str(PurePosixPath(folder) / below)
-            target.addfile(member, content)
-    return buffer.getvalue()
-
-
 def unpack(archive: bytes, folder: Path) -> None:
-    """Unpack the files of what `run` returned into `folder`, without the folder around them.
+    """Write the files of a folder that `run` returned into `folder`.
 
-    Files and folders only, and by hand: the archive holds what code of the flow wrote, and the safe
-    ways of `tarfile` (PEP 706) are not in the Python of Debian 12.
+    Links and devices are left out, and names are checked by hand: the archive holds what code of
+    the flow wrote, and the safe ways of `tarfile` (PEP 706) are not in every Python 3.11.
     """
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         for member in tar:
@@ -259,6 +210,8 @@ def unpack(archive: bytes, folder: Path) -> None:
             path = folder / relative
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content.read())
+            # Whatever the umask: the server is another user, and reads them.
+            path.chmod(0o755 if member.mode & 0o100 else 0o644)
 
 
 def _plain(info: tarfile.TarInfo, size: int) -> tarfile.TarInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from deploy import config, console
@@ -57,8 +57,8 @@ def evaluate(project: Project, flow: Flow, environment: str | None = None) -> Re
         client = engine.connect()
         found = base_image.ensure(client, flow.image, project.root)
         tag = image.inputs(flow, found, project.root).tag
-        layer, tools = running.prepare(client, flow, prepared.lock, found, project.root)
-        outcomes = running.run(client, prepared, secret, layer, tools)
+        native, volumes = running.prepare(client, flow, prepared.lock, found, project.root)
+        outcomes = running.run(client, prepared, secret, native, volumes)
         report = _judged(prepared, outcomes, before, tag, image.commit(project.root))
         record.keep(project.root, report.record)
         return report
@@ -93,7 +93,7 @@ def _judged(
         flow=prepared.flow.name,
         tag=tag,
         commit=commit,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
         data=prepared.data.digest,
         passed=not problems,
         metrics=metrics,

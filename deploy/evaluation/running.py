@@ -15,7 +15,7 @@ import docker
 from deploy import console
 from deploy.build import image, package_flow, packages
 from deploy.build.base_image import Base
-from deploy.docker import engine, isolated
+from deploy.docker import isolated
 from deploy.errors import DeployError, Problem
 from deploy.evaluation.credentials import Credentials
 from deploy.evaluation.job import Job, Part
@@ -64,19 +64,26 @@ class Outcome:
 
 def prepare(
     client: docker.DockerClient, flow: Flow, lock: str, chosen: Base, root: Path
-) -> tuple[str, str]:
-    """Return the image with the flow's packages, and the volume with prompt flow's tools.
+) -> tuple[Base, dict[str, str]]:
+    """Return a base for the engine's own platform, and volumes with where to mount them.
 
-    Both for the engine's own platform, made where they are not there yet. Raises `DeployError`.
+    They hold the flow's packages and prompt flow's tools, made where they are not there yet. Raises
+    `DeployError`.
     """
     native = image.native_base(client, flow.image, chosen, root)
-    tools = package_flow.tools(client, native, flow.image.python)
-    platform = engine.native_platform(client)
-    return packages.ensure(client, native, native, lock, flow.image.python, platform), tools
+    python = flow.image.python
+    return native, {
+        packages.ensure_volume(client, native, lock, python): f"/{packages.FOLDER}",
+        package_flow.tools(client, native, python): f"/{package_flow.FOLDER}",
+    }
 
 
 def run(
-    client: docker.DockerClient, job: Job, secret: Credentials, layer: str, tools: str
+    client: docker.DockerClient,
+    job: Job,
+    secret: Credentials,
+    native: Base,
+    volumes: Mapping[str, str],
 ) -> tuple[Outcome, ...]:
     """Run the flow of `job` over its rows, then its evaluation flows; return what came of each.
 
@@ -114,13 +121,13 @@ def run(
 
         archive = isolated.run_online(
             client,
-            layer,
+            native.id,
             ["python3", "-m", f"{PROGRAM}.evaluation.container.run", f"/{HOME}"],
             isolated.pack(_content(job, parts, secret)),
             OUTPUT,
             environment,
             doing,
-            {tools: f"/{package_flow.FOLDER}"},
+            volumes,
             said,
             job.settings.timeout,
         )

@@ -1,8 +1,8 @@
-"""The gate before every push: no secret in any layer of an image, nor in its configuration.
+"""The secret scan before every push: no secret in a layer of an image, nor in its configuration.
 
 Two kinds of thing are looked for. What this environment holds (`values`): everywhere, and nothing
-excuses it. What has the shape of a secret (`shapes`, `entropy`): everywhere but in files of
-published packages (`layers`), and a flow's deploy.yaml may list exceptions, each with its
+excuses it. What has the pattern of a secret (`shapes`, `entropy`): everywhere but in files that
+packages brought unchanged (`packaged`), and a flow's deploy.yaml may list exceptions, each with its
 reason.
 """
 
@@ -32,17 +32,12 @@ def refuse_secrets(
 ) -> None:
     """Raise `DeployError` with a problem for every place of `archive` that holds a secret.
 
-    `hidden` are names and values that must not be in it (`values.of`). `cache` is a folder in which
-    layers are remembered that have no secret by shape. No message quotes what was found.
+    `hidden` are names and values that must not be in it (`values.of`). `cache` is a folder for the
+    outlines of layers without a finding. No message quotes what was found.
     """
     wanted = Needles(hidden)
     hits = list(_in_configuration(archive.config, wanted))
-    done: set[str] = set()
-    for number, layer in enumerate(archive.layers, 1):
-        # An image may have a layer twice: an empty one, often.
-        if layer.digest not in done:
-            done.add(layer.digest)
-            hits += layers.search(layer, f"layer {number}", wanted, cache)
+    hits += layers.search(archive.layers, wanted, cache)
     _tell_unused(flow, hits)
     left = [hit for hit in hits if hit.known or not _allowed(hit, flow.allow_secrets)]
     problems = [_problem(group, flow, wanted) for group in _grouped(left)]

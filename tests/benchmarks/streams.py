@@ -56,7 +56,7 @@ async def _first_event(host: str, port: int, path: str, body: Any) -> float | No
     """Return the seconds to the first event of one stream, or None where it failed."""
     try:
         return await asyncio.wait_for(_read(host, port, path, body), TIMEOUT_SECONDS)
-    except (*BROKEN, asyncio.TimeoutError):
+    except (TimeoutError, *BROKEN):
         return None
 
 

@@ -76,6 +76,22 @@ class Authority:
         pem.unlink()
         return context
 
+    def client(self, folder: Path, name: str = "client") -> None:
+        """Write what the docker command needs to `folder`: ca.pem, cert.pem and key.pem."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        certificate = (
+            self._builder(name, key.public_key())
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "ca.pem").write_bytes(self.bundle.read_bytes())
+        (folder / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
+        (folder / "key.pem").write_bytes(private)
+
     def signing_key(self, issuer: str) -> SigningKey:
         """Return a key that signs tokens as `issuer`, with a certificate of this authority."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
@@ -90,7 +106,7 @@ class Authority:
     def _builder(
         self, name: str, public: CertificateIssuerPublicKeyTypes
     ) -> x509.CertificateBuilder:
-        now = datetime.datetime.now(datetime.timezone.utc)
+        now = datetime.datetime.now(datetime.UTC)
         # Python 3.13 and Go verify strictly, which needs both key identifiers.
         return (
             x509.CertificateBuilder()

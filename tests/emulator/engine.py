@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import threading
@@ -13,26 +12,19 @@ from pathlib import Path
 
 import docker
 import docker.errors
-from docker.context import ContextAPI
 from docker.models.containers import Container
 
+from deploy.docker import engine as deploy_engine
 from tests.emulator.server import HOST
 
 ROOT = Path(__file__).parents[2]
 RUN_LABEL = "flow-deploy.emulator"
 MEMORY = "512m"
-SECONDS = 120
 
 
 def connect() -> docker.DockerClient:
     """Return a client of the engine that the docker command would use."""
-    address = os.environ.get("DOCKER_HOST")
-    if not address:
-        context = ContextAPI.get_current_context()
-        address = context.Host if context else None
-    if address:
-        return docker.DockerClient(base_url=address, timeout=SECONDS)
-    return docker.from_env(timeout=SECONDS)
+    return deploy_engine.connect()
 
 
 def remove_all(client: docker.DockerClient, label: str) -> None:

@@ -50,7 +50,7 @@ class Entra:
             self._token(exchange, tenant)
         except _RefusedError as refused:
             text, code = str(refused), refused.code
-            now = datetime.datetime.now(datetime.timezone.utc)
+            now = datetime.datetime.now(datetime.UTC)
             trace, correlation = str(uuid.uuid4()), str(uuid.uuid4())
             content = {
                 "error": refused.error,

@@ -44,6 +44,11 @@ from tests.integration.ml_standing import (  # noqa: F401
     standing,
     world,
 )
+from tests.integration.official_base_fixtures import (  # noqa: F401
+    base_registry,
+    distroless_python,
+    official_python,
+)
 from tests.integration.running import Running
 from tests.model_server import ModelServer
 

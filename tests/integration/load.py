@@ -91,7 +91,7 @@ async def _client(to: Address, data: bytes, go_on: Callable[[], bool], tally: Ta
                 await loop.sock_sendall(connection, data)
                 receiving = _answer(lambda: loop.sock_recv(connection, 65536))
                 last = await asyncio.wait_for(receiving, PATIENCE)
-            except (OSError, BadAnswer, asyncio.TimeoutError) as error:
+            except (TimeoutError, OSError, BadAnswer) as error:
                 tally.lost.append(f"{type(error).__name__} {error}")
                 return
             tally.seconds.append(time.perf_counter() - begin)

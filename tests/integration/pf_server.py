@@ -16,7 +16,6 @@ from docker.models.containers import Container
 
 from deploy import locks
 from deploy.build import base_image, packages
-from deploy.docker import engine
 from deploy.docker.isolated import pack
 from deploy.model import Flow, Image
 from deploy.runtime import connections
@@ -32,12 +31,11 @@ PACKED_FLOW = "/app/flow"
 COMMAND = ["gunicorn", "-w", "1", "--threads", "4", "-b", "0.0.0.0:8080", "--timeout", "300"]
 
 
-def image(client: docker.DockerClient, flow: Flow) -> str:
-    """Return the id of an image with promptflow's packages; made once, and kept."""
+def environment(client: docker.DockerClient, flow: Flow) -> tuple[str, str]:
+    """Return the id of a base image, and a volume with promptflow's packages; made once, and kept."""
     chosen = base_image.ensure(client, flow.image, ROOT)
     body = locks.body_of(LOCK.read_text(encoding="utf-8"))
-    platform = engine.native_platform(client)
-    return packages.ensure(client, chosen, chosen, body, flow.image.python, platform)
+    return chosen.id, packages.ensure_volume(client, chosen, body, flow.image.python)
 
 
 def start(
@@ -49,10 +47,14 @@ def start(
     """
     packed = _packed(client, ours)
     resolved = connections.resolve(flow.connections, environ)
+    base, volume = environment(client, flow)
     container: Container = client.containers.create(
-        image(client, flow),
-        ["python3", "-m", *COMMAND, "pf_app:create()"],
+        base,
+        ["-m", *COMMAND, "pf_app:create()"],
+        entrypoint=["python3"],
+        user="0:0",
         working_dir=PACKED_FLOW,
+        volumes={volume: {"bind": f"/{FOLDER}", "mode": "ro"}},
         environment={
             "PYTHONPATH": f"/{FOLDER}:/pf",
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -64,8 +66,9 @@ def start(
         extra_hosts={"host.docker.internal": "host-gateway"},
         labels={"flow-deploy.test": "pf-server"},
     )
+    # The folder /app must be there before the flow can be put into it.
+    container.put_archive("/", pack({"pf/pf_app.py": APP, "app/.keep": b""}))
     container.put_archive("/app", packed)
-    container.put_archive("/", pack({"pf/pf_app.py": APP}))
     container.start()
     container.reload()
     (published, *_) = container.ports["8080/tcp"] or []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import tarfile
 from dataclasses import replace
@@ -11,7 +12,7 @@ import docker
 import pytest
 
 from deploy import config, images
-from deploy.build import base_image, image, packages
+from deploy.build import base_image, docker_build, image, packages
 from deploy.docker import engine
 from deploy.errors import DeployError
 from deploy.model import Image, ImageSettings
@@ -223,30 +224,81 @@ def test_a_flow_that_pf_cannot_pack_leaves_the_image_before(
     assert first.reference in client.images.get(first.id).tags
 
 
-def test_a_failing_step_is_named_with_its_last_lines(client: docker.DockerClient) -> None:
-    from deploy.build import docker_build
+BUILDERS = ("command", "engine")
 
+
+def docker_build_of(client: docker.DockerClient, builder: str, folder: Path, tag: str) -> str:
+    """Build `folder` with BuildKit, by the docker command, or with the engine's own builder."""
+    platform = engine.native_platform(client)
+    if builder == "engine":
+        return docker_build.by_engine(client, {".": folder}, tag, platform)
+    chosen = docker_build.choose(client, engine.endpoint())
+    if not chosen.command:
+        pytest.skip("no docker command here can use BuildKit")
+    docker_build.by_command(chosen, engine.endpoint(), folder, tag, platform)
+    return str(client.images.get(tag).id)
+
+
+@pytest.mark.parametrize("builder", BUILDERS)
+def test_a_failing_step_is_named_with_its_last_lines(
+    builder: str, client: docker.DockerClient, tmp_path: Path
+) -> None:
     found = base_image.find(client, ImageSettings(), ROOT)
     assert found is not None
-    recipe = f"FROM {found.id}\nRUN {['python3', '-c', 'print(1/0)']}\n".replace("'", '"').encode()
+    run = json.dumps(["python3", "-c", "print(1/0)"])
+    (tmp_path / "Dockerfile").write_text(f"FROM {found.reference}\nRUN {run}\n", "utf-8")
     with pytest.raises(DeployError) as caught:
-        docker_build.build(client, {"Dockerfile": recipe}, "never:1")
-    assert 'never:1, Step 2/2 : RUN ["python3"' in str(caught.value)
-    assert "ZeroDivisionError: division by zero" in str(caught.value)
+        docker_build_of(client, builder, tmp_path, "never:1")
+    message = str(caught.value)
+    assert message.startswith("never:1: the build failed:\n")
+    assert "ZeroDivisionError: division by zero" in message
+    assert "python3" in message.splitlines()[-1]
     assert not client.images.list("never")
 
 
-def test_the_build_has_no_network(client: docker.DockerClient) -> None:
-    from deploy.build import docker_build
-
-    found = base_image.find(client, ImageSettings(), ROOT)
-    assert found is not None
-    code = "import socket; print([name for _, name in socket.if_nameindex()] == ['lo'] or 1/0)"
-    recipe = f'FROM {found.id}\nRUN ["python3", "-c", "{code}"]\n'.encode()
+@pytest.mark.parametrize("builder", BUILDERS)
+def test_the_same_context_gives_the_same_image_by_each_builder(
+    builder: str, project: config.Project, client: docker.DockerClient
+) -> None:
+    folder = project.root / "context"
+    made = images.build(project, config.load_flow(project, "hello"), context=folder)
+    tag = f"by-hand-{builder}:1"
+    docker_build_of(client, builder, folder, tag)
     try:
-        assert docker_build.build(client, {"Dockerfile": recipe}, "no-network:1")
+        ours, by_hand = client.images.get(made.id).attrs, client.images.get(tag).attrs
+        # The time of the context, which was written again.
+        for attributes in (ours, by_hand):
+            attributes["Config"]["Labels"].pop("org.opencontainers.image.created")
+        for key in ("User", "Env", "Cmd", "Labels", "ExposedPorts"):
+            assert by_hand["Config"][key] == ours["Config"][key], key
+        assert not by_hand["Config"]["Entrypoint"]
+        code = "import runtime.serve, sys; print(sys.version_info[:2])"
+        assert python(client, replace(made, id=tag), code) == python(client, made, code)
     finally:
-        client.images.remove("no-network:1", force=True)
+        client.images.remove(tag, force=True)
+
+
+def test_proxies_and_variables_of_this_machine_reach_no_image(
+    project: config.Project,
+    client: docker.DockerClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    proxies = {"default": {"httpProxy": "http://user:secret-of-proxy@127.0.0.1:9"}}
+    (tmp_path / "config.json").write_text(json.dumps({"proxies": proxies}), encoding="utf-8")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("LEAK", "leak-of-machine")
+    folder = project.root / "context"
+    made = images.build(project, config.load_flow(project, "hello"), context=folder)
+    client.images.remove(made.id, force=True)
+    made = images.build(project, config.load_flow(project, "hello"))
+    text = json.dumps([client.images.get(made.id).attrs, client.images.get(made.id).history()])
+    assert "secret-of-proxy" not in text
+    assert "leak-of-machine" not in text
+    docker_build.by_engine(client, {".": folder}, "by-engine:proxy")
+    text = json.dumps(client.images.get("by-engine:proxy").attrs)
+    client.images.remove("by-engine:proxy", force=True)
+    assert "secret-of-proxy" not in text
 
 
 def test_packing_sees_nothing_of_the_user(
@@ -297,7 +349,7 @@ def test_a_source_that_must_be_compiled_for_the_platform_is_refused(
     assert found is not None
     lock = f"needs-compiling==1.0 --hash=sha256:{digest}\n"
     with pytest.raises(DeployError) as caught:
-        packages.ensure(client, found, found, lock, "3.11", "linux/amd64")
+        packages.ensure_folder(client, found, lock, "3.11", "linux/amd64")
     assert str(caught.value) == (
         "packages: published as source only, with parts to compile for linux/amd64: needs_compiling-1.0\n"
         "  → use a version that has a wheel, or publish one to your package index"
@@ -310,9 +362,8 @@ def test_another_platform_is_built_without_emulation(
     native = engine.native_platform(client)
     other = "linux/arm64" if native == "linux/amd64" else "linux/amd64"
     flow = config.load_flow(project, "hello")
-    made = image.build(
-        client, replace(flow, image=replace(flow.image, platform=other)), project.root
-    )
+    foreign = replace(flow, image=replace(flow.image, platform=other))
+    made = image.build(client, foreign, project.root, engine.endpoint())
     attributes = client.images.get(made.id).attrs
     assert f"{attributes['Os']}/{attributes['Architecture']}" == other
     container = client.containers.create(made.id)

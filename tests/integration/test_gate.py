@@ -1,4 +1,4 @@
-"""The gate before a push, on images of a real engine: what is planted is found, the flows pass.
+"""The secret scan before a push, on images of a real engine: what is planted is found, the flows pass.
 
 Every kind of secret in every place is in tests/unit/test_gate.py, on images that no engine made. Here
 the engine makes the layers, the history, the variables and the labels.
@@ -6,6 +6,7 @@ the engine makes the layers, the history, the variables and the labels.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,15 +15,21 @@ import docker
 import pytest
 
 from deploy import config
-from deploy.build import base_image, image
+from deploy.build import base_image, docker_build, image
 from deploy.config import Project
-from deploy.docker import image_archive, isolated
+from deploy.docker import engine, image_archive
 from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
 from deploy.gate import check, values
+from deploy.inside import inspection
 from deploy.model import AllowedSecret, Flow, ImageSettings
 from tests import made_up, projects
 from tests.integration.conftest import ROOT, built
+from tests.integration.official_base_fixtures import (  # noqa: F401 (pytest finds fixtures here)
+    base_registry,
+    distroless_python,
+    official_python,
+)
 
 KEY = made_up.text(made_up.LETTERS, 84)
 ENV = {".env": f"AI_API_KEY={KEY}\nAI_ENDPOINT=https://contoso-gate.openai.azure.com/\n"}
@@ -53,16 +60,18 @@ def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
     assert found is not None
     secrets = [*made_up.SECRETS.values(), KEY]
     text = "\n".join(secrets)
-    content: dict[str, Path | bytes] = {f"app/flow/{n}.md": text.encode() for n in ("kept", "gone")}
-    settings = {
-        "command": ["python3"],
-        "environment": {f"PLANTED_{n}": secret for n, secret in enumerate(secrets)},
-        "labels": {f"planted.{n}": secret for n, secret in enumerate(secrets)},
-    }
-    below = isolated.make_image(client, found.id, isolated.pack(content), f"{NAME}:below", settings)
-    command = ["python3", "-c", "import os; os.remove('/app/flow/gone.md')"]
-    above = isolated.run_into_image(client, below, command, isolated.pack({}), f"{NAME}:above", {})
-    container = client.containers.create(above)
+    variables = " ".join(f"PLANTED_{n}={json.dumps(text)}" for n, text in enumerate(secrets))
+    labels = " ".join(f"planted.{n}={json.dumps(text)}" for n, text in enumerate(secrets))
+    remove = json.dumps(["python3", "-c", "import os; os.remove('/app/flow/gone.md')"])
+    recipe = (
+        f"FROM {found.reference}\nCOPY flow/ /app/flow/\nENV {variables}\nLABEL {labels}\n"
+        f"RUN {remove}\n"
+    )
+    content: dict[str, Path | bytes] = {f"flow/{n}.md": text.encode() for n in ("kept", "gone")}
+    above = docker_build.by_engine(
+        client, {"Dockerfile": recipe.encode(), **content}, f"{NAME}:above"
+    )
+    container = client.containers.create(above, ["python3"])
     try:
         whole = container.commit(NAME, "whole", message=text)
     finally:
@@ -71,7 +80,7 @@ def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
         with image_archive.saved(client, str(whole.id)) as files:
             yield files
     finally:
-        for tag in ("whole", "above", "below"):
+        for tag in ("whole", "above"):
             client.images.remove(f"{NAME}:{tag}", force=True)
 
 
@@ -131,6 +140,53 @@ def test_the_flows_pass_without_exceptions(
         check.refuse_secrets(files, flow, values.of(project), cache)
 
 
+@pytest.fixture(scope="module", params=["official_python", "distroless_python"])
+def base(request: pytest.FixtureRequest, client: docker.DockerClient) -> Iterator[ImageArchive]:
+    """A base image as users have it, with all of Debian's own files."""
+    reference = request.getfixturevalue(request.param)
+    client.images.pull(reference)
+    with image_archive.saved(client, reference, "linux/amd64") as files:
+        yield files
+    client.images.remove(reference, force=True)
+
+
+def test_a_base_of_a_distribution_passes_without_exceptions(
+    base: ImageArchive, flow: Flow, tmp_path: Path
+) -> None:
+    for _ in ("searched", "remembered"):
+        check.refuse_secrets(base, flow, {}, tmp_path / "outlines")
+    assert len(list((tmp_path / "outlines").iterdir())) == len(base.layers)
+
+
+def test_a_flow_on_an_official_base_passes_and_its_layers_are_named(
+    client: docker.DockerClient,
+    official_python: str,  # noqa: F811
+    project: Project,
+    cache: Path,
+) -> None:
+    flow = config.load_flow(config.open_project(ROOT), "faq")
+    flow = replace(flow, image=replace(flow.image, base=official_python))
+    made = image.build(client, flow, ROOT, engine.endpoint())
+    try:
+        with image_archive.saved(client, made.id, made.platform) as files:
+            check.refuse_secrets(files, flow, values.of(project), cache)
+        names = [layer.what for layer in inspection.inspect(client, made).layers]
+        own = ["standard library bytecode", "packages", "server and flow"]
+        assert names == ["base"] * 4 + own
+    finally:
+        client.images.remove(made.id, force=True)
+        client.images.remove(official_python, force=True)
+
+
+def test_values_are_found_in_files_of_the_distribution(
+    base: ImageArchive, flow: Flow, cache: Path
+) -> None:
+    # In the configuration of OpenSSL, which is a file of its package.
+    message = refusal(base, flow, {"SOME_KEY": "tsa_policy1 = 1.2.3.4.1"}, cache)
+    assert "/openssl.cnf (layer " in message
+    assert "this holds the value of SOME_KEY" in message
+
+
 def test_a_file_of_the_flow_that_holds_a_value_stops_the_push(
     client: docker.DockerClient, project: Project, cache: Path
 ) -> None:
@@ -141,17 +197,18 @@ def test_a_file_of_the_flow_that_holds_a_value_stops_the_push(
     code = f'{projects.CODE}\nKEY = "{KEY}"\n'
     (project.root / "flows/hello/answer.py").write_text(code, encoding="utf-8")
     flow = config.load_flow(project, "hello")
-    made = image.build(client, flow, project.root)
+    made = image.build(client, flow, project.root, engine.endpoint())
     try:
         with image_archive.saved(client, made.id) as files:
             message = refusal(files, flow, values.of(project), cache)
+            number = len(files.layers)
         places = [line.split(":")[0].split(" ")[0] for line in message.splitlines()[::2]]
         # Its bytecode, too.
         assert len(places) == 2
         assert places[0].startswith("/app/flow/") and "__pycache__" in message
         line = code[: code.index(KEY)].count("\n") + 1
         assert (
-            f"/app/flow/answer.py (layer 3), line {line}: this holds the value of AI_API_KEY"
+            f"/app/flow/answer.py (layer {number}), line {line}: this holds the value of AI_API_KEY"
             in message
         )
     finally:

@@ -294,7 +294,10 @@ def test_engine_that_is_gone(project: config.Project, tmp_path: Path) -> None:
     found = replace(spec(project), place=local_container.Place(engine=address))
     with pytest.raises(DeployError) as caught:
         pipeline.status(found)
-    assert str(caught.value).startswith(f"Docker: no engine answers at {address}\n")
+    assert str(caught.value) == (
+        f"Docker: no engine answers at {address} (environments.yaml)\n"
+        "  → start it, or correct environments.yaml"
+    )
 
 
 def test_disk_that_is_full(

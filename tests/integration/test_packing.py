@@ -51,10 +51,7 @@ def test_the_same_as_plain_pf_flow_build(
     assert native is not None
     lock = locks.read(definition)
     tree = flow.files(definition, ROOT)
-    python, platform = definition.image.python, definition.image.platform
-    image = packages.ensure(client, native, native, lock, python, platform)
-    volume = package_flow.tools(client, native, python)
-    package_flow.pack(client, definition, tree, lock, image, volume, tmp_path / "ours")
+    package_flow.pack(client, definition, tree, lock, native, tmp_path / "ours")
 
     for path, file in tree.items():
         (tmp_path / "source" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -90,7 +87,7 @@ def test_tools_that_are_not_whole_are_made_again(
     native = base_image.find(client, ImageSettings(), ROOT)
     assert native is not None
     name = package_flow.tools(client, native, "3.11")
-    mark = f"flow-tools:{name.rpartition('-')[2]}"
+    mark = f"flow-volume:{name.rpartition('-')[2]}"
     try:
         assert "into the volume" in capfd.readouterr().err
         assert package_flow.tools(client, native, "3.11") == name

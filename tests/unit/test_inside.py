@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import stat
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from typing import Any
 import pytest
 
 from deploy import config
+from deploy.docker import image_archive
 from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
-from deploy.inside import bom, contents, measuring, provenance
+from deploy.inside import bom, contents, inspection, measuring, provenance
 from deploy.inside.measuring import Package
 from deploy.model import Flow, Image
 from tests import archives
@@ -181,15 +183,22 @@ def test_a_syft_that_cannot_run_is_a_sentence(
 
 ABOUT: dict[str, Any] = {"flow": "faq", "tag": IMAGE.tag, "kind": "dag", "entry": "flow.dag.yaml"}
 LOCKS = {"requirements_lock": "sha256:" + "a" * 64, "pack_lock": "sha256:" + "b" * 64}
-BUILT_WITH = {"python": "3.11", "base_id": f"sha256:{'2' * 64}", "docker": "28.0.1", **LOCKS}
+BUILT_WITH = {
+    "python": "3.11",
+    "base_id": f"sha256:{'2' * 64}",
+    "base_layers": 2,
+    "docker": "28.0.1",
+    **LOCKS,
+}
+LAYERS = [{"base": "b"}, {"more": "m"}, {"packages": "p"}]
 COMMIT = "c" * 40
 
 
 def statement(
-    tmp_path: Path, built_with: dict[str, str], labels: dict[str, str], image: Image = IMAGE
+    tmp_path: Path, built_with: dict[str, Any], labels: dict[str, str], image: Image = IMAGE
 ) -> dict[str, Any]:
     about = {**ABOUT, "built_with": built_with} if built_with else ABOUT
-    layers = [{"base": "b"}, {"packages": "p"}, {"app/about.json": json.dumps(about)}]
+    layers = [*LAYERS, {"app/about.json": json.dumps(about)}]
     named = {f"org.opencontainers.image.{name}": value for name, value in labels.items()}
     made = archives.make(tmp_path / "image.tar", layers, named)
     found = provenance.make(image, made, faq(), ROOT)
@@ -210,7 +219,10 @@ def dependencies(found: dict[str, Any]) -> dict[str, Any]:
 def test_provenance_repeats_what_the_image_says(tmp_path: Path) -> None:
     source = {"revision": COMMIT, "source": "https://git.example/owner/name"}
     found = statement(tmp_path, BUILT_WITH, {"base.name": "flow-base:x", **source})
-    assert found["subject"] == [{"name": "faq", "digest": {"sha256": "1" * 64}}]
+    archive = image_archive.read(tmp_path / "image.tar")
+    # Before it is in a registry: not the engine's id, which depends on how it stores images.
+    name = archive.config_digest.removeprefix("sha256:")
+    assert found["subject"] == [{"name": "faq", "digest": {"sha256": name}}]
     definition = found["predicate"]["buildDefinition"]
     assert definition["externalParameters"] == {
         "flow": "faq",
@@ -221,7 +233,8 @@ def test_provenance_repeats_what_the_image_says(tmp_path: Path) -> None:
     }
     every = dependencies(found)
     assert every["flow-base:x"]["digest"] == {"sha256": "2" * 64}
-    assert len(every["flow-base:x"]["annotations"]["layers"]) == 1
+    base = [layer.digest for layer in archive.layers[:2]]
+    assert every["flow-base:x"]["annotations"] == {"layers": base}
     assert every["source"] == {
         "uri": "git+https://git.example/owner/name",
         "digest": {"gitCommit": COMMIT},
@@ -270,6 +283,80 @@ def test_changed_files_are_not_said_to_be_a_commit(
     labels: dict[str, str], expected: dict[str, Any] | None, tmp_path: Path
 ) -> None:
     assert dependencies(statement(tmp_path, BUILT_WITH, labels)).get("source") == expected
+
+
+def test_layers_of_the_base_are_only_listed_if_their_number_is_known(tmp_path: Path) -> None:
+    built_with = {name: value for name, value in BUILT_WITH.items() if name != "base_layers"}
+    found = statement(tmp_path, built_with, {"base.name": "flow-base:x"})
+    assert dependencies(found)["flow-base:x"] == {"digest": {"sha256": "2" * 64}}
+
+
+NOP = "/bin/sh -c #(nop) "
+HISTORIES = {
+    "BuildKit": (
+        "COPY bytecode/ /usr/local/lib/ # buildkit",
+        "COPY packages/ /app/packages/ # buildkit",
+        "COPY app/ /app/ # buildkit",
+    ),
+    "classic builder": (
+        f"{NOP} COPY dir:0123 in /usr/local/lib/python3.11 ",
+        f"{NOP} COPY dir:4567 in /app/packages/ ",
+        f"{NOP} COPY multi:89ab in /app/ ",
+    ),
+    "podman": (
+        f"{NOP} COPY dir:0123 in / ",
+        f"{NOP}COPY dir:4567 in /app/packages",
+        f"{NOP}COPY dir:89ab in /app",
+    ),
+}
+
+
+def steps(lines: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a history with an empty layer behind each of `lines`."""
+    variable = {"created_by": "ENV A=b # buildkit", "empty_layer": True}
+    return [step for line in lines for step in ({"created_by": line}, variable)]
+
+
+def parts(
+    tmp_path: Path, history: Sequence[Mapping[str, Any]], base_layers: int, own: int
+) -> list[tuple[str, int]]:
+    about = json.dumps({"built_with": {"base_layers": base_layers}})
+    layers = [{f"{number}": "x" * (number + 1)} for number in range(base_layers + own - 1)]
+    archive = archives.make(
+        tmp_path / "image.tar", [*layers, {"app/about.json": about}], {}, history
+    )
+    found = contents.read(archive, everything)
+    made = inspection.parts(archive, found)
+    assert [part.digest for part in made] == [layer.digest for layer in archive.layers]
+    return [(part.what, part.size) for part in made[:-1]] + [(made[-1].what, 0)]
+
+
+@pytest.mark.parametrize("builder", HISTORIES)
+def test_layers_are_named_by_what_made_them(builder: str, tmp_path: Path) -> None:
+    base = steps(
+        ["# debian.sh --out 'bookworm'", "RUN /bin/sh -c COPY in /app/packages # buildkit"]
+    )
+    bytecode, packages, app = HISTORIES[builder]
+    assert parts(tmp_path, base + steps([bytecode, packages, app]), 2, 3) == [
+        ("base", 1),
+        ("base", 2),
+        ("standard library bytecode", 3),
+        ("packages", 4),
+        ("server and flow", 0),
+    ]
+    # On a base that has bytecode, and of which the history was squashed.
+    assert parts(tmp_path, steps([packages, app]), 2, 2) == [
+        ("base", 1),
+        ("base", 2),
+        ("packages", 3),
+        ("server and flow", 0),
+    ]
+
+
+def test_a_layer_without_a_known_instruction_is_called_other(tmp_path: Path) -> None:
+    history = steps(["FROM x", "RUN make", HISTORIES["BuildKit"][2]])
+    assert parts(tmp_path, history, 1, 2) == [("base", 1), ("other", 2), ("server and flow", 0)]
+    assert parts(tmp_path, [], 1, 2) == [("base", 1), ("other", 2), ("other", 0)]
 
 
 def test_no_provenance_of_an_image_that_is_not_ours(image: ImageArchive) -> None:

@@ -155,8 +155,8 @@ def test_no_engine_is_one_sentence(tmp_path: Path) -> None:
     done = inv("build", "--flow", "faq", DOCKER_HOST=socket)
     assert done.returncode == 1
     assert done.stderr == (
-        f"Docker: no engine answers at {socket}\n"
-        "  → start Docker, or let `inv setup` bring an engine up (Debian and Ubuntu, as root)\n"
+        f"Docker: no engine answers at {socket} (DOCKER_HOST)\n"
+        "  → start it, or correct DOCKER_HOST\n"
     )
 
 
@@ -165,7 +165,7 @@ def test_doctor_names_the_next_command(tmp_path: Path) -> None:
     assert done.returncode == 1
     line = next(line for line in done.stdout.splitlines() if line.startswith("Docker engine"))
     assert line.split()[2] == "no"
-    assert line.endswith("inv setup")
+    assert line.endswith("start it, or correct DOCKER_HOST")
 
 
 def test_doctor_names_where_the_azure_cli_is_to_be_had(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from deploy import console, pausing
 from deploy.errors import DeployError
@@ -229,12 +229,12 @@ NOTHING: Auth = {}
 def age(at: str) -> float:
     """Return the seconds since a time as records have it; for none, as if it were long ago."""
     try:
-        then = datetime.strptime(at, TIME).replace(tzinfo=timezone.utc)
+        then = datetime.strptime(at, TIME).replace(tzinfo=UTC)
     except ValueError:
         return float("inf")
-    return (datetime.now(timezone.utc) - then).total_seconds()
+    return (datetime.now(UTC) - then).total_seconds()
 
 
 def now() -> str:
     """Return the time as records have it."""
-    return datetime.now(timezone.utc).strftime(TIME)
+    return datetime.now(UTC).strftime(TIME)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from deploy.model import Image, Spec
 from deploy.targets.azureml.settings import LONGEST_NAME, place_of, settings_of
@@ -71,4 +71,4 @@ def shares_text(traffic: Mapping[str, int]) -> str:
 
 def now() -> str:
     """Return the time as tags have it."""
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -54,9 +54,7 @@ class Revision:
     server: Server
     make: Make
     created: str = field(
-        default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).isoformat(
-            "T", "seconds"
-        )
+        default_factory=lambda: datetime.datetime.now(datetime.UTC).isoformat("T", "seconds")
     )
     active: bool = True
     state: str = "Provisioning"

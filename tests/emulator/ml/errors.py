@@ -113,7 +113,7 @@ def _refused(message: str, code: str, detail: str, status: int) -> RefusedError:
 
 
 def _additional() -> list[dict[str, Any]]:
-    now = datetime.datetime.now(datetime.timezone.utc).isoformat()
+    now = datetime.datetime.now(datetime.UTC).isoformat()
     correlation = {"operation": uuid.uuid4().hex, "request": uuid.uuid4().hex[:16]}
     told = {
         "ComponentName": "managementfrontend",

@@ -26,7 +26,7 @@ End = Callable[[FailedError | None], None]
 
 def now() -> str:
     """Return the time, as the service writes it."""
-    return datetime.datetime.now(datetime.timezone.utc).isoformat()
+    return datetime.datetime.now(datetime.UTC).isoformat()
 
 
 @dataclass

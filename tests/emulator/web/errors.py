@@ -74,7 +74,7 @@ def no_slots(tier: str) -> WebError:
 
 def busy(operation: str) -> WebError:
     """Return the refusal of a write while another one is under way."""
-    now = datetime.datetime.now(datetime.timezone.utc)
+    now = datetime.datetime.now(datetime.UTC)
     about = (
         f"Id: {uuid.uuid4()}, OperationName: {operation}, CreatedTime: "
         f"{now:%m/%d/%Y %I:%M:%S %p}, RequestId: {uuid.uuid4()}, EntityType: 3"

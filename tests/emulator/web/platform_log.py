@@ -111,7 +111,7 @@ class PlatformLog:
 
     def say(self, *templates: str, **values: object) -> None:
         """Add lines of the platform's own."""
-        now = datetime.datetime.now(datetime.timezone.utc).isoformat().partition("+")[0]
+        now = datetime.datetime.now(datetime.UTC).isoformat().partition("+")[0]
         with self._lock:
             self._lines += [f"{now}0Z {line.format(**values)}" for line in templates]
 

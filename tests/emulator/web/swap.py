@@ -82,7 +82,7 @@ class Swap:
             _exchange(source, target)
             source.worker.exchange(target.worker)
             self.site.last_swap = {
-                "timestampUtc": datetime.datetime.now(datetime.timezone.utc).isoformat(),
+                "timestampUtc": datetime.datetime.now(datetime.UTC).isoformat(),
                 "sourceSlotName": source.name.capitalize(),
                 "destinationSlotName": target.name.capitalize(),
             }

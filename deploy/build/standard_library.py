@@ -1,0 +1,56 @@
+"""Bytecode of a base image's standard library: official images delete it, and cannot write it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import docker
+
+from deploy import console
+from deploy.build import cache, packages
+from deploy.build.base_image import Base
+from deploy.build.interpreter import Interpreter
+from deploy.docker import isolated
+
+PROGRAM = Path(__file__).with_name("compile_library.py")
+# To be changed when it is compiled in another way.
+RECIPE = "1"
+
+
+@dataclass(frozen=True)
+class Library:
+    """Bytecode in `folder` of this machine, and the `path` in the image that it belongs to."""
+
+    folder: Path
+    path: str
+
+
+def ensure(
+    client: docker.DockerClient, base: Base, native: Base, python: Interpreter
+) -> Library | None:
+    """Return the bytecode that `base` lacks, or None where it has its own.
+
+    It is compiled in `native`, the same base for the engine's own platform, whose Python is
+    `python`. Where that may be another version there is none: Python then compiles at each start.
+    Raises `DeployError`.
+    """
+    # Of one index or one image: the same version of Python for each platform.
+    same = base.content == native.content
+    if python.compiled or not same:
+        return None
+    kept = cache.folder("standard-library", packages.key(native.content, RECIPE))
+    with kept.filling() as draft:
+        if draft is not None:
+            with console.phase("base", f"compiling {python.stdlib}"):
+                compiled = isolated.run(
+                    client,
+                    native.id,
+                    ["python3", "/compile/compile_library.py", python.stdlib, "/out"],
+                    isolated.pack({"compile/compile_library.py": PROGRAM, "out/.keep": b""}),
+                    "/out",
+                    {},
+                    f"compiling the standard library of {base.reference}",
+                )
+                isolated.unpack(compiled, draft)
+    return Library(kept.path, python.stdlib)
