@@ -12,11 +12,13 @@ import docker
 import docker.errors
 import pytest
 
+from deploy import config, images
 from deploy.build import base_image, base_local, base_lock, debian_base, interpreter
 from deploy.build.base_image import Base
 from deploy.docker import pull
 from deploy.errors import DeployError
-from deploy.model import ImageSettings
+from deploy.model import Image, ImageSettings
+from tests import projects
 from tests.faulty_registry import Fault, Registry, digest_of
 from tests.integration.conftest import ROOT
 from tests.integration.official_base_fixtures import (  # noqa: F401 (pytest finds fixtures here)
@@ -288,6 +290,7 @@ def variant(client: docker.DockerClient) -> Iterator[Variant]:
 
 def examined(client: docker.DockerClient, image: str, python: str = "3.11") -> str:
     """Return what the examination says, or the version of Python."""
+    client.images.get(image).tag("corp/python", "1")
     try:
         chosen = ImageSettings(python, origin="flows/faq/deploy.yaml")
         return interpreter.examine(client, Base("corp/python:1", image), chosen, True).version
@@ -361,8 +364,18 @@ def output(client: docker.DockerClient, base: Base, *command: str) -> str:
     return text.decode()
 
 
+def build(root: Path) -> Image:
+    """Build a flow whose deploy.yaml asks for poppler-utils."""
+    names = ("requirements.txt", "requirements.lock")
+    files = {f"flows/hello/{n}": (ROOT / "flows/faq" / n).read_text("utf-8") for n in names}
+    project = projects.make(root / "project", files)
+    path = project.root / "flows/hello/deploy.yaml"
+    path.write_text(projects.DEPLOY + "image: {system_packages: [poppler-utils]}\n", "utf-8")
+    return images.build(project, config.load_flow(project, "hello"))
+
+
 def test_system_packages_on_a_base_that_was_made_here(
-    client: docker.DockerClient, derived: list[Base]
+    client: docker.DockerClient, derived: list[Base], home: Path
 ) -> None:
     plain = base_image.find(client, ImageSettings(), ROOT)
     if plain is None or not plain.reference.startswith(f"{base_image.MADE}:"):
@@ -377,6 +390,9 @@ def test_system_packages_on_a_base_that_was_made_here(
     assert (found.version, found.compiled) == ("3.11", True)
     code = "import ssl; print(len(ssl.create_default_context().get_ca_certs()) > 100)"
     assert output(client, base, "python3", "-c", code) == "True\n"
+    image = build(home)
+    assert image.base == base.reference
+    assert "pdftotext version" in output(client, Base("", image.id), "pdftotext", "-v")
     assert problem(client, ROOT, with_packages("popler-utils")).startswith(
         "flows/faq/deploy.yaml: image.system_packages: there is no package popler-utils for "
     )
