@@ -29,6 +29,7 @@ def describe(spec: Spec) -> dict[str, Any]:
         "image.python": flow.image.python,
         "image.platform": flow.image.platform,
         "image.base": flow.image.base,
+        "image.system_packages": list(flow.image.system_packages),
     }
     if flow.evaluation:
         judged = {**flow.evaluation.model_dump(), "flows": list(flow.evaluation.flows)}

@@ -130,9 +130,9 @@ def examine(
 def _mismatches_of_config(image: DockerImage, base: Base, settings: ImageSettings) -> list[Problem]:
     """Return what the configuration of a base alone tells against it."""
     where, problems = _where(base), []
-    platform = f"{image.attrs['Os']}/{image.attrs['Architecture']}"
+    platform = base_local.platform_of(image)
     if platform != settings.platform:
-        what = f"it is for {platform}, and {_asks(settings)} for {settings.platform}"
+        what = f"it is for {platform}, and {_source(settings)} asks for {settings.platform}"
         hint = f"set image.platform: {platform}, or choose a base for {settings.platform}"
         problems.append(Problem(where, what, hint))
     config = image.attrs.get("Config") or {}
@@ -152,7 +152,7 @@ def _mismatches(facts: Mapping[str, Any], base: Base, settings: ImageSettings) -
     where, problems = _where(base), []
     version, libc, libc_version = facts["version"], facts["libc"], facts["libc_version"]
     if version != settings.python:
-        what = f"it has Python {version}, and {_asks(settings)} for {settings.python}"
+        what = f"it has Python {version}, and {_source(settings)} asks for {settings.python}"
         hint = f'set image.python: "{version}", or choose a base with {settings.python}'
         problems.append(Problem(where, what, hint))
     machine = MACHINES[settings.platform]
@@ -180,8 +180,8 @@ def _where(base: Base) -> str:
     return f"base image {base.reference}"
 
 
-def _asks(settings: ImageSettings) -> str:
-    return f"{settings.origin or 'the configuration'} asks"
+def _source(settings: ImageSettings) -> str:
+    return settings.origin or "the configuration"
 
 
 def _hides(volume: str) -> bool:

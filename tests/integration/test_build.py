@@ -191,8 +191,12 @@ def test_a_base_that_is_configured_and_cannot_be_had(project: config.Project) ->
     path = project.root / "flows/hello/deploy.yaml"
     path.write_text(projects.DEPLOY + "image: {base: 'localhost:1/none:1'}\n", encoding="utf-8")
     message = refusal(project)
-    assert message.startswith("base image localhost:1/none:1: cannot be pulled:")
-    assert message.endswith("→ correct image.base, or log in")
+    start = "base image localhost:1/none:1: the engine cannot reach its registry ("
+    assert message.startswith(start)
+    assert message.endswith(
+        "→ let the engine reach it (a proxy is set on the engine), or set image.base or "
+        "FLOW_BASE_IMAGE to a copy on a registry that it reaches"
+    )
 
 
 def test_a_base_of_ones_own(project: config.Project, client: docker.DockerClient) -> None:

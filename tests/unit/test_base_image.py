@@ -13,7 +13,7 @@ from unittest.mock import Mock
 import docker.errors
 import pytest
 
-from deploy.build import base_image, base_lock, base_pull, debian_base, system_packages
+from deploy.build import base_image, base_local, base_lock, base_pull, debian_base, system_packages
 from deploy.build.base_image import Base
 from deploy.docker.pull import PullError, reason_of
 from deploy.errors import DeployError
@@ -294,6 +294,21 @@ def test_refresh_removes_a_made_base_after_the_new_one_is_there(
     engine.made = [image("older", (older, MADE, "own:1"))]
     assert base_image.refresh(engine.client, ImageSettings(), tmp_path).reference == MADE
     assert engine.removed == [older]
+
+
+def test_the_image_of_a_platform_where_the_engine_has_several() -> None:
+    client = Mock()
+    client.api._version = "1.49"
+    attrs = {"Id": "sha256:index", "Os": "linux", "Architecture": "arm64"}
+    client.api._result.return_value = attrs
+    found = base_local.find(client, NEW, "linux/arm64")
+    assert found is not None
+    assert (found[0].attrs, found[1]) == (attrs, "")
+    wanted = {"platform": '{"os": "linux", "architecture": "arm64"}'}
+    assert client.api._get.call_args.kwargs == {"params": wanted}
+    client.api._result.side_effect = docker.errors.NotFound("no such platform")
+    client.images.get.return_value = image("native", digests=(NEW,))
+    assert base_local.find(client, NEW, "linux/arm64") is None
 
 
 def test_the_digest_of_the_repository_itself() -> None:
