@@ -52,7 +52,11 @@ class Remote:
         )
 
     def _config(self, manifest: Manifest, platform: str) -> tuple[dict[str, Any], str]:
-        """Return the image's configuration, and its digest, which is the image's id."""
+        """Return the configuration of the image for `platform`, and its digest.
+
+        Of an index the manifest of that platform counts. An engine's id of the image is this digest
+        too, unless the engine stores images in containerd: compare `ImageArchive.config_digest`.
+        """
         data = manifest.data
         if manifest.media_type in oci.INDEXES:
             part = _of_platform(data, platform, self.registry.where)

@@ -21,6 +21,7 @@ from deploy.docker import engine, image_archive
 from deploy.docker.image_archive import ImageArchive
 from deploy.errors import DeployError
 from deploy.gate import check, values
+from deploy.inside import inspection
 from deploy.model import AllowedSecret, Flow, ImageSettings
 from tests import made_up, projects
 from tests.integration.conftest import ROOT, built
@@ -155,6 +156,26 @@ def test_a_base_of_a_distribution_passes_without_exceptions(
     for _ in ("searched", "remembered"):
         check.refuse_secrets(base, flow, {}, tmp_path / "outlines")
     assert len(list((tmp_path / "outlines").iterdir())) == len(base.layers)
+
+
+def test_a_flow_on_an_official_base_passes_and_its_layers_are_named(
+    client: docker.DockerClient,
+    official_python: str,  # noqa: F811
+    project: Project,
+    cache: Path,
+) -> None:
+    flow = config.load_flow(config.open_project(ROOT), "faq")
+    flow = replace(flow, image=replace(flow.image, base=official_python))
+    made = image.build(client, flow, ROOT, engine.endpoint())
+    try:
+        with image_archive.saved(client, made.id, made.platform) as files:
+            check.refuse_secrets(files, flow, values.of(project), cache)
+        names = [layer.what for layer in inspection.inspect(client, made).layers]
+        own = ["standard library bytecode", "packages", "server and flow"]
+        assert names == ["base"] * 4 + own
+    finally:
+        client.images.remove(made.id, force=True)
+        client.images.remove(official_python, force=True)
 
 
 def test_values_are_found_in_files_of_the_distribution(

@@ -277,9 +277,13 @@ def test_layers_sum_up_to_the_image(inspected: Inspection, client: docker.Docker
     # The files of the container's root, of which no layer replaces or deletes one of another.
     code = """
 import os
-paths = [os.path.join(folder, name) for folder, _, names in os.walk("/") for name in names]
-own = {os.lstat(p).st_ino: os.lstat(p).st_size for p in paths if os.lstat(p).st_dev == os.lstat("/").st_dev}
-print(sum(own.values()))
+device, sizes = os.lstat("/").st_dev, {}
+for folder, folders, names in os.walk("/"):
+    folders[:] = [name for name in folders if os.lstat(os.path.join(folder, name)).st_dev == device]
+    for found in [os.lstat(os.path.join(folder, name)) for name in names]:
+        if found.st_dev == device:
+            sizes[found.st_ino] = found.st_size
+print(sum(sizes.values()))
 """
     output = client.containers.run(inspected.id, ["python3", "-c", code], remove=True, user="0")
     assert int(output) == pytest.approx(inspected.size, rel=0.01)
