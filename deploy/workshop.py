@@ -16,6 +16,9 @@ from deploy import cli
 ROOT = Path(__file__).parents[1]
 # Of tests, side by side.
 WORKERS = 4
+# Engines other than this machine's own, and the tests of what differs on them.
+ENGINES = ("containerd", "podman")
+PUBLISHING = ("tests/integration/test_build.py", "tests/integration/test_push.py")
 
 
 @task(
@@ -54,8 +57,14 @@ def check(c: Context) -> None:
     cli.run(c, "ruff check", "ruff format --check", "mypy", *linters.commands(ROOT))
 
 
-@task(help={"unit": "only the unit tests: no Docker, seconds", "k": "only tests that match"})
-def test(c: Context, unit: bool = False, k: str = "") -> None:
+@task(
+    help={
+        "unit": "only the unit tests: no Docker, a minute",
+        "k": "only tests that match",
+        "all": "every integration test on the official base, too, and publishing on other engines",
+    }
+)
+def test(c: Context, unit: bool = False, k: str = "", all: bool = False) -> None:
     """Lint, types and tests; the integration tests build and run real images."""
     import os
 
@@ -66,8 +75,18 @@ def test(c: Context, unit: bool = False, k: str = "") -> None:
         return
     # Most wait for containers; each file stays with one worker, and so do its fixtures.
     workers = f"-n {min(os.cpu_count() or 1, WORKERS)} --dist loadfile --no-loadscope-reorder"
-    beside = f"pytest {workers} -m '{marks} and not alone'"
-    cli.run(c, beside, *([] if unit else ["pytest -m 'alone and not benchmark'"]))
+    cli.run(c, f"pytest {workers} -m '{marks} and not alone'")
+    if unit:
+        return
+    cli.run(c, "pytest -m 'alone and not benchmark'")
+    # What depends on the base, on a stand-in of the image that users have as theirs.
+    chosen = "integration" if all else "bases"
+    official = f"python -m tests.on_official_base -- pytest {workers}"
+    cli.run(c, f"{official} -m '{chosen} and not alone and not benchmark'")
+    if all:
+        for engine in ENGINES:
+            publishing = f"pytest {' '.join(PUBLISHING)} -m 'not alone'"
+            cli.run(c, f"python -m tests.engines {engine} -- {publishing}")
 
 
 @task(

@@ -2,7 +2,7 @@
 
     python -m tests.on_official_base -- inv deploy --flow faq
 
-The engine pulls it from a registry that lives as long as the command, as it would from Docker Hub.
+The engine pulls it from a registry, as it would from Docker Hub.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import docker
 
 from deploy.docker import engine
 from tests import official_base
@@ -25,14 +27,19 @@ def main() -> int:
     parser.add_argument("--distroless", action="store_true", help="the distroless image instead")
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
-    push = official_base.push_distroless if options.distroless else official_base.push
+    reference = pull(engine.connect(), options.distroless)
+    print(f"base image: {reference}", file=sys.stderr, flush=True)
+    environment = {**os.environ, "FLOW_BASE_IMAGE": reference}
+    return subprocess.run(options.command, env=environment, check=False).returncode
+
+
+def pull(client: docker.DockerClient, distroless: bool = False) -> str:
+    """Let the engine pull the stand-in from a registry that is there meanwhile; return its reference."""
+    push = official_base.push_distroless if distroless else official_base.push
     with tempfile.TemporaryDirectory() as folder, Registry(Path(folder)) as registry:
         reference = push(registry.name)
-        client = engine.connect()
         client.images.pull(reference, platform=engine.native_platform(client))
-        print(f"base image: {reference}", file=sys.stderr, flush=True)
-        environment = {**os.environ, "FLOW_BASE_IMAGE": reference}
-        return subprocess.run(options.command, env=environment, check=False).returncode
+        return reference
 
 
 if __name__ == "__main__":

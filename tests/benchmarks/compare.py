@@ -20,6 +20,7 @@ import docker
 
 from deploy.docker import engine
 from deploy.errors import DeployError
+from tests import on_official_base
 from tests.benchmarks import chart, fast_model, images, load, table, variants
 from tests.benchmarks.own_image import ROOT
 from tests.benchmarks.parts import PARTS, Bench
@@ -56,7 +57,9 @@ def bench(
             # It throws away what it is sent.
             collector = stack.enter_context(fast_model.serve())
             chosen = (*chosen, variants.traced(collector.endpoint))
-        subjects = {flow: Subject(client, flow, folder, run, model) for flow in flows}
+        # The engine has it once pulled: the registry is not needed any more.
+        official = on_official_base.pull(client)
+        subjects = {flow: Subject(client, flow, folder, run, model, official) for flow in flows}
         for subject in subjects.values():
             stack.enter_context(subject.packages_at_hand())
         yield Bench(client, results, model, chosen, repeat, seconds), subjects

@@ -23,15 +23,21 @@ PACKAGES_OF = {"llm": "chat", "plain": "faq"}
 
 
 class OwnImage:
-    """Builds `flow` with `deploy`, in a copy of the project below `folder`."""
+    """Builds `flow` with `deploy` on `base`, in a copy of the project below `folder`.
 
-    def __init__(self, client: docker.DockerClient, flow: str, folder: Path, run: str) -> None:
+    Without `base`, on one that is made from Debian packages.
+    """
+
+    def __init__(
+        self, client: docker.DockerClient, flow: str, folder: Path, run: str, base: str = ""
+    ) -> None:
         self._client = client
         self._run = run
         self._bases = 0
         self._root = copy_of_project(folder / "project")
         self._project = config.open_project(self._root)
-        self._flow = config.load_flow(self._project, flow)
+        self._base = base
+        self._flow = self._ordinary(flow)
 
     @property
     def source(self) -> Path:
@@ -44,7 +50,7 @@ class OwnImage:
         tag = f"bench-own-base:{self._run}-{self._bases}"
         # What is kept by content (the volumes, the user's cache) is kept under other keys then.
         packages.RECIPE = tag
-        ordinary = config.load_flow(self._project, self._flow.name)
+        ordinary = self._ordinary(self._flow.name)
         found = base_image.ensure(self._client, ordinary.image, self._root)
         images.fresh(self._client, found.id, tag, self._run)
         self._flow = _on_base(ordinary, tag)
@@ -55,6 +61,10 @@ class OwnImage:
         start = time.monotonic()
         image = build(self._project, self._flow)
         return Built(image.id, time.monotonic() - start)
+
+    def _ordinary(self, name: str) -> Flow:
+        flow = config.load_flow(self._project, name)
+        return _on_base(flow, self._base) if self._base else flow
 
     def environment(self, endpoint: str, key: str) -> dict[str, str]:
         """Return the variables that the flow's connections read, for a model at `endpoint`."""

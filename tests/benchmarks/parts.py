@@ -17,7 +17,7 @@ from tests.benchmarks.pf_base import say
 from tests.benchmarks.results import Figure, Results
 from tests.benchmarks.serving import PATH, PORT
 from tests.benchmarks.subjects import Subject
-from tests.benchmarks.variants import ONE_WORKER, OURS, PF, Variant
+from tests.benchmarks.variants import OFFICIAL, ONE_WORKER, OURS, PF, Variant
 
 MB = 1e6
 GB = 1e9
@@ -59,9 +59,9 @@ class Bench:
 
 def size(bench: Bench, subject: Subject) -> None:
     """Measure the images as they are in the engine, and as a registry holds them."""
-    for variant in (PF, OURS):
+    for variant in (PF, OURS, OFFICIAL):
         say(f"size: {subject.name}, {variant.name}")
-        image = subject.image(variant.ours)
+        image = subject.image(variant)
         unpacked, compressed = (
             Figure("size", subject.name, name) for name in ("image, MB", "image, compressed, MB")
         )
@@ -76,27 +76,29 @@ def build(bench: Bench, subject: Subject) -> None:
     say(f"build: {subject.name}, ours once unmeasured, so that the packages are downloaded")
     subject.ours.clean()
     clean = Figure("build", subject.name, "clean, s")
-    for variant, one in ((PF, subject.pf.clean), (OURS, subject.ours.clean)):
+    builds = (
+        (PF, subject.pf.source, subject.pf.clean, subject.pf.build),
+        (OURS, subject.ours.source, subject.ours.clean, subject.ours.build),
+        (OFFICIAL, subject.official.source, subject.official.clean, subject.official.build),
+    )
+    for variant, _, build_clean, _ in builds:
         say(f"build: {subject.name}, {variant.name}, clean")
-        bench.results.add(clean, variant.name, _built(subject, variant, one).seconds)
+        bench.results.add(clean, variant.name, _built(subject, variant, build_clean).seconds)
     changed = Figure("build", subject.name, "after a change, s")
     alone = Figure("build", subject.name, "  docker build alone, s")
     for number in range(1, bench.repeat + 1):
-        for variant, source, one in (
-            (PF, subject.pf.source, subject.pf.build),
-            (OURS, subject.ours.source, subject.ours.build),
-        ):
+        for variant, source, _, build_again in builds:
             say(f"build: {subject.name}, {variant.name} after a change, {number}")
             change(source, number)
-            built = _built(subject, variant, one)
+            built = _built(subject, variant, build_again)
             bench.results.add(changed, variant.name, built.seconds)
             if built.docker_seconds is not None:
                 bench.results.add(alone, variant.name, built.docker_seconds)
 
 
-def _built(subject: Subject, variant: Variant, one: Callable[[], Built]) -> Built:
-    built = one()
-    subject.built[variant.ours] = built.image
+def _built(subject: Subject, variant: Variant, build_once: Callable[[], Built]) -> Built:
+    built = build_once()
+    subject.built[variant.image] = built.image
     return built
 
 
@@ -124,7 +126,7 @@ def start(bench: Bench, subject: Subject) -> None:
     if "question" in sample:
         sample["question"] = f"{fast_model.AT_ONCE}: {sample['question']}"
     add = bench.results.add
-    with_one = replace(bench, variants=(*bench.variants, ONE_WORKER))
+    with_one = replace(bench, variants=(*bench.variants, OFFICIAL, ONE_WORKER))
     for variant in with_one.turns(f"start: {subject.name}"):
         with subject.serve(variant, sample) as server:
             add(seconds, variant.name, server.first_score_seconds)

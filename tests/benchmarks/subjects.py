@@ -24,18 +24,26 @@ KEY = "key-for-the-benchmark"
 class Subject:
     """The flow `name`; its images are built when they are first asked for.
 
-    `folder` is a place for copies, `run` what images are labelled with, `model` what flows ask.
+    `folder` is a place for copies, `run` what images are labelled with, `model` what flows ask, and
+    `official` the official base image.
     """
 
     def __init__(
-        self, client: docker.DockerClient, name: str, folder: Path, run: str, model: Model
+        self,
+        client: docker.DockerClient,
+        name: str,
+        folder: Path,
+        run: str,
+        model: Model,
+        official: str,
     ) -> None:
         self._client = client
         self._model = model
         self.name = name
         self.ours = OwnImage(client, name, folder / name / "ours", run)
+        self.official = OwnImage(client, name, folder / name / "official", run, official)
         self.pf = PfImage(client, name, folder / name / "pf", run, model.endpoint)
-        self.built: dict[bool, str] = {}
+        self.built: dict[tuple[bool, bool], str] = {}
         sample = (self.ours.source / "sample.json").read_text(encoding="utf-8")
         self.sample: dict[str, Any] = json.loads(sample)
 
@@ -45,17 +53,21 @@ class Subject:
         with self.pf.packages_at_hand():
             yield
 
-    def image(self, ours: bool) -> str:
-        """Return the id of our image or pf's, as it was built last; it is built where it was not."""
-        if ours not in self.built:
+    def image(self, variant: Variant) -> str:
+        """Return the id of the variant's image as it was built last; it is built where it was not."""
+        if variant.image not in self.built:
             # A build on the usual base finds our packages in the engine; pf's has none to find.
-            built = self.ours.build() if ours else self.pf.clean()
-            self.built[ours] = built.image
-        return self.built[ours]
+            built = self.own(variant).build() if variant.ours else self.pf.clean()
+            self.built[variant.image] = built.image
+        return self.built[variant.image]
+
+    def own(self, variant: Variant) -> OwnImage:
+        """Return what builds our image of the variant."""
+        return self.official if variant.official else self.ours
 
     def serve(self, variant: Variant, sample: Any = None) -> AbstractContextManager[Server]:
         """Run a container of the variant that has answered `sample`; the flow's own without it."""
-        image = self.image(variant.ours)
+        image = self.image(variant)
         environment = (
             self.ours.environment(self._model.endpoint, KEY)
             if variant.ours

@@ -13,9 +13,17 @@ class Variant:
     name: str
     ours: bool
     variables: Mapping[str, str] = field(default_factory=dict)
+    # On the official Python image, in place of a base made from Debian packages.
+    official: bool = False
+
+    @property
+    def image(self) -> tuple[bool, bool]:
+        """Which image it runs: variants of the same one differ in variables only."""
+        return self.ours, self.official
 
 
 OURS = Variant("ours", True)
+OFFICIAL = Variant("ours, official base", True, official=True)
 # As it comes: 8 synchronous gunicorn workers.
 PF = Variant("pf", False)
 FASTAPI = Variant("pf fastapi", False, {"PROMPTFLOW_SERVING_ENGINE": "fastapi"})
@@ -33,7 +41,13 @@ TUNED = Variant(
 ONE_WORKER = Variant("pf, 1 worker", False, {"PROMPTFLOW_WORKER_NUM": "1"})
 ALL = (PF, FASTAPI, TUNED, OURS)
 # The columns of ratios, left divided by right, where a table has both.
-RATIOS = ((OURS.name, PF.name), (OURS.name, TUNED.name), ("ours traced", OURS.name))
+RATIOS = (
+    (OURS.name, PF.name),
+    (OURS.name, TUNED.name),
+    (OFFICIAL.name, PF.name),
+    (OFFICIAL.name, TUNED.name),
+    ("ours traced", OURS.name),
+)
 
 
 def traced(collector: str) -> Variant:
