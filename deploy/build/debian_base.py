@@ -42,6 +42,10 @@ def make(client: docker.DockerClient, settings: ImageSettings, reason: str) -> t
     # The tag is a hash of the content, so the same packages give the same tag on every machine.
     digest = hashlib.sha256(content).hexdigest()[:12]
     tag = f"{MADE}:python{settings.python}-{suite}-{architecture(settings)}-{digest}"
+    for known in find(client, settings):
+        # Nothing is newer: images that are built on it stay on it.
+        if tag in known.tags:
+            return tag, str(known.id)
     return tag, load(client, settings, content, tag, {RECIPE_LABEL: _recipe(settings)})
 
 

@@ -84,11 +84,15 @@ def make(
         with engine.explained(doing):
             image = client.images.get(temporary)
             tag = _tag(base, settings, _versions(client, image))
+            for known in _labelled(client, RECIPE_LABEL, labels[RECIPE_LABEL]):
+                # Nothing is newer: images that are built on it stay on it.
+                if tag in known.tags:
+                    return tag, str(known.id)
             image.tag(*tag.split(":"))
             return tag, str(image.id)
     finally:
         with contextlib.suppress(docker.errors.APIError):
-            client.images.remove(temporary, noprune=True)
+            client.images.remove(temporary)
 
 
 def _bootstrap(client: docker.DockerClient, settings: ImageSettings, reference: str) -> bytes:

@@ -434,7 +434,7 @@ def test_system_packages_on_a_base_with_apt(
     # The same versions give the same tag.
     again = base_image.refresh(client, settings, home)
     derived.append(again)
-    assert again.reference == base.reference
+    assert again == base
     assert again.content == base.reference
 
 
