@@ -54,10 +54,15 @@ def registry(
     monkeypatch.setattr(base_image, "OFFICIAL", f"{server.repository}:1")
     yield server
     server.close()
+    digests = [name.removeprefix("/manifests/") for name in server.content if "manifests" in name]
+    aliases = {
+        base_local.alias(f"{server.repository}@{digest}", f"linux/{architecture}")
+        for digest in digests
+        for architecture in ("amd64", "arm64")
+    }
     for image in client.images.list():
-        names = [*image.tags, *image.attrs["RepoDigests"]]
-        pulled = any(name.startswith(server.repository) for name in names)
-        if pulled or any(name.startswith(base_local.ALIAS) for name in names):
+        names = [*image.tags, *(image.attrs["RepoDigests"] or [])]
+        if aliases.intersection(names) or any(n.startswith(server.repository) for n in names):
             client.images.remove(str(image.id), force=True)
 
 
