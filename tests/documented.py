@@ -145,6 +145,8 @@ STEPS = (
     Step("ci.matrix --since main"),
     Step("config --flow faq --env local"),
     Step("build --flow faq"),
+    Step("build --flow faq --dry-run"),
+    Step("build --flow faq --context context"),
     Step("ci.try --flow faq"),
     Step("push --env dev --flow faq"),
     Step("inspect --env dev --flow faq"),
@@ -185,6 +187,7 @@ NOT_RUN = {
     "logs --env prod --flow faq --follow": "does not end by itself; tests/integration/test_target_contract.py follows a log",
     "sandbox --env prod --shell": "is for a person",
     "setup": "installs programs; `make demo` and `make test` begin with it",
+    "test --all": "runs this test, for an hour",
     "test --unit -k x": "would run this test",
 }
 
