@@ -75,7 +75,7 @@ PATTERNS = (
     (Reason.UNREACHABLE, r"\b403\b|forbidden"),
     (
         Reason.MISSING,
-        r"manifest unknown|name unknown|name_unknown|manifest_unknown|not found|\b404\b"
+        r"(blob|manifest|name)[ _]unknown|not found|\b404\b"
         r"|repository does not exist",
     ),
     (Reason.REFERENCE, r"invalid reference format|invalid tag|must be lowercase"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from deploy.docker import credentials
 from deploy.docker.pull import Progress, PullError, Reason, follow, reason_of, registry_of
 
+RECORDINGS = Path(__file__).parents[1] / "recordings/engines"
 DIGEST = "sha256:" + "a" * 64
 
 
@@ -229,6 +232,38 @@ HUB = "https://registry-1.docker.io/v2/"
 )
 def test_reasons(reason: str, text: str) -> None:
     assert reason_of(text).name == reason
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("classic-pull-no-manifest", "MISSING"),
+        ("classic-pull-repeat", ""),
+        ("containerd-pull", "4 of 4 layers, 48.9 of 48.9 MB"),
+        ("containerd-pull-401", "DENIED"),
+        ("containerd-pull-404", "MISSING"),
+        ("containerd-pull-429", "LIMITED"),
+        ("containerd-pull-no-manifest", "MISSING"),
+        ("podman-pull", "5 of 5 layers, 48.9 of 48.9 MB"),
+        ("podman-pull-401", "DENIED"),
+        ("podman-pull-404", "MISSING"),
+        ("podman-pull-429", "LIMITED"),
+        ("podman-pull-no-manifest", "MISSING"),
+    ],
+)
+def test_what_real_engines_answer(name: str, expected: str) -> None:
+    """Each ends with this progress, or with an error for this reason."""
+    lines = (RECORDINGS / f"{name}.json").read_text(encoding="utf-8").splitlines()
+    events = [json.loads(line) for line in lines]
+    shown = [""]
+    try:
+        if "explanation" in events[0]:
+            text = events[0]["explanation"]
+            raise PullError(reason_of(text), text)
+        follow(events, Progress(), shown.append)
+    except PullError as error:
+        shown.append(error.reason.name)
+    assert shown[-1] == expected
 
 
 def test_the_registry_of_a_reference() -> None:
