@@ -1,6 +1,6 @@
 """Run a command with another container engine than the machine's own.
 
-usage: python -m tests.engines {containerd,podman} [--registry-mirror URL] -- COMMAND...
+usage: python -m tests.engines {classic,containerd,podman} [--registry-mirror URL] -- COMMAND...
 """
 
 from __future__ import annotations
@@ -12,11 +12,15 @@ import subprocess
 import sys
 from types import FrameType
 
-from tests.engines import containerd, podman
+from tests.engines import dockerd, podman
 from tests.engines.debian_root import EngineError
 from tests.engines.engine import Engine
 
-ENGINES = {"containerd": containerd.run, "podman": podman.run}
+ENGINES = {
+    "classic": dockerd.run_classic,
+    "containerd": dockerd.run_containerd,
+    "podman": podman.run,
+}
 
 
 def main() -> int:

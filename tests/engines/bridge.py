@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import ipaddress
 import json
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.engines.debian_root import EngineError
 
 # Subnets of 10.219.0.0/16 are for bridges, those of 10.220.0.0/16 for further networks of the same engine.
 NUMBERS = range(1, 255)
+LOCKS = Path("/run/lock")
+
+# A table, a chain of it, and a rule of the chain.
+Rule = tuple[str, str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Bridge:
 
     @property
     def name(self) -> str:
-        return f"flowengine{self.number}"
+        return f"flow-engine{self.number}"
 
     @property
     def subnet(self) -> str:
@@ -55,57 +61,66 @@ def reserve() -> Iterator[Bridge]:
     Rules are added to the machine's and taken away again: an engine that manages them itself would
     flush the chains of the machine's own engine, which have the same names.
     """
-    bridge = _add_link()
-    try:
-        with contextlib.ExitStack() as stack:
-            for subnet in (bridge.subnet, bridge.pool):
-                stack.enter_context(_forwarding(subnet))
+    with _locked_number() as bridge:
+        _ip("link", "add", bridge.name, "type", "bridge")
+        try:
+            for rule in _rules(bridge):
+                _iptables("-I", rule)
             yield bridge
-    finally:
-        _ip("link", "delete", bridge.name)
-
-
-def _add_link() -> Bridge:
-    taken = [ipaddress.ip_network(route) for route in _routes()]
-    for number in NUMBERS:
-        bridge = Bridge(number)
-        subnets = [ipaddress.ip_network(bridge.subnet), ipaddress.ip_network(bridge.pool)]
-        if any(subnet.overlaps(route) for subnet in subnets for route in taken):
-            continue
-        command = ["ip", "link", "add", bridge.name, "type", "bridge"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if not done.returncode:
-            return bridge
-        if "File exists" not in done.stderr:
-            raise EngineError(f"{' '.join(command)}: {done.stderr.strip()}")
-    raise EngineError("no subnet is free for another engine")
-
-
-def _routes() -> list[str]:
-    done = subprocess.run(
-        ["ip", "-json", "-4", "route"], capture_output=True, text=True, check=True
-    )
-    routes = [str(route["dst"]) for route in json.loads(done.stdout or "[]")]
-    return [route for route in routes if route != "default"]
+        finally:
+            _clean(bridge)
 
 
 @contextlib.contextmanager
-def _forwarding(subnet: str) -> Iterator[None]:
-    established = ["-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED"]
-    rules = [
-        ("nat", "POSTROUTING", ["-s", subnet, "!", "-d", subnet, "-j", "MASQUERADE"]),
-        ("filter", "FORWARD", ["-s", subnet, "-j", "ACCEPT"]),
-        ("filter", "FORWARD", ["-d", subnet, *established, "-j", "ACCEPT"]),
-    ]
-    with contextlib.ExitStack() as stack:
-        for table, chain, rule in rules:
-            _iptables(table, "-I", chain, rule)
-            stack.callback(_iptables, table, "-D", chain, rule)
-        yield
+def _locked_number() -> Iterator[Bridge]:
+    """Have a number inside of the block that no other process has; the system unlocks it in any case."""
+    for number in NUMBERS:
+        bridge = Bridge(number)
+        with (LOCKS / f"{bridge.name}.lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            # What a process that was killed has left.
+            _clean(bridge)
+            subnets = [ipaddress.ip_network(text) for text in (bridge.subnet, bridge.pool)]
+            if not any(subnet.overlaps(route) for subnet in subnets for route in _routes()):
+                yield bridge
+                return
+    raise EngineError("no subnet is free for another engine")
 
 
-def _iptables(table: str, action: str, chain: str, rule: list[str]) -> None:
-    _run(["iptables", "--wait", "10", "-t", table, action, chain, *rule])
+def _routes() -> list[ipaddress.IPv4Network]:
+    command = ["ip", "-json", "-4", "route"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    targets = [str(route["dst"]) for route in json.loads(done.stdout or "[]")]
+    return [ipaddress.IPv4Network(target) for target in targets if target != "default"]
+
+
+def _rules(bridge: Bridge) -> list[Rule]:
+    established = ("-m", "conntrack", "--ctstate", "RELATED,ESTABLISHED")
+    rules: list[Rule] = []
+    for subnet in (bridge.subnet, bridge.pool):
+        rules += [
+            ("nat", "POSTROUTING", ("-s", subnet, "!", "-d", subnet, "-j", "MASQUERADE")),
+            ("filter", "FORWARD", ("-s", subnet, "-j", "ACCEPT")),
+            ("filter", "FORWARD", ("-d", subnet, *established, "-j", "ACCEPT")),
+        ]
+    return rules
+
+
+def _clean(bridge: Bridge) -> None:
+    """Delete the rules and the link as far as they exist."""
+    for rule in _rules(bridge):
+        with contextlib.suppress(EngineError):
+            _iptables("-D", rule)
+    with contextlib.suppress(EngineError):
+        _ip("link", "delete", bridge.name)
+
+
+def _iptables(action: str, rule: Rule) -> None:
+    table, chain, condition = rule
+    _run(["iptables", "--wait", "10", "-t", table, action, chain, *condition])
 
 
 def _ip(*arguments: str) -> None:

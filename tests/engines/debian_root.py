@@ -1,4 +1,4 @@
-"""The root file systems that engines run in: Debian's next release, which carries new versions of them."""
+"""The root file systems that engines run in, made from the packages of a Debian release."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 
 from tests import build_cache
 
-SUITE = "forky"
+# The releases with the newest engines, and with an old one that many machines still have.
+NEWEST = "forky"
+OLD = "bookworm"
 COMMON = ("ca-certificates", "iptables", "mount", "tini")
 
 
@@ -17,8 +19,8 @@ class EngineError(Exception):
     """An engine cannot be made or started; the message is a sentence."""
 
 
-def ensure(packages: tuple[str, ...]) -> Path:
-    """Return a root file system with `packages`, made where this machine lacks it."""
+def ensure(suite: str, packages: tuple[str, ...]) -> Path:
+    """Return a root file system with `packages` of a release, made where this machine lacks it."""
     if os.geteuid() != 0:
         raise EngineError("engines beside the machine's own need root: run it as root")
     if not shutil.which("mmdebstrap"):
@@ -26,12 +28,12 @@ def ensure(packages: tuple[str, ...]) -> Path:
     included = ",".join((*COMMON, *packages))
 
     def make(folder: Path) -> None:
-        _bootstrap(folder / "root", included)
+        _bootstrap(folder / "root", suite, included)
 
-    return build_cache.ensure("engine", f"{SUITE} {included}", make) / "root"
+    return build_cache.ensure("engine", f"{suite} {included}", make) / "root"
 
 
-def _bootstrap(root: Path, included: str) -> None:
+def _bootstrap(root: Path, suite: str, included: str) -> None:
     command = [
         "mmdebstrap",
         "--quiet",
@@ -41,7 +43,7 @@ def _bootstrap(root: Path, included: str) -> None:
         '--aptopt=Acquire::Check-Valid-Until "false"',
         "--dpkgopt=force-unsafe-io",
         f"--include={included}",
-        SUITE,
+        suite,
         str(root),
     ]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import docker
 import docker.errors
 import requests
 
+from tests.engines.bridge import Bridge
 from tests.engines.debian_root import EngineError
 
 ENTER = Path(__file__).with_name("enter.sh")
@@ -61,9 +61,12 @@ class Engine:
 
 
 @contextlib.contextmanager
-def state() -> Iterator[State]:
-    """Have the folders of an engine inside of the block."""
-    folder = Path(tempfile.mkdtemp(prefix="flow-engine-", dir=STATES))
+def state(network: Bridge) -> Iterator[State]:
+    """Have the folders of the engine on a bridge inside of the block."""
+    folder = STATES / network.name
+    # What a process that was killed has left.
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(mode=0o700)
     try:
         for name in ("upper", "work", "root", "data", "engine"):
             (folder / name).mkdir()

@@ -65,8 +65,8 @@ VARIABLES = {
 @contextlib.contextmanager
 def run(registry_mirror: str | None = None) -> Iterator[Engine]:
     """Run Podman inside of the block. `registry_mirror` is the URL of what stands for Docker Hub."""
-    root = debian_root.ensure(PACKAGES)
-    with engine.state() as state, bridge.reserve() as network:
+    root = debian_root.ensure(debian_root.NEWEST, PACKAGES)
+    with bridge.reserve() as network, engine.state(network) as state:
         settings = SETTINGS.format(
             subnet=network.subnet,
             pool=network.pool,
