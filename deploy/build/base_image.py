@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import docker
+from docker.models.images import Image as DockerImage
 
 from deploy import console
 from deploy.build import base_local, base_lock, base_pull, debian_base, system_packages
@@ -132,16 +133,23 @@ def _find_plain(client: docker.DockerClient, settings: ImageSettings, root: Path
         found = base_local.find(client, reference, settings.platform)
         if found is None:
             return None
-        image, alias = found
-        return Base(base_pull.by_digest(image, reference), str(image.id), alias)
+        return _base(client, reference, *found)
     official = OFFICIAL.format(python=settings.python)
     found = base_local.find(client, official, settings.platform)
     # Without a digest it was built or loaded under that name.
-    if found and "@" in (by_digest := base_pull.by_digest(found[0], official)):
-        return Base(by_digest, str(found[0].id))
+    if found and "@" in (base := _base(client, official, *found)).reference:
+        return base
     for image in debian_base.find(client, settings):
         return Base(debian_base.tags(image)[0], str(image.id))
     return None
+
+
+def _base(client: docker.DockerClient, reference: str, image: DockerImage, alias: str) -> Base:
+    """Return the base that the engine has as `reference`."""
+    by_digest = base_pull.by_digest(image, reference)
+    if not alias and not base_local.resolves(client, image, by_digest):
+        alias = reference
+    return Base(by_digest, str(image.id), alias)
 
 
 def _get(

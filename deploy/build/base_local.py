@@ -27,11 +27,30 @@ def find(
 ) -> tuple[DockerImage, str] | None:
     """Return the image of `reference` for `platform`, and its tag here where it needs one."""
     image = _get(client, reference, platform)
-    if image:
+    if image and resolves(client, image, reference):
         return image, ""
     name = alias(reference, platform)
+    if image:
+        image.tag(*name.split(":"))
+        return image, name
     image = _get(client, name, platform)
     return (image, name) if image else None
+
+
+def resolves(client: docker.DockerClient, image: DockerImage, reference: str) -> bool:
+    """Return whether a build finds `reference` on the engine.
+
+    The containerd store finds an image by any digest of it, while BuildKit asks the registry unless
+    the image was pulled by that very name, which is among its tags then.
+    """
+    if "@" not in reference or not _has_all_platforms(client):
+        return True
+    return any(_familiar(str(tag)) == _familiar(reference) for tag in image.tags)
+
+
+def _familiar(reference: str) -> str:
+    """Return a name without Docker Hub's address, as engines show it."""
+    return reference.removeprefix("docker.io/").removeprefix("library/")
 
 
 def alias(reference: str, platform: str) -> str:
@@ -57,7 +76,7 @@ def make_room(client: docker.DockerClient, reference: str, platform: str) -> Non
 def keep(client: docker.DockerClient, image: DockerImage, reference: str, platform: str) -> str:
     """Return the tag by which `image` is found where `reference` names another; tag it so."""
     found = _get(client, reference, platform)
-    if found and found.id == image.id:
+    if found and found.id == image.id and resolves(client, found, reference):
         return ""
     name = alias(reference, platform)
     image.tag(*name.split(":"))
@@ -77,14 +96,17 @@ def platform_of(image: DockerImage) -> str:
 
 def get(client: docker.DockerClient, reference: str, platform: str) -> DockerImage:
     """Return the image of `reference`, that for `platform` where the engine has several."""
+    image = client.images.get(reference)
     api: Any = client.api
-    if docker.utils.version_gte(api._version, PLATFORM_API):
-        system, _, architecture = platform.partition("/")
-        wanted = json.dumps({"os": system, "architecture": architecture})
-        response = api._get(api._url("/images/{0}/json", reference), params={"platform": wanted})
-        with contextlib.suppress(docker.errors.NotFound):
-            return DockerImage(api._result(response, True), client=client)
-    return client.images.get(reference)
+    if platform_of(image) == platform or not docker.utils.version_gte(api._version, PLATFORM_API):
+        return image
+    system, _, architecture = platform.partition("/")
+    wanted = json.dumps({"os": system, "architecture": architecture})
+    response = api._get(api._url("/images/{0}/json", reference), params={"platform": wanted})
+    with contextlib.suppress(docker.errors.NotFound):
+        # Its id is that of the platform's manifest, by which no container can be made.
+        return DockerImage(api._result(response, True), client=client)
+    return image
 
 
 def _get(client: docker.DockerClient, reference: str, platform: str) -> DockerImage | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import docker
 import docker.errors
 from docker.models.images import Image as DockerImage
@@ -82,7 +84,17 @@ def get(
         what = f"its registry sent it for {platform}, and {settings.platform} was asked for"
         hint = "choose a base that is published for that platform: image.base"
         raise DeployError(f"base image {reference}", what, hint)
-    return image, by_digest(image, reference, digest)
+    name = by_digest(image, reference, digest)
+    with contextlib.suppress(PullError), engine.explained(doing):
+        if not base_local.resolves(client, image, name):
+            # Its layers are there; a build then finds it by digest without asking the registry.
+            pull(client, name, settings.platform, known.auth, _silent)
+            image = base_local.get(client, name, settings.platform)
+    return image, name
+
+
+def _silent(_: str) -> None:
+    """Show nothing."""
 
 
 def by_digest(image: DockerImage, reference: str, digest: str = "") -> str:

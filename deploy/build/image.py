@@ -148,11 +148,11 @@ def prepare(
     """
     definition, python = made_of.flow, made_of.flow.image.python
     native = native_base(client, definition.image, made_of.base, root)
-    python_of_base = _examine(client, made_of, native)
+    base_python, native_python = _examine(client, made_of, native)
     compiled = packages.ensure_folder(
         client, native, made_of.lock, python, definition.image.platform
     )
-    library = standard_library.ensure(client, made_of.base, native, python_of_base)
+    library = standard_library.ensure(client, made_of.base, native, native_python)
     target = folder or root / CONTEXTS / definition.name
     with context.writing(target) as draft:
         app = draft / "app"
@@ -163,7 +163,9 @@ def prepare(
             "tag": made_of.tag,
             "commit": commit(root),
             **_declared(definition),
-            "built_with": metadata.of_build(client, definition, made_of.base, builder),
+            "built_with": metadata.of_build(
+                client, definition, made_of.base, base_python.layers, builder
+            ),
         }
         context.write(app / "about.json", json.dumps(about, indent=2))
         copies = {}
@@ -178,13 +180,18 @@ def prepare(
     return target
 
 
-def _examine(client: docker.DockerClient, made_of: Inputs, native: Base) -> Interpreter:
-    """Return the Python of the base `native`. Raises `DeployError` where flows cannot run on it."""
+def _examine(
+    client: docker.DockerClient, made_of: Inputs, native: Base
+) -> tuple[Interpreter, Interpreter]:
+    """Return the Python of the flow's base, and of `native`, the base for the engine's platform.
+
+    Raises `DeployError` where flows cannot run on it.
+    """
     settings, platform = made_of.flow.image, engine.native_platform(client)
-    if settings.platform != platform:
-        interpreter.examine(client, made_of.base, settings, native=False)
-        settings = replace(settings, platform=platform)
-    return interpreter.examine(client, native, settings, native=True)
+    own = interpreter.examine(client, native, replace(settings, platform=platform), native=True)
+    if settings.platform == platform:
+        return own, own
+    return interpreter.examine(client, made_of.base, settings, native=False), own
 
 
 def commit(root: Path) -> str:

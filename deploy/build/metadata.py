@@ -17,14 +17,13 @@ PACKER = "promptflow-devkit"
 
 
 def of_build(
-    client: docker.DockerClient, definition: Flow, base: Base, builder: str
+    client: docker.DockerClient, definition: Flow, base: Base, base_layers: int, builder: str
 ) -> dict[str, str | int]:
     """Return `built_with` of about.json. Nothing of it is in the content tag."""
-    layers = client.images.get(base.id).attrs["RootFS"]["Layers"]
     return {
         "python": definition.image.python,
         "base_id": base.id,
-        "base_layers": len(layers),
+        "base_layers": base_layers,
         "requirements_lock": _sha256(definition.folder / locks.LOCK),
         "pack_lock": _sha256(locks.PACK_LOCK),
         PACKER: _packer(),

@@ -13,6 +13,7 @@ from typing import Any
 
 import docker
 import docker.errors
+import requests
 
 from deploy import console, wire
 from deploy.docker import engine
@@ -126,6 +127,12 @@ def _events(
     except docker.errors.APIError as error:
         # What fails before the stream begins; older versions of podman answer with all errors so.
         yield {"error": str(error.explanation or error)}
+    except KeyError as error:
+        # The SDK expects "message" in every refusal, and podman's of a push has "error".
+        refusal = error.__context__
+        if not isinstance(refusal, requests.HTTPError):
+            raise
+        yield {"error": str(refusal.response.json().get("error", refusal))}
 
 
 def error_of(event: Mapping[str, Any]) -> str:

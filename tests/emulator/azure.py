@@ -64,7 +64,7 @@ class Azure:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self.authority = Authority(folder)
+        self.authority = Authority.known(folder)
         # Nobody trusts this one.
         self.stranger = Authority(folder, "Somebody Else")
         self.directory = Directory(self.authority)

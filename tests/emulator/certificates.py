@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import ipaddress
+import os
 import ssl
 import time
 import uuid
@@ -20,10 +21,12 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
+    load_pem_private_key,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 HOSTS = ("localhost", "127.0.0.1", "::1")
+VARIABLE = "TEST_AUTHORITY"
 DAY = datetime.timedelta(days=1)
 
 
@@ -33,9 +36,14 @@ class Authority:
     `bundle` is for REQUESTS_CA_BUNDLE, and for a registry's `rootcertbundle`.
     """
 
-    def __init__(self, folder: Path, name: str = "Emulated Azure") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        name: str = "Emulated Azure",
+        key: ec.EllipticCurvePrivateKey | None = None,
+    ) -> None:
         self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._key = key or ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         usage = _usage(certificates=True)
         self._certificate = (
@@ -46,6 +54,23 @@ class Authority:
         )
         self.bundle = folder / f"{_file_name(name)}.pem"
         self.bundle.write_bytes(self._certificate.public_bytes(Encoding.PEM))
+
+    @classmethod
+    def known(cls, folder: Path) -> Authority:
+        """Return the authority that an engine of the tests knows, or a new one.
+
+        Its key is in the file that TEST_AUTHORITY names: an engine reads certificates at its start.
+        """
+        path = os.environ.get(VARIABLE)
+        if not path:
+            return cls(folder)
+        key = load_pem_private_key(Path(path).read_bytes(), None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        return cls(folder, key=key)
+
+    def keep(self, path: Path) -> None:
+        """Write the key of this authority to `path`, for `known`."""
+        path.write_bytes(self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
     def server(self) -> ssl.SSLContext:
         """Return a context with a new certificate for this machine's own addresses."""

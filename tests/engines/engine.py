@@ -16,6 +16,7 @@ import docker
 import docker.errors
 import requests
 
+from tests.emulator.certificates import Authority
 from tests.engines.bridge import Bridge
 from tests.engines.debian_root import EngineError
 
@@ -47,6 +48,11 @@ class State:
         return f"unix://{self.engine / SOCKET.name}"
 
     @property
+    def authority(self) -> Path:
+        """The key of the authority whose certificates the engine accepts."""
+        return self.engine / "authority.pem"
+
+    @property
     def log(self) -> Path:
         return self.folder / "engine.log"
 
@@ -58,6 +64,7 @@ class Engine:
     name: str
     address: str
     description: str
+    authority: Path
 
 
 @contextlib.contextmanager
@@ -82,7 +89,8 @@ def run(name: str, root: Path, state: State, command: list[str]) -> Iterator[Eng
     try:
         with _client(process, state) as client:
             try:
-                yield Engine(name, state.address, f"{name}: {_description(client)}")
+                description = f"{name}: {_description(client)}"
+                yield Engine(name, state.address, description, state.authority)
             finally:
                 _remove_containers(client)
     finally:
@@ -90,6 +98,8 @@ def run(name: str, root: Path, state: State, command: list[str]) -> Iterator[Eng
 
 
 def _start(root: Path, state: State, command: list[str]) -> subprocess.Popen[bytes]:
+    authority = Authority(state.engine)
+    authority.keep(state.authority)
     unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL"]
     enter = [str(ENTER), str(root), str(state.folder)]
     with state.log.open("wb") as log:
@@ -101,7 +111,11 @@ def _start(root: Path, state: State, command: list[str]) -> subprocess.Popen[byt
             stderr=log,
             # Ctrl-C in the terminal is for the command, after which the engine is stopped.
             start_new_session=True,
-            env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+            env={
+                "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+                # The store of containerd verifies where tokens come from, also on this machine.
+                "SSL_CERT_FILE": str(ENGINE / authority.bundle.name),
+            },
         )
 
 
