@@ -206,7 +206,9 @@ def test_a_base_of_ones_own(project: config.Project, client: docker.DockerClient
     try:
         path = project.root / "flows/hello/deploy.yaml"
         path.write_text(projects.DEPLOY + "image: {base: 'own-base:1'}\n", encoding="utf-8")
-        assert build(project).base == "own-base:1"
+        # The store of containerd knows a digest of every image.
+        name, _, _ = build(project).base.partition("@")
+        assert name in ("own-base:1", "own-base")
     finally:
         client.images.remove("own-base:1")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from typing import Any
 
 import docker
+import docker.errors
 import pytest
 import requests
 
@@ -78,6 +80,15 @@ def attached(project: config.Project, environment: str, digest: str | None) -> s
     }
 
 
+def forget(client: docker.DockerClient, published: Image) -> None:
+    """Let the engine lose an image under every name that it has there."""
+    local, remote = f"hello:{published.tag}", f"{published.repository}:{published.tag}"
+    for name in (published.pinned, remote, local):
+        # The store of containerd has one image a name, and may have lost this one with another.
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            client.images.remove(name, force=True)
+
+
 def test_an_image_is_published_with_its_documents(
     cloud_project: config.Project, acr: Acr, pusher: Identity
 ) -> None:
@@ -120,10 +131,8 @@ def test_a_changed_line_sends_kilobytes(
     manifest = there.registry.manifest(there.repository, published.tag)
     assert manifest
     size = sum(layer["size"] for layer in manifest.data["layers"])
-    # The engine sends layers in parts; documents, which are sent at once, are about the same size each time.
-    layers = sum(seen.received for seen in acr.server.requests("PATCH", "/blobs/uploads/"))
-    assert 0 < layers < size / 100
-    assert acr.uploaded - layers < size / 25
+    # Layers and documents; the latter are about the same size each time.
+    assert 0 < acr.uploaded < size / 20
 
 
 def test_a_missing_role_is_named_with_who_lacks_it(
@@ -153,7 +162,9 @@ def test_tokens_that_run_out_in_the_middle_are_renewed(
     done = threading.Event()
 
     def expire() -> None:
-        while not fresh_acr.server.requests("PATCH", "/blobs/uploads/") and not done.wait(0.01):
+        # Docker's classic store sends a layer in parts, that of containerd in one request.
+        sent = ("PATCH|PUT", "/blobs/uploads/")
+        while not fresh_acr.server.requests(*sent) and not done.wait(0.01):
             pass
         fresh_acr.expire_tokens()
 
@@ -211,12 +222,7 @@ def test_documents_are_completed_by_a_machine_that_has_not_built_it(
 ) -> None:
     published = publish(cloud_project)
     acr.referrers.clear()
-    for name in (
-        published.pinned,
-        f"{published.repository}:{published.tag}",
-        f"hello:{published.tag}",
-    ):
-        client.images.remove(name, force=True)
+    forget(client, published)
     assert publish(cloud_project) == published
     assert attached(cloud_project, "dev", published.digest) == TYPES
 
@@ -348,12 +354,7 @@ def test_a_file_of_a_push_is_deployed_without_a_build(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     published = publish(cloud_project)
-    for name in (
-        published.pinned,
-        f"{published.repository}:{published.tag}",
-        f"hello:{published.tag}",
-    ):
-        client.images.remove(name, force=True)
+    forget(client, published)
     monkeypatch.setattr(image, "build", lambda *_: pytest.fail("it was built"))
     handed = cloud_project.root / ".artifacts/hello.json"
     try:

@@ -299,6 +299,8 @@ def test_refresh_removes_a_made_base_after_the_new_one_is_there(
 def test_the_image_of_a_platform_where_the_engine_has_several() -> None:
     client = Mock()
     client.api._version = "1.49"
+    client.images.get.return_value = image("native", digests=(NEW,))
+    client.info.return_value = {}
     attrs = {"Id": "sha256:index", "Os": "linux", "Architecture": "arm64"}
     client.api._result.return_value = attrs
     found = base_local.find(client, NEW, "linux/arm64")
@@ -307,7 +309,6 @@ def test_the_image_of_a_platform_where_the_engine_has_several() -> None:
     wanted = {"platform": '{"os": "linux", "architecture": "arm64"}'}
     assert client.api._get.call_args.kwargs == {"params": wanted}
     client.api._result.side_effect = docker.errors.NotFound("no such platform")
-    client.images.get.return_value = image("native", digests=(NEW,))
     assert base_local.find(client, NEW, "linux/arm64") is None
 
 
