@@ -206,6 +206,8 @@ def _run(client: docker.DockerClient, image: DockerImage, base: Base) -> dict[st
             working_dir="/",
             network_mode="none",
             cap_drop=["ALL"],
+            # It writes its result to /, which may be read-only to its owner (podman).
+            cap_add=["DAC_OVERRIDE"],
             security_opt=["no-new-privileges"],
             name=f"{isolated.NAME}-{uuid.uuid4().hex[:12]}",
             use_config_proxy=False,
