@@ -60,6 +60,7 @@ def test_what_was_begun_goes_on_and_a_busy_site_is_waited_for(
     assert azure.web.writes[writes:] == [f"POST sites/{web.APP}/slots/staging/slotsswap"]
 
 
+@pytest.mark.bases
 def test_in_place_with_entra_back_and_destroyed(
     web_dev: ObedientProject, azure: Azure, acr: Acr
 ) -> None:

@@ -45,6 +45,7 @@ def dev(
     forget(client, azure, FOLDER)
 
 
+@pytest.mark.bases
 def test_what_a_deploy_makes_tells_and_leaves(dev: config.Project, workspace: Workspace) -> None:
     planned = ml.plan(dev)
     name, endpoint = f"v-{planned.image.tag}", f"endpoint {ml.endpoint(dev)}"

@@ -51,6 +51,7 @@ def python(client: docker.DockerClient, made: Image, code: str) -> str:
     return output.decode().strip()
 
 
+@pytest.mark.bases
 def test_unchanged_is_not_built_again(
     project: config.Project, client: docker.DockerClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,6 +62,7 @@ def test_unchanged_is_not_built_again(
     assert f"unchanged: {first.reference}" in capfd.readouterr().err
 
 
+@pytest.mark.bases
 def test_a_changed_line_changes_small_layers_only(
     project: config.Project, client: docker.DockerClient
 ) -> None:
@@ -98,6 +100,7 @@ def test_a_package_that_is_published_as_source_only_is_there(client: docker.Dock
     assert python(client, made, "import serpapi; print(serpapi.__name__)") == "serpapi"
 
 
+@pytest.mark.bases
 def test_packages_are_compiled_for_good(client: docker.DockerClient) -> None:
     _, made = built("faq")
     code = """
@@ -113,6 +116,7 @@ print("ok")
     assert python(client, made, code) == "ok"
 
 
+@pytest.mark.bases
 def test_the_base_has_what_python_programs_need(client: docker.DockerClient) -> None:
     _, made = built("faq")
     code = """
@@ -150,6 +154,7 @@ print("ok")
     assert python(client, made, code) == "ok"
 
 
+@pytest.mark.bases
 def test_what_a_server_imports_is_compiled(client: docker.DockerClient) -> None:
     _, made = built("triage")
     code = """

@@ -20,6 +20,8 @@ from tests.integration.conftest import ROOT, Start, built
 from tests.integration.running import Running, until
 from tests.model_server import ModelServer
 
+pytestmark = pytest.mark.bases
+
 FLOWS = sorted(path.parent.name for path in (ROOT / "flows").glob("*/deploy.yaml"))
 WITH_MODEL = [name for name in FLOWS if name != "faq"]
 Serving = Callable[[str], Running]

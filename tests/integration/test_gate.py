@@ -90,6 +90,7 @@ def refusal(files: ImageArchive, flow: Flow, hidden: dict[str, str], cache: Path
     return str(caught.value)
 
 
+@pytest.mark.bases
 def test_each_secret_is_found_in_each_place(
     planted: ImageArchive, project: Project, flow: Flow, cache: Path
 ) -> None:

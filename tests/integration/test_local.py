@@ -32,6 +32,7 @@ connections:
 """
 
 
+@pytest.mark.bases
 def test_the_first_container_is_as_strict_as_can_be(
     project: config.Project, client: docker.DockerClient
 ) -> None:
@@ -49,6 +50,7 @@ def test_the_first_container_is_as_strict_as_can_be(
     assert [step.action for step in pipeline.plan(project, spec(project)).steps] == ["keep"]
 
 
+@pytest.mark.bases
 def test_a_change_replaces_the_container_and_keeps_its_url(
     project: config.Project, client: docker.DockerClient
 ) -> None:

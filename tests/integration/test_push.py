@@ -89,6 +89,7 @@ def forget(client: docker.DockerClient, published: Image) -> None:
             client.images.remove(name, force=True)
 
 
+@pytest.mark.bases
 def test_an_image_is_published_with_its_documents(
     cloud_project: config.Project, acr: Acr, pusher: Identity
 ) -> None:
@@ -103,6 +104,7 @@ def test_an_image_is_published_with_its_documents(
     assert file.pinned == published.pinned == f"{there.name}@{published.digest}"
 
 
+@pytest.mark.bases
 def test_what_is_there_is_neither_built_nor_pushed(
     cloud_project: config.Project,
     acr: Acr,
@@ -325,6 +327,7 @@ def test_no_token_is_said_or_kept(
     assert "eyJ" not in said + written
 
 
+@pytest.mark.bases
 def test_a_deploy_publishes_and_runs_that_very_digest(
     cloud_project: config.Project, acr: Acr, pusher: Identity, client: docker.DockerClient
 ) -> None:

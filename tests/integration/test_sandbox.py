@@ -15,6 +15,7 @@ from tests.integration.conftest import built
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.bases
 def test_whole_deliveries(
     registry_program: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
