@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from tests.integration.conftest import built
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.bases
 def test_whole_deliveries(
     registry_program: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -44,6 +44,16 @@ def test_whole_deliveries(
     assert rows == [name for name in targets for _ in delivery.STEPS]
     answered = re.findall(r"callers had [1-9]\d* answers and lost 0 requests", output)
     assert len(answered) == len(targets)
+
+
+@pytest.mark.bases
+@pytest.mark.skipif("FLOW_BASE_IMAGE" not in os.environ, reason="test_whole_deliveries has more")
+def test_a_delivery_on_a_base_that_is_given(registry_program: None) -> None:
+    built("faq")
+    with Sandbox(ROOT) as sandbox:
+        status = delivery.deliver(sandbox, "dev", "faq")
+        assert sandbox.azure.problems() == []
+    assert status == 0
 
 
 def test_an_environment_that_there_is_not(
