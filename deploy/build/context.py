@@ -53,24 +53,29 @@ def write(path: Path, text: str) -> None:
 
 def link(source: Path, target: Path) -> None:
     """Put the files of the folder `source` at `target` without copying them, where that works."""
-    shutil.copytree(source, target, copy_function=_link)
+    for folder, _, names in os.walk(source):
+        place = os.path.join(target, os.path.relpath(folder, source))
+        os.makedirs(place, exist_ok=True)
+        for name in names:
+            _link(os.path.join(folder, name), os.path.join(place, name))
 
 
 def check_size(folder: Path, flow: Flow) -> None:
     """Name large files of the flow. Raises `DeployError` above `image.max_size`."""
-    sizes = {path: path.stat().st_size for path in files(folder)}
-    for path, size in sizes.items():
-        if size > LARGE_FILE and path.is_relative_to(folder / "app"):
-            name = path.relative_to(folder / "app").as_posix()
-            console.note("build", f"{name} takes {readable(size)} of the image")
-    total, limit = sum(sizes.values()), flow.image.max_size
-    if limit is not None and total > limit:
+    for path, size in _sizes(folder / "app").items():
+        if size > LARGE_FILE:
+            console.note("build", f"{path} takes {readable(size)} of the image")
+    limit = flow.image.max_size
+    if limit is None:
+        return
+    sizes = _sizes(folder)
+    total = sum(sizes.values())
+    if total > limit:
         largest = max(sizes, key=lambda path: sizes[path])
         raise DeployError(
             f"{show(flow.folder / 'deploy.yaml')}: image.max_size",
             f"it is {readable(limit)}, and the image adds {readable(total)} to its base",
-            f"the largest file is {largest.relative_to(folder).as_posix()}, "
-            f"{readable(sizes[largest])}",
+            f"the largest file is {largest}, {readable(sizes[largest])}",
         )
 
 
@@ -88,11 +93,6 @@ def describe(folder: Path) -> str:
     return "\n".join(lines)
 
 
-def files(folder: Path) -> list[Path]:
-    """Return every file below `folder`."""
-    return sorted(path for path in folder.rglob("*") if path.is_file())
-
-
 def readable(size: int) -> str:
     """Return `size`, in bytes, for people."""
     return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
@@ -105,7 +105,19 @@ def _row(path: Path, folder: Path) -> str:
 
 
 def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in (files(path) if path.is_dir() else (path,)))
+    return sum(_sizes(path).values()) if path.is_dir() else path.stat().st_size
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the bytes of every file below `folder`, by its path there."""
+    # Of thousands of files: several times as fast as with `Path`.
+    return {
+        os.path.relpath(os.path.join(parent, name), folder): os.stat(
+            os.path.join(parent, name)
+        ).st_size
+        for parent, _, names in os.walk(folder)
+        for name in names
+    }
 
 
 def _link(source: str, target: str) -> None:
@@ -118,6 +130,5 @@ def _link(source: str, target: str) -> None:
 
 def _open_folders(folder: Path) -> None:
     """Let every user read the folders, whatever the umask: images keep their modes."""
-    for path in (folder, *folder.rglob("*")):
-        if path.is_dir():
-            path.chmod(0o755)
+    for parent, _, _ in os.walk(folder):
+        Path(parent).chmod(0o755)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -153,27 +154,26 @@ def prepare(
         client, native, made_of.lock, python, definition.image.platform
     )
     library = standard_library.ensure(client, made_of.base, native, native_python)
+    folders = {"packages": (compiled, f"/{packages.FOLDER}")}
+    if library:
+        folders = {"bytecode": (library.folder, library.path), **folders}
     target = folder or root / CONTEXTS / definition.name
-    with context.writing(target) as draft:
-        app = draft / "app"
-        package_flow.pack(client, definition, made_of.tree, made_of.lock, native, app)
+    with context.writing(target) as draft, ThreadPoolExecutor(1) as pool:
+        # Meanwhile packing waits for its container.
+        links = [
+            pool.submit(context.link, source, draft / name) for name, (source, _) in folders.items()
+        ]
+        package_flow.pack(client, definition, made_of.tree, made_of.lock, native, draft / "app")
+        for link in links:
+            link.result()
         builder = docker_build.choose(client, endpoint).name
-        about = {
-            "flow": definition.name,
-            "tag": made_of.tag,
-            "commit": commit(root),
-            **_declared(definition),
-            "built_with": metadata.of_build(
-                client, definition, made_of.base, base_python.layers, builder
-            ),
-        }
-        context.write(app / "about.json", json.dumps(about, indent=2))
-        copies = {}
-        if library:
-            context.link(library.folder, draft / "bytecode")
-            copies["bytecode"] = library.path
-        context.link(compiled, draft / "packages")
-        copies |= {"packages": f"/{packages.FOLDER}", "app": f"/{dockerfile.HOME}"}
+        built_with = metadata.of_build(
+            client, definition, made_of.base, base_python.layers, builder
+        )
+        about = _about(made_of, root) | {"built_with": built_with}
+        context.write(draft / "app/about.json", json.dumps(about, indent=2))
+        copies = {name: path for name, (_, path) in folders.items()}
+        copies["app"] = f"/{dockerfile.HOME}"
         text = dockerfile.render(made_of.base.source, copies, _labels(made_of, root))
         context.write(draft / "Dockerfile", text)
         context.check_size(draft, definition)
@@ -223,6 +223,12 @@ def native_base(
     if settings.platform == native:
         return chosen
     return base_image.ensure(client, replace(settings, platform=native), root)
+
+
+def _about(made_of: Inputs, root: Path) -> dict[str, object]:
+    """Return what the server and people read about the image: about.json."""
+    names = {"flow": made_of.flow.name, "tag": made_of.tag, "commit": commit(root)}
+    return {**names, **_declared(made_of.flow)}
 
 
 def _declared(definition: Flow) -> dict[str, object]:
