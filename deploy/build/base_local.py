@@ -17,6 +17,8 @@ import docker.errors
 import docker.utils
 from docker.models.images import Image as DockerImage
 
+from deploy.docker import engine
+
 ALIAS = "flow-base-pulled"
 # From this version on the engine can be asked for the image of one platform.
 PLATFORM_API = "1.49"
@@ -45,12 +47,7 @@ def resolves(client: docker.DockerClient, image: DockerImage, reference: str) ->
     """
     if "@" not in reference or not _has_all_platforms(client):
         return True
-    return any(_familiar(str(tag)) == _familiar(reference) for tag in image.tags)
-
-
-def _familiar(reference: str) -> str:
-    """Return a name without Docker Hub's address, as engines show it."""
-    return reference.removeprefix("docker.io/").removeprefix("library/")
+    return engine.familiar(reference) in engine.tags_of(image)
 
 
 def alias(reference: str, platform: str) -> str:

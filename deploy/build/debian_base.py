@@ -44,7 +44,7 @@ def make(client: docker.DockerClient, settings: ImageSettings, reason: str) -> t
     tag = f"{MADE}:python{settings.python}-{suite}-{architecture(settings)}-{digest}"
     for known in find(client, settings):
         # Nothing is newer: images that are built on it stay on it.
-        if tag in known.tags:
+        if tag in engine.tags_of(known):
             return tag, str(known.id)
     return tag, load(client, settings, content, tag, {RECIPE_LABEL: _recipe(settings)})
 
@@ -62,7 +62,7 @@ def find(client: docker.DockerClient, settings: ImageSettings) -> list[DockerIma
 
 def tags(image: DockerImage) -> list[str]:
     """Return the tags by which `image` is a base that was made here."""
-    return [str(tag) for tag in image.tags if str(tag).startswith(f"{MADE}:")]
+    return [tag for tag in engine.tags_of(image) if tag.startswith(f"{MADE}:")]
 
 
 def suite_of(settings: ImageSettings) -> str:

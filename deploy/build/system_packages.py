@@ -86,7 +86,7 @@ def make(
             tag = _tag(base, settings, _versions(client, image))
             for known in _labelled(client, RECIPE_LABEL, labels[RECIPE_LABEL]):
                 # Nothing is newer: images that are built on it stay on it.
-                if tag in known.tags:
+                if tag in engine.tags_of(known):
                     return tag, str(known.id)
             image.tag(*tag.split(":"))
             return tag, str(image.id)

@@ -19,6 +19,7 @@ import urllib3
 import urllib3.exceptions
 from docker.constants import MINIMUM_DOCKER_API_VERSION
 from docker.models.containers import Container
+from docker.models.images import Image as DockerImage
 
 from deploy import machine
 from deploy.docker import ssh
@@ -32,10 +33,12 @@ __all__ = [
     "disk_hint",
     "endpoint",
     "explained",
+    "familiar",
     "image_store",
     "kind",
     "log_tail",
     "native_platform",
+    "tags_of",
 ]
 
 SECONDS = 600
@@ -98,6 +101,16 @@ def image_store(client: docker.DockerClient) -> str:
     status = client.info().get("DriverStatus") or []
     containerd = ["driver-type", "io.containerd.snapshotter.v1"] in [list(row) for row in status]
     return "containerd" if containerd else "classic"
+
+
+def tags_of(image: DockerImage) -> list[str]:
+    """Return the tags of `image` by their short names: podman writes Docker Hub's address."""
+    return [familiar(str(tag)) for tag in image.tags]
+
+
+def familiar(reference: str) -> str:
+    """Return `reference` without Docker Hub's address."""
+    return reference.removeprefix("docker.io/").removeprefix("library/")
 
 
 def native_platform(client: docker.DockerClient) -> str:

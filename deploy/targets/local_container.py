@@ -103,7 +103,13 @@ def create(client: docker.DockerClient, plan: Plan, port: int, suffix: str) -> C
         # So that a flow can reach a model server on this machine.
         extra_hosts={"host.docker.internal": "host-gateway"},
         detach=True,
+        # Proxies of ~/.docker/config.json: the container has what the configuration says.
+        use_config_proxy=False,
     )
+
+
+# Variables that podman adds to every container.
+ADDED = ("container", "HOSTNAME", "TERM")
 
 
 def state_of(container: Container, spec: Spec) -> str:
@@ -137,7 +143,9 @@ def differences(container: Container, spec: Spec, image: Image) -> list[str]:
     ):
         reasons.append("other limits")
     present = dict(entry.split("=", 1) for entry in config["Env"] or [])
-    if present != {**_image_variables(container), **variables_of(spec)}:
+    desired = {**_image_variables(container), **variables_of(spec)}
+    added = {name: present[name] for name in ADDED if name in present}
+    if present != {**added, **desired}:
         reasons.append("other variables")
     return reasons
 

@@ -164,7 +164,8 @@ def forget(client: docker.DockerClient, azure: Azure, used: str) -> None:
             # Not all that are on this machine: other sessions have registries of their own.
             server, _, path = name.partition("/")
             if server in servers or (server.startswith(f"{HOST}:") and path.startswith(f"{used}/")):
-                with contextlib.suppress(docker.errors.ImageNotFound):
+                # Podman lists digests that it does not know as names.
+                with contextlib.suppress(docker.errors.APIError):
                     client.images.remove(name, noprune=True)
 
 

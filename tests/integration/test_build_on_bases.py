@@ -66,7 +66,7 @@ def test_a_flow_answers_on_it(
     recipe = (project.root / "context/Dockerfile").read_text(encoding="utf-8")
     assert recipe.startswith(f"FROM {reference}\n")
     settings = client.images.get(made.id).attrs["Config"]
-    assert not settings["Entrypoint"]
+    assert not settings.get("Entrypoint")
     assert settings["User"] == "10001:10001"
     running = start(made)
     answer = running.post({"question": "why?"})

@@ -85,7 +85,7 @@ def forget(client: docker.DockerClient, published: Image) -> None:
     local, remote = f"hello:{published.tag}", f"{published.repository}:{published.tag}"
     for name in (published.pinned, remote, local):
         # The store of containerd has one image a name, and may have lost this one with another.
-        with contextlib.suppress(docker.errors.ImageNotFound):
+        with contextlib.suppress(docker.errors.NotFound):
             client.images.remove(name, force=True)
 
 
