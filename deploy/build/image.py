@@ -153,9 +153,11 @@ def prepare(
     compiled = packages.ensure_folder(
         client, native, made_of.lock, python, definition.image.platform
     )
-    library = standard_library.ensure(client, made_of.base, native, native_python)
+    library = standard_library.ensure(client, native, native_python)
     folders = {"packages": (compiled, f"/{packages.FOLDER}")}
-    if library:
+    # Of one index or one image the Python is the same for each platform. Elsewhere it may be
+    # another version, which compiles its library at each start.
+    if library and made_of.base.content == native.content:
         folders = {"bytecode": (library.folder, library.path), **folders}
     target = folder or root / CONTEXTS / definition.name
     with context.writing(target) as draft, ThreadPoolExecutor(1) as pool:
@@ -163,7 +165,9 @@ def prepare(
         links = [
             pool.submit(context.link, source, draft / name) for name, (source, _) in folders.items()
         ]
-        package_flow.pack(client, definition, made_of.tree, made_of.lock, native, draft / "app")
+        package_flow.pack(
+            client, definition, made_of.tree, made_of.lock, native, draft / "app", library
+        )
         for link in links:
             link.result()
         builder = docker_build.choose(client, endpoint).name

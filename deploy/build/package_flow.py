@@ -13,6 +13,7 @@ import docker.errors
 from deploy import console, kinds, locks
 from deploy.build import packages
 from deploy.build.base_image import Base
+from deploy.build.standard_library import Library
 from deploy.docker import isolated
 from deploy.documents import show
 from deploy.errors import DeployError
@@ -46,8 +47,11 @@ def pack(
     lock: str,
     native: Base,
     output: Path,
+    library: Library | None = None,
 ) -> None:
     """Pack `tree` on the base `native` with the packages of `lock`.
+
+    `library` is the bytecode that this base lacks: compiling takes as long as all the rest.
 
     `output` gets the folders flow/, runtime/ and, for a kind of flow that promptflow packs, shims/,
     with bytecode. Raises `DeployError`.
@@ -56,6 +60,8 @@ def pack(
     content: dict[str, Path | bytes] = {f"src/{name}": path for name, path in tree.items()}
     content["pack/pf_flow_build.py"] = DRIVER
     content |= {f"out/{name}": path for name, path in server(kind, lock).items()}
+    if library:
+        content[library.path.lstrip("/")] = library.folder
     source = f"/src/{flow.folder.relative_to(flow.folder.parent.parent).as_posix()}"
     if kind.promptflow and flow.entry.endswith(".prompty"):
         source = f"{source}/{flow.entry}"

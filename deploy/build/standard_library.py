@@ -26,18 +26,12 @@ class Library:
     path: str
 
 
-def ensure(
-    client: docker.DockerClient, base: Base, native: Base, python: Interpreter
-) -> Library | None:
-    """Return the bytecode that `base` lacks, or None where it has its own.
+def ensure(client: docker.DockerClient, native: Base, python: Interpreter) -> Library | None:
+    """Return the bytecode that the base `native` lacks, or None where it has its own.
 
-    It is compiled in `native`, the same base for the engine's own platform, whose Python is
-    `python`. Where that may be another version there is none: Python then compiles at each start.
-    Raises `DeployError`.
+    `python` is the Python of `native`. Raises `DeployError`.
     """
-    # Of one index or one image: the same version of Python for each platform.
-    same = base.content == native.content
-    if python.compiled or not same:
+    if python.compiled:
         return None
     kept = cache.folder("standard-library", packages.key(native.content, RECIPE))
     with kept.filling() as draft:
@@ -50,7 +44,7 @@ def ensure(
                     isolated.pack({"compile/compile_library.py": PROGRAM, "out/.keep": b""}),
                     "/out",
                     {},
-                    f"compiling the standard library of {base.reference}",
+                    f"compiling the standard library of {native.reference}",
                 )
                 isolated.unpack(compiled, draft)
     return Library(kept.path, python.stdlib)
