@@ -70,19 +70,22 @@ def test(c: Context, unit: bool = False, k: str = "", all: bool = False) -> None
 
     check(c)
     marks = "not integration and not benchmark" if unit else "not benchmark"
+    marks += "" if all else " and not slow"
     if k:
         cli.run(c, shlex.join(["pytest", "-m", marks, "-k", k]))
         return
-    # Most wait for containers; each file stays with one worker, and so do its fixtures.
-    workers = f"-n {min(os.cpu_count() or 1, WORKERS)} --dist loadfile --no-loadscope-reorder"
+    # Most wait for containers: one worker more than processors. Each file stays with one of them,
+    # and so do its fixtures.
+    count = min((os.cpu_count() or 1) + 1, WORKERS)
+    workers = f"-n {count} --dist loadfile --no-loadscope-reorder"
     cli.run(c, f"pytest {workers} -m '{marks} and not alone'")
     if unit:
         return
-    cli.run(c, "pytest -m 'alone and not benchmark'")
+    cli.run(c, f"pytest -m 'alone and {marks}'")
     # What depends on the base, on a stand-in of the image that users have as theirs.
     chosen = "integration" if all else "bases"
     official = f"python -m tests.on_official_base -- pytest {workers}"
-    cli.run(c, f"{official} -m '{chosen} and not alone and not benchmark'")
+    cli.run(c, f"{official} -m '{chosen} and not alone and {marks}'")
     if all:
         for engine in ENGINES:
             publishing = f"pytest {' '.join(PUBLISHING)} -m 'not alone'"

@@ -379,6 +379,7 @@ def build(root: Path) -> Image:
     return images.build(project, config.load_flow(project, "hello"))
 
 
+@pytest.mark.slow
 def test_system_packages_on_a_base_that_was_made_here(
     client: docker.DockerClient, derived: list[Base], home: Path
 ) -> None:
