@@ -61,7 +61,7 @@ def check(c: Context) -> None:
     help={
         "unit": "only the unit tests: no Docker, a minute",
         "k": "only tests that match",
-        "all": "every integration test on the official base, too, and publishing on other engines",
+        "all": "what takes minutes, too, and publishing on other engines: containerd store, podman",
     }
 )
 def test(c: Context, unit: bool = False, k: str = "", all: bool = False) -> None:
@@ -70,10 +70,10 @@ def test(c: Context, unit: bool = False, k: str = "", all: bool = False) -> None
 
     check(c)
     marks = "not integration and not benchmark" if unit else "not benchmark"
-    marks += "" if all else " and not slow"
     if k:
         cli.run(c, shlex.join(["pytest", "-m", marks, "-k", k]))
         return
+    marks += "" if all else " and not slow"
     # Most wait for containers: one worker more than processors. Each file stays with one of them,
     # and so do its fixtures.
     count = min((os.cpu_count() or 1) + 1, WORKERS)
@@ -83,9 +83,8 @@ def test(c: Context, unit: bool = False, k: str = "", all: bool = False) -> None
         return
     cli.run(c, f"pytest -m 'alone and {marks}'")
     # What depends on the base, on a stand-in of the image that users have as theirs.
-    chosen = "integration" if all else "bases"
     official = f"python -m tests.on_official_base -- pytest {workers}"
-    cli.run(c, f"{official} -m '{chosen} and not alone and {marks}'")
+    cli.run(c, f"{official} -m 'bases and not alone and {marks}'")
     if all:
         for engine in ENGINES:
             publishing = f"pytest {' '.join(PUBLISHING)} -m 'not alone'"
