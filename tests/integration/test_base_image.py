@@ -447,7 +447,7 @@ def test_system_packages_on_a_base_with_apt(
 def test_a_package_that_does_not_exist(
     client: docker.DockerClient, other_user: str, home: Path
 ) -> None:
-    before = len(client.images.list(all=True))
+    before = children(client, other_user)
     assert problem(client, home, with_packages("popler-utils", "jq", base=other_user)) == (
         "flows/faq/deploy.yaml: image.system_packages: there is no package popler-utils for the "
         "base image own-base:other-user\n"
@@ -458,7 +458,13 @@ def test_a_package_that_does_not_exist(
         "image own-base:other-user\n"
         "  → leave the version out: the newest of the release is used"
     )
-    assert len(client.images.list(all=True)) == before, "steps that failed leave no image"
+    assert children(client, other_user) == before, "steps that failed leave no image"
+
+
+def children(client: docker.DockerClient, reference: str) -> set[str]:
+    """Return the images that steps of a Dockerfile made on `reference`; other tests make others."""
+    parent = client.images.get(reference).id
+    return {row["Id"] for row in client.api.images(all=True) if row["ParentId"] == parent}
 
 
 def test_system_packages_need_apt(
