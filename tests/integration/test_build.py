@@ -212,7 +212,7 @@ def test_a_base_of_ones_own(project: config.Project, client: docker.DockerClient
         path = project.root / "flows/hello/deploy.yaml"
         path.write_text(projects.DEPLOY + "image: {base: 'own-base:1'}\n", encoding="utf-8")
         # The store of containerd knows a digest of every image.
-        name, _, _ = build(project).base.partition("@")
+        name, _, _ = engine.familiar(build(project).base).partition("@")
         assert name in ("own-base:1", "own-base")
     finally:
         client.images.remove("own-base:1")
@@ -228,7 +228,7 @@ def test_a_flow_that_pf_cannot_pack_leaves_the_image_before(
     assert message.startswith("packing hello:")
     assert "nothing.py" in message
     assert "Traceback" not in message
-    assert first.reference in client.images.get(first.id).tags
+    assert first.reference in engine.tags_of(client.images.get(first.id))
 
 
 BUILDERS = ("command", "engine")
