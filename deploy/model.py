@@ -94,7 +94,10 @@ class Spec:
 
 @dataclass(frozen=True)
 class Image:
-    """A built image: `id` is the digest of its configuration, `tag` the hash of all that went in.
+    """A built image: `tag` is the hash of its inputs, `id` its name where it is kept.
+
+    On an engine that is the id of its store: the digest of the configuration, or with the store of
+    containerd that of the manifest. In a registry it is the digest of the configuration.
 
     `digest` is the manifest's digest in a registry, and None until the image is there.
     """

@@ -1,4 +1,4 @@
-"""A registry on this machine with one small image, which fails as it is told."""
+"""A registry on this machine with one small image, which fails as a test asks."""
 
 from __future__ import annotations
 

@@ -88,13 +88,9 @@ def get(
     with contextlib.suppress(PullError), engine.explained(doing):
         if not base_local.resolves(client, image, name):
             # Its layers are there; a build then finds it by digest without asking the registry.
-            pull(client, name, settings.platform, known.auth, _silent)
+            pull(client, name, settings.platform, known.auth)
             image = base_local.get(client, name, settings.platform)
     return image, name
-
-
-def _silent(_: str) -> None:
-    """Show nothing."""
 
 
 def by_digest(image: DockerImage, reference: str, digest: str = "") -> str:

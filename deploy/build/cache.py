@@ -44,5 +44,9 @@ class Kept:
 
 def folder(kind: str, key: str) -> Kept:
     """Return the folder for what is known as `key` among results of one `kind`."""
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Kept(Path(root) / "flow-deploy" / kind / key)
+    return Kept(root() / kind / key)
+
+
+def root() -> Path:
+    """Return the folder of all results."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flow-deploy"

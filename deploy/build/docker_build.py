@@ -51,10 +51,6 @@ def choose(client: docker.DockerClient, endpoint: engine.Endpoint) -> Builder:
     return Builder("classic builder")
 
 
-def _silent(_: str) -> None:
-    """Show nothing."""
-
-
 def build(
     client: docker.DockerClient,
     endpoint: engine.Endpoint,
@@ -81,7 +77,7 @@ def by_command(
     context: Path,
     tag: str,
     platform: str,
-    show: Callable[[str], None] = _silent,
+    show: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Build the image `tag` of the folder `context` with a `docker` command, like `build`."""
     command = [*builder.command, "--platform", platform, "--tag", tag, str(context)]
@@ -113,7 +109,7 @@ def by_engine(
     tree: Mapping[str, Path | bytes],
     tag: str,
     platform: str | None = None,
-    show: Callable[[str], None] = _silent,
+    show: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Build an image of the context `tree` with the engine's own builder; return its id.
 

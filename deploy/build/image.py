@@ -174,11 +174,12 @@ def prepare(
         built_with = metadata.of_build(
             client, definition, made_of.base, base_python.layers, builder
         )
-        about = _about(made_of, root) | {"built_with": built_with}
+        revision = commit(root)
+        about = _about(made_of, revision) | {"built_with": built_with}
         context.write(draft / "app/about.json", json.dumps(about, indent=2))
         copies = {name: path for name, (_, path) in folders.items()}
         copies["app"] = f"/{dockerfile.HOME}"
-        text = dockerfile.render(made_of.base.source, copies, _labels(made_of, root))
+        text = dockerfile.render(made_of.base.source, copies, _labels(made_of, revision, root))
         context.write(draft / "Dockerfile", text)
         context.check_size(draft, definition)
     return target
@@ -229,9 +230,9 @@ def native_base(
     return base_image.ensure(client, replace(settings, platform=native), root)
 
 
-def _about(made_of: Inputs, root: Path) -> dict[str, object]:
+def _about(made_of: Inputs, revision: str) -> dict[str, object]:
     """Return what the server and people read about the image: about.json."""
-    names = {"flow": made_of.flow.name, "tag": made_of.tag, "commit": commit(root)}
+    names = {"flow": made_of.flow.name, "tag": made_of.tag, "commit": revision}
     return {**names, **_declared(made_of.flow)}
 
 
@@ -246,14 +247,14 @@ def _declared(definition: Flow) -> dict[str, object]:
     }
 
 
-def _labels(made_of: Inputs, root: Path) -> dict[str, str]:
+def _labels(made_of: Inputs, revision: str, root: Path) -> dict[str, str]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     created = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
     made = {
         f"{labels.OCI}.title": made_of.flow.name,
         f"{labels.OCI}.version": made_of.tag,
         f"{labels.OCI}.created": created.isoformat(timespec="seconds"),
-        f"{labels.OCI}.revision": commit(root),
+        f"{labels.OCI}.revision": revision,
         f"{labels.OCI}.source": _source(root),
         f"{labels.OCI}.base.name": made_of.base.reference,
         labels.FLOW: made_of.flow.name,

@@ -6,11 +6,9 @@ import contextlib
 import hashlib
 import io
 import json
-import os
 import re
 import tarfile
 import tempfile
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -22,7 +20,7 @@ import requests
 from docker.models.containers import Container
 from docker.models.images import Image as DockerImage
 
-from deploy.build import base_local
+from deploy.build import base_local, cache
 from deploy.build.base_image import Base
 from deploy.docker import engine, isolated
 from deploy.errors import DeployError, Problem
@@ -196,29 +194,11 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _run(client: docker.DockerClient, image: DockerImage, base: Base) -> dict[str, Any]:
     """Run the probe in a container of the image, without network and rights."""
-    with engine.explained(f"examining the base image {base.reference}"):
-        container = client.containers.create(
-            str(image.id),
-            # In place of the image's entry point, whatever that is; no shell is needed.
-            entrypoint=["python3", "-B", "-c", PROBE],
-            command=[],
-            user="0:0",
-            working_dir="/",
-            network_mode="none",
-            cap_drop=["ALL"],
-            # It writes its result to /, which may be read-only to its owner (podman).
-            cap_add=["DAC_OVERRIDE"],
-            security_opt=["no-new-privileges"],
-            name=f"{isolated.NAME}-{uuid.uuid4().hex[:12]}",
-            use_config_proxy=False,
-        )
-        try:
-            _start(container, base)
-            return _result(container, base)
-        finally:
-            with contextlib.suppress(docker.errors.APIError):
-                # With the volumes that the image declares.
-                container.remove(force=True, v=True)
+    doing = f"examining the base image {base.reference}"
+    command = ["python3", "-B", "-c", PROBE]
+    with isolated.new_container(client, str(image.id), command, doing, {}) as container:
+        _start(container, base)
+        return _result(container, base)
 
 
 def _start(container: Container, base: Base) -> None:
@@ -252,10 +232,9 @@ def _result(container: Container, base: Base) -> dict[str, Any]:
 
 def _cache(image_id: str) -> Path:
     """Return where the result for an image is; another probe has other results."""
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     probe = hashlib.sha256(PROBE.encode()).hexdigest()[:8]
     name = f"{image_id.rpartition(':')[2]}-{probe}.json"
-    return Path(home) / "flow-deploy" / "bases" / name
+    return cache.root() / "bases" / name
 
 
 def _cached(image_id: str) -> dict[str, Any] | None:

@@ -63,5 +63,5 @@ def _plain(found: dict[str, str]) -> dict[str, str]:
 
 def _short(error: Exception) -> str:
     text = " ".join(str(error.__cause__ or error).split())
-    said = re.search(r'exited with "(.*)"', text)
-    return (said[1].strip() if said else text)[:200]
+    reported = re.search(r'exited with "(.*)"', text)
+    return (reported[1].strip() if reported else text)[:200]

@@ -152,7 +152,7 @@ def disk_hint() -> str:
 
 
 def _client(there: Endpoint, version: str, timeout: int) -> docker.DockerClient:
-    """Return a client that has sent nothing yet: it is told the version of the API."""
+    """Return a client that has sent nothing yet: it asks for no version of the API."""
     if there.scheme == "ssh":
         client = docker.DockerClient("unix:///unused", version=version, timeout=timeout)
         client.api.mount("http+docker://", ssh.SshAdapter(there.address, timeout))
@@ -175,9 +175,9 @@ def _client(there: Endpoint, version: str, timeout: int) -> docker.DockerClient:
 
 def _text(client: docker.DockerClient, error: Exception) -> str:
     adapter: Any = client.api.get_adapter(client.api.base_url)
-    said = adapter.last_line() if isinstance(adapter, ssh.SshAdapter) else ""
+    reported = adapter.last_line() if isinstance(adapter, ssh.SshAdapter) else ""
     explanation = getattr(error, "explanation", None)
-    return said or " ".join(str(explanation or error).split())
+    return reported or " ".join(str(explanation or error).split())
 
 
 def _no_answer(there: Endpoint, text: str) -> DeployError:

@@ -48,7 +48,7 @@ def run(
         "environment": dict(environment),
         "volumes": {name: {"bind": at, "mode": "ro"} for name, at in (volumes or {}).items()},
     }
-    with _container(client, image, command, doing, settings) as container:
+    with new_container(client, image, command, doing, settings) as container:
         _execute(container, files, doing)
         chunks, _ = container.get_archive(output)
         return b"".join(chunks)
@@ -77,7 +77,7 @@ def run_online(
         "network_mode": "bridge",
         "extra_hosts": {"host.docker.internal": "host-gateway"},
     }
-    with _container(client, image, command, doing, settings) as container:
+    with new_container(client, image, command, doing, settings) as container:
         container.put_archive("/", files)
         container.start()
         late = threading.Event()
@@ -127,12 +127,12 @@ def fill(
     The volume is mounted at `path`. Raises `DeployError` like `run`.
     """
     volumes = {volume: {"bind": path, "mode": "rw"}}
-    with _container(client, image, command, doing, {"volumes": volumes}) as container:
+    with new_container(client, image, command, doing, {"volumes": volumes}) as container:
         _execute(container, files, doing)
 
 
 @contextlib.contextmanager
-def _container(
+def new_container(
     client: docker.DockerClient,
     image: str,
     command: Sequence[str],
@@ -143,10 +143,11 @@ def _container(
     with engine.explained(doing):
         container = client.containers.create(
             image,
-            list(command[1:]),
-            # In place of an entry point that the image has.
-            entrypoint=list(command[:1]),
+            # In place of the image's entry point and command, whatever those are.
+            entrypoint=list(command),
+            command=[],
             user=ROOT,
+            working_dir="/",
             cap_drop=["ALL"],
             # The program writes below folders that the archive brings, whatever their owner.
             cap_add=["DAC_OVERRIDE"],

@@ -153,7 +153,7 @@ def pull(
     reference: str,
     platform: str,
     auth: Mapping[str, str],
-    show: Callable[[str], None],
+    show: Callable[[str], None] = lambda _: None,
 ) -> str:
     """Pull `reference` for `platform` with these credentials; show the progress as it comes.
 

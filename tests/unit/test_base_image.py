@@ -1,4 +1,4 @@
-"""Which base image is chosen, what is pinned, and what is said where none can be had."""
+"""Which base image is chosen, what is pinned, and the error where there is none."""
 
 from __future__ import annotations
 
@@ -281,9 +281,9 @@ def test_a_refresh_that_fails_keeps_the_pin(engine: Engine, tmp_path: Path) -> N
     engine.images[OFFICIAL] = image("old", digests=(OLD,))
     for text in (LIMIT, NO_NETWORK):
         engine.registry[OFFICIAL] = text
-        said = problem(engine, tmp_path, ImageSettings(), again=True)
-        assert said.startswith(f"base image {OFFICIAL}: ")
-        assert text in said
+        message = problem(engine, tmp_path, ImageSettings(), again=True)
+        assert message.startswith(f"base image {OFFICIAL}: ")
+        assert text in message
     assert (engine.made, pins(tmp_path)) == ([], f"3.11 linux/amd64 {OLD}\n")
 
 

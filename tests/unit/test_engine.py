@@ -1,4 +1,4 @@
-"""The engine is found as the docker command finds it, and what keeps it from answering is told."""
+"""The engine is found as the docker command finds it, with the reason where it does not answer."""
 
 from __future__ import annotations
 
@@ -660,7 +660,7 @@ def test_another_socket_is_named(
         f"Docker: no engine answers at unix://{home}/default.sock (the default socket)\n"
         f"  → export DOCKER_HOST=unix://{home}/podman/podman.sock"
     )
-    # One of root's helps nobody else; root may open all, so the answer is given here.
+    # One of root's is of no use to others; root may open all, so the answer is given here.
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert "DOCKER_HOST" not in refusal(engine.connect)
 

@@ -1,4 +1,4 @@
-"""Setting up a machine: what is brought up, and what a person is told where it cannot be."""
+"""Setting up a machine: what is installed and started, and the hint where it cannot be."""
 
 from __future__ import annotations
 
