@@ -104,16 +104,27 @@ def by_command(
             raise DeployError(tag, f"the build failed:\n{_last(lines)}", _hint(lines))
 
 
+class BuildError(DeployError):
+    """A build that failed, with the lines that the engine's own builder printed."""
+
+    def __init__(self, tag: str, lines: Sequence[str]) -> None:
+        super().__init__(tag, f"the build failed:\n{_last(lines)}", _hint(lines))
+        self.lines = tuple(lines)
+
+
 def by_engine(
     client: docker.DockerClient,
     tree: Mapping[str, Path | bytes],
     tag: str,
     platform: str | None = None,
     show: Callable[[str], None] = lambda _: None,
+    network: str = "none",
+    arguments: Mapping[str, str] | None = None,
 ) -> str:
     """Build an image of the context `tree` with the engine's own builder; return its id.
 
-    Without a network. Raises `DeployError` like `build`.
+    With a `network` (default, host) steps may give other results each time: none is reused.
+    `arguments` are build arguments. Raises `BuildError`.
     """
     with tempfile.TemporaryFile() as stream, engine.explained(f"building {tag}"):
         stream.write(isolated.pack(tree))
@@ -123,7 +134,9 @@ def by_engine(
             custom_context=True,
             tag=tag,
             platform=platform,
-            network_mode="none",
+            network_mode=network,
+            buildargs=dict(arguments or {}),
+            nocache=network != "none",
             rm=True,
             forcerm=True,
             decode=True,
@@ -134,10 +147,10 @@ def by_engine(
         for event in events:
             text = str(event.get("stream") or event.get("error") or "").strip()
             lines += text.splitlines()
-            if text.startswith("Step ") or text.startswith("STEP "):
+            if text.startswith(("Step ", "STEP ")):
                 show(text)
             if "error" in event:
-                raise DeployError(tag, f"the build failed:\n{_last(lines)}", _hint(lines))
+                raise BuildError(tag, lines)
         return str(client.images.get(tag).id)
 
 

@@ -17,8 +17,9 @@ import docker.errors
 from docker.models.images import Image as DockerImage
 
 from deploy import console
-from deploy.build import base_lock, debian_base
-from deploy.docker import engine, isolated
+from deploy.build import base_lock, debian_base, docker_build
+from deploy.build.docker_build import BuildError
+from deploy.docker import engine
 from deploy.errors import DeployError
 from deploy.model import ImageSettings
 
@@ -143,28 +144,16 @@ def _dockerfile(
 
 def _build(client: docker.DockerClient, dockerfile: str, tag: str, network: str) -> list[str]:
     """Build; return the output of a build that failed, nothing of one that succeeded."""
-    context = io.BytesIO(isolated.pack({"Dockerfile": dockerfile.encode()}))
-    with engine.explained(f"building {tag}"):
-        try:
-            client.images.build(
-                fileobj=context,
-                custom_context=True,
-                tag=tag,
-                network_mode=network,
-                # Predefined arguments, which neither the image nor its history keeps.
-                buildargs=_proxies(client),
-                use_config_proxy=False,
-                nocache=True,
-                rm=True,
-                forcerm=True,
-            )
-        except docker.errors.BuildError as error:
-            lines = [str(line.get("stream") or line.get("error") or "") for line in error.build_log]
-            # Without the colours that the builder gives to standard error.
-            text = re.sub(r"\x1b\[[0-9;]*m", "", "".join(lines))
-            output = [*text.splitlines(), str(error.msg)]
-            _remove_steps(client, output)
-            return output
+    tree = {"Dockerfile": dockerfile.encode()}
+    try:
+        # Predefined arguments, which neither the image nor its history keeps.
+        docker_build.by_engine(client, tree, tag, network=network, arguments=_proxies(client))
+    except BuildError as error:
+        # Without the colours that the builder gives to standard error.
+        plain = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in error.lines]
+        output = [line for line in plain if line.strip()]
+        _remove_steps(client, output)
+        return output
     return []
 
 

@@ -496,7 +496,7 @@ def test_the_output_of_a_build_that_fails_has_no_colours() -> None:
         {"stream": "\x1b[91m\n\x1b[0m"},
     ]
     reason = "The command '/bin/sh' returned a non-zero code: 72"
-    client.images.build.side_effect = docker.errors.BuildError(reason, iter(log))
+    client.api.build.return_value = iter([*log, {"error": reason}])
     client.api._proxy_configs.get_environment.return_value = {}
     output = system_packages._build(client, "FROM x\n", "x:1", "default")
     assert output == ["Step 1/2 : FROM x", "E: Unable to locate package popler", reason]
