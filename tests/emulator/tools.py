@@ -8,8 +8,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests import build_cache
+
 PROGRAM = "docker-registry"
-TOOLS = Path(__file__).parents[2] / ".build" / "tools"
 
 
 class MissingError(Exception):
@@ -19,29 +20,24 @@ class MissingError(Exception):
 def docker_registry() -> Path:
     """Return the program's path.
 
-    Where it is missing, Debian's package is unpacked into `.build/tools`: an installed one would run
-    as a service, on a port of its own. Raises `MissingError` where there is no such package.
+    Where it is missing, Debian's package is unpacked into a cache, by one process at a time: an
+    installed one would run as a service, on a port of its own. Raises `MissingError` where there is
+    no such package.
     """
     installed = shutil.which(PROGRAM)
     if installed:
         return Path(installed)
-    unpacked = TOOLS / PROGRAM
-    program = unpacked / "usr" / "bin" / PROGRAM
-    if program.exists():
-        return program
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise MissingError(
             f"the program {PROGRAM} (Distribution 2.8) is missing: put it on the PATH"
         )
-    TOOLS.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=TOOLS) as folder:
-        package = _download(Path(folder))
-        ready = Path(folder) / "unpacked"
-        _run(["dpkg-deb", "--extract", str(package), str(ready)], Path(folder))
-        # Whole or not at all; another process may have been faster.
-        if not program.exists():
-            ready.rename(unpacked)
-    return program
+    return build_cache.ensure(PROGRAM, PROGRAM, _unpack) / "usr" / "bin" / PROGRAM
+
+
+def _unpack(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        package = _download(Path(temporary))
+        _run(["dpkg-deb", "--extract", str(package), str(folder)], folder)
 
 
 def _download(folder: Path) -> Path:
