@@ -40,6 +40,7 @@ from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtu
     web_site,
     workspace,
 )
+from tests.integration.base_fixtures import home, variant  # noqa: F401
 from tests.integration.ml_standing import (  # noqa: F401
     standing,
     world,
