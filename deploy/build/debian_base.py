@@ -55,9 +55,7 @@ def find(client: docker.DockerClient, settings: ImageSettings) -> list[DockerIma
     Images built on them inherit the label, so the name counts too.
     """
     label = f"{RECIPE_LABEL}={_recipe(settings)}"
-    images = client.images.list(MADE, filters={"label": label})
-    made = [image for image in images if tags(image)]
-    return sorted(made, key=lambda image: str(image.attrs["Created"]), reverse=True)
+    return [image for image in engine.list_images(client, MADE, label) if tags(image)]
 
 
 def tags(image: DockerImage) -> list[str]:

@@ -148,8 +148,12 @@ def prepare(
     Raises `DeployError`; a context that was there before is left as it is then.
     """
     definition, python = made_of.flow, made_of.flow.image.python
-    native = native_base(client, definition.image, made_of.base, root)
-    base_python, native_python = _examine(client, made_of, native)
+    native, native_python = _native(client, made_of, root)
+    base, base_python = made_of.base, native_python
+    if native != base:
+        # Again: on the classic image store, getting the other one may have taken its name.
+        base = base_image.ensure(client, definition.image, root)
+        base_python = interpreter.examine(client, base, definition.image, native=False)
     compiled = packages.ensure_folder(
         client, native, made_of.lock, python, definition.image.platform
     )
@@ -157,7 +161,7 @@ def prepare(
     folders = {"packages": (compiled, f"/{packages.FOLDER}")}
     # Of one index or one image the Python is the same for each platform. Elsewhere it may be
     # another version, which compiles its library at each start.
-    if library and made_of.base.content == native.content:
+    if library and base.content == native.content:
         folders = {"bytecode": (library.folder, library.path), **folders}
     target = folder or root / CONTEXTS / definition.name
     with context.writing(target) as draft, ThreadPoolExecutor(1) as pool:
@@ -171,32 +175,26 @@ def prepare(
         for link in links:
             link.result()
         builder = docker_build.choose(client, endpoint).name
-        built_with = metadata.of_build(
-            client, definition, made_of.base, base_python.layers, builder
-        )
+        built_with = metadata.of_build(client, definition, base, base_python.layers, builder)
         revision = commit(root)
         about = _about(made_of, revision) | {"built_with": built_with}
         context.write(draft / "app/about.json", json.dumps(about, indent=2))
         copies = {name: path for name, (_, path) in folders.items()}
         copies["app"] = f"/{dockerfile.HOME}"
-        text = dockerfile.render(made_of.base.source, copies, _labels(made_of, revision, root))
+        text = dockerfile.render(base.source, copies, _labels(made_of, revision, root))
         context.write(draft / "Dockerfile", text)
         context.check_size(draft, definition)
     return target
 
 
-def _examine(
-    client: docker.DockerClient, made_of: Inputs, native: Base
-) -> tuple[Interpreter, Interpreter]:
-    """Return the Python of the flow's base, and of `native`, the base for the engine's platform.
+def _native(client: docker.DockerClient, made_of: Inputs, root: Path) -> tuple[Base, Interpreter]:
+    """Return the base for the engine's own platform, and its Python.
 
     Raises `DeployError` where flows cannot run on it.
     """
-    settings, platform = made_of.flow.image, engine.native_platform(client)
-    own = interpreter.examine(client, native, replace(settings, platform=platform), native=True)
-    if settings.platform == platform:
-        return own, own
-    return interpreter.examine(client, made_of.base, settings, native=False), own
+    settings = replace(made_of.flow.image, platform=engine.native_platform(client))
+    base = native_base(client, made_of.flow.image, made_of.base, root)
+    return base, interpreter.examine(client, base, settings, native=True)
 
 
 def commit(root: Path) -> str:

@@ -273,6 +273,5 @@ def _labelled(client: docker.DockerClient, label: str, value: str) -> list[Docke
 
     Images built on them inherit the label, so the name counts too.
     """
-    images = client.images.list(debian_base.MADE, filters={"label": f"{label}={value}"})
-    named = [image for image in images if debian_base.tags(image)]
-    return sorted(named, key=lambda image: str(image.attrs["Created"]), reverse=True)
+    images = engine.list_images(client, debian_base.MADE, f"{label}={value}")
+    return [image for image in images if debian_base.tags(image)]

@@ -36,6 +36,7 @@ __all__ = [
     "familiar",
     "image_store",
     "kind",
+    "list_images",
     "log_tail",
     "native_platform",
     "tags_of",
@@ -101,6 +102,21 @@ def image_store(client: docker.DockerClient) -> str:
     status = client.info().get("DriverStatus") or []
     containerd = ["driver-type", "io.containerd.snapshotter.v1"] in [list(row) for row in status]
     return "containerd" if containerd else "classic"
+
+
+def list_images(
+    client: docker.DockerClient, repository: str | None = None, label: str | None = None
+) -> list[DockerImage]:
+    """Return the images of `repository` that have `label` (`key` or `key=value`), newest first.
+
+    Docker's SDK fails where an image is removed while it lists (docker-py, `ImageCollection.list`).
+    """
+    filters = {"label": label} if label else {}
+    found = []
+    for row in client.api.images(repository, filters=filters):
+        with contextlib.suppress(docker.errors.ImageNotFound):
+            found.append(client.images.get(row["Id"]))
+    return sorted(found, key=lambda image: str(image.attrs["Created"]), reverse=True)
 
 
 def tags_of(image: DockerImage) -> list[str]:

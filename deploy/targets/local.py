@@ -208,7 +208,9 @@ def _client(spec: Spec) -> docker.DockerClient:
 
 def _all(client: docker.DockerClient, spec: Spec) -> list[Container]:
     labels = [f"{key}={value}" for key, value in shape.labels_of(spec).items()]
-    found: list[Container] = client.containers.list(all=True, filters={"label": labels})
+    found: list[Container] = client.containers.list(
+        all=True, filters={"label": labels}, ignore_removed=True
+    )
     return found
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import docker
 import docker.errors
 
+from deploy.docker import engine
+
 LABEL = "flow-deploy.benchmark"
 RUN_LABEL = "flow-deploy.benchmark.run"
 
@@ -54,7 +56,7 @@ def fresh(client: docker.DockerClient, base: str, tag: str, run: str) -> str:
 
 def remove(client: docker.DockerClient, run: str) -> None:
     """Remove every image that was built on a `fresh` base of `run`, these bases, and volumes."""
-    for image in client.images.list(filters={"label": LABEL}):
+    for image in engine.list_images(client, label=LABEL):
         if str(image.labels.get(RUN_LABEL, "")).startswith(f"{run} "):
             for tag in image.tags or [str(image.id)]:
                 client.images.remove(tag, force=True)

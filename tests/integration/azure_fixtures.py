@@ -11,6 +11,7 @@ import docker.errors
 import pytest
 
 from deploy import cloud, wire
+from deploy.docker import engine
 from deploy.docker.image_archive import ImageArchive
 from deploy.inside import bom
 from deploy.model import Attachment, Image
@@ -159,7 +160,7 @@ def folder(
 def forget(client: docker.DockerClient, azure: Azure, used: str) -> None:
     """Take from the engine the names of images in this session's registries, in the folder `used`."""
     servers = {acr.login_server for acr in azure.registries.values()}
-    for image in client.images.list():
+    for image in engine.list_images(client):
         for name in (*image.tags, *(image.attrs["RepoDigests"] or ())):
             # Not all that are on this machine: other sessions have registries of their own.
             server, _, path = name.partition("/")

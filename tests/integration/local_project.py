@@ -38,4 +38,7 @@ def ask(url: str) -> str:
 
 def containers(client: docker.DockerClient, project: config.Project) -> list[str]:
     label = f"{local_container.LABEL}.project={project.name}"
-    return sorted(str(c.name) for c in client.containers.list(all=True, filters={"label": label}))
+    return sorted(
+        str(c.name)
+        for c in client.containers.list(all=True, filters={"label": label}, ignore_removed=True)
+    )

@@ -13,7 +13,7 @@ import pytest
 
 from deploy.build import base_image, base_local, base_lock, debian_base, interpreter
 from deploy.build.base_image import Base
-from deploy.docker import pull
+from deploy.docker import engine, pull
 from deploy.errors import DeployError
 from deploy.model import ImageSettings
 from tests.faulty_registry import Fault, Registry, digest_of
@@ -44,7 +44,7 @@ def registry(
         for digest in digests
         for architecture in ("amd64", "arm64")
     }
-    for image in client.images.list():
+    for image in engine.list_images(client):
         names = [*image.tags, *(image.attrs["RepoDigests"] or [])]
         if aliases.intersection(names) or any(n.startswith(server.repository) for n in names):
             client.images.remove(str(image.id), force=True)
@@ -259,6 +259,7 @@ def examined(client: docker.DockerClient, image: str, python: str = "3.11") -> s
         return str(error).partition("\n")[0]
 
 
+@pytest.mark.alone
 def test_a_base_with_an_entry_point_a_user_and_no_shell(
     client: docker.DockerClient, variant: Variant
 ) -> None:

@@ -96,6 +96,7 @@ def test_another_platform_of_the_official_image_is_built_without_emulation(
     recipe = (project.root / "context/Dockerfile").read_text(encoding="utf-8")
     # The classic store has one platform a digest, that of containerd has all.
     assert recipe.startswith(("FROM flow-base-pulled:", f"FROM {official_python}\n"))
+    client.images.remove(official_python, force=True)
 
 
 def test_the_same_context_by_hand_keeps_the_contract(

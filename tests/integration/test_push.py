@@ -123,6 +123,7 @@ def test_what_is_there_is_neither_built_nor_pushed(
     assert len(acr.server.requests(".*", ".*")) <= 8
 
 
+@pytest.mark.alone  # A build of the same packages beside it makes layers of its own, which may be reused.
 def test_a_changed_line_sends_kilobytes(
     cloud_project: config.Project, acr: Acr, pusher: Identity
 ) -> None:

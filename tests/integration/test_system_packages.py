@@ -84,15 +84,19 @@ def test_system_packages_on_a_base_that_was_made_here(
 
 
 @pytest.fixture(scope="module")
-def other_user(client: docker.DockerClient, official_python: str) -> Iterator[str]:
+def other_user(
+    client: docker.DockerClient, official_python: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The official image, which runs a program of its own as another user."""
-    client.images.pull(official_python)
-    dockerfile = f'FROM {official_python}\nUSER 65532\nENTRYPOINT ["/nothing"]\nENV A=b\n'
+    # On the classic store its digest may name the image of another platform by now.
+    settings = ImageSettings(base=official_python)
+    official = base_image.ensure(client, settings, tmp_path_factory.mktemp("official"))
+    dockerfile = f'FROM {official.source}\nUSER 65532\nENTRYPOINT ["/nothing"]\nENV A=b\n'
     tag = "own-base:other-user"
     client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=tag, rm=True)
     yield tag
     client.images.remove(tag, force=True)
-    client.images.remove(official_python, force=True)
+    client.images.remove(official.source, force=True)
 
 
 def test_system_packages_on_a_base_with_apt(

@@ -280,6 +280,7 @@ def test_an_exporter_that_is_not_there_is_said_and_the_flow_served(start: Start)
     ) in running.logs()
 
 
+@pytest.mark.alone
 def test_a_collector_that_hangs_holds_neither_requests_nor_the_end(
     traced: Traced, collector: Collector
 ) -> None:

@@ -59,7 +59,7 @@ class Engine:
         client.api._version = "1.41"
         client.info.return_value = {"DriverStatus": [["Backing Filesystem", "extfs"]]}
         client.images.get = self.get
-        client.images.list = lambda *_, **__: self.made
+        client.api.images = lambda *_, **__: [{"Id": image.id} for image in self.made]
         client.images.remove = lambda name, **_: self.removed.append(name)
         client.version.return_value = {"Os": "linux", "Arch": "amd64"}
         return client
