@@ -128,7 +128,18 @@ def test_a_redirect_is_left_to_the_sdk(running: Running, model: ModelServer) -> 
 
 
 def test_chunks_are_those_of_the_sdk(client: docker.DockerClient) -> None:
-    script = Path(__file__).with_name("chunk_by_chunk.py").read_text(encoding="utf-8")
+    run_in_image(client, "chunk_by_chunk.py")
+
+
+def test_a_client_whose_credentials_change_sends_what_the_sdk_would(
+    client: docker.DockerClient,
+) -> None:
+    run_in_image(client, "changing_keys.py")
+
+
+def run_in_image(client: docker.DockerClient, name: str) -> None:
+    """Run a script of this folder in the image."""
+    script = Path(__file__).with_name(name).read_text(encoding="utf-8")
     # Its exit status is 0, or this raises with what it printed.
     client.containers.run(built(NAME)[1].id, ["python3", "-c", script], remove=True, stderr=True)
 

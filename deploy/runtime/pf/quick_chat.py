@@ -2,13 +2,14 @@
 
 The SDK builds each request, and reads each answer, through many small objects; that is most of what
 a flow with an LLM node costs. Its first request to a deployment goes its own way and shows how it
-is written: address, headers, authentication. Those that follow differ in their body alone and are
-sent from here, with the SDK's certificates and time limits; answers and errors are the SDK's own
+is written: address, headers, authentication. Those that follow with the same client and the same
+credentials differ in their body alone and are sent from here, with the SDK's certificates and time
+limits; answers and errors are the SDK's own
 objects, so what asks again after a 429 does so. Nothing is ever sent twice: a request that has left
 ends with an answer, a stream or an error.
 
 All else goes by the SDK: what is no plain JSON, clients with hooks, proxies, retries of their own,
-or keys that change.
+or keys that a function returns.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from .quick_stream import Streams
-from .routes import BROKEN, Answer, Route
+from .routes import BROKEN, Answer, Route, credentials
 from .transport import Stack
 
 # A client may ask as many deployments as its users can name.
@@ -53,6 +54,7 @@ class QuickChat:
             getattr(client, "_workload_identity_auth", None),
             getattr(client, "_provider_runtime", None),
             inner._mounts,
+            inner._auth,
             # The SDK's own are about redirects, which go by the SDK.
             [
                 hook
@@ -76,14 +78,20 @@ class QuickChat:
         """
         routes = self._routes.setdefault(client, {})
         # With traces the values of headers differ from request to request.
-        key = (body.get("model"), *sorted(headers))
-        route = routes.get(key)
+        asked = (body.get("model"), *sorted(headers))
+        key = (asked, credentials(client))
+        try:
+            route = routes.get(key)
+        except TypeError:
+            # A list in the client's query, say, which is no part of a key.
+            return ordinary()
         if route is None:
             with client._client._transport.watched() as seen:
                 answer = ordinary()
             if len(routes) >= MOST_ROUTES:
                 routes.clear()
-            if len(seen) == 1:
+            # Another thread may have changed the client meanwhile: what was sent is then not known.
+            if len(seen) == 1 and key == (asked, credentials(client)):
                 routes[key] = Route.of(seen[0], client, headers)
             return answer
         content = json.dumps(

@@ -142,6 +142,26 @@ class Call:
             self._connection.close()
 
 
+def credentials(client: Any) -> tuple[Any, ...]:
+    """Return all of `client` that decides the address and the headers of its requests.
+
+    A client's attributes may be set at any time: its key to that of another tenant, say. The
+    token provider stands for the tokens that it returns, which are asked for at each request.
+    """
+    return (
+        client.api_key,
+        getattr(client, "admin_api_key", None),
+        getattr(client, "_azure_ad_token", None),
+        getattr(client, "_azure_ad_token_provider", None),
+        client.organization,
+        client.project,
+        str(client.base_url),
+        *client._custom_headers.items(),
+        *client._custom_query.items(),
+        *client._client.headers.raw,
+    )
+
+
 class Route:
     """One deployment of a model, as one client asks it: the head of requests, and connections."""
 
@@ -155,8 +175,14 @@ class Route:
     @classmethod
     def of(cls, request: Any, client: Any, changing: Iterable[str]) -> Route:
         """Return the route on which the SDK has sent `request`; headers named `changing` change."""
-        token = getattr(client, "_azure_ad_token_provider", None) is not None
-        left_out = {"content-length", "accept-encoding", *(name.lower() for name in changing)}
+        names = {name.lower() for name in changing}
+        # What a request brings along is sent in place of a token.
+        token = (
+            getattr(client, "_azure_ad_token_provider", None) is not None
+            and "authorization" not in names
+        )
+        # A cookie belongs to the answer that set it.
+        left_out = {"content-length", "accept-encoding", "cookie", *names}
         left_out |= {"authorization"} if token else set()
         lines = [b"%s %s HTTP/1.1" % (request.method.encode(), request.url.raw_path)]
         lines += [
