@@ -22,6 +22,8 @@ _ORDINARY = re.compile(r"[a-z]+|[A-Z]+|[A-Z][a-z]+|[0-9.:/_ -]+")
 # The longest word that is too ordinary for a secret, too. Longer ones may be somebody's password.
 _WORD = 8
 _PARTS = re.compile(r"(?:Key|Secret|Password|Pwd|sig)=([^;&\s]+)", re.IGNORECASE)
+# Base64 as in a private key; its last line may be shorter, and is not worth a false alarm.
+_KEY_LINE = re.compile(r"[A-Za-z0-9+/=]{32,}")
 # The printable characters, those first that images have least of (counted in an image of a flow).
 _RARE = (
     b"~^Q&{J;+Y?!*K<XVW>q%\\67Z}zG[3#j945F@`8]U2O/MRk'BPw-=Cxv|NS:T(,1)DbEIyg\"L$.Ah0mfupc_ldHina"
@@ -61,7 +63,7 @@ class Needles:
     def __init__(self, values: Mapping[str, str]) -> None:
         self.names: dict[bytes, str] = {}
         for name, value in values.items():
-            for part in (value, *_parts(value)):
+            for part in (value, *_parts(value), *_key_lines(value)):
                 for form in _forms(part) if len(part) >= redaction.SHORTEST else ():
                     self.names.setdefault(form, name)
         groups: dict[bytes, list[tuple[bytes, int]]] = {}
@@ -145,8 +147,16 @@ def _parts(value: str) -> list[str]:
     return found
 
 
+def _key_lines(value: str) -> list[str]:
+    """Return the lines of a private key: an image may hold it indented, or a part of it.
+
+    Other secrets of several lines, a JSON document say, have lines that anybody's have.
+    """
+    return [line for line in redaction.lines(value) if _KEY_LINE.fullmatch(line)]
+
+
 def _forms(value: str) -> set[bytes]:
-    written = {*redaction.forms([value]), quote(value, safe=""), quote(value), quote_plus(value)}
+    written = {*redaction.written(value), quote(value, safe=""), quote(value), quote_plus(value)}
     # .NET writes %2f for %2F.
     written |= {re.sub("%..", lambda code: code[0].lower(), text) for text in written}
     found = {text.encode() for text in written}

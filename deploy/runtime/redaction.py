@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable
 
@@ -12,6 +13,10 @@ MASK = b"***"
 SHORTEST = 6
 # Longer lines go out in parts: a secret across two parts is then not seen.
 LONGEST_LINE = 1024 * 1024
+# Between two lines of a secret: a line break, or one as JSON and variables of one line write it.
+_BREAK = re.compile(r"[\r\n]+|(?:\\r)?\\n")
+# "-----BEGIN PRIVATE KEY-----" (RFC 7468, 2) is the same in all keys.
+_BOUNDARY = re.compile(r"-----(BEGIN|END) [^-]*-----")
 
 
 def redact_output(secrets: Iterable[str]) -> Callable[[], None]:
@@ -36,15 +41,29 @@ def redact_output(secrets: Iterable[str]) -> Callable[[], None]:
 
 
 def forms(secrets: Iterable[str]) -> list[str]:
-    """Return how `secrets` may be written, as they are and within JSON; the longest first.
+    """Return how `secrets` may be written: whole, line by line, and within JSON; longest first.
 
-    Without those that are too short. A secret may contain another, hence the order.
+    Without those that are too short. A secret may contain another, hence the order. Lines matter
+    since outputs are read line by line, and what prints a private key may indent it.
     """
-    long = [secret for secret in secrets if len(secret) >= SHORTEST]
-    escaped = [
-        json.dumps(secret, ensure_ascii=ascii)[1:-1] for secret in long for ascii in (True, False)
-    ]
-    return sorted({*long, *escaped}, key=len, reverse=True)
+    found: set[str] = set()
+    for secret in secrets:
+        for part in (secret, *lines(secret)):
+            found |= written(part)
+    return sorted(found, key=len, reverse=True)
+
+
+def written(secret: str) -> set[str]:
+    """Return `secret` as it is and within JSON; nothing if it is too short."""
+    if len(secret) < SHORTEST:
+        return set()
+    return {secret, *(json.dumps(secret, ensure_ascii=ascii)[1:-1] for ascii in (True, False))}
+
+
+def lines(secret: str) -> list[str]:
+    """Return the lines of a secret that has several, but those which all keys have."""
+    parts = [part.strip() for part in _BREAK.split(secret)]
+    return [part for part in parts if not _BOUNDARY.fullmatch(part)] if len(parts) > 1 else []
 
 
 def mask(line: bytes, secrets: Iterable[bytes]) -> bytes:

@@ -142,6 +142,19 @@ def test_part_of_a_connection_string_is_found_alone(tmp_path: Path, flow: Flow) 
     assert "a.py (layer 1), line 1: this holds the value of DB" in message
 
 
+def test_a_line_of_a_private_key_is_found_alone(tmp_path: Path, flow: Flow) -> None:
+    lines = [made_up.text(made_up.LETTERS, 64, seed) for seed in range(3)]
+    hidden = {"SIGNING": "\n".join(["-----BEGIN PRIVATE KEY-----", *lines, "of somebody's notes"])}
+    made = image(
+        tmp_path, [layer({NOTES: f"a\n  {lines[1]}\n", "app/flow/b": "of somebody's notes"})]
+    )
+    message = refusal(made, flow, hidden)
+    assert message.startswith(
+        "/app/flow/notes.md (layer 1), line 2: this holds the value of SIGNING"
+    )
+    assert "app/flow/b" not in message
+
+
 def test_everything_is_told_at_once_and_lines_together(tmp_path: Path, flow: Flow) -> None:
     text = "\n\n".join([made_up.SECRETS["an npm token"]] * 7)
     made = image(

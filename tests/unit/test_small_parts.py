@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,47 @@ os._exit(0)
     )
     assert done.stdout == "a *** b *** c abc\nd *** e\ng ***\nno end ***"
     assert done.stderr == "f ***\n"
+
+
+KEY_LINES = ("MIIEvQIBADANBgkqhkiG9w0B", "AQEFAASCBKcwggSjAgEAAoIB", "AQ0+/x==", "Zg==")
+PRIVATE_KEY = "\n".join(
+    ("-----BEGIN PRIVATE KEY-----", *KEY_LINES, "-----END PRIVATE KEY-----", "")
+)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [PRIVATE_KEY, PRIVATE_KEY.replace("\n", "\r\n"), PRIVATE_KEY.replace("\n", "\\n")],
+    ids=["lines", "lines of Windows", "one line with escapes"],
+)
+@pytest.mark.parametrize(
+    "printed",
+    [
+        PRIVATE_KEY,
+        PRIVATE_KEY.replace("\n", "\r\n"),
+        "".join(f"    {line}\n" for line in PRIVATE_KEY.splitlines()),
+        json.dumps({"key": PRIVATE_KEY}),
+        json.dumps(json.dumps({"key": PRIVATE_KEY})),
+        repr({"key": PRIVATE_KEY}),
+    ],
+    ids=["lines", "lines of Windows", "indented", "JSON", "JSON in JSON", "repr"],
+)
+def test_each_line_of_a_secret_is_masked(given: str, printed: str) -> None:
+    secrets = [form.encode() for form in redaction.forms([given])]
+    masked = b"".join(
+        redaction.mask(line, secrets) for line in printed.encode().splitlines(keepends=True)
+    )
+    # What is too short to be told from ordinary text stays.
+    for line in KEY_LINES[:3]:
+        assert line.encode() not in masked
+    assert masked != printed.encode()
+
+
+def test_what_all_keys_have_is_no_secret() -> None:
+    secrets = [form.encode() for form in redaction.forms([PRIVATE_KEY])]
+    ordinary = b"-----BEGIN PRIVATE KEY-----\nan ordinary line\n\n-----END PRIVATE KEY-----\n"
+    assert redaction.mask(ordinary, secrets) == ordinary
+    assert redaction.lines("a secret of one line") == []
 
 
 def test_without_secrets_nothing_stands_between() -> None:
