@@ -9,7 +9,8 @@ import logging
 import time
 import traceback
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import anyio
@@ -21,6 +22,7 @@ from starlette.types import Receive, Scope, Send
 from . import access, inputs, logs, openapi
 from .scorer import BadInput, FlowFailed, Scorer, Stream
 from .settings import Settings
+from .vitals import Board
 
 log = logging.getLogger("serve")
 
@@ -33,17 +35,26 @@ JSON_TYPES = {"application/json", "application/*", "*/*"}
 class Application:
     """The ASGI application that serves `scorer`.
 
-    `about` is the answer of /version and has `flow`, `tag` and `commit`. After
-    `close` each answer is the last one of its connection.
+    `about` is the answer of /version and has `flow`, `tag` and `commit`. Requests are shown on
+    `board` while they are scored. After `close` each answer is the last one of its connection.
     """
 
-    def __init__(self, scorer: Scorer, about: Mapping[str, Any], settings: Settings) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        about: Mapping[str, Any],
+        settings: Settings,
+        board: Board | None = None,
+    ) -> None:
         self._scorer = scorer
         self._settings = settings
         self._most = settings.threads + settings.queue
         self._at_work = 0
         self._held = 0
         self._closing = False
+        self._board = board or Board(0)
+        # Tells whether no thread is left to score with.
+        self.threads_lost: Callable[[], bool] = lambda: False
         version = {name: about[name] for name in ("flow", "tag", "commit")}
         if settings.deployment:
             version["deployment"] = settings.deployment
@@ -82,6 +93,8 @@ class Application:
             if method != "POST":
                 return _not_allowed("POST")
             return await self._score(request)
+        if path == OPEN and self.threads_lost():
+            return _error(503, "ThreadsLost", "no request can be scored")
         content = self._fixed.get(path)
         if content is None:
             return _error(404, "NotFound", "there is no such path; POST to /score")
@@ -115,7 +128,8 @@ class Application:
                 self._refuse_if_overloaded()
                 self._at_work += 1
                 try:
-                    return await self._scored(request, bytes(held))
+                    with self._board.request(request_id):
+                        return await self._scored(request, bytes(held))
                 finally:
                     self._at_work -= 1
         except BadInput as error:
@@ -181,7 +195,7 @@ class Application:
             raise FlowFailed(message, traceback.format_exc().strip()) from None
         if isinstance(result, Stream):
             return StreamingResponse(
-                _events(result),
+                _events(result, self._board.request(logs.request_id.get())),
                 media_type=EVENTS,
                 # Proxies in front of App Service and others buffer events unless told not to.
                 headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
@@ -210,23 +224,29 @@ def _accepted(request: Request) -> set[str]:
     }
 
 
-async def _events(stream: Stream) -> AsyncIterator[str]:
-    """Yield server-sent events as promptflow does: the complete fields, then each chunk."""
-    if stream.fields:
-        yield _event(dict(stream.fields))
-    chunks = stream.chunks
-    try:
-        async for chunk in chunks:
-            yield _event({stream.name: chunk})
-    except Exception:
-        # The status is sent already: the failure can only be told as an event of its own.
-        log.exception("the stream broke")
-        failure = {"error": {"code": "FlowFailed", "message": "the flow failed while it streamed"}}
-        yield f"event: error\n{_event(failure)}"
-    finally:
-        close = getattr(chunks, "aclose", None)
-        if close:
-            await close()
+async def _events(stream: Stream, shown: AbstractContextManager[None]) -> AsyncIterator[str]:
+    """Yield server-sent events as promptflow does: the complete fields, then each chunk.
+
+    The request is `shown` meanwhile.
+    """
+    with shown:
+        if stream.fields:
+            yield _event(dict(stream.fields))
+        chunks = stream.chunks
+        try:
+            async for chunk in chunks:
+                yield _event({stream.name: chunk})
+        except Exception:
+            # The status is sent already: the failure can only be told as an event of its own.
+            log.exception("the stream broke")
+            failure = {
+                "error": {"code": "FlowFailed", "message": "the flow failed while it streamed"}
+            }
+            yield f"event: error\n{_event(failure)}"
+        finally:
+            close = getattr(chunks, "aclose", None)
+            if close:
+                await close()
 
 
 def _event(data: dict[str, Any]) -> str:

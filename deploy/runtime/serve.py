@@ -16,11 +16,17 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import connections, logs, redaction, settings, telemetry, workers
 from .scorer import CannotStart, Scorer
 from .settings import Settings
+from .vitals import Board
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from .lanes import Lanes
 
 HOME = Path(__file__).resolve().parent.parent
 # BSD's sysexits: a configuration error. A container that ends with it needs another variable, not
@@ -77,45 +83,80 @@ class Served:
 def _serve(served: Served) -> int:
     """Load the flow, then serve it by as many processes as the settings say."""
     count = served.config.workers
-    if not served.config.preload:
+    # A single worker loads the flow for itself: the process that watches it stays small.
+    if not served.config.preload or count == 1:
         return _start(served, served.load, count)
     scorer = served.load()
-    obstacle = workers.obstacle({"redact-1", "redact-2"}) if count > 1 else ""
+    obstacle = workers.obstacle({"redact-1", "redact-2"})
     if obstacle:
         hint = "SERVE_PRELOAD=false makes each worker load it for itself"
-        logging.getLogger("serve").warning("one worker, since %s: %s", obstacle, hint)
-        count = 1
-    return _start(served, lambda: scorer, count)
-
-
-def _start(served: Served, load: Callable[[], Scorer], count: int) -> int:
+        logging.getLogger("serve").warning(
+            "one worker, and no watchdog, since %s: %s", obstacle, hint
+        )
+        return _work(served, scorer, _listener(), 0, Board(0), watched=False)
     # Here, not in the workers: all of them share what it imports.
     importlib.import_module(".server", __package__)
     importlib.import_module(".app", __package__)
+    return _start(served, lambda: scorer, count)
+
+
+def _listener() -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("0.0.0.0", settings.PORT))
+    return listener
 
-    def work(number: int) -> int:
+
+def _start(served: Served, load: Callable[[], Scorer], count: int) -> int:
+    listener = _listener()
+    config = served.config
+
+    def work(number: int, board: Board) -> int:
         try:
-            return _work(served, load(), listener, number)
+            return _work(served, load(), listener, number, board, watched=True)
         except CannotStart as error:
             return _refuse(error)
 
-    return work(0) if count == 1 else workers.run(count, work, EX_CONFIG, listener.close)
+    limits = workers.Limits(config.watchdog, config.grace)
+    slots = config.threads + config.queue
+    return workers.run(count, work, slots, EX_CONFIG, limits, listener.close)
 
 
-def _work(served: Served, scorer: Scorer, listener: socket.socket, number: int) -> int:
-    """Be worker `number`, until SIGTERM."""
+def _work(
+    served: Served,
+    scorer: Scorer,
+    listener: socket.socket,
+    number: int,
+    board: Board,
+    watched: bool,
+) -> int:
+    """Be worker `number`, until SIGTERM; `watched` tells whether another process starts it anew."""
+    import asyncio
+
     from .app import Application
+    from .lanes import LOST_AFTER, Lanes
     from .server import Server
 
     about, config = served.about, served.config
     # Its exporters are threads, which a fork would not copy.
     sending = telemetry.start(os.environ, about, config.trace_content, served.hidden)
-    application = Application(scorer, about, config)
+    application = Application(scorer, about, config, board)
+
+    def all_lost() -> None:
+        line = "all %d threads are lost: each runs for longer than twice SERVE_TIMEOUT"
+        logging.getLogger("serve").error(line, config.threads)
+        if watched:
+            # It answers what has arrived, with 503 at last, and another worker takes its place.
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def executor(loop: asyncio.AbstractEventLoop) -> Lanes:
+        limit = config.timeout * LOST_AFTER
+        lanes = Lanes(config.threads, loop, limit=limit, board=board, all_lost=all_lost)
+        application.threads_lost = lanes.count_lost
+        return lanes
 
     def begun() -> None:
+        board.keep_beating(asyncio.get_running_loop())
         if number == 0:
             line = f"serving {about['flow']} {about['tag']} on port {settings.PORT}"
             logs.announce(line, config.log_format)
@@ -128,7 +169,8 @@ def _work(served: Served, scorer: Scorer, listener: socket.socket, number: int) 
     gc.freeze()
     gc.enable()
     outer = sending.wrap(application) if sending else application
-    Server(outer, listener, config, begun, application.close).run()
+    Server(outer, listener, config, executor, begun, application.close).run()
+    board.rest()
     if sending:
         sending.stop()
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio.to_thread
@@ -12,7 +13,6 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from .lanes import Lanes
 from .settings import Settings
 
 # A client that has sent no request after this many seconds is let go.
@@ -57,7 +57,8 @@ class _Protocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """Serve `application` on `listener`, which other workers may share.
 
-    `begun` is called once it listens, `closing` once it has stopped to.
+    Functions that block run in what `executor` makes. `begun` is called once it listens, `closing`
+    once it has stopped to.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Server(uvicorn.Server):
         application: ASGIApp,
         listener: socket.socket,
         settings: Settings,
+        executor: Callable[[asyncio.AbstractEventLoop], ThreadPoolExecutor],
         begun: Callable[[], None],
         closing: Callable[[], None],
     ) -> None:
@@ -86,6 +88,7 @@ class Server(uvicorn.Server):
         )
         self._listener = listener
         self._threads = settings.threads
+        self._executor = executor
         self._begun = begun
         self._closing = closing
         self.servers: list[asyncio.base_events.Server] = []
@@ -93,7 +96,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections from now on."""
         self._loop = asyncio.get_running_loop()
-        self._loop.set_default_executor(Lanes(self._threads, self._loop))
+        self._loop.set_default_executor(self._executor(self._loop))
         # Streams are read in these; the limiter belongs to the event loop.
         anyio.to_thread.current_default_thread_limiter().total_tokens = self._threads
         self._listener.setblocking(False)

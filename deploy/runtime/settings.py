@@ -29,8 +29,9 @@ class Settings:
 
     `threads` and `queue` are requests of one worker: in work, and waiting; `body_memory` the bytes
     that their bodies may take together, `body_limit` those of one. `timeout`, `patience` and
-    `grace` are seconds: for a request, for asking a model again, and to drain. `keys` let callers
-    in; without one everybody is. `deployment` is what /version calls the deployment, where whoever
+    `grace` are seconds: for a request, for asking a model again, and to drain. After `watchdog`
+    seconds a worker whose event loop does not turn is replaced; 0 for never. `keys` let callers in;
+    without one everybody is. `deployment` is what /version calls the deployment, where whoever
     deploys gave it a name.
     """
 
@@ -42,6 +43,7 @@ class Settings:
     body_limit: int = 10 * 1024 * 1024
     body_memory: int = 256 * 1024 * 1024
     grace: int = 20
+    watchdog: int = 30
     keys: tuple[str, ...] = field(default=(), repr=False)
     deployment: str = ""
     log_level: str = "info"
@@ -72,6 +74,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         body_limit=body_limit,
         body_memory=max(body_limit, memory // (4 * workers)),
         grace=_number(environ, "SERVE_GRACE", Settings.grace),
+        watchdog=_number(environ, "SERVE_WATCHDOG", Settings.watchdog, least=0),
         keys=access.keys(environ),
         deployment=environ.get(DEPLOYMENT, ""),
         log_level=_choice(environ, "SERVE_LOG_LEVEL", LEVELS, Settings.log_level),

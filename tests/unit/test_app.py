@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from deploy.runtime import app
 from deploy.runtime.scorer import BadInput, Field, FlowFailed, Stream
 from deploy.runtime.settings import Settings
+from deploy.runtime.vitals import Board
 
 ABOUT = {
     "flow": "hello",
@@ -330,3 +331,34 @@ def test_swagger_describes_the_inputs() -> None:
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"limit": 1}, schema)
     assert schema["properties"]["limit"] == {"type": "integer", "default": 3}
+
+
+def test_health_is_bad_while_no_thread_can_score() -> None:
+    application = app.Application(FakeScorer(echo), ABOUT, Settings())
+    asked = TestClient(application)
+    assert asked.get("/health").status_code == 200
+    application.threads_lost = lambda: True
+    response = asked.get("/health")
+    assert (response.status_code, response.json()["error"]["code"]) == (503, "ThreadsLost")
+    # What needs no thread is answered as before.
+    assert asked.get("/version").status_code == 200
+
+
+def test_a_request_is_shown_until_its_stream_ends() -> None:
+    board = Board(4)
+    seen: list[str] = []
+
+    def answer(inputs: dict[str, Any], stream: bool) -> Any:
+        seen.extend(each.request_id for each in board.running())
+        return Stream({}, "answer", watched()) if stream else {"answer": "a"}
+
+    async def watched() -> AsyncIterator[str]:
+        seen.extend(each.request_id for each in board.running())
+        yield "a"
+
+    asked = TestClient(app.Application(FakeScorer(answer), ABOUT, Settings(), board))
+    for accept in ("application/json", "text/event-stream"):
+        headers = {"Accept": accept, "X-Request-ID": accept.replace("/", "-")}
+        assert asked.post("/score", json={"question": "a"}, headers=headers).status_code == 200
+        assert board.running() == []
+    assert seen == ["application-json", "text-event-stream", "text-event-stream"]

@@ -4,33 +4,53 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from deploy.runtime import limits, workers
+from deploy.runtime import limits, vitals, watchdog, workers
 from deploy.runtime.lanes import Lanes
+from deploy.runtime.vitals import Board, Running
+from deploy.runtime.watchdog import Look, Thread, Watch, threads
 
 ROOT = Path(__file__).parents[2]
 MACHINE = len(os.sched_getaffinity(0))
 WORKERS = f"""
-import os, pathlib, signal, sys, time
+import os, pathlib, re, signal, sys, threading, time
 sys.path.insert(0, {str(ROOT / "deploy")!r})
-from runtime import workers
-folder = pathlib.Path(sys.argv[1])
-def work(number):
+from runtime import vitals, workers
+folder, mode = pathlib.Path(sys.argv[1]), sys.argv[2]
+def work(number, board):
     (folder / f"{{number}}-{{os.getpid()}}").touch()
-    if sys.argv[2] == "refuse" and number == 1:
+    if mode == "refuse" and number == 1:
         return 78
-    signal.sigwait([signal.SIGTERM])
+    if mode == "crash":
+        raise RuntimeError("cannot be imported")
+    ended = []
+    signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
+    while not ended:
+        board.beat()
+        if number == 1 and (folder / "freeze").exists():
+            (folder / "freeze").unlink()
+            def spin(slot):
+                board.moved(slot, begins=True)
+                re.match("(a+)+$", "a" * 60 + "!")
+            with board.request("another"), board.request("the-evil-one"):
+                threading.Thread(target=spin, args=(vitals.slot(),)).start()
+                # It does not come back from here.
+                time.sleep(60)
+        time.sleep(0.01)
+    board.rest()
     return 0
-signal.pthread_sigmask(signal.SIG_BLOCK, [])
-sys.exit(workers.run(2, work, 78, (folder / "closed").touch))
+limits = workers.Limits(frozen=float(sys.argv[3]), grace=1)
+sys.exit(workers.run(2, work, 8, 78, limits, (folder / "closed").touch))
 """
 
 
@@ -76,9 +96,17 @@ def test_memory_of_a_container(tmp_path: Path, name: str) -> None:
         assert limits.memory(tmp_path) == machine
 
 
-def started(folder: Path, mode: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", WORKERS, str(folder), mode]
+def started(folder: Path, mode: str, frozen: float = 0) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", WORKERS, str(folder), mode, str(frozen)]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition, 20 s at most."""
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.01)
 
 
 def pids(folder: Path, number: int, count: int = 1) -> list[int]:
@@ -119,6 +147,112 @@ def test_a_worker_that_is_killed_is_started_again(tmp_path: Path) -> None:
 def test_a_worker_that_cannot_start_ends_all(tmp_path: Path) -> None:
     process = started(tmp_path, "refuse")
     assert process.wait(20) == 78
+
+
+def test_a_worker_that_fails_before_it_serves_ends_all(tmp_path: Path) -> None:
+    process = started(tmp_path, "crash")
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "RuntimeError: cannot be imported" in errors
+
+
+def test_a_frozen_worker_is_replaced_and_its_request_is_named(tmp_path: Path) -> None:
+    process = started(tmp_path, "serve", frozen=1)
+    (first,) = pids(tmp_path, 1)
+    (other,) = pids(tmp_path, 0)
+    (tmp_path / "freeze").touch()
+    assert first in pids(tmp_path, 1, count=2)
+    assert pids(tmp_path, 0) == [other]
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    (line,) = errors.splitlines()
+    line = re.sub(r"for \d s", "for x s", line)
+    reason = "did not respond for x s with request the-evil-one, and was killed"
+    assert line == f"a worker {reason}: starting another"
+
+
+def test_a_frozen_worker_ends_with_the_grace_period(tmp_path: Path) -> None:
+    process = started(tmp_path, "serve")
+    both = [*pids(tmp_path, 0), *pids(tmp_path, 1)]
+    (tmp_path / "freeze").touch()
+    until(lambda: not (tmp_path / "freeze").exists())
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert "with request the-evil-one, and was killed" in errors
+    for worker in both:
+        with pytest.raises(ProcessLookupError):
+            os.kill(worker, 0)
+
+
+def test_a_stopped_worker_is_no_frozen_one(tmp_path: Path) -> None:
+    process = started(tmp_path, "serve", frozen=0.01)
+    (first,) = pids(tmp_path, 1)
+    os.kill(first, signal.SIGSTOP)
+    until(lambda: {"T"} == {thread.state for thread in threads(first).values()})
+    board = Board(0)
+    board.beat()
+    watched = Watch(first, board)
+    for _ in range(100):
+        watched.look(1.0)
+    assert watched.silent == 0.0
+    os.kill(first, signal.SIGCONT)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 0
+
+
+def look(**states: float) -> Look:
+    """Return a look at threads: state and number, as in R1, and processor seconds."""
+    return Look({int(name[1:]): Thread(name[0], spent) for name, spent in states.items()})
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "passed", "seconds"),
+    [
+        # It holds the interpreter and computes, or waits in C with it.
+        (look(R1=1, S2=0), look(R1=2, S2=0), 1.0, 1.0),
+        (look(S1=1, S2=0), look(S1=1, S2=0), 1.0, 1.0),
+        # Other programs have the processor.
+        (look(R1=1), look(R1=1.05), 1.0, 0.05),
+        (look(R1=1), look(R1=1), 1.0, 0.0),
+        # It waits for memory, or is stopped.
+        (look(S1=1, D2=1), look(S1=1, D2=1), 1.0, 0.0),
+        (look(T1=1, T2=1), look(T1=1, T2=1), 1.0, 0.0),
+        # The container was paused for an hour, and this process with it.
+        (look(S1=1), look(S1=1), 3600.0, 1.0),
+        # Threads that let go of the interpreter count once.
+        (look(R1=1, R2=1), look(R1=2, R2=2), 1.0, 1.0),
+        # Nothing is known of the threads.
+        (look(), look(), 1.0, 1.0),
+    ],
+)
+def test_silence(before: Look, now: Look, passed: float, seconds: float) -> None:
+    assert watchdog.added(before, now, passed) == pytest.approx(seconds)
+
+
+def test_the_request_of_the_busiest_thread_is_named() -> None:
+    running = [Running("a", 7), Running("b", 8), Running("c", 1)]
+    busiest = watchdog.busiest(look(S7=3, S8=1), look(S7=3, R8=2))
+    assert watchdog.suspects(running, busiest) == "request b"
+    assert watchdog.suspects(running, 99) == "request a, b, c"
+    assert watchdog.suspects([], 8) == "no request"
+    many = [Running(str(number), 7) for number in range(9)]
+    assert watchdog.suspects(many, 7) == "request 0, 1, 2, 3, 4 and 4 more"
+
+
+def test_a_board_shows_requests_while_they_run() -> None:
+    board = Board(2)
+    here = os.getpid()
+    with board.request("first"):
+        assert board.running() == [Running("first", here)]
+        board.moved(vitals.slot(), begins=True)
+        assert [each.thread for each in board.running()] == [threading.get_native_id()]
+        with board.request("x" * 128), board.request("one too many"):
+            assert {each.request_id for each in board.running()} == {"first", "x" * 128}
+    assert board.running() == []
+    with board.request("again"):
+        assert [each.request_id for each in board.running()] == ["again"]
 
 
 def test_a_thread_is_an_obstacle_to_workers() -> None:
@@ -173,5 +307,47 @@ def test_a_function_that_fails_tells_so_and_frees_its_lane() -> None:
         with pytest.raises(SystemExit):
             await loop.run_in_executor(lanes, sys.exit, 3)
         assert await loop.run_in_executor(lanes, lambda: 5) == 5
+
+    asyncio.run(scenario())
+
+
+def test_a_thread_that_is_lost_gives_its_lane_to_another() -> None:
+    """Else one endless loop, which keeps the processor busy, would hold up all that wait."""
+    ended = threading.Event()
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        news: list[str] = []
+        lanes = Lanes(2, loop, limit=0.05, all_lost=lambda: news.append("all"))
+        first = loop.run_in_executor(lanes, ended.wait)
+        assert await loop.run_in_executor(lanes, lambda: 1) == 1
+        second = loop.run_in_executor(lanes, ended.wait)
+        waiting = loop.run_in_executor(lanes, lambda: 2)
+        while not lanes.count_lost():
+            await asyncio.sleep(0.01)
+        assert not waiting.done()
+        assert lanes.count_lost()
+        assert news == ["all"]
+        # They come back after all.
+        ended.set()
+        assert [await first, await second, await waiting] == [True, True, 2]
+        assert not lanes.count_lost()
+        assert await loop.run_in_executor(lanes, lambda: 3) == 3
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        ended.set()
+
+
+def test_busy_threads_are_not_lost() -> None:
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        ended = threading.Event()
+        lanes = Lanes(2, loop, limit=3600)
+        both = [loop.run_in_executor(lanes, ended.wait) for _ in range(2)]
+        assert not lanes.count_lost()
+        ended.set()
+        await asyncio.gather(*both)
 
     asyncio.run(scenario())
