@@ -6,12 +6,9 @@ The table of attacks for flows that freeze: each row is an input of `flows/froze
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import docker
 import pytest
 import requests
 
@@ -139,8 +136,7 @@ def test_a_worker_whose_threads_are_lost_is_replaced(mode: str, image: Image, st
     for _ in range(2):
         assert Attack(running, mode).end() == 504
     # Requests that wait are how it finds out, as probes are.
-    until(lambda: running.get("/health") is not None and "threads are lost" in running.logs())
-    until(lambda: _served(running))
+    until(lambda: _served(running) and "threads are lost" in running.logs())
     assert running.get("/health").status_code == 200
 
 
