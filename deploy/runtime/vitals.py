@@ -6,12 +6,10 @@ see that. Memory is all that it can look at then.
 
 from __future__ import annotations
 
-import contextlib
 import mmap
-import os
 import struct
 import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,14 +23,19 @@ BEAT_SECONDS = 0.5
 _BEATS = struct.Struct("=Q")
 # A thread, and the id of the request that it runs; ids are of 128 characters at most.
 _SLOT = struct.Struct("=I128s")
+_THREAD = struct.Struct("=I")
 _NONE = -1
+LOOP = 0
 
 _slot: ContextVar[int] = ContextVar("slot", default=_NONE)
 
 
 @dataclass(frozen=True)
 class Running:
-    """A request that is being scored, and the thread (the kernel's number) that does it."""
+    """A request that is being scored, and the thread (the kernel's number) that does it.
+
+    LOOP stands for the thread of the event loop.
+    """
 
     request_id: str
     thread: int
@@ -47,8 +50,8 @@ class Board:
     def __init__(self, slots: int) -> None:
         # Anonymous memory is shared with processes that are forked from now on.
         self._memory = mmap.mmap(-1, _BEATS.size + slots * _SLOT.size)
-        self._slots = range(slots)
-        self._free = list(self._slots)
+        self._slots = slots
+        self._free = list(range(slots))
 
     @property
     def beats(self) -> int:
@@ -68,25 +71,31 @@ class Board:
         self.beat()
         loop.call_later(BEAT_SECONDS, self.keep_beating, loop)
 
-    @contextlib.contextmanager
-    def request(self, request_id: str) -> Iterator[None]:
-        """Show `request_id` meanwhile; what runs on other threads says so by `thread`."""
+    def request(self, request_id: str) -> AbstractContextManager[None]:
+        """Show `request_id` meanwhile; what runs on other threads says so by `moved`."""
+        return _Shown(self, request_id)
+
+    def enter(self, request_id: str) -> int:
+        """Show `request_id`; return its slot."""
         slot = self._free.pop() if self._free else _NONE
+        if slot != _NONE:
+            at = _BEATS.size + slot * _SLOT.size
+            _SLOT.pack_into(self._memory, at, LOOP, request_id.encode())
         # Never set back: each request has a context of its own, and a stream may end in another.
         _slot.set(slot)
-        self._write(slot, os.getpid(), request_id)
-        try:
-            yield
-        finally:
-            self._write(slot, 0, "")
-            if slot != _NONE:
-                self._free.append(slot)
+        return slot
+
+    def leave(self, slot: int) -> None:
+        """Show the request in `slot` no more."""
+        if slot != _NONE:
+            _SLOT.pack_into(self._memory, _BEATS.size + slot * _SLOT.size, LOOP, b"")
+            self._free.append(slot)
 
     def moved(self, slot: int, begins: bool) -> None:
         """Show that this thread begins to run the request in `slot`, or has ended to."""
-        if slot in self._slots:
-            thread = threading.get_native_id() if begins else os.getpid()
-            struct.pack_into("=I", self._memory, _BEATS.size + slot * _SLOT.size, thread)
+        if 0 <= slot < self._slots:
+            thread = threading.get_native_id() if begins else LOOP
+            _THREAD.pack_into(self._memory, _BEATS.size + slot * _SLOT.size, thread)
 
     def running(self) -> list[Running]:
         """Return the requests that run."""
@@ -101,10 +110,20 @@ class Board:
         """Let go of the memory."""
         self._memory.close()
 
-    def _write(self, slot: int, thread: int, request_id: str) -> None:
-        if slot in self._slots:
-            at = _BEATS.size + slot * _SLOT.size
-            _SLOT.pack_into(self._memory, at, thread, request_id.encode())
+
+class _Shown:
+    """A request while it is shown. No generator: this is of each request."""
+
+    __slots__ = ("_board", "_request_id", "_slot")
+
+    def __init__(self, board: Board, request_id: str) -> None:
+        self._board, self._request_id = board, request_id
+
+    def __enter__(self) -> None:
+        self._slot = self._board.enter(self._request_id)
+
+    def __exit__(self, *_: object) -> None:
+        self._board.leave(self._slot)
 
 
 def slot() -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from .vitals import Board, Running
+from .vitals import LOOP, Board, Running
 
 # Seconds between two looks.
 LOOK_SECONDS = 1.0
@@ -62,7 +62,7 @@ def busiest(since: Look, now: Look) -> int:
         number: thread.spent - since.threads.get(number, Thread("", 0.0)).spent
         for number, thread in now.threads.items()
     }
-    return max(spent, key=lambda number: spent[number], default=0)
+    return max(spent, key=lambda number: spent[number], default=LOOP)
 
 
 def suspects(running: Iterable[Running], thread: int) -> str:
@@ -101,7 +101,9 @@ class Watch:
 
     def suspects(self) -> str:
         """Return the requests that ran while the worker was silent, in words."""
-        thread = busiest(*self._looks) if self._looks else 0
+        thread = busiest(*self._looks) if self._looks else LOOP
+        # A process has the number of its first thread, which has the event loop.
+        thread = LOOP if thread == self._process else thread
         return suspects(self._board.running(), thread)
 
 
