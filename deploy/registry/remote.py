@@ -85,8 +85,14 @@ def of(flow: str, place: PlaceModel, environment: str) -> Remote:
 
 
 def _of_platform(index: dict[str, Any], platform: str, where: str) -> str:
+    found = []
     for entry in index.get("manifests") or ():
-        given = entry.get("platform") or {}
-        if f"{given.get('os')}/{given.get('architecture')}" == platform:
-            return oci.named(entry, where)
-    return "sha256:" + "0" * 64
+        given = entry.get("platform")
+        # Without a platform, engines take that of the image's configuration.
+        if not given or f"{given.get('os')}/{given.get('architecture')}" == platform:
+            found.append(entry)
+    if len(found) > 1:
+        # By variants or versions of a system: which one runs is not for the registry to choose.
+        what = f"an index has {len(found)} images that may be the one for {platform}"
+        raise DeployError(where, what, "push it again")
+    return oci.named(found[0], where) if found else "sha256:" + "0" * 64
