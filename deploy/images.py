@@ -93,9 +93,7 @@ def verify(
             hidden = values.of(project)
             publishing.verify(client, where, flow, built, found, hidden, project.root)
             return True
-    what = (
-        f"{found.digest} has the tag {found.tag}, and the files here are {tag}: nothing to compare"
-    )
+    what = f"{found.digest} is of the tag {found.tag}, and the files here are {tag}"
     hint = (
         f"check out {found.commit or 'its commit'}, or name the file of its push with --image; "
         "--trust-registry uses it as it is, where you trust all who may push there"

@@ -94,10 +94,8 @@ def plan(project: Project, spec: Spec, handed: Path | None = None) -> Plan:
     with console.about(spec.flow.name):
         planned = target.plan(spec, found)
         if found.digest and not handed and not records.has(spec.flow.name, found):
-            why = (
-                "this machine does not know that image: a deploy compares it with the flow's files"
-            )
-            step = Step("note", "image", "", "", why)
+            why = "not verified on this machine: a deploy compares the image with the flow's files"
+            step = Step("note", "note", "", "", why)
             return dataclasses.replace(planned, steps=(step, *planned.steps))
         if found.digest or not spec.place.registry:
             return planned

@@ -19,6 +19,7 @@ from deploy.errors import DeployError
 from deploy.model import Image
 from deploy.registry import push
 from deploy.trust import records
+from tests import made_up
 from tests.emulator.acr import Acr
 from tests.emulator.azure import Azure
 from tests.integration.azure_fixtures import LogIn
@@ -181,7 +182,7 @@ def test_the_same_content_of_another_machine_is_used(
 
 
 def test_the_scan_runs_on_what_others_pushed(two: config.Project, plant: Plant) -> None:
-    secret = "".join(("AKIA", "Q3EGRQXZ7LM2", "WVTN"))
+    secret = made_up.SECRETS["a GitHub token"]
 
     def label(context: Path) -> None:
         file = context / "Dockerfile"
