@@ -79,7 +79,7 @@ def verify(
     that the flow's files build here, or with `trust_registry` used unverified. Raises `DeployError`
     for other content.
     """
-    if records.has(flow.name, found):
+    if records.has(records.VERIFIED, flow.name, found):
         return True
     if trust_registry:
         console.note("verify", f"{found.pinned} is used unverified: --trust-registry")
@@ -121,10 +121,15 @@ def to_deploy(
 ) -> Image:
     """Return the image to deploy: the file's, or published, or where there is no registry built.
 
-    The digest in a file is what its push has verified: nothing is compared again.
+    The digest in a file is what its push has verified: it is not compared again, only scanned, as
+    this environment may hold other secrets.
     """
     if handed:
-        return _of_file(project, spec, handed)
+        found = _of_file(project, spec, handed)
+        with console.about(spec.flow.name):
+            where = remote.of(spec.flow.name, spec.place, spec.environment)
+            publishing.scan(where, spec.flow, found, values.of(project), project.root)
+        return found
     if spec.place.registry:
         return publish(project, spec, trust_registry)
     return build(project, spec.flow, targets.get(spec.target).engine(spec))

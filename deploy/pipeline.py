@@ -93,7 +93,7 @@ def plan(project: Project, spec: Spec, handed: Path | None = None) -> Plan:
         found = images.to_plan(project, spec, handed)
     with console.about(spec.flow.name):
         planned = target.plan(spec, found)
-        if found.digest and not handed and not records.has(spec.flow.name, found):
+        if found.digest and not handed and not records.has(records.VERIFIED, spec.flow.name, found):
             why = "not verified on this machine: a deploy compares the image with the flow's files"
             step = Step("note", "note", "", "", why)
             return dataclasses.replace(planned, steps=(step, *planned.steps))

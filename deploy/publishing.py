@@ -13,7 +13,7 @@ from deploy.errors import DeployError
 from deploy.gate import check
 from deploy.inside import bom, provenance
 from deploy.model import Attachment, Flow, Image
-from deploy.registry import pull, push, referrers
+from deploy.registry import download, pull, push, referrers
 from deploy.registry.remote import Remote
 from deploy.trust import comparison, records
 
@@ -46,7 +46,7 @@ def publish(
         # By the configuration: the engine's id may be the digest of a manifest (containerd), and a
         # manifest that is pushed need not be the one that the engine has (podman compresses anew).
         if published.id == files.config_digest:
-            records.add(flow.name, published)
+            records.add(records.VERIFIED, flow.name, published)
             _attach(remote, published, _documents(files, published, flow, root))
             return published
     # Another machine pushed at the same time, and has the tag.
@@ -85,7 +85,16 @@ def verify(
             what = f"the engine has another image than {found.id} by the name {found.pinned}"
             raise DeployError(remote.name, what, "remove it from the engine, and run this again")
         _scan(files, flow, hidden, root)
-    records.add(flow.name, found)
+    records.add(records.VERIFIED, flow.name, found)
+
+
+def scan(remote: Remote, flow: Flow, found: Image, hidden: dict[str, str], root: Path) -> None:
+    """Scan `found` in the registry for secrets, once on this machine. Needs no engine."""
+    if any(records.has(kind, flow.name, found) for kind in (records.VERIFIED, records.SCANNED)):
+        return
+    with download.downloaded(remote, found) as files:
+        _scan(files, flow, hidden, root)
+    records.add(records.SCANNED, flow.name, found)
 
 
 def complete(remote: Remote, flow: Flow, found: Image, root: Path) -> None:

@@ -1,4 +1,4 @@
-"""Digests of images that this machine built and pushed, or compared with what it built.
+"""Digests of images that this machine verified (it pushed them, or compared them), or scanned.
 
 Records are below the user's cache folder, and only the user can read or write them.
 """
@@ -15,26 +15,26 @@ from pathlib import Path
 from deploy.build import cache
 from deploy.model import Image
 
-FOLDER = "verified"
+VERIFIED, SCANNED = "verified", "scanned"
 # What nobody but the owner may do with a record or its folder.
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 
-def add(flow: str, image: Image) -> None:
-    """Record that the content of `image`, which is in a registry, is what its tag says."""
-    folder = cache.root() / FOLDER
+def add(kind: str, flow: str, image: Image) -> None:
+    """Record that `image`, which is in a registry, was verified or scanned."""
+    folder = _path(kind, flow, image).parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
     # `mkstemp` makes files with mode 0600. Renamed, since two processes may record the same image.
     descriptor, draft = tempfile.mkstemp(dir=folder)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         json.dump(_facts(flow, image), file)
-    Path(draft).replace(_path(flow, image))
+    Path(draft).replace(_path(kind, flow, image))
 
 
-def has(flow: str, image: Image) -> bool:
-    """Return whether `image` was recorded. A record that others may write does not count."""
-    path = _path(flow, image)
+def has(kind: str, flow: str, image: Image) -> bool:
+    """Return whether that was recorded of `image`. What others may write does not count."""
+    path = _path(kind, flow, image)
     try:
         if not (_is_own(path.parent) and _is_own(path)):
             return False
@@ -54,9 +54,9 @@ def _facts(flow: str, image: Image) -> dict[str, str | None]:
     }
 
 
-def _path(flow: str, image: Image) -> Path:
+def _path(kind: str, flow: str, image: Image) -> Path:
     key = hashlib.sha256(json.dumps(_facts(flow, image)).encode()).hexdigest()
-    return cache.root() / FOLDER / f"{key}.json"
+    return cache.root() / kind / f"{key}.json"
 
 
 def _is_own(path: Path) -> bool:

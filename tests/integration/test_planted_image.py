@@ -12,7 +12,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from deploy import config, images, pipeline
+from deploy import artifact, config, images, pipeline
 from deploy.build import docker_build, image
 from deploy.docker import engine, isolated
 from deploy.errors import DeployError
@@ -27,6 +27,7 @@ from tests.integration.publishing import attached, publish, spec, where, with_pl
 
 pytestmark = pytest.mark.usefixtures("documents_once")
 
+SECRET = made_up.SECRETS["a GitHub token"]
 Change = Callable[[Path], None]
 Plant = Callable[[Change], Image]
 
@@ -54,7 +55,7 @@ def two(
 ) -> config.Project:
     """The small project with two environments, on a machine that has verified nothing yet."""
     log_in(azure.identity("ci", crflows=["AcrPush"], crproduction=["AcrPush"]))
-    monkeypatch.setattr(records, "FOLDER", f"verified-{uuid.uuid4().hex}")
+    monkeypatch.setattr(records, "VERIFIED", f"verified-{uuid.uuid4().hex}")
     places = {"dev": azure.place(acr, folder), "prod": azure.place(production_acr, folder)}
     return with_places(project, places)
 
@@ -181,20 +182,21 @@ def test_the_same_content_of_another_machine_is_used(
     assert "not verified" not in pipeline.plan(two, spec(two)).steps[0].why
 
 
-def test_the_scan_runs_on_what_others_pushed(two: config.Project, plant: Plant) -> None:
-    secret = made_up.SECRETS["a GitHub token"]
+def with_secret(context: Path) -> None:
+    """Add a label that is not compared."""
+    file = context / "Dockerfile"
+    line = f'LABEL org.opencontainers.image.source="{SECRET}"\n'
+    file.write_text(file.read_text("utf-8") + line, encoding="utf-8")
 
-    def label(context: Path) -> None:
-        file = context / "Dockerfile"
-        # A label that may differ, and is not compared.
-        line = f'LABEL org.opencontainers.image.source="{secret}"\n'
-        file.write_text(file.read_text("utf-8") + line, encoding="utf-8")
 
-    found = plant(label)
+@pytest.mark.parametrize("by", ["tag", "file"])
+def test_the_scan_runs_on_what_others_pushed(by: str, two: config.Project, plant: Plant) -> None:
+    found = plant(with_secret)
+    handed = artifact.write(two.root, "hello", found, image.commit(two.root))
     with pytest.raises(DeployError) as caught:
-        publish(two)
+        pipeline.deploy(two, spec(two), handed if by == "file" else None)
     assert "label org.opencontainers.image.source" in str(caught.value)
-    assert secret not in str(caught.value)
+    assert SECRET not in str(caught.value)
     assert attached(two, "dev", found.digest) == set()
 
 
@@ -230,7 +232,7 @@ def test_what_runs_of_other_files_cannot_be_compared(
         pipeline.deploy(two, spec(two))
         path = two.root / "flows/hello/answer.py"
         path.write_text(path.read_text("utf-8") + "# later\n", encoding="utf-8")
-        monkeypatch.setattr(records, "FOLDER", "verified-elsewhere")
+        monkeypatch.setattr(records, "VERIFIED", "verified-elsewhere")
         with pytest.raises(DeployError, match="name the file of its push with --image"):
             pipeline.promote(spec(two, "dev"), spec(two, "prod"), two)
     finally:

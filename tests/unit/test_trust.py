@@ -44,45 +44,48 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_was_recorded_is_known_and_nothing_else() -> None:
-    assert not records.has("faq", IMAGE)
-    records.add("faq", IMAGE)
-    records.add("faq", IMAGE)
+    assert not records.has(records.VERIFIED, "faq", IMAGE)
+    records.add(records.VERIFIED, "faq", IMAGE)
+    records.add(records.VERIFIED, "faq", IMAGE)
     # The same digest in another registry is the same image.
-    assert records.has("faq", replace(IMAGE, repository="other.azurecr.io/faq", commit="c2"))
-    assert not records.has("chat", IMAGE)
+    assert records.has(
+        records.VERIFIED, "faq", replace(IMAGE, repository="other.azurecr.io/faq", commit="c2")
+    )
+    assert not records.has(records.VERIFIED, "chat", IMAGE)
+    assert not records.has(records.SCANNED, "faq", IMAGE)
     for other in ({"tag": "1" * 12}, {"digest": "sha256:" + "b" * 64}, {"platform": "linux/arm64"}):
-        assert not records.has("faq", replace(IMAGE, **other))
+        assert not records.has(records.VERIFIED, "faq", replace(IMAGE, **other))
 
 
 def test_records_are_the_users_alone() -> None:
-    records.add("faq", IMAGE)
-    folder = cache.root() / records.FOLDER
+    records.add(records.VERIFIED, "faq", IMAGE)
+    folder = cache.root() / records.VERIFIED
     (file,) = folder.iterdir()
     assert (folder.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
 
 
 @pytest.mark.parametrize("part", ["file", "folder"])
 def test_a_record_that_others_may_write_does_not_count(part: str) -> None:
-    records.add("faq", IMAGE)
-    folder = cache.root() / records.FOLDER
+    records.add(records.VERIFIED, "faq", IMAGE)
+    folder = cache.root() / records.VERIFIED
     (file,) = folder.iterdir()
     (file if part == "file" else folder).chmod(0o777)
-    assert not records.has("faq", IMAGE)
+    assert not records.has(records.VERIFIED, "faq", IMAGE)
 
 
 def test_a_damaged_record_does_not_count() -> None:
-    records.add("faq", IMAGE)
-    (file,) = (cache.root() / records.FOLDER).iterdir()
+    records.add(records.VERIFIED, "faq", IMAGE)
+    (file,) = (cache.root() / records.VERIFIED).iterdir()
     file.write_text("{", encoding="utf-8")
-    assert not records.has("faq", IMAGE)
+    assert not records.has(records.VERIFIED, "faq", IMAGE)
 
 
 def test_a_link_in_place_of_a_record_does_not_count(tmp_path: Path) -> None:
-    records.add("faq", IMAGE)
-    (file,) = (cache.root() / records.FOLDER).iterdir()
+    records.add(records.VERIFIED, "faq", IMAGE)
+    (file,) = (cache.root() / records.VERIFIED).iterdir()
     file.rename(tmp_path / "elsewhere")
     file.symlink_to(tmp_path / "elsewhere")
-    assert not records.has("faq", IMAGE)
+    assert not records.has(records.VERIFIED, "faq", IMAGE)
 
 
 def compiled(source: str = SOURCE) -> CodeType:
