@@ -63,9 +63,9 @@ def publish(project: Project, spec: Spec, trust_registry: bool = False) -> Image
                 found = publishing.publish(client, where, flow, built, values.of(project), root)
                 publishing.record(root, flow, found)
                 return found
-        console.note("push", f"unchanged: {found.reference}")
         if verify(project, where, flow, found, trust_registry):
             publishing.complete(where, flow, found, root)
+        console.note("push", f"unchanged: {found.reference}")
         publishing.record(root, flow, found)
         return found
 
@@ -95,7 +95,7 @@ def verify(
             return True
     what = f"{found.digest} is of the tag {found.tag}, and the files here are {tag}"
     hint = (
-        f"check out {found.commit or 'its commit'}, or name the file of its push with --image; "
+        "check out the commit that it was pushed from, or name the file of that push with --image; "
         "--trust-registry uses it as it is, where you trust all who may push there"
     )
     raise DeployError(where.name, what, hint)

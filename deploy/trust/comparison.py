@@ -115,7 +115,7 @@ def _of_files(ours: Mapping[str, File], archive: tarfile.TarFile) -> Iterator[st
         # The content has done its work, and a stranger may have much of it.
         theirs[path] = replace(found, content=b"")
         if wanted is None:
-            yield f"/{path}: only there"
+            yield f"/{_printable(path)}: only there"
         elif found != wanted and not _is_equal(path, wanted, found):
             yield f"/{path}: {_reason(wanted, found)}"
     yield from (f"/{path}: only here" for path in ours if path not in theirs)
@@ -146,6 +146,11 @@ def _digest(stream: IO[bytes]) -> str:
     while block := stream.read(CHUNK):
         found.update(block)
     return found.hexdigest()
+
+
+def _printable(path: str) -> str:
+    """Return a name that somebody else chose without what could forge a line of a log."""
+    return "".join(letter if letter.isprintable() else "?" for letter in path)
 
 
 def _path(member: tarfile.TarInfo) -> str:

@@ -233,7 +233,7 @@ def test_what_runs_of_other_files_cannot_be_compared(
         path = two.root / "flows/hello/answer.py"
         path.write_text(path.read_text("utf-8") + "# later\n", encoding="utf-8")
         monkeypatch.setattr(records, "VERIFIED", "verified-elsewhere")
-        with pytest.raises(DeployError, match="name the file of its push with --image"):
+        with pytest.raises(DeployError, match="name the file of that push with --image"):
             pipeline.promote(spec(two, "dev"), spec(two, "prod"), two)
     finally:
         pipeline.destroy(spec(two))

@@ -277,6 +277,7 @@ EVIL = HEADER + marshal.dumps(compiled("import evil"))
             "/app/runtime/__pycache__/app.pyc: other content",
         ),
         ({"app/sitecustomize.py": b"evil"}, "/app/sitecustomize.py: only there"),
+        ({"app/a\n::error::b\x1b[2J": b""}, "/app/a?::error::b?[2J: only there"),
         ({"app/packages": info(tarfile.SYMTYPE, "/tmp")}, "/app/packages: only there"),
         ({"usr/bin/python3": info(tarfile.SYMTYPE, "/tmp/x")}, "/usr/bin/python3: another kind"),
         ({"usr/bin/python3": info(mode=0o4755)}, "/usr/bin/python3: another mode"),
