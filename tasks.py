@@ -25,6 +25,7 @@ __all__ = ["advise", "bench", "check", "sandbox", "schema", "test"]
 
 ROOT = Path(__file__).parent
 FLOW = "one flow; without it, every flow of the environment"
+TRUST = "use an image of the registry unverified, where you trust all who may push there"
 ENV = "an environment of environments.yaml (default: local)"
 # How many flows are planned, deployed and rolled back side by side.
 AT_ONCE = 4
@@ -214,14 +215,27 @@ def evaluate(
     done.finish()
 
 
-@task(help={"flow": FLOW, "env": f"{ENV}; it must have a registry", "json": "print JSON"})
+@task(
+    help={
+        "flow": FLOW,
+        "env": f"{ENV}; it must have a registry",
+        "trust-registry": TRUST,
+        "json": "print JSON",
+    }
+)
 @cli.sentences
-def push(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
+def push(
+    c: Context,
+    flow: str | None = None,
+    env: str = "local",
+    trust_registry: bool = False,
+    json: bool = False,
+) -> None:
     """Publish each flow's image to the environment's registry; what is there is left as it is."""
     from deploy import images
 
     project = _project()
-    done = cli.each(_specs(flow, env), lambda spec: images.publish(project, spec))
+    done = cli.each(_specs(flow, env), lambda spec: images.publish(project, spec, trust_registry))
     _show_published(done.results, f"Published to {env}", json)
     done.finish()
 
@@ -232,6 +246,7 @@ def push(c: Context, flow: str | None = None, env: str = "local", json: bool = F
         "to": "the environment whose registry gets it",
         "flow": FLOW,
         "image": "a file of `inv push`, or their folder; without it, what runs in --from",
+        "trust-registry": TRUST,
         "json": "print JSON",
     }
 )
@@ -242,6 +257,7 @@ def promote(
     to: str | None = None,
     flow: str | None = None,
     image: str | None = None,
+    trust_registry: bool = False,
     json: bool = False,
 ) -> None:
     """Carry the very same image onward, by its digest; nothing is built."""
@@ -254,7 +270,7 @@ def promote(
     # Of all flows those that are to be in both.
     chosen = [spec for spec in origins if flow or goal in spec.flow.environments]
     pairs = [(spec, _specs(spec.flow.name, goal)[0]) for spec in chosen]
-    done = cli.each(pairs, lambda pair: pipeline.promote(*pair, project, handed))
+    done = cli.each(pairs, lambda pair: pipeline.promote(*pair, project, handed, trust_registry))
     _show_published(done.results, f"Promoted from {from_} to {to}", json)
     done.finish()
 
@@ -336,6 +352,7 @@ def plan(
         "flow": FLOW,
         "env": ENV,
         "image": "a file of `inv push`, or their folder; nothing is built then",
+        "trust-registry": TRUST,
         "no-wait": "hand back once a long operation has begun; `inv status` shows how it goes",
         "json": "print JSON",
     }
@@ -346,6 +363,7 @@ def deploy(
     flow: str | None = None,
     env: str = "local",
     image: str | None = None,
+    trust_registry: bool = False,
     no_wait: bool = False,
     json: bool = False,
 ) -> None:
@@ -356,7 +374,7 @@ def deploy(
     flow, handed = _handed(flow, image)
     done = cli.each(
         _specs(flow, env),
-        lambda spec: pipeline.deploy(project, spec, handed, wait=not no_wait),
+        lambda spec: pipeline.deploy(project, spec, handed, not no_wait, trust_registry),
         AT_ONCE,
     )
     rows = [pipeline.as_data(deployment) for deployment in done.results]

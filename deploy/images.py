@@ -15,6 +15,7 @@ from deploy.errors import DeployError
 from deploy.gate import values
 from deploy.model import Flow, Image, Spec
 from deploy.registry import remote
+from deploy.trust import records
 
 
 def build(
@@ -42,11 +43,11 @@ def prepare(project: Project, flow: Flow, context: Path | None = None) -> Path:
         return image.prepare(client, made_of, project.root, engine.endpoint(), context)
 
 
-def publish(project: Project, spec: Spec) -> Image:
+def publish(project: Project, spec: Spec, trust_registry: bool = False) -> Image:
     """Return the flow's image as the environment's registry has it.
 
-    Where its content is there, nothing is built and nothing pushed, and no engine is asked if the
-    base is pinned.
+    Where this machine knows the image that is there, nothing is built and nothing pushed, and no
+    engine is asked if the base is pinned.
     """
     flow, root = spec.flow, project.root
     with console.about(flow.name):
@@ -54,17 +55,50 @@ def publish(project: Project, spec: Spec) -> Image:
         where = remote.of(flow.name, spec.place, spec.environment)
         client, tag = content(flow, root)
         found = where.find(flow, tag) if tag else None
-        if found:
-            console.note("push", f"unchanged: {found.reference}")
-            publishing.complete(client, where, flow, found, root)
-        else:
+        if found is None:
             client = client or engine.connect()
             built = image.build(client, flow, root, engine.endpoint())
             found = where.find(flow, built.tag) if built.tag != tag else None
-            hidden = values.of(project)
-            found = found or publishing.publish(client, where, flow, built, hidden, root)
+            if found is None:
+                found = publishing.publish(client, where, flow, built, values.of(project), root)
+                publishing.record(root, flow, found)
+                return found
+        if verify(project, where, flow, found, trust_registry):
+            publishing.complete(where, flow, found, root)
+        console.note("push", f"unchanged: {found.reference}")
         publishing.record(root, flow, found)
         return found
+
+
+def verify(
+    project: Project, where: remote.Remote, flow: Flow, found: Image, trust_registry: bool
+) -> bool:
+    """Return whether `found` in the registry is known to have the content that its tag names.
+
+    Known is what this machine pushed or verified before. Anything else is compared with the image
+    that the flow's files build here, or with `trust_registry` used unverified. Raises `DeployError`
+    for other content.
+    """
+    if records.has(records.VERIFIED, flow.name, found):
+        return True
+    if trust_registry:
+        console.note("verify", f"{found.pinned} is used unverified: --trust-registry")
+        return False
+    client, tag = content(flow, project.root)
+    if tag in ("", found.tag):
+        client = client or engine.connect()
+        built = image.build(client, flow, project.root, engine.endpoint())
+        tag = built.tag
+        if tag == found.tag:
+            hidden = values.of(project)
+            publishing.verify(client, where, flow, built, found, hidden, project.root)
+            return True
+    what = f"{found.digest} is of the tag {found.tag}, and the files here are {tag}"
+    hint = (
+        "check out the commit that it was pushed from, or name the file of that push with --image; "
+        "--trust-registry uses it as it is, where you trust all who may push there"
+    )
+    raise DeployError(where.name, what, hint)
 
 
 def to_plan(project: Project, spec: Spec, handed: Path | None) -> Image:
@@ -82,12 +116,22 @@ def to_plan(project: Project, spec: Spec, handed: Path | None) -> Image:
     return build(project, spec.flow, targets.get(spec.target).engine(spec))
 
 
-def to_deploy(project: Project, spec: Spec, handed: Path | None) -> Image:
-    """Return the image to deploy: the file's, or published, or where there is no registry built."""
+def to_deploy(
+    project: Project, spec: Spec, handed: Path | None, trust_registry: bool = False
+) -> Image:
+    """Return the image to deploy: the file's, or published, or where there is no registry built.
+
+    The digest in a file is what its push has verified: it is not compared again, only scanned, as
+    this environment may hold other secrets.
+    """
     if handed:
-        return _of_file(project, spec, handed)
+        found = _of_file(project, spec, handed)
+        with console.about(spec.flow.name):
+            where = remote.of(spec.flow.name, spec.place, spec.environment)
+            publishing.scan(where, spec.flow, found, values.of(project), project.root)
+        return found
     if spec.place.registry:
-        return publish(project, spec)
+        return publish(project, spec, trust_registry)
     return build(project, spec.flow, targets.get(spec.target).engine(spec))
 
 

@@ -21,6 +21,7 @@ from deploy.inside import inspection
 from deploy.inside.inspection import Inspection
 from deploy.model import Deployment, Flow, Image, Plan, Spec, Step
 from deploy.registry import promotion, referrers, remote
+from deploy.trust import records
 
 # What people see of a step of a plan.
 PLAN_COLUMNS = ("action", "what", "before", "after", "why")
@@ -38,16 +39,27 @@ class Proof:
     seconds: float
 
 
-def promote(source: Spec, target: Spec, project: Project, handed: Path | None = None) -> Image:
+def promote(
+    source: Spec,
+    target: Spec,
+    project: Project,
+    handed: Path | None = None,
+    trust_registry: bool = False,
+) -> Image:
     """Carry the digest that runs in one environment to the registry of another.
 
-    With `handed`, a file of `images.publish`, that one.
+    With `handed`, a file of `images.publish`, that one. What runs is verified first.
     """
     flow = source.flow
     with console.about(flow.name):
         origin = remote.of(flow.name, source.place, source.environment)
         goal = remote.of(flow.name, target.place, target.environment)
-        digest = images.handed_over(project, flow, handed).digest if handed else _running(source)
+        if handed:
+            digest = images.handed_over(project, flow, handed).digest
+        else:
+            digest = _running(source)
+            if running := origin.find(flow, digest):
+                images.verify(project, origin, flow, running, trust_registry)
         places = (source.place, target.place)
         there = promotion.promote(flow, digest, origin, goal, places)
         publishing.record(project.root, flow, there)
@@ -81,6 +93,10 @@ def plan(project: Project, spec: Spec, handed: Path | None = None) -> Plan:
         found = images.to_plan(project, spec, handed)
     with console.about(spec.flow.name):
         planned = target.plan(spec, found)
+        if found.digest and not handed and not records.has(records.VERIFIED, spec.flow.name, found):
+            why = "not verified on this machine: a deploy compares the image with the flow's files"
+            step = Step("note", "note", "", "", why)
+            return dataclasses.replace(planned, steps=(step, *planned.steps))
         if found.digest or not spec.place.registry:
             return planned
         where = remote.of(spec.flow.name, spec.place, spec.environment)
@@ -90,18 +106,23 @@ def plan(project: Project, spec: Spec, handed: Path | None = None) -> Plan:
 
 
 def deploy(
-    project: Project, spec: Spec, handed: Path | None = None, wait: bool = True
+    project: Project,
+    spec: Spec,
+    handed: Path | None = None,
+    wait: bool = True,
+    trust_registry: bool = False,
 ) -> Deployment:
     """Build, publish where there is a registry, look, act, and prove the result.
 
     With `handed`, a file of `publish`, nothing is built: that very image is deployed. What ran
-    before keeps running unless the new one is proved. Without `wait` see `Target.apply`.
+    before keeps running unless the new one is proved. Without `wait` see `Target.apply`, and with
+    `trust_registry` see `images.verify`.
     """
     with _alone(project, spec):
         target = targets.get(spec.target)
         target.check(spec)
         with _building:
-            chosen = images.to_deploy(project, spec, handed)
+            chosen = images.to_deploy(project, spec, handed, trust_registry)
         with console.about(spec.flow.name):
             planned = target.plan(spec, chosen)
             for step in planned.steps:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ from deploy.build import (
     metadata,
     package_flow,
     packages,
+    server,
     standard_library,
 )
 from deploy.build.base_image import Base
@@ -158,6 +160,7 @@ def prepare(
         client, native, made_of.lock, python, definition.image.platform
     )
     library = standard_library.ensure(client, native, native_python)
+    served = server.ensure(client, native, kinds.get(definition.kind), made_of.lock)
     folders = {"packages": (compiled, f"/{packages.FOLDER}")}
     # Of one index or one image the Python is the same for each platform. Elsewhere it may be
     # another version, which compiles its library at each start.
@@ -169,9 +172,10 @@ def prepare(
         links = [
             pool.submit(context.link, source, draft / name) for name, (source, _) in folders.items()
         ]
-        package_flow.pack(
-            client, definition, made_of.tree, made_of.lock, native, draft / "app", library
-        )
+        # Copied, not linked: people change files of a context to try things out.
+        shutil.copytree(served, draft / "app")
+        packed = draft / "app" / package_flow.FLOW
+        package_flow.pack(client, definition, made_of.tree, made_of.lock, native, packed, library)
         for link in links:
             link.result()
         builder = docker_build.choose(client, endpoint).name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,8 @@ from deploy.model import Flow
 DRIVER = Path(__file__).with_name("pf_flow_build.py")
 # What the driver leaves behind once it has come to its end.
 PACKED = "packed"
+# The folder of the packed flow, in the container's result and in an image.
+FLOW = "flow"
 FOLDER = "opt/pack"
 STAND_INS = locks.RUNTIME.parent / "stand_ins"
 # Parts of the server that know promptflow.
@@ -53,13 +56,19 @@ def pack(
 
     `library` is the bytecode that this base lacks: compiling takes as long as all the rest.
 
-    `output` gets the folders flow/, runtime/ and, for a kind of flow that promptflow packs, shims/,
-    with bytecode. Raises `DeployError`.
+    `output` becomes the packed flow's folder, with bytecode. Nothing else is taken from the
+    container, since the flow's code runs in it. Raises `DeployError`.
     """
     kind = kinds.get(flow.kind)
     content: dict[str, Path | bytes] = {f"src/{name}": path for name, path in tree.items()}
     content["pack/pf_flow_build.py"] = DRIVER
-    content |= {f"out/{name}": path for name, path in server(kind, lock).items()}
+    content["out/.keep"] = b""
+    # What stands in for parts of promptflow is needed here, too; this copy reaches no image.
+    content |= {
+        f"pack/{name}": path
+        for name, path in server(kind, lock).items()
+        if name.startswith("shims/")
+    }
     if library:
         content[library.path.lstrip("/")] = library.folder
     source = f"/src/{flow.folder.relative_to(flow.folder.parent.parent).as_posix()}"
@@ -77,7 +86,7 @@ def pack(
             isolated.pack(content),
             "/out",
             {
-                "PYTHONPATH": f"/{packages.FOLDER}:/{FOLDER}:/out/shims",
+                "PYTHONPATH": f"/{packages.FOLDER}:/{FOLDER}:/pack/shims",
                 "HOME": "/pack",
                 "PF_HOME_DIRECTORY": "/pack/home",
                 "PF_LOGGING_LEVEL": "ERROR",
@@ -88,11 +97,17 @@ def pack(
             f"packing {flow.name}",
             {volume: f"/{folder}" for volume, folder in volumes.items()},
         )
-    isolated.unpack(result, output)
-    if not (output / PACKED).exists():
-        what = "the flow's code ended the process while it was imported"
-        raise DeployError(f"packing {flow.name}", what, "call sys.exit() only below a main guard")
-    (output / PACKED).unlink()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".pack.", dir=output.parent) as folder:
+        isolated.unpack(result, Path(folder))
+        if not (Path(folder) / PACKED).exists():
+            what = "the flow's code ended the process while it was imported"
+            hint = "call sys.exit() only below a main guard"
+            raise DeployError(f"packing {flow.name}", what, hint)
+        if not (Path(folder) / FLOW).is_dir():
+            what = "the flow's code removed what was packed while it was imported"
+            raise DeployError(f"packing {flow.name}", what)
+        (Path(folder) / FLOW).rename(output)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Runs in the sandbox: `pf flow build` of one flow, then bytecode for it and for the server.
+"""Runs in the sandbox: `pf flow build` of one flow, then bytecode for it.
 
 Not imported by the rest of `deploy`. Arguments: `pf`, or `copy` for a flow that promptflow does not
 know; the flow's source; the folder for the result.
@@ -81,7 +81,7 @@ def main(how: str, source: str, output: str) -> int:
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
     # By force: importing the flow has left bytecode that is checked against a time.
     compileall.compile_dir(
-        output, quiet=1, force=True, invalidation_mode=mode, stripdir=output, prependdir="/app"
+        flow, quiet=1, force=True, invalidation_mode=mode, stripdir=output, prependdir="/app"
     )
     Path(output, "packed").touch()
     return 0

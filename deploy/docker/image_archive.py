@@ -178,18 +178,19 @@ def _plain(archive: ImageArchive, path: Path) -> ImageArchive:
     """Write `archive` to `path` in the form of Docker's classic store, and remove the original."""
     with tarfile.open(archive.path) as source, tarfile.open(path, "w") as target:
         config = f"{archive.config_digest[7:]}.json"
-        _add(target, config, io.BytesIO(_content(source, archive.member)))
+        add(target, config, io.BytesIO(_content(source, archive.member)))
         names = [f"{layer.number}/layer.tar" for layer in archive.layers]
         for name, layer in zip(names, archive.layers, strict=True):
             with layer.unpacked() as content:
-                _add(target, name, content)
+                add(target, name, content)
         manifest = [{"Config": config, "RepoTags": None, "Layers": names}]
-        _add(target, MANIFEST, io.BytesIO(json.dumps(manifest).encode()))
+        add(target, MANIFEST, io.BytesIO(json.dumps(manifest).encode()))
     archive.path.unlink()
     return read(path)
 
 
-def _add(target: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
+def add(target: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
+    """Add the whole of the file `content` as the member `name`."""
     info = tarfile.TarInfo(name)
     info.size = content.seek(0, io.SEEK_END)
     content.seek(0)

@@ -51,12 +51,8 @@ class Remote:
             digest=manifest.digest,
         )
 
-    def _config(self, manifest: Manifest, platform: str) -> tuple[dict[str, Any], str]:
-        """Return the configuration of the image for `platform`, and its digest.
-
-        Of an index the manifest of that platform counts. An engine's id of the image is this digest
-        too, unless the engine stores images in containerd: compare `ImageArchive.config_digest`.
-        """
+    def of_platform(self, manifest: Manifest, platform: str) -> dict[str, Any]:
+        """Return the manifest of an image for `platform`: of an index the one of its images."""
         data = manifest.data
         if manifest.media_type in oci.INDEXES:
             part = _of_platform(data, platform, self.registry.where)
@@ -65,6 +61,15 @@ class Remote:
         if not data.get("config"):
             what = f"{self.name}@{manifest.digest} is no image for {platform}"
             raise DeployError(self.registry.where, what, "push it again")
+        return data
+
+    def _config(self, manifest: Manifest, platform: str) -> tuple[dict[str, Any], str]:
+        """Return the configuration of the image for `platform`, and its digest.
+
+        An engine's id of the image is this digest
+        too, unless the engine stores images in containerd: compare `ImageArchive.config_digest`.
+        """
+        data = self.of_platform(manifest, platform)
         digest = oci.named(data["config"], self.registry.where)
         blob = self.registry.blob(self.repository, digest)
         return wire.document(blob, self.registry.where), digest
@@ -85,8 +90,14 @@ def of(flow: str, place: PlaceModel, environment: str) -> Remote:
 
 
 def _of_platform(index: dict[str, Any], platform: str, where: str) -> str:
+    found = []
     for entry in index.get("manifests") or ():
-        given = entry.get("platform") or {}
-        if f"{given.get('os')}/{given.get('architecture')}" == platform:
-            return oci.named(entry, where)
-    return "sha256:" + "0" * 64
+        given = entry.get("platform")
+        # Without a platform, engines take that of the image's configuration.
+        if not given or f"{given.get('os')}/{given.get('architecture')}" == platform:
+            found.append(entry)
+    if len(found) > 1:
+        # By variants or versions of a system: which one runs is not for the registry to choose.
+        what = f"an index has {len(found)} images that may be the one for {platform}"
+        raise DeployError(where, what, "push it again")
+    return oci.named(found[0], where) if found else "sha256:" + "0" * 64

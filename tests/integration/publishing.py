@@ -40,3 +40,11 @@ def change(project: config.Project, line: str) -> None:
 def where(project: config.Project, environment: str = "dev") -> remote.Remote:
     place = spec(project, environment).place
     return remote.of("hello", place, environment)
+
+
+def attached(project: config.Project, environment: str, digest: str | None) -> set[str]:
+    """Return the types of the documents that are attached to an image."""
+    there = where(project, environment)
+    return {
+        str(d["artifactType"]) for d in there.registry.referrers(there.repository, digest or "")
+    }

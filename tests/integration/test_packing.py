@@ -11,9 +11,10 @@ import docker
 import pytest
 from uv import find_uv_bin
 
-from deploy import flow, locks
+from deploy import config, flow, images, kinds, locks
 from deploy.build import base_image, package_flow, packages
 from deploy.model import ImageSettings
+from tests import projects
 from tests.integration.conftest import ROOT, built
 
 FLOWS = sorted(path.parent.name for path in (ROOT / "flows").glob("*/deploy.yaml"))
@@ -70,7 +71,7 @@ def test_the_same_as_plain_pf_flow_build(
     subprocess.run([pf, *arguments], check=True, env=environment, capture_output=True)
 
     assert content(tmp_path / "plain")
-    assert content(tmp_path / "ours/flow") == content(tmp_path / "plain")
+    assert content(tmp_path / "ours") == content(tmp_path / "plain")
 
 
 def test_tools_that_are_not_whole_are_made_again(
@@ -100,3 +101,75 @@ def test_tools_that_are_not_whole_are_made_again(
     finally:
         client.images.remove(mark, noprune=True)
         client.volumes.get(name).remove()
+
+
+# What a module can try while packing imports it: the server and its bytecode, code that each start
+# of Python runs, packages, tools and the standard library.
+ATTACK = """
+import pathlib, sys, sysconfig
+
+EVIL = "raise SystemExit('replaced')"
+
+
+def write(path, content):
+    path = pathlib.Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError:
+        pass
+
+
+bytecode = pathlib.Path(__file__).read_bytes()
+for root in ("/out", "/app", "/pack", "/app/packages", "/opt/pack", "/out/flow/..", sysconfig.get_path("stdlib")):
+    for name in ("runtime/app.py", "runtime/serve.py", "shims/promptflow/_internal/__init__.py"):
+        write(f"{root}/{name}", EVIL.encode())
+        folder, _, file = name.rpartition("/")
+        cached = f"{file[:-3]}.{sys.implementation.cache_tag}.pyc"
+        write(f"{root}/{folder}/__pycache__/{cached}", bytecode)
+    for name in ("sitecustomize.py", "usercustomize.py", "evil.pth", "about.json", "json.py"):
+        write(f"{root}/{name}", EVIL.encode())
+"""
+
+
+def test_a_flow_that_is_packed_cannot_replace_the_server(
+    tmp_path: Path, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("requirements.txt", "requirements.lock")
+    files = {f"flows/hello/{n}": (ROOT / "flows/faq" / n).read_text("utf-8") for n in names}
+    files["flows/hello/answer.py"] = projects.CODE + ATTACK
+    project = projects.make(tmp_path / "project", files)
+    monkeypatch.chdir(project.root)
+    made = images.build(project, config.load_flow(project, "hello"), context=tmp_path / "context")
+    try:
+        app = tmp_path / "context/app"
+        definition, _ = built("faq")
+        sent = package_flow.server(kinds.get("dag"), locks.read(definition))
+        assert {path.name for path in app.iterdir()} == {"about.json", "flow", "runtime", "shims"}
+        sources = {
+            path.relative_to(app).as_posix(): path
+            for name in ("runtime", "shims")
+            for path in (app / name).rglob("*")
+            if path.is_file() and path.suffix != ".pyc"
+        }
+        assert sources.keys() == sent.keys()
+        for name, path in sources.items():
+            assert path.read_bytes() == sent[name].read_bytes(), name
+        # Bytecode, the packages and the standard library: those of a flow that tries nothing.
+        code = """
+import hashlib, pathlib, sys, sysconfig
+print([getattr(sys.modules.get(name), "__file__", "") for name in ("sitecustomize", "usercustomize")])
+for root in ("/app/runtime", "/app/shims", "/app/packages", sysconfig.get_path("stdlib")):
+    for path in sorted(pathlib.Path(root).rglob("*")):
+        if path.is_file():
+            print(path, hashlib.sha256(path.read_bytes()).hexdigest())
+"""
+        found, wanted = (
+            client.containers.run(
+                image.id, ["python3", "-c", code], remove=True, network_disabled=True
+            )
+            for image in (made, built("faq")[1])
+        )
+        assert found == wanted
+    finally:
+        client.images.remove(made.id, force=True)

@@ -22,7 +22,7 @@ from tests.emulator.identities import Identity
 from tests.emulator.registry import Registry
 from tests.integration import local_project
 from tests.integration.azure_fixtures import LogIn, RunAs
-from tests.integration.publishing import change, publish, spec, where, with_places
+from tests.integration.publishing import attached, change, publish, spec, where, with_places
 
 pytestmark = pytest.mark.usefixtures("documents_once")
 
@@ -71,13 +71,6 @@ def pushes(acr: Acr) -> list[str]:
     return [
         f"{seen.method} {seen.path}" for seen in acr.server.requests("PUT|PATCH|DELETE", "/v2/")
     ]
-
-
-def attached(project: config.Project, environment: str, digest: str | None) -> set[str]:
-    there = where(project, environment)
-    return {
-        str(d["artifactType"]) for d in there.registry.referrers(there.repository, digest or "")
-    }
 
 
 def forget(client: docker.DockerClient, published: Image) -> None:

@@ -23,6 +23,7 @@ from deploy.registry import login, oci, push, referrers
 from deploy.registry.oci import Manifest, Registry
 from deploy.registry.push import Layers
 from deploy.schema import CloudModel, PlaceModel
+from deploy.trust import records
 
 DIGEST = "sha256:" + "a" * 64
 IMAGE = Image(
@@ -316,14 +317,18 @@ def test_what_the_registry_has_counts_and_is_ours_by_its_configuration(
     monkeypatch.setattr(push, "push", step("push"))
     monkeypatch.setattr(publishing, "_documents", lambda *_: ())
     monkeypatch.setattr(publishing, "_attach", step("attach"))
+    monkeypatch.setattr(publishing, "verify", step("verify"))
     monkeypatch.setattr(publishing, "complete", step("complete"))
+    monkeypatch.setattr(records, "add", step("record"))
     remote = SimpleNamespace(name=REPOSITORY, registry=None, find=lambda *_: IMAGE)
     # The engine's id is the digest of a manifest, say.
     built = replace(IMAGE, id=f"sha256:{'c' * 64}", digest=None)
     empty: Any = None
-    found = publishing.publish(empty, cast(Any, remote), empty, built, {}, tmp_path)
+    flow: Any = SimpleNamespace(name="faq")
+    found = publishing.publish(empty, cast(Any, remote), flow, built, {}, tmp_path)
     assert found == IMAGE
-    assert steps == ["scan", "push", "attach" if ours else "complete"]
+    after = ["record", "attach"] if ours else ["verify", "complete"]
+    assert steps == ["scan", "push", *after]
 
 
 def test_who_logs_in_is_told_by_the_registrys_name_or_the_configuration() -> None:

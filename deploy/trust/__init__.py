@@ -1,0 +1,1 @@
+"""Which image of a registry is used: one whose content this machine knows."""
