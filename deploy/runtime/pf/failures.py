@@ -30,6 +30,10 @@ def translate(error: BaseException, node: str = "") -> BadInput | FlowFailed:
     promptflow answers all with 400; a caller that retries, and an alert that counts, need to know
     them apart.
     """
+    refused = next((e for e in _chain(error) if isinstance(e, BadInput)), None)
+    if refused:
+        # Of code here that runs inside of promptflow's, which wraps what it raises.
+        return refused
     place = f" in node {node}" if node else ""
     from_model = next((f for e in _chain(error) if (f := _model_failure(e, place))), None)
     if from_model:

@@ -22,7 +22,7 @@ from promptflow.storage._run_storage import DummyRunStorage
 
 from ..scorer import CannotStart, Scorer
 from ..settings import Settings
-from . import pictures, retries, shortcuts, transport
+from . import linear, pictures, retries, shortcuts, transport
 from .scorers import DagScorer, FunctionScorer, RecordedScorer, streaming
 
 log = logging.getLogger("serve.promptflow")
@@ -72,6 +72,7 @@ def load(
         raise CannotStart(f"the flow cannot be loaded: {_one_line(error)}") from None
     _require_connection(invoker, connections)
     retries.install()
+    linear.install()
     pictures.install(folder, [spec.default for spec in invoker.flow.inputs.values()])
     _limit_clients(invoker, settings.timeout)
     if settings.shortcuts:
