@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from promptflow._utils.exception_utils import ErrorResponse
-from promptflow.exceptions import PromptflowException
+from promptflow.exceptions import PromptflowException, UserErrorException
 
 from ..scorer import BadInput, FlowFailed
 
@@ -23,6 +23,17 @@ _INPUT_ERRORS = {
     "LoadMultimediaDataError",
 }
 
+# A message of promptflow's may quote the whole input.
+LONGEST = 1000
+
+
+class InputRefused(UserErrorException):  # type: ignore[misc]
+    """The client's mistake, noticed inside of promptflow, which passes on errors of this kind."""
+
+    def __init__(self, text: str, inputs: tuple[str, ...] = (), code: str = "InvalidInput") -> None:
+        super().__init__(message=text)
+        self.refusal = BadInput(text, list(inputs), code)
+
 
 def translate(error: BaseException, node: str = "") -> BadInput | FlowFailed:
     """Return what the client is told of `error`, which was raised by `node` or by the flow.
@@ -30,10 +41,11 @@ def translate(error: BaseException, node: str = "") -> BadInput | FlowFailed:
     promptflow answers all with 400; a caller that retries, and an alert that counts, need to know
     them apart.
     """
-    refused = next((e for e in _chain(error) if isinstance(e, BadInput)), None)
-    if refused:
-        # Of code here that runs inside of promptflow's, which wraps what it raises.
-        return refused
+    for each in _chain(error):
+        if isinstance(each, InputRefused):
+            return each.refusal
+        if isinstance(each, FlowFailed):
+            return each
     place = f" in node {node}" if node else ""
     from_model = next((f for e in _chain(error) if (f := _model_failure(e, place))), None)
     if from_model:
@@ -47,8 +59,10 @@ def translate(error: BaseException, node: str = "") -> BadInput | FlowFailed:
 def by_code(error: ErrorResponse, node: str = "") -> BadInput | FlowFailed:
     """Return what the client is told of an error of which promptflow kept the record alone."""
     code = error.innermost_error_code or "unknown"
+    if code == InputRefused.__name__:
+        return BadInput(error.message)
     if code in _INPUT_ERRORS and not node:
-        return BadInput(error.message, code=code)
+        return BadInput(error.message[:LONGEST], code=code)
     place = f" in node {node}" if node else ""
     # The message, and the traceback of the flow's own code.
     where = error.get_user_execution_error_info().get("traceback", "")

@@ -14,8 +14,8 @@ import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from ..scorer import BadInput
 from . import prompts, roles
+from .failures import InputRefused
 
 # More than any model takes. Python needs 1 kB for a message, and 250 bytes for a line beside a
 # picture or for a number that `ast` reads.
@@ -69,7 +69,7 @@ def _replace_split(module: ModuleType, separator: str, split: Any) -> None:
             return re.split(pattern, text, **options)
         parts: list[str] = split(text)
         if len(parts) > 2 * MESSAGES:
-            raise BadInput(f"the prompt has more than {MESSAGES:,} messages", code="TooMany")
+            raise InputRefused(f"the prompt has more than {MESSAGES:,} messages", code="TooMany")
         return parts
 
     module.re = SimpleNamespace(**{**vars(re), "split": by})  # type: ignore[attr-defined]
@@ -80,7 +80,7 @@ def _tool_calls(role_prompt: str, at_end: bool) -> Any:
     if text is None:
         return None
     if len(text) > TOOL_CALLS:
-        raise BadInput(f"tool calls have more than {TOOL_CALLS:,} characters", code="TooMany")
+        raise InputRefused(f"tool calls have more than {TOOL_CALLS:,} characters", code="TooMany")
     try:
         return ast.literal_eval(text)
     except Exception:
@@ -93,5 +93,7 @@ def _content(ordinary: Any, chat_str: str, hash2images: Any, image_detail: str) 
     if not hash2images:
         return chat_str.strip()
     if chat_str.count("\n") > LINES:
-        raise BadInput(f"a message with a picture has more than {LINES:,} lines", code="TooMany")
+        raise InputRefused(
+            f"a message with a picture has more than {LINES:,} lines", code="TooMany"
+        )
     return ordinary(chat_str, hash2images, image_detail)

@@ -23,6 +23,7 @@ from promptflow.storage._run_storage import DummyRunStorage
 from ..scorer import CannotStart, Scorer
 from ..settings import Settings
 from . import linear, pictures, retries, shortcuts, transport
+from .picture_urls import Hosts
 from .scorers import DagScorer, FunctionScorer, RecordedScorer, streaming
 
 log = logging.getLogger("serve.promptflow")
@@ -73,7 +74,8 @@ def load(
     _require_connection(invoker, connections)
     retries.install()
     linear.install()
-    pictures.install(folder, [spec.default for spec in invoker.flow.inputs.values()])
+    defaults = [spec.default for spec in invoker.flow.inputs.values()]
+    pictures.install(folder, defaults, Hosts.declared(about.get("pictures") or {}))
     _limit_clients(invoker, settings.timeout)
     if settings.shortcuts:
         shortcuts.install()

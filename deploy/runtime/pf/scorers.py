@@ -16,10 +16,11 @@ from promptflow._utils.execution_utils import apply_default_value_for_input
 from promptflow.contracts.run_info import Status
 from promptflow.core._serving.flow_invoker import AsyncFlowInvoker
 from promptflow.exceptions import PromptflowException
+from promptflow.executor._script_executor import ScriptExecutor
 from promptflow.executor.flow_validator import FlowValidator
 
 from ..scorer import Field
-from . import retries, spans
+from . import pictures, retries, spans
 from .answers import answer
 from .dag import Graph, Line, NodeFailed, run, run_async
 from .failures import by_code, translate
@@ -64,6 +65,7 @@ class _Scorer:
         """Run the flow once; see `runtime.scorer.Scorer`."""
         streaming.set(stream)
         retries.allow(self._patience)
+        pictures.allow()
         try:
             return await self._score(inputs, stream)
         except NodeFailed as failed:
@@ -91,13 +93,17 @@ class DagScorer(_Scorer):
     ) -> None:
         super().__init__(invoker, hidden, patience)
         flow = self._executor._flow
+        self._may_hold_pictures = pictures.may_hold(flow.inputs)
         self._graph = Graph(flow.nodes, self._executor._tools_manager.get_tool)
         self._helpers = ThreadPoolExecutor(threads, thread_name_prefix="node")
 
     async def _score(self, inputs: dict[str, Any], stream: bool) -> Any:
         if not self._graph.is_async:
             return await asyncio.to_thread(self._run, inputs, stream)
-        prepared = self._prepared(inputs)
+        if self._may_hold_pictures:
+            prepared = await asyncio.to_thread(self._prepared, inputs)
+        else:
+            prepared = self._prepared(inputs)
         with spans.dag(self._executor, prepared) as tell:
             outputs = self._outputs(await run_async(self._graph, prepared), prepared)
             if not stream:
@@ -118,10 +124,7 @@ class DagScorer(_Scorer):
         flow = self._executor._flow
         values = apply_default_value_for_input(flow.inputs, inputs)
         values = FlowValidator.ensure_flow_inputs_type(flow=flow, inputs=values)
-        loaded: Mapping[str, Any] = self._executor._multimedia_processor.load_multimedia_data(
-            flow.inputs, values
-        )
-        return loaded
+        return pictures.load(self._executor._multimedia_processor, flow.inputs, values)
 
     def _outputs(self, line: Line, inputs: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self._executor._extract_outputs(
@@ -182,6 +185,11 @@ class RecordedScorer(_Scorer):
     """Any flow, run by promptflow's executor as it comes, with its records and traces."""
 
     async def _score(self, inputs: dict[str, Any], stream: bool) -> Any:
+        flow = self._invoker.flow
+        if not isinstance(self._executor, ScriptExecutor) and pictures.may_hold(flow.inputs):
+            # promptflow would do it on the event loop, and not name the input.
+            processor = self._executor._multimedia_processor
+            inputs = await asyncio.to_thread(pictures.load, processor, flow.inputs, inputs)
         if getattr(self._executor, "_is_async", False):
             result = await self._invoker.invoke_async(inputs, disable_input_output_logging=True)
         else:
