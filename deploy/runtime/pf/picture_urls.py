@@ -30,15 +30,12 @@ AT_ONCE = 8
 # Longer than any address that works everywhere; `urlsplit` keeps the last ones that it was given.
 LONGEST = 8192
 
-# Global addresses by their number, and no others' services: Azure's virtual public address
-# ("What is IP address 168.63.129.16?"), and networks whose addresses stand for one of IPv4
-# (RFC 6052, RFC 8215, RFC 3056, RFC 4380).
-_REFUSED = tuple(
-    map(
-        ipaddress.ip_network,
-        ("168.63.129.16/32", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"),
-    )
-)
+# The only unicast addresses of IPv6 that are given out (IANA); others stand for one of IPv4, or for
+# nothing.
+_GIVEN_OUT = ipaddress.ip_network("2000::/3")
+# Global addresses by their number: Azure's virtual public address ("What is IP address
+# 168.63.129.16?"), and networks whose addresses stand for one of IPv4 (RFC 3056, RFC 4380).
+_REFUSED = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "2002::/16", "2001::/32")))
 _PRIVATE = tuple(
     map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
 )
@@ -131,7 +128,9 @@ def permitted(address: str, private: bool) -> bool:
     ip = getattr(ip, "ipv4_mapped", None) or ip
     if ip == _METADATA or ip.is_multicast or any(ip in network for network in _REFUSED):
         return False
-    return ip.is_global or (private and any(ip in network for network in _PRIVATE))
+    if private and any(ip in network for network in _PRIVATE):
+        return True
+    return ip.is_global and (ip.version == 4 or ip in _GIVEN_OUT)
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -160,6 +159,7 @@ def _get(origin: Origin, target: str, private: bool, seconds: float, most: int) 
         }
         connection.request("GET", target, headers=headers)
         response = connection.getresponse()
+        _in_time(end)
         if response.status != 200:
             # Also a redirect: where it leads was not allowed.
             log.warning("no picture from %s: status %d", origin.host, response.status)
@@ -169,9 +169,16 @@ def _get(origin: Origin, target: str, private: bool, seconds: float, most: int) 
         data = response.read(most + 1)
         if len(data) > most:
             raise Refused(f"the pictures of this request have more than {most:,} bytes")
+        # A connection that is ended looks like the end of a picture without a length.
+        _in_time(end)
         if response.length:
             raise http.client.IncompleteRead(data)
         return data
+
+
+def _in_time(end: float) -> None:
+    if time.monotonic() >= end:
+        raise TimeoutError
 
 
 @contextmanager
