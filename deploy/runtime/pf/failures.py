@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import traceback
 from collections.abc import Iterator
@@ -27,12 +28,17 @@ _INPUT_ERRORS = {
 LONGEST = 1000
 
 
+# Of the request at hand: where promptflow's executor keeps a record alone, errors are texts in it.
+refusals: contextvars.ContextVar[list[BadInput]] = contextvars.ContextVar("refusals")
+
+
 class InputRefused(UserErrorException):  # type: ignore[misc]
     """The client's mistake, noticed inside of promptflow, which passes on errors of this kind."""
 
     def __init__(self, text: str, inputs: tuple[str, ...] = (), code: str = "InvalidInput") -> None:
         super().__init__(message=text)
         self.refusal = BadInput(text, list(inputs), code)
+        refusals.get([]).append(self.refusal)
 
 
 def translate(error: BaseException, node: str = "") -> BadInput | FlowFailed:
@@ -59,8 +65,10 @@ def translate(error: BaseException, node: str = "") -> BadInput | FlowFailed:
 def by_code(error: ErrorResponse, node: str = "") -> BadInput | FlowFailed:
     """Return what the client is told of an error of which promptflow kept the record alone."""
     code = error.innermost_error_code or "unknown"
-    if code == InputRefused.__name__:
-        return BadInput(error.message)
+    # The last one names the input.
+    for refusal in reversed(refusals.get([])):
+        if refusal.message in error.message:
+            return refusal
     if code in _INPUT_ERRORS and not node:
         return BadInput(error.message[:LONGEST], code=code)
     place = f" in node {node}" if node else ""

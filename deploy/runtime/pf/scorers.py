@@ -23,7 +23,7 @@ from ..scorer import Field
 from . import pictures, retries, spans
 from .answers import answer
 from .dag import Graph, Line, NodeFailed, run, run_async
-from .failures import by_code, translate
+from .failures import by_code, refusals, translate
 
 # promptflow asks at the start of each LLM node whether the request at hand wants a stream.
 streaming: contextvars.ContextVar[bool] = contextvars.ContextVar("streaming", default=False)
@@ -66,6 +66,7 @@ class _Scorer:
         streaming.set(stream)
         retries.allow(self._patience)
         pictures.allow()
+        refusals.set([])
         try:
             return await self._score(inputs, stream)
         except NodeFailed as failed:
@@ -101,9 +102,9 @@ class DagScorer(_Scorer):
         if not self._graph.is_async:
             return await asyncio.to_thread(self._run, inputs, stream)
         if self._may_hold_pictures:
-            prepared = await asyncio.to_thread(self._prepared, inputs)
+            prepared = await asyncio.to_thread(_prepared, self._executor, inputs)
         else:
-            prepared = self._prepared(inputs)
+            prepared = _prepared(self._executor, inputs)
         with spans.dag(self._executor, prepared) as tell:
             outputs = self._outputs(await run_async(self._graph, prepared), prepared)
             if not stream:
@@ -112,19 +113,13 @@ class DagScorer(_Scorer):
         return self._answer(outputs, bare=False)
 
     def _run(self, inputs: dict[str, Any], stream: bool) -> Any:
-        prepared = self._prepared(inputs)
+        prepared = _prepared(self._executor, inputs)
         with spans.dag(self._executor, prepared) as tell:
             outputs = self._outputs(run(self._graph, prepared, self._helpers), prepared)
             if not stream:
                 outputs = self._executor._stringify_generator_output(outputs)
             tell(outputs)
         return self._answer(outputs, bare=False)
-
-    def _prepared(self, inputs: dict[str, Any]) -> Mapping[str, Any]:
-        flow = self._executor._flow
-        values = apply_default_value_for_input(flow.inputs, inputs)
-        values = FlowValidator.ensure_flow_inputs_type(flow=flow, inputs=values)
-        return pictures.load(self._executor._multimedia_processor, flow.inputs, values)
 
     def _outputs(self, line: Line, inputs: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self._executor._extract_outputs(
@@ -185,11 +180,10 @@ class RecordedScorer(_Scorer):
     """Any flow, run by promptflow's executor as it comes, with its records and traces."""
 
     async def _score(self, inputs: dict[str, Any], stream: bool) -> Any:
-        flow = self._invoker.flow
-        if not isinstance(self._executor, ScriptExecutor) and pictures.may_hold(flow.inputs):
-            # promptflow would do it on the event loop, and not name the input.
-            processor = self._executor._multimedia_processor
-            inputs = await asyncio.to_thread(pictures.load, processor, flow.inputs, inputs)
+        is_dag = not isinstance(self._executor, ScriptExecutor)
+        if is_dag and pictures.may_hold(self._invoker.flow.inputs):
+            # promptflow would load them on the event loop, and not name the input.
+            inputs = await asyncio.to_thread(_prepared, self._executor, inputs)
         if getattr(self._executor, "_is_async", False):
             result = await self._invoker.invoke_async(inputs, disable_input_output_logging=True)
         else:
@@ -200,3 +194,11 @@ class RecordedScorer(_Scorer):
             failed = [r.node for r in result.node_run_infos.values() if r.status == Status.Failed]
             raise by_code(ErrorResponse(result.run_info.error or {}), ", ".join(failed))
         return self._shown(result.output or {}, result.response_original_value)
+
+
+def _prepared(executor: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the inputs of a DAG flow with defaults, converted to their types, pictures loaded."""
+    flow = executor._flow
+    values = apply_default_value_for_input(flow.inputs, inputs)
+    values = FlowValidator.ensure_flow_inputs_type(flow=flow, inputs=values)
+    return pictures.load(executor._multimedia_processor, flow.inputs, values)
