@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests import picture_host
-from tests.integration import input_flows
+from tests.integration import footprint, input_flows
 from tests.integration.conftest import Start
 from tests.integration.running import Running
 from tests.model_server import ModelServer
@@ -124,6 +124,17 @@ def test_no_host_is_asked_where_none_is_allowed(closed: Running, host: PictureHo
             assert "by URL" in refused(closed, body, name)
         assert "by URL" in refused(closed, {"cover": address}, "cover")
     assert host.asked == []
+
+
+def test_what_is_refused_is_not_kept(closed: Running) -> None:
+    """An error that holds its request, until the garbage collector comes by, fills the memory."""
+    body = {"cover": {"data:image/png;base64": "A" * 2_000_000 + "!"}}
+    refused(closed, body, "cover")
+    memory = footprint.memory(closed.container)
+    for _ in range(60):
+        assert closed.post(body).status_code == 400
+    # Ten requests and what is made of them.
+    assert footprint.memory(closed.container) < memory + 100
 
 
 def test_a_picture_of_an_allowed_host_is_fetched(open_: Running, host: PictureHost) -> None:

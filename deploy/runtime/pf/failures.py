@@ -28,8 +28,12 @@ _INPUT_ERRORS = {
 LONGEST = 1000
 
 
-# Of the request at hand: where promptflow's executor keeps a record alone, errors are texts in it.
-refusals: contextvars.ContextVar[list[BadInput]] = contextvars.ContextVar("refusals")
+# Of the request at hand, each as the arguments of `BadInput`: where promptflow's executor keeps a
+# record alone, errors are texts in it. No exceptions: they would hold the request by their
+# tracebacks, and the context them, until the garbage collector comes by.
+refusals: contextvars.ContextVar[list[tuple[str, tuple[str, ...], str]]] = contextvars.ContextVar(
+    "refusals"
+)
 
 
 class InputRefused(UserErrorException):  # type: ignore[misc]
@@ -37,7 +41,7 @@ class InputRefused(UserErrorException):  # type: ignore[misc]
 
     def __init__(self, text: str, inputs: tuple[str, ...] = (), code: str = "InvalidInput") -> None:
         super().__init__(message=text)
-        self.refusal = BadInput(text, list(inputs), code)
+        self.refusal = (text, inputs, code)
         refusals.get([]).append(self.refusal)
 
 
@@ -49,7 +53,7 @@ def translate(error: BaseException, node: str = "") -> BadInput | FlowFailed:
     """
     for each in _chain(error):
         if isinstance(each, InputRefused):
-            return each.refusal
+            return _refused(*each.refusal)
         if isinstance(each, FlowFailed):
             return each
     place = f" in node {node}" if node else ""
@@ -67,14 +71,18 @@ def by_code(error: ErrorResponse, node: str = "") -> BadInput | FlowFailed:
     code = error.innermost_error_code or "unknown"
     # The last one names the input.
     for refusal in reversed(refusals.get([])):
-        if refusal.message in error.message:
-            return refusal
+        if refusal[0] in error.message:
+            return _refused(*refusal)
     if code in _INPUT_ERRORS and not node:
         return BadInput(error.message[:LONGEST], code=code)
     place = f" in node {node}" if node else ""
     # The message, and the traceback of the flow's own code.
     where = error.get_user_execution_error_info().get("traceback", "")
     return FlowFailed(f"the flow failed{place} ({code})", f"{error.message}\n{where}".strip())
+
+
+def _refused(text: str, inputs: tuple[str, ...], code: str) -> BadInput:
+    return BadInput(text, list(inputs), code)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

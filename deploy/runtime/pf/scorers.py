@@ -70,9 +70,14 @@ class _Scorer:
         try:
             return await self._score(inputs, stream)
         except NodeFailed as failed:
-            raise translate(failed.error, failed.node) from None
+            failure = translate(failed.error, failed.node)
         except PromptflowException as error:
-            raise translate(error) from None
+            failure = translate(error)
+        # Outside of `except`, or it would hold that error, and with it the request.
+        try:
+            raise failure
+        finally:
+            del failure
 
     async def _score(self, inputs: dict[str, Any], stream: bool) -> Any:
         raise NotImplementedError
