@@ -19,6 +19,8 @@ What a request's input reaches was read and timed, for texts of n and of 2 n cha
 | _utils/credential_scrubber.py, logger_utils.py | `(?<=key=)[^\\s;&]+` | linear | |
 | _utils/tool_utils.py, tracing, core/_flow.py, _input_assignment_parser.py | templates, references | not reached by inputs | |
 | jinja2 | rendering in its sandbox | the template's own loops | |
+| opentelemetry/trace/span.py, util/re.py | the header `tracestate` | square of blanks | `telemetry_request.py`: a limit |
+| json, http, urllib3, httpx, h11, jinja2.lexer, docstring_parser, pydantic, email | 235 expressions in all | those that grow faster read templates, signatures or settings | |
 | runtime: access.py | `[A-Za-z0-9._~+/-]{16,}=*`, matched whole | linear | |
 """
 

@@ -34,7 +34,7 @@ def collect(
     known = set(tokens.values())
 
     def search(text: str) -> str:
-        for name in prompts.headings(text):
+        for name in prompts.headings(text) if ":" in text else ():
             if name not in known:
                 known.add(name)
                 tokens[f"@{secrets.token_hex(6)};"] = name
