@@ -18,7 +18,7 @@ from deploy import checks, documents, kinds, targets
 from deploy.documents import Document, KeyPath, show
 from deploy.errors import DeployError, Problem, nearest
 from deploy.explain import origins
-from deploy.model import AllowedSecret, Flow, ImageSettings, Spec
+from deploy.model import AllowedSecret, Flow, ImageSettings, Pictures, Spec
 from deploy.runtime import connections
 from deploy.schema import DeployFile, PlaceModel, TargetSettings
 from deploy.validation import check
@@ -243,6 +243,7 @@ def _flow(project: Project, name: str) -> tuple[Flow, Document]:
         environments={name: str(value["target"]) for name, value in file.environments.items()},
         allow_secrets=tuple(AllowedSecret(a.file, a.rule, a.reason) for a in file.allow_secrets),
         evaluation=file.evaluation,
+        pictures=Pictures(tuple(file.pictures.urls), file.pictures.private),
     )
     return flow, document
 

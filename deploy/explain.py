@@ -26,6 +26,8 @@ def describe(spec: Spec) -> dict[str, Any]:
         "expect": flow.expect,
         "connections": flow.connections,
         "init": flow.init,
+        "pictures.urls": list(flow.pictures.urls),
+        "pictures.private": flow.pictures.private,
         "image.python": flow.image.python,
         "image.platform": flow.image.platform,
         "image.base": flow.image.base,
@@ -70,8 +72,9 @@ def origins(
             found[key] = _place(deploy, (key,))
     if given_base:
         found["image.base"] = "variable FLOW_BASE_IMAGE"
-    for key in data.get("image", {}):
-        found[f"image.{key}"] = _place(deploy, ("image", key))
+    for block in ("image", "pictures"):
+        for key in data.get(block, {}):
+            found[f"{block}.{key}"] = _place(deploy, (block, key))
     for key in data.get("evaluation") or {}:
         found[f"evaluation.{key}"] = _place(deploy, ("evaluation", key))
     for key in chosen:

@@ -28,6 +28,14 @@ class ImageSettings:
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """Hosts from which pictures in requests are fetched; `private` ones may be in the network."""
+
+    urls: tuple[str, ...] = ()
+    private: bool = False
+
+
+@dataclass(frozen=True)
 class AllowedSecret:
     """What looks like a secret and is none: in which files, by which rule, and why it may stay."""
 
@@ -58,6 +66,7 @@ class Flow:
     environments: Mapping[str, str]
     allow_secrets: tuple[AllowedSecret, ...] = ()
     evaluation: EvaluationModel | None = None
+    pictures: Pictures = Pictures()
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,24 @@ class ImageModel(Strict):
         return int(float(number) * {"MB": 1e6, "GB": 1e9}[unit])
 
 
+# A host, perhaps after http:// and perhaps with a port. Comparing takes it as it is written.
+PICTURE_HOST = r"^(http://)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$"
+
+
+class PicturesModel(Strict):
+    """Where pictures in requests may come from, besides the request itself."""
+
+    urls: list[Annotated[str, Field(pattern=PICTURE_HOST)]] = Field(
+        [],
+        description="Hosts from which pictures are fetched; by HTTPS, but for those with http://.",
+        examples=[["images.example.com"]],
+    )
+    private: bool = Field(
+        False,
+        description="The hosts may have addresses of private networks, such as private endpoints.",
+    )
+
+
 class EnvModel(Strict):
     """Variables of the container: written out, or taken from the environment of whoever deploys."""
 
@@ -320,6 +338,7 @@ class DeployFile(Strict):
     connections: dict[str, dict[str, Any]] = {}
     init: dict[str, Any] = {}
     image: ImageModel = ImageModel()
+    pictures: PicturesModel = PicturesModel()
     allow_secrets: list[AllowedSecretModel] = []
     evaluation: EvaluationModel | None = None
     environments: dict[str, dict[str, Any]] = Field(min_length=1)

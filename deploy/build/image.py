@@ -246,6 +246,10 @@ def _declared(definition: Flow) -> dict[str, object]:
         "entry": definition.entry,
         "connections": {name: dict(value) for name, value in definition.connections.items()},
         "init": dict(definition.init),
+        "pictures": {
+            "urls": list(definition.pictures.urls),
+            "private": definition.pictures.private,
+        },
     }
 
 

@@ -12,6 +12,8 @@ from promptflow.core import tool
 HANDBOOK = Path(__file__).with_name("handbook.md")
 # Requests run side by side in threads, and all searches of lunr share one stemmer.
 LOCK = threading.Lock()
+# The rest of a longer question is left out: lunr takes its time for each word, and others wait.
+LONGEST = 2_000
 
 
 @lru_cache(maxsize=1)
@@ -33,7 +35,7 @@ def search(query: str, limit: int = 2) -> dict:
     """Return the best `limit` passages and the titles of the sections they come from."""
     index, sections = load()
     # The query language of lunr gives meaning to + - : ~ ^ *; a question means none of it.
-    words = re.sub(r"[^\w\s]", " ", query)
+    words = re.sub(r"[^\w\s]", " ", query[:LONGEST])
     with LOCK:
         hits = index.search(words)[:limit] if words.strip() else []
     titles = [hit["ref"] for hit in hits]

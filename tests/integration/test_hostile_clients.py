@@ -6,6 +6,7 @@ import asyncio
 import statistics
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 
@@ -75,14 +76,14 @@ def test_a_head_has_an_end(faq: Running) -> None:
     assert faq.post(sample("faq")).status_code == 200
 
 
-def measure(to: Address, windows: int) -> float:
+def measure(to: Address, windows: int, body: Any = None) -> float:
     """Return the median of the p99 of `windows` of healthy clients, in seconds."""
-    return statistics.median(_window(to) for _ in range(windows))
+    data = load.request(body or sample("faq"))
+    return statistics.median(_window(to, data) for _ in range(windows))
 
 
-def _window(to: Address) -> float:
+def _window(to: Address, data: bytes) -> float:
     tally = Tally()
-    data = load.request(sample("faq"))
     asyncio.run(load.run(to, data, HEALTHY, lambda: len(tally.seconds) < ANSWERS, tally))
     assert tally.lost == [], f"{tally.lost} after {len(tally.seconds)} answers"
     assert tally.refused == 0

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 
-from deploy.runtime import redaction, settings, telemetry
+from deploy.runtime import redaction, settings, telemetry, telemetry_request
 from deploy.runtime.scorer import CannotStart
 from deploy.runtime.telemetry import Destinations
 from deploy.runtime.telemetry_export import Cleaned
@@ -392,3 +392,9 @@ def test_content_on_request_but_never_a_secret() -> None:
     assert [event.name for event in span.events] == ["promptflow.function.inputs", "exception"]
     assert span.status.description == "ValueError: private ***"
     assert "key-of-the-service" not in span.to_json()
+
+
+def test_a_long_trace_state_is_left_out() -> None:
+    """OpenTelemetry's expression is quadratic in its blanks."""
+    headers = [(b"traceparent", b"00-1-2-01"), (b"tracestate", b" " * 60_000 + b"x")]
+    assert telemetry_request._trace_headers({"headers": headers}) == {"traceparent": "00-1-2-01"}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextvars
 import sys
 import traceback
 from collections.abc import Iterator
 from typing import Any
 
 from promptflow._utils.exception_utils import ErrorResponse
-from promptflow.exceptions import PromptflowException
+from promptflow.exceptions import PromptflowException, UserErrorException
 
 from ..scorer import BadInput, FlowFailed
 
@@ -23,6 +24,26 @@ _INPUT_ERRORS = {
     "LoadMultimediaDataError",
 }
 
+# A message of promptflow's may quote the whole input.
+LONGEST = 1000
+
+
+# Of the request at hand, each as the arguments of `BadInput`: where promptflow's executor keeps a
+# record alone, errors are texts in it. No exceptions: they would hold the request by their
+# tracebacks, and the context them, until the garbage collector comes by.
+refusals: contextvars.ContextVar[list[tuple[str, tuple[str, ...], str]]] = contextvars.ContextVar(
+    "refusals"
+)
+
+
+class InputRefused(UserErrorException):  # type: ignore[misc]
+    """The client's mistake, noticed inside of promptflow, which passes on errors of this kind."""
+
+    def __init__(self, text: str, inputs: tuple[str, ...] = (), code: str = "InvalidInput") -> None:
+        super().__init__(message=text)
+        self.refusal = (text, inputs, code)
+        refusals.get([]).append(self.refusal)
+
 
 def translate(error: BaseException, node: str = "") -> BadInput | FlowFailed:
     """Return what the client is told of `error`, which was raised by `node` or by the flow.
@@ -30,6 +51,11 @@ def translate(error: BaseException, node: str = "") -> BadInput | FlowFailed:
     promptflow answers all with 400; a caller that retries, and an alert that counts, need to know
     them apart.
     """
+    for each in _chain(error):
+        if isinstance(each, InputRefused):
+            return _refused(*each.refusal)
+        if isinstance(each, FlowFailed):
+            return each
     place = f" in node {node}" if node else ""
     from_model = next((f for e in _chain(error) if (f := _model_failure(e, place))), None)
     if from_model:
@@ -43,12 +69,20 @@ def translate(error: BaseException, node: str = "") -> BadInput | FlowFailed:
 def by_code(error: ErrorResponse, node: str = "") -> BadInput | FlowFailed:
     """Return what the client is told of an error of which promptflow kept the record alone."""
     code = error.innermost_error_code or "unknown"
+    # The last one names the input.
+    for refusal in reversed(refusals.get([])):
+        if refusal[0] in error.message:
+            return _refused(*refusal)
     if code in _INPUT_ERRORS and not node:
-        return BadInput(error.message, code=code)
+        return BadInput(error.message[:LONGEST], code=code)
     place = f" in node {node}" if node else ""
     # The message, and the traceback of the flow's own code.
     where = error.get_user_execution_error_info().get("traceback", "")
     return FlowFailed(f"the flow failed{place} ({code})", f"{error.message}\n{where}".strip())
+
+
+def _refused(text: str, inputs: tuple[str, ...], code: str) -> BadInput:
+    return BadInput(text, list(inputs), code)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

@@ -22,7 +22,8 @@ from promptflow.storage._run_storage import DummyRunStorage
 
 from ..scorer import CannotStart, Scorer
 from ..settings import Settings
-from . import pictures, retries, shortcuts, transport
+from . import linear, pictures, retries, shortcuts, transport
+from .picture_urls import Hosts
 from .scorers import DagScorer, FunctionScorer, RecordedScorer, streaming
 
 log = logging.getLogger("serve.promptflow")
@@ -72,7 +73,9 @@ def load(
         raise CannotStart(f"the flow cannot be loaded: {_one_line(error)}") from None
     _require_connection(invoker, connections)
     retries.install()
-    pictures.install(folder, [spec.default for spec in invoker.flow.inputs.values()])
+    linear.install()
+    defaults = [spec.default for spec in invoker.flow.inputs.values()]
+    pictures.install(folder, defaults, Hosts.declared(about.get("pictures") or {}))
     _limit_clients(invoker, settings.timeout)
     if settings.shortcuts:
         shortcuts.install()

@@ -16,13 +16,14 @@ from promptflow._utils.execution_utils import apply_default_value_for_input
 from promptflow.contracts.run_info import Status
 from promptflow.core._serving.flow_invoker import AsyncFlowInvoker
 from promptflow.exceptions import PromptflowException
+from promptflow.executor._script_executor import ScriptExecutor
 from promptflow.executor.flow_validator import FlowValidator
 
 from ..scorer import Field
-from . import retries, spans
+from . import pictures, retries, spans
 from .answers import answer
 from .dag import Graph, Line, NodeFailed, run, run_async
-from .failures import by_code, translate
+from .failures import by_code, refusals, translate
 
 # promptflow asks at the start of each LLM node whether the request at hand wants a stream.
 streaming: contextvars.ContextVar[bool] = contextvars.ContextVar("streaming", default=False)
@@ -64,12 +65,19 @@ class _Scorer:
         """Run the flow once; see `runtime.scorer.Scorer`."""
         streaming.set(stream)
         retries.allow(self._patience)
+        pictures.allow()
+        refusals.set([])
         try:
             return await self._score(inputs, stream)
         except NodeFailed as failed:
-            raise translate(failed.error, failed.node) from None
+            failure = translate(failed.error, failed.node)
         except PromptflowException as error:
-            raise translate(error) from None
+            failure = translate(error)
+        # Outside of `except`, or it would hold that error, and with it the request.
+        try:
+            raise failure
+        finally:
+            del failure
 
     async def _score(self, inputs: dict[str, Any], stream: bool) -> Any:
         raise NotImplementedError
@@ -91,13 +99,17 @@ class DagScorer(_Scorer):
     ) -> None:
         super().__init__(invoker, hidden, patience)
         flow = self._executor._flow
+        self._may_hold_pictures = pictures.may_hold(flow.inputs)
         self._graph = Graph(flow.nodes, self._executor._tools_manager.get_tool)
         self._helpers = ThreadPoolExecutor(threads, thread_name_prefix="node")
 
     async def _score(self, inputs: dict[str, Any], stream: bool) -> Any:
         if not self._graph.is_async:
             return await asyncio.to_thread(self._run, inputs, stream)
-        prepared = self._prepared(inputs)
+        if self._may_hold_pictures:
+            prepared = await asyncio.to_thread(_prepared, self._executor, inputs)
+        else:
+            prepared = _prepared(self._executor, inputs)
         with spans.dag(self._executor, prepared) as tell:
             outputs = self._outputs(await run_async(self._graph, prepared), prepared)
             if not stream:
@@ -106,22 +118,13 @@ class DagScorer(_Scorer):
         return self._answer(outputs, bare=False)
 
     def _run(self, inputs: dict[str, Any], stream: bool) -> Any:
-        prepared = self._prepared(inputs)
+        prepared = _prepared(self._executor, inputs)
         with spans.dag(self._executor, prepared) as tell:
             outputs = self._outputs(run(self._graph, prepared, self._helpers), prepared)
             if not stream:
                 outputs = self._executor._stringify_generator_output(outputs)
             tell(outputs)
         return self._answer(outputs, bare=False)
-
-    def _prepared(self, inputs: dict[str, Any]) -> Mapping[str, Any]:
-        flow = self._executor._flow
-        values = apply_default_value_for_input(flow.inputs, inputs)
-        values = FlowValidator.ensure_flow_inputs_type(flow=flow, inputs=values)
-        loaded: Mapping[str, Any] = self._executor._multimedia_processor.load_multimedia_data(
-            flow.inputs, values
-        )
-        return loaded
 
     def _outputs(self, line: Line, inputs: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = self._executor._extract_outputs(
@@ -182,6 +185,10 @@ class RecordedScorer(_Scorer):
     """Any flow, run by promptflow's executor as it comes, with its records and traces."""
 
     async def _score(self, inputs: dict[str, Any], stream: bool) -> Any:
+        is_dag = not isinstance(self._executor, ScriptExecutor)
+        if is_dag and pictures.may_hold(self._invoker.flow.inputs):
+            # promptflow would load them on the event loop, and not name the input.
+            inputs = await asyncio.to_thread(_prepared, self._executor, inputs)
         if getattr(self._executor, "_is_async", False):
             result = await self._invoker.invoke_async(inputs, disable_input_output_logging=True)
         else:
@@ -192,3 +199,11 @@ class RecordedScorer(_Scorer):
             failed = [r.node for r in result.node_run_infos.values() if r.status == Status.Failed]
             raise by_code(ErrorResponse(result.run_info.error or {}), ", ".join(failed))
         return self._shown(result.output or {}, result.response_original_value)
+
+
+def _prepared(executor: Any, inputs: dict[str, Any]) -> dict[str, Any]:
+    """Return the inputs of a DAG flow with defaults, converted to their types, pictures loaded."""
+    flow = executor._flow
+    values = apply_default_value_for_input(flow.inputs, inputs)
+    values = FlowValidator.ensure_flow_inputs_type(flow=flow, inputs=values)
+    return pictures.load(executor._multimedia_processor, flow.inputs, values)

@@ -159,7 +159,7 @@ def test_every_variable_of_the_tool_is_on_a_page() -> None:
 def codes() -> set[str]:
     """Return the codes in the container's answers: given to what makes an answer, by its source."""
     found: set[str] = set()
-    made = {"_error": 1, "BadInput": 2, "FlowFailed": 3}
+    made = {"_error": 1, "BadInput": 2, "InputRefused": 2, "FlowFailed": 3}
     for path in modules(DEPLOY / "runtime"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

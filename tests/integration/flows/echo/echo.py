@@ -1,0 +1,5 @@
+import json
+
+
+def echo(thing: dict, words: list) -> str:
+    return json.dumps([thing, words])

@@ -1,0 +1,186 @@
+"""Pictures are fetched from hosts that deploy.yaml allows, with limits, and nothing else is."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from deploy.runtime.pf import picture_urls
+from deploy.runtime.pf.picture_urls import Hosts, Refused
+from tests import picture_host
+from tests.picture_host import PICTURE, PictureHost
+
+PUBLIC = "8.8.8.8"
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[PictureHost]:
+    """A host at this machine's loopback address, which is never permitted outside of tests."""
+    monkeypatch.setattr(picture_urls, "permitted", lambda address, private: True)
+    with picture_host.serve() as served:
+        yield served
+
+
+def allowed(host: PictureHost) -> Hosts:
+    return Hosts.declared({"urls": [f"http://localhost:{host.port}"]})
+
+
+def fetch(host: PictureHost, path: str, seconds: float = 10, most: int = 10**6) -> bytes:
+    url = f"http://localhost:{host.port}{path}"
+    return picture_urls.fetch(url, allowed(host), seconds, most)
+
+
+def test_a_picture_of_an_allowed_host_is_fetched(host: PictureHost) -> None:
+    assert fetch(host, "/picture.png?size=1") == PICTURE
+    assert host.asked == ["/picture.png?size=1"]
+    assert host.hosts == [f"localhost:{host.port}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/redirect", "the picture cannot be fetched"),
+        ("/error", "the picture cannot be fetched"),
+        ("/short", "the picture cannot be fetched"),
+        ("/text", "what the URL leads to is no picture"),
+        ("/large", "the pictures of this request have more than 1,000,000 bytes"),
+    ],
+)
+def test_what_is_no_picture_is_refused_and_not_quoted(
+    host: PictureHost, path: str, message: str
+) -> None:
+    with pytest.raises(Refused) as refusal:
+        fetch(host, path)
+    assert str(refusal.value) == message
+    assert host.asked == [path]
+
+
+@pytest.mark.parametrize("path", ["/slow", "/slow-head", "/silent"])
+def test_a_slow_host_has_an_end(host: PictureHost, path: str) -> None:
+    # Of a time limit for each read it would have none.
+    with pytest.raises(Refused, match="cannot be fetched"):
+        fetch(host, path, seconds=0.3)
+
+
+def test_a_slow_host_does_not_hold_every_thread(host: PictureHost) -> None:
+    def hold() -> None:
+        with pytest.raises(Refused):
+            fetch(host, "/silent", seconds=2)
+
+    threads = [threading.Thread(target=hold) for _ in range(picture_urls.AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    until = time.monotonic() + 30
+    while len(host.asked) < picture_urls.AT_ONCE and time.monotonic() < until:
+        threading.Event().wait(0.01)
+    with pytest.raises(picture_urls.Busy):
+        fetch(host, "/picture.png")
+    for thread in threads:
+        thread.join()
+    assert fetch(host, "/picture.png") == PICTURE
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://evil.example/a.png",
+        "http://images.example.com/a.png",
+        "https://images.example.com:8443/a.png",
+        "https://images.example.com.evil.example/a.png",
+        "https://images.example.com@evil.example/a.png",
+        "https://evil.example@images.example.com/a.png",
+        "https://images.example.com./a.png",
+        "https://images.example.com\\@evil.example/a.png",
+        "https://evil.example#@images.example.com/a.png",
+        "https://images.example.com /a.png",
+        "https://images.example.com/a\r\nX: y",
+        "https://\u0456mages.example.com/a.png",
+        "https://images.example.com:99999/a.png",
+        "https://2130706433/",
+        "https://[::1]/",
+        "https://[::1",
+        "file:///etc/passwd",
+        "ftp://images.example.com/a.png",
+        "//images.example.com/a.png",
+        "gopher://images.example.com/",
+        "https://images.example.com/" + "a" * 9000,
+        "",
+    ],
+)
+def test_other_addresses_are_refused_unasked(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, port: int) -> list[str]:
+        raise AssertionError(host)
+
+    monkeypatch.setattr(picture_urls, "resolve", resolve)
+    with pytest.raises(Refused) as refusal:
+        picture_urls.fetch(url, Hosts.declared({"urls": ["images.example.com"]}))
+    assert "evil" not in str(refusal.value)
+
+
+def test_without_hosts_every_url_is_refused() -> None:
+    with pytest.raises(Refused, match="cannot be sent by URL"):
+        picture_urls.fetch("https://images.example.com/a.png", Hosts())
+
+
+def test_names_of_hosts_have_no_case() -> None:
+    hosts = Hosts.declared({"urls": ["images.example.com"]})
+    origin, _ = picture_urls._split("HTTPS://Images.Example.COM:443/A.png")
+    assert origin in hosts.origins
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("127.0.0.1", "0.0.0.0", "169.254.169.254", "168.63.129.16", "224.0.0.1", "100.64.0.1"),
+        *("::1", "::", "fe80::1%eth0", "fd00:ec2::254", "ff02::1"),
+        *("::ffff:127.0.0.1", "::ffff:169.254.169.254", "::ffff:a83f:8110", "::127.0.0.1"),
+        *("64:ff9b::a9fe:a9fe", "64:ff9b:1::7f00:1", "2002:7f00:1::", "2001:0:1::1"),
+        *("192.0.2.1", "198.18.0.1", "240.0.0.1", "255.255.255.255"),
+    ],
+)
+def test_these_addresses_are_never_asked(address: str) -> None:
+    assert not picture_urls.permitted(address, private=False)
+    assert not picture_urls.permitted(address, private=True)
+
+
+@pytest.mark.parametrize(
+    "address", ["10.0.0.4", "172.17.0.1", "192.168.1.1", "fd12::1", "::ffff:10.0.0.4"]
+)
+def test_private_addresses_are_asked_where_deploy_yaml_says_so(address: str) -> None:
+    assert not picture_urls.permitted(address, private=False)
+    assert picture_urls.permitted(address, private=True)
+
+
+@pytest.mark.parametrize("address", [PUBLIC, "2606:4700::1111"])
+def test_public_addresses_are_asked(address: str) -> None:
+    assert picture_urls.permitted(address, private=False)
+
+
+def test_one_bad_address_among_good_ones_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picture_urls, "resolve", lambda host, port: [PUBLIC, "10.0.0.4"])
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("connected"))
+    with pytest.raises(Refused, match="cannot be fetched"):
+        picture_urls.fetch("https://a.example/", Hosts.declared({"urls": ["a.example"]}))
+
+
+def test_the_address_that_was_checked_is_the_one_that_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A name whose next answer is another address (DNS rebinding) leads nowhere else."""
+    answers = iter([[PUBLIC], ["127.0.0.1"]])
+    connected: list[tuple[str, int]] = []
+
+    def connect(address: tuple[str, int], timeout: float) -> socket.socket:
+        connected.append(address)
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(picture_urls, "resolve", lambda host, port: next(answers))
+    monkeypatch.setattr(socket, "create_connection", connect)
+    with pytest.raises(Refused):
+        picture_urls.fetch("https://a.example/x", Hosts.declared({"urls": ["a.example"]}))
+    assert connected == [(PUBLIC, 443)]
+    assert next(answers) == ["127.0.0.1"]
