@@ -53,6 +53,7 @@ def archive(facts: dict[str, Any]) -> bytes:
 def engine(config: dict[str, Any] | None = None, architecture: str = "amd64", **facts: Any) -> Mock:
     """Return an engine with one image, whose Python has these facts besides the usual ones."""
     client = Mock()
+    client.info.return_value = {"NCPU": 2}
     client.api._version = "1.41"
     image = client.images.get.return_value
     image.id = BASE.id

@@ -1,0 +1,62 @@
+"""A network for one container: the way out, and neither neighbours nor a metadata service."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import docker.errors
+
+from deploy.docker import container_output, engine, isolated_container, tar_files
+from deploy.errors import DeployError
+
+# The program that runs beside the container.
+PROGRAM = Path(__file__).with_name("block_metadata.py")
+READY = "ready"
+
+
+@contextlib.contextmanager
+def closed(client: docker.DockerClient, image: str, doing: str) -> Iterator[str]:
+    """Yield a `network_mode` for one container; `image` needs Python.
+
+    A container of ours holds the network's namespace and has closed it (`block_metadata`) before
+    the other one starts, which has no right to open it. `host.docker.internal` is this machine in
+    both. Raises `DeployError` where the engine does not allow it: nothing runs with an open
+    network.
+    """
+    with _network(client, doing) as network:
+        settings = {
+            "network_mode": network,
+            "cap_add": ["NET_ADMIN"],
+            "extra_hosts": {"host.docker.internal": "host-gateway"},
+        }
+        command = ["python3", "-I", f"/{PROGRAM.name}"]
+        with isolated_container.new_container(client, image, command, doing, settings) as holder:
+            holder.put_archive("/", tar_files.pack({PROGRAM.name: PROGRAM}))
+            with isolated_container.attached(holder) as frames:
+                holder.start()
+                if next(container_output.lines(frames), "") != READY:
+                    what = f"its network cannot be closed:\n{engine.log_tail(holder)}"
+                    hint = "the engine must allow NET_ADMIN in a network namespace of its own"
+                    raise DeployError(doing, what, hint)
+            yield f"container:{holder.id}"
+
+
+@contextlib.contextmanager
+def _network(client: docker.DockerClient, doing: str) -> Iterator[str]:
+    """Yield the name of a new bridge network; remove it at the end.
+
+    Docker separates its bridges from each other, and Podman those that are made by Docker's API.
+    """
+    name = f"{isolated_container.NAME}-{uuid.uuid4().hex[:12]}"
+    with engine.explained(doing):
+        options = {"com.docker.network.bridge.enable_icc": "false"}
+        network = client.networks.create(name, driver="bridge", options=options)
+        try:
+            yield name
+        finally:
+            with contextlib.suppress(docker.errors.APIError):
+                network.remove()
