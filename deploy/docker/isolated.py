@@ -16,9 +16,9 @@ import docker.errors
 import requests
 from docker.models.containers import Container
 
-from deploy.docker import container_output, engine, isolated_network
+from deploy.docker import container_output, engine, isolated_container, isolated_network
 from deploy.docker.container_output import MIB, TooMuchError
-from deploy.docker.isolated_container import MEMORY_BYTES, attached, new_container, take
+from deploy.docker.isolated_container import attached, new_container, take
 from deploy.errors import DeployError
 
 SECONDS = 300
@@ -131,7 +131,7 @@ def _execute(
     if status:
         container.reload()
         if container.attrs["State"].get("OOMKilled"):
-            what = f"it needed more than {MEMORY_BYTES // MIB} MiB of memory"
+            what = f"it needed more than {isolated_container.MEMORY_BYTES // MIB} MiB of memory"
             raise DeployError(doing, what, "it must do with less, or be started on a part of it")
         raise DeployError(doing, f"it failed:\n{engine.log_tail(container)}")
 

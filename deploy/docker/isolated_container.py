@@ -21,6 +21,7 @@ NAME = "flow-sandbox"
 ROOT = "0:0"
 MEMORY_BYTES = 4096 * MIB
 PROCESSES = 512
+CHUNK_BYTES = 2 * MIB
 # The largest file that the program may write, sparse or not.
 FILE_BYTES = 4096 * MIB
 
@@ -66,11 +67,22 @@ def new_container(
 
 def take(container: Container, path: str, doing: str, limit: int) -> IO[bytes]:
     """Return `path` of `container` as a tar archive in a temporary file. Raises `DeployError`."""
-    chunks, _ = container.get_archive(path)
+    # docker-py's `get_archive` leaves no way to close the connection before the end of the archive,
+    # and until then the engine does not remove the container.
+    api: Any = container.client.api if container.client else None
+    response = api._get(
+        api._url("/containers/{0}/archive", container.id),
+        params={"path": path},
+        headers={"Accept-Encoding": "identity"},
+        stream=True,
+    )
     try:
-        return container_output.spooled(chunks, limit)
+        api._raise_for_status(response)
+        return container_output.spooled(response.iter_content(CHUNK_BYTES), limit)
     except TooMuchError as error:
         raise DeployError(doing, str(error), "code of the flow writes too much") from None
+    finally:
+        response.close()
 
 
 @contextlib.contextmanager

@@ -21,6 +21,18 @@ MOST_FILES = 500_000
 BROKEN = (tarfile.TarError, EOFError, ValueError, OverflowError, RecursionError)
 
 
+class StrictTarInfo(tarfile.TarInfo):
+    """An entry whose size is not negative, with which `tarfile` would go in circles.
+
+    CVE-2025-8194, in Python before 3.11.14, 3.12.12 and 3.13.6; the advisory has this remedy.
+    """
+
+    def _block(self, count: int) -> int:
+        if count < 0:
+            raise tarfile.InvalidHeaderError("negative size")  # type: ignore[attr-defined]
+        return int(super()._block(count))  # type: ignore[misc]
+
+
 def pack(tree: Mapping[str, Path | bytes]) -> bytes:
     """Return a tar archive of `tree`: paths in it, and the file, folder or bytes behind each.
 
@@ -71,7 +83,7 @@ def _files(
 ) -> Iterator[tuple[PurePosixPath, tarfile.TarInfo, IO[bytes]]]:
     """Yield the files with their paths below the one folder of the archive."""
     try:
-        with tarfile.open(fileobj=archive, mode="r:") as tar:
+        with tarfile.open(fileobj=archive, mode="r:", tarinfo=StrictTarInfo) as tar:
             for number, member in enumerate(tar, 1):
                 if number > MOST_FILES:
                     raise _refused(doing, f"it left more than {MOST_FILES} files")
