@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from urllib.parse import quote, quote_plus, urlsplit
 
 from deploy import config, documents
@@ -74,7 +74,7 @@ class Needles:
                     self._add(part, name)
         groups: dict[bytes, list[tuple[bytes, int]]] = {}
         for needle in (*self.names, *self._broken):
-            at = _rarest(needle)
+            at = _rarest(needle, groups)
             groups.setdefault(needle[at : at + 1], []).append((needle, at))
         self._groups = [(_beginning(group), group) for group in groups.values()]
 
@@ -112,9 +112,14 @@ class Needles:
         return redaction.mask(data, sorted(self.names, key=len, reverse=True))
 
 
-def _rarest(needle: bytes) -> int:
-    """Return the place of the character that images have least of; three more stand behind it."""
-    return min(range(len(needle) - 3), key=lambda at: _RARE.find(needle[at : at + 1]) % 256)
+def _rarest(needle: bytes, groups: Container[bytes]) -> int:
+    """Return the place of the character that images have least of; three more stand behind it.
+
+    One that others are looked for by, if there is one: each character takes a pass.
+    """
+    places = range(len(needle) - 3)
+    shared = [at for at in places if needle[at : at + 1] in groups]
+    return min(shared or places, key=lambda at: _RARE.find(needle[at : at + 1]) % 256)
 
 
 def _beginning(group: list[tuple[bytes, int]]) -> re.Pattern[bytes]:
