@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import bz2
+import contextlib
 import io
 import json
 import lzma
@@ -17,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import docker
+import docker.errors
 import pytest
 
 from deploy import config
@@ -181,7 +183,9 @@ def base(request: pytest.FixtureRequest, client: docker.DockerClient) -> Iterato
     client.images.pull(reference)
     with image_archive.saved(client, reference, "linux/amd64") as files:
         yield files
-    client.images.remove(reference, force=True)
+    # Another test may be done with the same base.
+    with contextlib.suppress(docker.errors.ImageNotFound):
+        client.images.remove(reference, force=True)
 
 
 def test_a_base_of_a_distribution_passes_without_exceptions(
