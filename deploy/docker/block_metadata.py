@@ -1,7 +1,8 @@
 """Runs in the container that holds a network namespace: nothing in it reaches a metadata service.
 
 Not imported by the rest of `deploy`. Adds rules for routing (ip-rule(8)) by netlink, since images
-need not have the command `ip`; checks them; prints `ready`; stays, and the namespace with it.
+need not have the command `ip`; checks them; prints `ready`; stays, and the namespace with it, for
+as many seconds as its argument says: the tool removes the container before, unless it was killed.
 
 Rules, not routes: a rule can leave port 53 alone. In virtual machines of Azure and Google the name
 server has the address of a metadata service, and engines ask it from the container's namespace.
@@ -38,8 +39,8 @@ MAIN = 254
 ABSENT = (errno.EAFNOSUPPORT, errno.EOPNOTSUPP)
 
 
-def main() -> int:
-    """Return 1 after a line about what does not work; otherwise stay."""
+def main(seconds: str) -> int:
+    """Return 1 after a line about what does not work; otherwise stay for `seconds`."""
     for address in ADDRESSES:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         try:
@@ -54,8 +55,11 @@ def main() -> int:
             print(f"{address} has a route in spite of its rule", file=sys.stderr)
             return 1
     print("ready", flush=True)
-    while True:
-        signal.pause()
+    # A handler, since the first process of a container has no other signals.
+    signal.signal(signal.SIGALRM, lambda *_: None)
+    signal.alarm(int(seconds))
+    signal.pause()
+    return 0
 
 
 def _add_rule(
@@ -95,4 +99,4 @@ def _has_route(family: socket.AddressFamily, address: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

@@ -71,7 +71,7 @@ def run_online(
     `host.docker.internal` is this machine. Raises `DeployError` also where it takes longer than
     `seconds`.
     """
-    with isolated_network.closed(client, image, doing) as network:
+    with isolated_network.closed(client, image, doing, seconds) as network:
         settings = {
             "environment": dict(environment),
             "volumes": _read_only(volumes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,16 +17,18 @@ from deploy.errors import DeployError
 # The program that runs beside the container.
 PROGRAM = Path(__file__).with_name("block_metadata.py")
 READY = "ready"
+# Seconds for what comes before and after the program that the network is for.
+SLACK = 300
 
 
 @contextlib.contextmanager
-def closed(client: docker.DockerClient, image: str, doing: str) -> Iterator[str]:
+def closed(client: docker.DockerClient, image: str, doing: str, seconds: float) -> Iterator[str]:
     """Yield a `network_mode` for one container; `image` needs Python.
 
     A container of ours holds the network's namespace and has closed it (`block_metadata`) before
     the other one starts, which has no right to open it. `host.docker.internal` is this machine in
-    both. Raises `DeployError` where the engine does not allow it: nothing runs with an open
-    network.
+    both, for `seconds` at least. Raises `DeployError` where the engine does not allow it: nothing
+    runs with an open network.
     """
     with _network(client, doing) as network:
         settings = {
@@ -33,7 +36,7 @@ def closed(client: docker.DockerClient, image: str, doing: str) -> Iterator[str]
             "cap_add": ["NET_ADMIN"],
             "extra_hosts": {"host.docker.internal": "host-gateway"},
         }
-        command = ["python3", "-I", f"/{PROGRAM.name}"]
+        command = ["python3", "-I", f"/{PROGRAM.name}", str(math.ceil(seconds + SLACK))]
         with isolated_container.new_container(client, image, command, doing, settings) as holder:
             holder.put_archive("/", tar_files.pack({PROGRAM.name: PROGRAM}))
             with isolated_container.attached(holder) as frames:
