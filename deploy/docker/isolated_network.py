@@ -15,7 +15,7 @@ from deploy.docker import container_output, engine, isolated_container, tar_file
 from deploy.errors import DeployError
 
 # The program that runs beside the container.
-PROGRAM = Path(__file__).with_name("block_metadata.py")
+PROGRAM = Path(__file__).with_name("close_network.py")
 READY = "ready"
 # Seconds for what comes before and after the program that the network is for.
 SLACK = 300
@@ -25,7 +25,7 @@ SLACK = 300
 def closed(client: docker.DockerClient, image: str, doing: str, seconds: float) -> Iterator[str]:
     """Yield a `network_mode` for one container; `image` needs Python.
 
-    A container of ours holds the network's namespace and has closed it (`block_metadata`) before
+    A container of ours holds the network's namespace and has closed it (`close_network`) before
     the other one starts, which has no right to open it. `host.docker.internal` is this machine in
     both, for `seconds` at least. Raises `DeployError` where the engine does not allow it: nothing
     runs with an open network.
@@ -36,7 +36,8 @@ def closed(client: docker.DockerClient, image: str, doing: str, seconds: float) 
             "cap_add": ["NET_ADMIN"],
             "extra_hosts": {"host.docker.internal": "host-gateway"},
         }
-        command = ["python3", "-I", f"/{PROGRAM.name}", str(math.ceil(seconds + SLACK))]
+        lifetime = str(math.ceil(seconds + SLACK))
+        command = ["python3", "-I", f"/{PROGRAM.name}", lifetime, *_others(client, network)]
         with isolated_container.new_container(client, image, command, doing, settings) as holder:
             holder.put_archive("/", tar_files.pack({PROGRAM.name: PROGRAM}))
             with isolated_container.attached(holder) as frames:
@@ -52,7 +53,8 @@ def closed(client: docker.DockerClient, image: str, doing: str, seconds: float) 
 def _network(client: docker.DockerClient, doing: str) -> Iterator[str]:
     """Yield the name of a new bridge network; remove it at the end.
 
-    Docker separates its bridges from each other, and Podman those that are made by Docker's API.
+    Docker separates its bridges from each other. Podman does so with those that were made by
+    Docker's API; its default one is open to all, hence `_others`.
     """
     name = f"{isolated_container.NAME}-{uuid.uuid4().hex[:12]}"
     with engine.explained(doing):
@@ -63,3 +65,12 @@ def _network(client: docker.DockerClient, doing: str) -> Iterator[str]:
         finally:
             with contextlib.suppress(docker.errors.APIError):
                 network.remove()
+
+
+def _others(client: docker.DockerClient, network: str) -> list[str]:
+    """Return the subnets of all networks of the engine but `network`."""
+    found = []
+    for other in client.networks.list():
+        pools = (other.attrs.get("IPAM") or {}).get("Config") or () if other.name != network else ()
+        found += [str(pool["Subnet"]) for pool in pools if pool.get("Subnet")]
+    return sorted(set(found))

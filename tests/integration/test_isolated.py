@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import secrets
 import tempfile
 import tracemalloc
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import docker
-import docker.types
 import pytest
 from docker.models.containers import Container
 
-from deploy.docker import block_metadata, isolated, isolated_container, isolated_network, tar_files
+from deploy.docker import close_network, isolated, isolated_container, isolated_network, tar_files
 from deploy.errors import DeployError
 from deploy.evaluation import results
 from tests.integration.conftest import built
@@ -140,7 +139,9 @@ def test_no_link_leaves_the_folder(client: docker.DockerClient, image: str) -> N
     code = "import os, shutil\nshutil.rmtree('/out')\nos.symlink('/etc', '/out')"
     assert attack(client, image, code).startswith(f"{DOING}: ")
     code = "import os\nos.mkfifo('/out/pipe')"
-    assert attack(client, image, code).startswith(f"{DOING}: out/pipe is a device or a pipe")
+    # Podman leaves pipes out, and what else is there with them.
+    sentences = ("out/pipe is a device or a pipe", "what it left is no tar archive")
+    assert attack(client, image, code).startswith(tuple(f"{DOING}: {one}" for one in sentences))
 
 
 @pytest.mark.parametrize("line", ["not json", "[" * 5000, '{"flow": 1}', r'{"flow": "\ud800"}'])
@@ -171,10 +172,10 @@ def void(_: object) -> None:
 def test_addresses_of_metadata_services_have_no_route(
     client: docker.DockerClient, image: str
 ) -> None:
-    found = online(client, image, CONNECT, *block_metadata.ADDRESSES)
+    found = online(client, image, CONNECT, *close_network.ADDRESSES)
     assert set(found) <= {"ENETUNREACH", "EADDRNOTAVAIL", "EINVAL", "EAFNOSUPPORT"}
     assert found[:3] == ["ENETUNREACH"] * 3
-    assert len(found) == len(block_metadata.ADDRESSES)
+    assert len(found) == len(close_network.ADDRESSES)
 
 
 @contextlib.contextmanager
@@ -207,13 +208,9 @@ def plain(client: docker.DockerClient, image: str, network: str, address: str) -
 def test_a_service_that_others_reach_is_closed(
     client: docker.DockerClient, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A service stands where a metadata service would, in a network for tests (RFC 2544)."""
-    subnet = f"198.18.{secrets.randbelow(256)}"
-    pool = docker.types.IPAMPool(subnet=f"{subnet}.0/24", gateway=f"{subnet}.1")
-    network = client.networks.create(
-        f"{isolated_container.NAME}-test-{subnet}",
-        ipam=docker.types.IPAMConfig(pool_configs=[pool]),
-    )
+    """A service stands where a metadata service would."""
+    name = f"{isolated_container.NAME}-test-{uuid.uuid4().hex[:8]}"
+    network = client.networks.create(name)
     try:
         with listener(client, image, network=network.name) as (_, address):
             program = tmp_path / isolated_network.PROGRAM.name
