@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
@@ -22,6 +23,8 @@ ROOT = "0:0"
 MEMORY_BYTES = 4096 * MIB
 PROCESSES = 512
 CHUNK_BYTES = 2 * MIB
+# Seconds between attempts to read what a container has left.
+PAUSES = (0.1, 0.5, 2.0)
 # The largest file that the program may write, sparse or not.
 FILE_BYTES = 4096 * MIB
 
@@ -66,7 +69,21 @@ def new_container(
 
 
 def take(container: Container, path: str, doing: str, limit: int) -> IO[bytes]:
-    """Return `path` of `container` as a tar archive in a temporary file. Raises `DeployError`."""
+    """Return `path` of `container` as a tar archive in a temporary file. Raises `DeployError`.
+
+    Podman gives nothing, and no reason, where it is still cleaning up after the program.
+    """
+    for pause in PAUSES:
+        archive = _archive(container, path, doing, limit)
+        if archive.read(1):
+            archive.seek(0)
+            return archive
+        archive.close()
+        time.sleep(pause)
+    return _archive(container, path, doing, limit)
+
+
+def _archive(container: Container, path: str, doing: str, limit: int) -> IO[bytes]:
     # docker-py's `get_archive` leaves no way to close the connection before the end of the archive,
     # and until then the engine does not remove the container.
     api: Any = container.client.api if container.client else None

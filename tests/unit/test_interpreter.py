@@ -63,10 +63,10 @@ def engine(config: dict[str, Any] | None = None, architecture: str = "amd64", **
         "Config": config,
         "RootFS": {"Layers": ["sha256:1", "sha256:2"]},
     }
-    client.api._version = "1.41"
     container = client.containers.create.return_value
     container.wait.return_value = {"StatusCode": 0}
-    container.get_archive.return_value = iter([archive({**FACTS, **facts})]), {}
+    response = container.client.api._get.return_value
+    response.iter_content.return_value = iter([archive({**FACTS, **facts})])
     return client
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 from unittest.mock import Mock
 
@@ -36,3 +37,15 @@ def test_an_engine_that_cannot_limit_is_asked_for_what_it_can() -> None:
     given = created(NCPU=2, PidsLimit=True, MemoryLimit=False)
     assert given["pids_limit"] == 512
     assert not {"mem_limit", "memswap_limit", "nano_cpus"} & set(given)
+
+
+def test_an_archive_that_is_empty_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    container = Mock()
+    response = container.client.api._get.return_value
+    response.iter_content.side_effect = [iter([]), iter([b""]), iter([b"the ", b"archive"])]
+    with isolated_container.take(container, "/out", "testing", 100) as archive:
+        assert archive.read() == b"the archive"
+    assert pauses == [0.1, 0.5]
+    assert response.close.call_count == 3
