@@ -20,7 +20,7 @@ import docker
 import docker.errors
 
 from deploy import console
-from deploy.docker import engine, isolated
+from deploy.docker import engine, tar_files
 from deploy.errors import DeployError
 
 # Lines of a failed build that are shown.
@@ -127,7 +127,7 @@ def by_engine(
     `arguments` are build arguments. Raises `BuildError`.
     """
     with tempfile.TemporaryFile() as stream, engine.explained(f"building {tag}"):
-        stream.write(isolated.pack(tree))
+        stream.write(tar_files.pack(tree))
         stream.seek(0)
         events = client.api.build(
             fileobj=stream,

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import re
-import tarfile
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +20,7 @@ from docker.models.images import Image as DockerImage
 
 from deploy.build import base_local, cache
 from deploy.build.base_image import Base
-from deploy.docker import engine, isolated
+from deploy.docker import engine, isolated_container, tar_files
 from deploy.errors import DeployError, Problem
 from deploy.model import ImageSettings
 
@@ -35,6 +33,7 @@ MACHINES = {"linux/amd64": "x86_64", "linux/arm64": "aarch64"}
 # What the wheels that are installed ask for (`packages.WHEELS`: manylinux_2_28).
 GLIBC = (2, 28)
 RESULT = "flow-interpreter.json"
+RESULT_BYTES = 2**20
 # It must run on any Python 3, so that an old one can be named.
 PROBE = f"""
 import importlib, importlib.util, json, os, platform, sys, sysconfig
@@ -196,7 +195,7 @@ def _run(client: docker.DockerClient, image: DockerImage, base: Base) -> dict[st
     """Run the probe in a container of the image, without network and rights."""
     doing = f"examining the base image {base.reference}"
     command = ["python3", "-B", "-c", PROBE]
-    with isolated.new_container(client, str(image.id), command, doing, {}) as container:
+    with isolated_container.new_container(client, str(image.id), command, doing, {}) as container:
         _start(container, base)
         return _result(container, base)
 
@@ -223,10 +222,10 @@ def _result(container: Container, base: Base) -> dict[str, Any]:
     if code:
         what = f"its python3 fails (exit code {code}):\n{engine.log_tail(container, 5)}"
         raise DeployError(_where(base), what, "choose a base whose python3 is Python 3.10 or newer")
-    chunks, _ = container.get_archive(f"/{RESULT}")
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-        content = archive.extractfile(RESULT)
-        facts: dict[str, Any] = json.load(content) if content else {}
+    doing = f"examining the base image {base.reference}"
+    with isolated_container.take(container, f"/{RESULT}", doing, RESULT_BYTES) as archive:
+        content = tar_files.read(archive, "", doing)
+    facts: dict[str, Any] = json.loads(content or b"{}")
     return facts
 
 

@@ -15,7 +15,7 @@ from deploy import console, kinds, locks
 from deploy.build import packages
 from deploy.build.base_image import Base
 from deploy.build.standard_library import Library
-from deploy.docker import isolated
+from deploy.docker import isolated, tar_files
 from deploy.documents import show
 from deploy.errors import DeployError
 from deploy.kinds.base import Kind
@@ -77,13 +77,14 @@ def pack(
     volumes = {packages.ensure_volume(client, native, lock, flow.image.python): packages.FOLDER}
     if kind.promptflow:
         volumes[tools(client, native, flow.image.python)] = FOLDER
-    how, doing = ("pf", "pf flow build") if kind.promptflow else ("copy", "as it is")
-    with console.phase("pack", doing), _with_hints(flow):
+    how, words = ("pf", "pf flow build") if kind.promptflow else ("copy", "as it is")
+    doing = f"packing {flow.name}"
+    with console.phase("pack", words), _with_hints(flow):
         result = isolated.run(
             client,
             native.id,
             ["python3", "/pack/pf_flow_build.py", how, source, "/out"],
-            isolated.pack(content),
+            tar_files.pack(content),
             "/out",
             {
                 "PYTHONPATH": f"/{packages.FOLDER}:/{FOLDER}:/pack/shims",
@@ -94,19 +95,20 @@ def pack(
                 "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
                 "GIT_PYTHON_REFRESH": "quiet",
             },
-            f"packing {flow.name}",
+            doing,
             {volume: f"/{folder}" for volume, folder in volumes.items()},
         )
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".pack.", dir=output.parent) as folder:
-        isolated.unpack(result, Path(folder))
+        with result:
+            tar_files.unpack(result, Path(folder), doing)
         if not (Path(folder) / PACKED).exists():
             what = "the flow's code ended the process while it was imported"
             hint = "call sys.exit() only below a main guard"
-            raise DeployError(f"packing {flow.name}", what, hint)
+            raise DeployError(doing, what, hint)
         if not (Path(folder) / FLOW).is_dir():
             what = "the flow's code removed what was packed while it was imported"
-            raise DeployError(f"packing {flow.name}", what)
+            raise DeployError(doing, what)
         (Path(folder) / FLOW).rename(output)
 
 

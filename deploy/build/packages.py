@@ -18,10 +18,12 @@ import docker.errors
 from deploy import console, uv_command
 from deploy.build import cache
 from deploy.build.base_image import Base
-from deploy.docker import engine, isolated
+from deploy.docker import engine, isolated, tar_files
 from deploy.errors import DeployError
 
 FOLDER = "app/packages"
+# The most that the packages of a flow may take, compiled.
+MOST_BYTES = 16 * 2**30
 # The oldest C library that wheels may ask for: that of Debian 10 and RHEL 8, so that most base
 # images will do (PEP 600).
 WHEELS = {"linux/amd64": "x86_64-manylinux_2_28", "linux/arm64": "aarch64-manylinux_2_28"}
@@ -89,16 +91,17 @@ def ensure_folder(
             return kept.path
         if platform == engine.native_platform(client):
             volumes = {ensure_volume(client, native, lock, python): f"/{FOLDER}"}
-            command, archive = ["python3", "--version"], isolated.pack({})
+            command, archive = ["python3", "--version"], tar_files.pack({})
         else:
             volumes = {}
             command, archive = compiling(FOLDER), install(lock, python, platform, FOLDER)
         with console.phase("packages", f"reading {kept.path.name}"):
             doing = f"compiling the packages for {platform}"
             compiled = isolated.run(
-                client, native.id, command, archive, f"/{FOLDER}", {}, doing, volumes
+                client, native.id, command, archive, f"/{FOLDER}", {}, doing, volumes, MOST_BYTES
             )
-            isolated.unpack(compiled, draft)
+            with compiled:
+                tar_files.unpack(compiled, draft, doing)
     return kept.path
 
 
@@ -113,7 +116,7 @@ def install(lock: str, python: str, platform: str, folder: str) -> bytes:
         what = f"installing {count} locked packages for Python {python}, {platform}"
         with console.phase("packages", what):
             _install(lock, python, platform, target)
-            return isolated.pack({folder: target})
+            return tar_files.pack({folder: target})
 
 
 def compiling(folder: str) -> list[str]:

@@ -13,7 +13,7 @@ import docker
 from deploy import console, flow
 from deploy.build import cache, dockerfile, package_flow, packages
 from deploy.build.base_image import Base
-from deploy.docker import isolated
+from deploy.docker import isolated, tar_files
 from deploy.kinds.base import Kind
 
 OUTPUT = "/out"
@@ -39,10 +39,11 @@ def ensure(client: docker.DockerClient, native: Base, kind: Kind, lock: str) -> 
                     client,
                     native.id,
                     [*COMPILE, "-s", OUTPUT, "-p", f"/{dockerfile.HOME}", OUTPUT],
-                    isolated.pack({f"{OUTPUT[1:]}/{name}": path for name, path in files.items()}),
+                    tar_files.pack({f"{OUTPUT[1:]}/{name}": path for name, path in files.items()}),
                     OUTPUT,
                     {},
                     "compiling the server",
                 )
-                isolated.unpack(compiled, draft)
+                with compiled:
+                    tar_files.unpack(compiled, draft, "compiling the server")
     return kept.path

@@ -11,7 +11,7 @@ from deploy import console
 from deploy.build import cache, packages
 from deploy.build.base_image import Base
 from deploy.build.interpreter import Interpreter
-from deploy.docker import isolated
+from deploy.docker import isolated, tar_files
 
 PROGRAM = Path(__file__).with_name("compile_library.py")
 # To be changed when it is compiled in another way.
@@ -37,14 +37,16 @@ def ensure(client: docker.DockerClient, native: Base, python: Interpreter) -> Li
     with kept.filling() as draft:
         if draft is not None:
             with console.phase("base", f"compiling {python.stdlib}"):
+                doing = f"compiling the standard library of {native.reference}"
                 compiled = isolated.run(
                     client,
                     native.id,
                     ["python3", "/compile/compile_library.py", python.stdlib, "/out"],
-                    isolated.pack({"compile/compile_library.py": PROGRAM, "out/.keep": b""}),
+                    tar_files.pack({"compile/compile_library.py": PROGRAM, "out/.keep": b""}),
                     "/out",
                     {},
-                    f"compiling the standard library of {native.reference}",
+                    doing,
                 )
-                isolated.unpack(compiled, draft)
+                with compiled:
+                    tar_files.unpack(compiled, draft, doing)
     return Library(kept.path, python.stdlib)

@@ -1,31 +1,31 @@
-"""Run a program in a container of its own: files in, files out, no rights.
+"""Run a program in a container of its own: files in, files out, no rights, limits.
 
-No network either, but for `run_online`.
+The program is code of others: what it takes, prints and leaves has limits, and is data. It has no
+network either, but for `run_online`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
-import tarfile
 import threading
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO
 
 import docker
 import docker.errors
 import requests
 from docker.models.containers import Container
 
-from deploy.docker import engine
+from deploy.docker import container_output, engine, isolated_container, isolated_network
+from deploy.docker.container_output import MIB, TooMuchError
+from deploy.docker.isolated_container import attached, new_container, take
 from deploy.errors import DeployError
 
-# By name, not by label: an image of a container inherits its labels.
-NAME = "flow-sandbox"
-ROOT = "0:0"
 SECONDS = 300
+# For the engine, once the program has ended.
+ENGINE_SECONDS = 60
+# Of what is taken from a container.
+ARCHIVE_BYTES = 1024 * MIB
 
 
 def run(
@@ -37,21 +37,20 @@ def run(
     environment: Mapping[str, str],
     doing: str,
     volumes: Mapping[str, str] | None = None,
-) -> bytes:
+    limit: int = ARCHIVE_BYTES,
+) -> IO[bytes]:
     """Run `command` in `image` and return the folder `output` of the container as a tar archive.
 
-    `files` is a tar archive that is unpacked at / before. Archives, not mounts: the engine may be
-    on another machine. `volumes` are names of volumes and where the program can read them. Raises
+    The archive is a temporary file, of at most `limit` bytes, which the caller closes. `files` is a
+    tar archive that is unpacked at / before. Archives, not mounts: the engine may be on another
+    machine. `volumes` are names of volumes and where the program can read them. Raises
     `DeployError` with the end of what the program printed where it fails.
     """
-    settings = {
-        "environment": dict(environment),
-        "volumes": {name: {"bind": at, "mode": "ro"} for name, at in (volumes or {}).items()},
-    }
+    settings = {"environment": dict(environment), "volumes": _read_only(volumes or {})}
     with new_container(client, image, command, doing, settings) as container:
-        _execute(container, files, doing)
-        chunks, _ = container.get_archive(output)
-        return b"".join(chunks)
+        hint = "code at the top level of the flow's modules runs here: does it wait for something?"
+        _execute(container, files, doing, SECONDS, hint)
+        return take(container, output, doing, limit)
 
 
 def run_online(
@@ -65,52 +64,23 @@ def run_online(
     volumes: Mapping[str, str],
     said: Callable[[str], None],
     seconds: float,
-) -> bytes:
-    """Do as `run`, with the network, and hand `said` each line of standard output as it comes.
+    limit: int = ARCHIVE_BYTES,
+) -> IO[bytes]:
+    """Do as `run`, with a network of its own, and hand `said` each line of standard output.
 
     `host.docker.internal` is this machine. Raises `DeployError` also where it takes longer than
     `seconds`.
     """
-    settings = {
-        "environment": dict(environment),
-        "volumes": {name: {"bind": at, "mode": "ro"} for name, at in volumes.items()},
-        "network_mode": "bridge",
-        "extra_hosts": {"host.docker.internal": "host-gateway"},
-    }
-    with new_container(client, image, command, doing, settings) as container:
-        container.put_archive("/", files)
-        container.start()
-        late = threading.Event()
-        timer = threading.Timer(seconds, _kill, (container, late))
-        timer.start()
-        try:
-            for line in _lines(container):
-                said(line)
-            status = int(container.wait(timeout=SECONDS)["StatusCode"])
-        finally:
-            timer.cancel()
-        if late.is_set():
-            what = f"it did not end within {seconds:g} s"
-            raise DeployError(doing, what, "does it wait for a service that does not answer?")
-        if status:
-            raise DeployError(doing, f"it failed:\n{engine.log_tail(container)}")
-        chunks, _ = container.get_archive(output)
-        return b"".join(chunks)
-
-
-def _kill(container: Container, late: threading.Event) -> None:
-    late.set()
-    with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
-        container.kill()
-
-
-def _lines(container: Container) -> Iterator[str]:
-    """Yield what a started container writes to standard output, line by line, to its end."""
-    rest = b""
-    for chunk in container.logs(stream=True, follow=True, stdout=True, stderr=False):
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield line.decode("utf-8", "replace")
+    with isolated_network.closed(client, image, doing, seconds) as network:
+        settings = {
+            "environment": dict(environment),
+            "volumes": _read_only(volumes),
+            "network_mode": network,
+        }
+        with new_container(client, image, command, doing, settings) as container:
+            hint = "does it wait for a service that does not answer?"
+            _execute(container, files, doing, seconds, hint, said)
+            return take(container, output, doing, limit)
 
 
 def fill(
@@ -128,97 +98,57 @@ def fill(
     """
     volumes = {volume: {"bind": path, "mode": "rw"}}
     with new_container(client, image, command, doing, {"volumes": volumes}) as container:
-        _execute(container, files, doing)
+        _execute(container, files, doing, SECONDS, "try again")
 
 
-@contextlib.contextmanager
-def new_container(
-    client: docker.DockerClient,
-    image: str,
-    command: Sequence[str],
+def _read_only(volumes: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    return {name: {"bind": path, "mode": "ro"} for name, path in volumes.items()}
+
+
+def _execute(
+    container: Container,
+    files: bytes,
     doing: str,
-    settings: Mapping[str, Any],
-) -> Iterator[Container]:
-    """Yield a container that was made and not started; remove it at the end."""
-    with engine.explained(doing):
-        container = client.containers.create(
-            image,
-            # In place of the image's entry point and command, whatever those are.
-            entrypoint=list(command),
-            command=[],
-            user=ROOT,
-            working_dir="/",
-            cap_drop=["ALL"],
-            # The program writes below folders that the archive brings, whatever their owner.
-            cap_add=["DAC_OVERRIDE"],
-            security_opt=["no-new-privileges"],
-            name=f"{NAME}-{uuid.uuid4().hex[:12]}",
-            # Proxies of ~/.docker/config.json, which may hold a password.
-            use_config_proxy=False,
-            **{"network_mode": "none", **settings},
-        )
-        try:
-            yield container
-        finally:
-            with contextlib.suppress(docker.errors.APIError):
-                # Volumes without a name are those that the image declares.
-                container.remove(force=True, v=True)
+    seconds: float,
+    hint: str,
+    receive: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Run the program of `container` to its end; `receive` gets its lines of standard output.
 
-
-def _execute(container: Container, files: bytes, doing: str) -> None:
+    Raises `DeployError`; `hint` is for a program that takes longer than `seconds`.
+    """
     container.put_archive("/", files)
-    container.start()
-    if _wait(container, doing):
+    with attached(container) as frames, _deadline(container, seconds) as late:
+        container.start()
+        try:
+            for line in container_output.lines(frames):
+                receive(line)
+        except TooMuchError as error:
+            raise DeployError(doing, str(error), "print less at a time") from None
+        if late.is_set():
+            raise DeployError(doing, f"it did not end within {seconds:g} s", hint)
+        status = int(container.wait(timeout=ENGINE_SECONDS)["StatusCode"])
+    if status:
+        container.reload()
+        if container.attrs["State"].get("OOMKilled"):
+            what = f"it needed more than {isolated_container.MEMORY_BYTES // MIB} MiB of memory"
+            raise DeployError(doing, what, "it must do with less, or be started on a part of it")
         raise DeployError(doing, f"it failed:\n{engine.log_tail(container)}")
 
 
-def _wait(container: Container, doing: str) -> int:
+@contextlib.contextmanager
+def _deadline(container: Container, seconds: float) -> Iterator[threading.Event]:
+    """Kill `container` after `seconds`, unless the block ends before; the event tells that."""
+    late = threading.Event()
+
+    def kill() -> None:
+        late.set()
+        with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+            container.kill()
+
+    timer = threading.Timer(seconds, kill)
+    timer.start()
     try:
-        return int(container.wait(timeout=SECONDS)["StatusCode"])
-    except requests.exceptions.RequestException:
-        what = f"it did not end within {SECONDS} s"
-        hint = "code at the top level of the flow's modules runs here: does it wait for something?"
-        raise DeployError(doing, what, hint) from None
-
-
-def pack(tree: Mapping[str, Path | bytes]) -> bytes:
-    """Return a tar archive of `tree`: paths in it, and the file, folder or bytes behind each.
-
-    Owners and times are left out, so equal content gives equal bytes.
-    """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, source in sorted(tree.items()):
-            if isinstance(source, bytes):
-                archive.addfile(_plain(tarfile.TarInfo(name), len(source)), io.BytesIO(source))
-            else:
-                archive.add(source, name, filter=lambda info: _plain(info, info.size))
-    return buffer.getvalue()
-
-
-def unpack(archive: bytes, folder: Path) -> None:
-    """Write the files of a folder that `run` returned into `folder`.
-
-    Links and devices are left out, and names are checked by hand: the archive holds what code of
-    the flow wrote, and the safe ways of `tarfile` (PEP 706) are not in every Python 3.11.
-    """
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        for member in tar:
-            relative = PurePosixPath(*PurePosixPath(member.name).parts[1:])
-            content = tar.extractfile(member) if member.isfile() else None
-            if content is None or ".." in relative.parts:
-                continue
-            path = folder / relative
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.read())
-            # Whatever the umask: the server is another user, and reads them.
-            path.chmod(0o755 if member.mode & 0o100 else 0o644)
-
-
-def _plain(info: tarfile.TarInfo, size: int) -> tarfile.TarInfo:
-    info.size = size
-    info.mtime = 0
-    info.uid = info.gid = 0
-    info.uname = info.gname = ""
-    info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
-    return info
+        yield late
+    finally:
+        timer.cancel()

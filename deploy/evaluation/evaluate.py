@@ -16,7 +16,7 @@ from deploy.errors import DeployError, Problem
 from deploy.evaluation import credentials, job, record, running, thresholds
 from deploy.evaluation.job import Job
 from deploy.evaluation.record import Record
-from deploy.evaluation.running import Outcome
+from deploy.evaluation.results import Outcome
 from deploy.evaluation.thresholds import Verdict
 from deploy.model import Flow
 

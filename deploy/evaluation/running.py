@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import json
-import tarfile
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import docker
 
 from deploy import console
 from deploy.build import image, package_flow, packages
 from deploy.build.base_image import Base
-from deploy.docker import isolated
-from deploy.errors import DeployError, Problem
+from deploy.docker import isolated, tar_files
+from deploy.errors import Problem
+from deploy.evaluation import results
 from deploy.evaluation.credentials import Credentials
 from deploy.evaluation.job import Job, Part
+from deploy.evaluation.results import Outcome
 from deploy.model import Flow
 
 HOME = "evaluate"
@@ -43,23 +41,6 @@ CODE = (
 )
 # Longer errors of a row are cut, and of rows with the same error so many are named.
 LONGEST, NAMED = 400, 20
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a flow: outputs, or an error, by row from 0; its metrics; what else went wrong.
-
-    `aggregates` tells whether the flow makes metrics of all rows itself. `tokens` are those that
-    its models counted.
-    """
-
-    name: str
-    outputs: Mapping[int, Mapping[str, Any]]
-    errors: Mapping[int, str]
-    metrics: Mapping[str, Any]
-    aggregates: bool
-    problems: tuple[str, ...]
-    tokens: int
 
 
 def prepare(
@@ -90,6 +71,7 @@ def run(
     Shows how far it is, and tells of each row that fails. Raises `DeployError`.
     """
     parts = (job.answering, *job.judging)
+    names = tuple(part.name for part in parts)
     doing = f"evaluating {job.flow.name}"
     environment = {
         "PYTHONPATH": f"/{packages.FOLDER}:/{package_flow.FOLDER}:/{HOME}/code:/{HOME}/shims",
@@ -108,38 +90,34 @@ def run(
         failed: set[str] = set()
 
         def said(line: str) -> None:
-            event = json.loads(line)
-            if not event:
+            event = results.event(line, count, doing)
+            if event is None:
                 return
-            name = event["flow"]
-            shown.now(f"{name or job.flow.name}: {event['done']} of {count} rows")
+            shown.now(f"{event.flow or job.flow.name}: {event.done} of {count} rows")
             # The first of each flow at once; all of them are told in the end.
-            if "error" in event and name not in failed:
-                failed.add(name)
-                where = job.data.where(event["row"])
-                console.note("evaluate", f"{where}: {_told(name, event['error'])}")
+            if event.error is not None and event.flow in names and event.flow not in failed:
+                failed.add(event.flow)
+                where = job.data.where(event.row)
+                console.note("evaluate", f"{where}: {_told(event.flow, event.error)}")
 
         archive = isolated.run_online(
             client,
             native.id,
             ["python3", "-m", f"{PROGRAM}.evaluation.container.run", f"/{HOME}"],
-            isolated.pack(_content(job, parts, secret)),
+            tar_files.pack(_content(job, parts, secret)),
             OUTPUT,
             environment,
             doing,
             volumes,
             said,
             job.settings.timeout,
+            results.MOST_BYTES,
         )
-        result = _result(archive, doing)
-        if "problem" in result:
-            raise DeployError(doing, result["problem"], "correct the flow")
-        found = [result["flow"], *result["evaluations"]]
-        # Without one answer the evaluation flows have not run.
-        outcomes = [_outcome(part.name, one) for part, one in zip(parts, found, strict=False)]
+        with archive:
+            outcomes = results.outcomes(archive, names, count, doing)
         if tokens := sum(outcome.tokens for outcome in outcomes):
             shown.result = f"{tokens} tokens"
-    return tuple(outcomes)
+    return outcomes
 
 
 def failures(job: Job, outcomes: tuple[Outcome, ...]) -> list[Problem]:
@@ -204,27 +182,3 @@ def _content(job: Job, parts: tuple[Part, ...], secret: Credentials) -> dict[str
     content[f"{HOME}/secret.json"] = secret.as_file()
     content[f"{HOME}/out/empty"] = b""
     return content
-
-
-def _result(archive: bytes, doing: str) -> dict[str, Any]:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        for member in tar:
-            if member.name.endswith("/result.json") and (file := tar.extractfile(member)):
-                # NaN, which a flow may answer, is no JSON: a text from here on.
-                found: dict[str, Any] = json.load(file, parse_constant=str)
-                return found
-    what = "the flow's code ended the process"
-    raise DeployError(doing, what, "call sys.exit() only below a main guard")
-
-
-def _outcome(name: str, found: Mapping[str, Any]) -> Outcome:
-    rows = {int(index): row for index, row in found["rows"].items()}
-    return Outcome(
-        name=name,
-        outputs={index: row["outputs"] for index, row in rows.items() if "outputs" in row},
-        errors={index: row["error"] for index, row in rows.items() if "error" in row},
-        metrics=found["metrics"],
-        aggregates=found["aggregates"],
-        problems=tuple(found["problems"]),
-        tokens=found["tokens"],
-    )

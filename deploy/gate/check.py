@@ -17,7 +17,7 @@ from deploy import console
 from deploy.docker.image_archive import ImageArchive
 from deploy.documents import show
 from deploy.errors import DeployError, Problem
-from deploy.gate import layers, shapes
+from deploy.gate import encodings, layers, shapes
 from deploy.gate.layers import Hit
 from deploy.gate.values import Needles
 from deploy.model import AllowedSecret, Flow
@@ -52,7 +52,7 @@ def _in_configuration(config: Mapping[str, Any], wanted: Needles) -> Iterator[Hi
         for name, _ in wanted.find(data):
             yield Hit(place, place, name, known=True)
         whole = shapes.recognise_whole(value)
-        for rule in [*(rule for rule, _, _ in shapes.find(data)), *([whole] if whole else [])]:
+        for rule in [*(rule for rule, _ in encodings.find(data)), *([whole] if whole else [])]:
             yield Hit(place, place, rule)
 
 

@@ -1,27 +1,19 @@
-"""What is in a layer of an image: its bytes, its files, and what is packed into those."""
+"""What is in a layer of an image: its bytes, and its files."""
 
 from __future__ import annotations
 
 import bisect
 import contextlib
-import gzip
-import io
-import lzma
 import posixpath
 import tarfile
-import zipfile
-import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import IO
 
-from deploy.docker.image_archive import GZIP, Layer
+from deploy.docker.image_archive import Layer
 
 BLOCK = 8 * 1024 * 1024
-# Archives inside of a layer are looked into up to this size, packed, and five times that unpacked.
-PACKED = 10 * 1024 * 1024
-SUFFIXES = (".zip", ".whl", ".egg", ".jar", ".gz", ".tgz", ".tar")
 
 
 @dataclass(frozen=True)
@@ -31,11 +23,6 @@ class File:
     path: str
     start: int
     size: int
-
-    @property
-    def packed(self) -> bool:
-        """Whether it is an archive that is worth a look."""
-        return self.size <= PACKED and self.path.lower().endswith(SUFFIXES)
 
 
 class Contents:
@@ -105,53 +92,3 @@ def source(path: str) -> str | None:
     if cache != "__pycache__" or not name.endswith(".pyc"):
         return None
     return posixpath.join(above, name.split(".")[0] + ".py")
-
-
-def unpacked(path: str, content: bytes) -> Iterator[tuple[str, bytes]]:
-    """Yield the files in the archive `content`, as `archive!file`; one level deep.
-
-    What is no archive for all its name, or is broken, has none.
-    """
-    try:
-        if zipfile.is_zipfile(io.BytesIO(content)):
-            yield from _zip(path, content)
-            return
-        if content.startswith(GZIP):
-            content = _gunzip(content)
-            if not _is_tar(content):
-                yield f"{path}!", content
-        if _is_tar(content):
-            yield from _tar(path, content)
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError):
-        return
-    except (NotImplementedError, RuntimeError):
-        # A zip file with a password, or packed in a way that Python does not know.
-        return
-
-
-def _zip(path: str, content: bytes) -> Iterator[tuple[str, bytes]]:
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        left = 5 * PACKED
-        for info in archive.infolist():
-            left -= info.file_size
-            if not info.is_dir() and left > 0:
-                yield f"{path}!{info.filename}", archive.read(info)
-
-
-def _tar(path: str, content: bytes) -> Iterator[tuple[str, bytes]]:
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:") as archive:
-        for member in archive:
-            # A sparse file of a few bytes may say that it has terabytes.
-            small = member.isreg() and member.size <= 5 * PACKED
-            file = archive.extractfile(member) if small else None
-            if file:
-                yield f"{path}!{member.name}", file.read()
-
-
-def _gunzip(content: bytes) -> bytes:
-    with gzip.open(io.BytesIO(content)) as file:
-        return file.read(5 * PACKED)
-
-
-def _is_tar(content: bytes) -> bool:
-    return content[257:262] == b"ustar"

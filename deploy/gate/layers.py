@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.build import dockerfile, packages
-from deploy.docker import image_archive
+from deploy.docker import image_archive, tar_files
 from deploy.docker.image_archive import Layer
-from deploy.gate import contents, entropy, packaged, shapes
+from deploy.gate import archives, contents, encodings, entropy, packaged, shapes
 from deploy.gate.contents import Contents, File
 from deploy.gate.values import Needles
 
 # The flow's own files, in whichever layer they are; the packages are below them.
 OWN, PACKAGES = f"{dockerfile.HOME}/", f"{packages.FOLDER}/"
 # What finds patterns: a layer that had none by other rules may have one by these.
-_RULES = (shapes, entropy, contents, packaged, image_archive)
+_RULES = (shapes, encodings, entropy, contents, archives, packaged, image_archive, tar_files)
 
 
 @dataclass(frozen=True)
@@ -104,8 +104,7 @@ def _search(layer: Layer, wanted: Needles, cache: Path | None) -> _Searched:
             found for file in lists for found in packaged.checksums(file.path, inside.read(file))
         )
         if outline is None:
-            archives = tuple(file for file in inside.files if file.packed)
-            outline = Outline(archives, lists, tuple(_suspects(inside, checksums)))
+            outline = _outline(inside, lists, checksums)
         known = list(_values(inside, outline.archives, layer, wanted))
     return _Searched(layer, outline, checksums, remembered, known)
 
@@ -117,7 +116,7 @@ def _lists(inside: Contents) -> tuple[File, ...]:
 
 
 def _values(
-    inside: Contents, archives: Sequence[File], layer: Layer, wanted: Needles
+    inside: Contents, packed: Sequence[File], layer: Layer, wanted: Needles
 ) -> Iterator[Hit]:
     if not wanted.longest:
         return
@@ -127,30 +126,35 @@ def _values(
             file, offset = found or (File("", 0, 0), -1)
             line = _line(inside.read(file), offset) if offset >= 0 else None
             yield _hit(file.path, layer, name, line, known=True)
-    for file in archives:
-        for path, content in contents.unpacked(file.path, inside.read(file)):
+    for file in packed:
+        for path, content in archives.unpacked(file.path, inside.read(file)):
             for name, begin in wanted.find(content):
                 yield _hit(path, layer, name, _line(content, begin), known=True)
 
 
-def _suspects(inside: Contents, checksums: frozenset[str]) -> Iterator[Suspect]:
-    """Yield what matches a pattern in a layer, but for files whose checksum is known already.
+def _outline(inside: Contents, lists: tuple[File, ...], checksums: frozenset[str]) -> Outline:
+    """Search a layer for patterns, but for files whose checksum is known already.
 
     Most lists are in the layer of the files that they are about, and a file is hashed ten times
     faster than it is searched.
     """
+    packed: list[File] = []
+    suspects: list[Suspect] = []
     for file in inside.files:
         for rule, _, _ in shapes.find(file.path.encode("utf-8", "surrogateescape")):
-            yield Suspect(file.path, rule, None, frozenset())
+            suspects.append(Suspect(file.path, rule, None, frozenset()))
         content = inside.read(file)
+        is_archive = archives.is_archive(file.path, content)
+        if is_archive:
+            packed.append(file)
         digests = _digests(inside, file, content)
         if digests & checksums:
             continue
-        inner = contents.unpacked(file.path, content) if file.packed else ()
-        yield from _matches(file.path, content, digests)
-        for path, data in inner:
+        suspects += _matches(file.path, content, digests)
+        for path, data in archives.unpacked(file.path, content) if is_archive else ():
             also = packaged.digests(data) if digests else frozenset()
-            yield from _matches(path, data, digests | also)
+            suspects += _matches(path, data, digests | also)
+    return Outline(tuple(packed), lists, tuple(suspects))
 
 
 def _digests(inside: Contents, file: File, content: bytes) -> frozenset[str]:
@@ -166,10 +170,10 @@ def _digests(inside: Contents, file: File, content: bytes) -> frozenset[str]:
 
 
 def _matches(path: str, data: bytes, digests: frozenset[str]) -> Iterator[Suspect]:
-    found = list(shapes.find(data))
+    found = list(encodings.find(data))
     if _own(path) and entropy.applies(path):
-        found += entropy.find(path, data)
-    for rule, begin, _ in found:
+        found += [(rule, begin) for rule, begin, _ in entropy.find(path, data)]
+    for rule, begin in found:
         yield Suspect(path, rule, _line(data, begin), digests)
 
 

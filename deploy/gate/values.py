@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from urllib.parse import quote, quote_plus, urlsplit
 
 from deploy import config, documents
@@ -29,6 +29,11 @@ _RARE = (
     b"~^Q&{J;+Y?!*K<XVW>q%\\67Z}zG[3#j945F@`8]U2O/MRk'BPw-=Cxv|NS:T(,1)DbEIyg\"L$.Ah0mfupc_ldHina"
     b"osrte"
 )
+# MIME breaks base64 into lines of 76 characters, PEM of 64; JSON and code have escapes for it.
+_BREAK = re.compile(rb"\s|\\[nr]")
+_LINE = 60
+# So many bytes may be breaks and indentation within one value.
+_BREAKS = 256
 # The part of a value in base64 that does not depend on what is around it: at least this long.
 _CORE = 8
 
@@ -56,43 +61,67 @@ def of(project: Project) -> dict[str, str]:
 class Needles:
     """Values that are looked for, in each form that they may be written in.
 
-    As they are, within JSON, within a URL, and in base64, alone or within something longer. All are
-    searched for at once, by the rarest character of each: `bytes.find` takes as long for each form.
+    As they are, within JSON, within a URL, in UTF-16, and in base64, alone or within something
+    longer, also over several lines. All are searched for at once, by the rarest character of each:
+    `bytes.find` takes as long for each form.
     """
 
     def __init__(self, values: Mapping[str, str]) -> None:
         self.names: dict[bytes, str] = {}
+        # Parts of forms in base64, one of which is whole where the form is broken into lines.
+        self._broken: dict[bytes, list[tuple[bytes, str]]] = {}
         for name, value in values.items():
             for part in (value, *_parts(value), *_key_lines(value)):
-                for form in _forms(part) if len(part) >= redaction.SHORTEST else ():
-                    self.names.setdefault(form, name)
+                if len(part) >= redaction.SHORTEST:
+                    self._add(part, name)
         groups: dict[bytes, list[tuple[bytes, int]]] = {}
-        for needle in self.names:
-            at = _rarest(needle)
+        for needle in (*self.names, *self._broken):
+            at = _rarest(needle, groups)
             groups.setdefault(needle[at : at + 1], []).append((needle, at))
         self._groups = [(_beginning(group), group) for group in groups.values()]
 
     @property
     def longest(self) -> int:
-        """The length of the longest form."""
-        return max(map(len, self.names), default=0)
+        """The length of the longest form, with line breaks in it."""
+        return max(map(len, self.names), default=-_BREAKS) + _BREAKS
 
     def find(self, data: bytes) -> Iterator[tuple[str, int]]:
         """Yield where in `data` one of the values begins, and the name of that value."""
         for beginning, group in self._groups:
             for hit in beginning.finditer(data):
                 for needle, at in group:
-                    if hit.start() >= at and data.startswith(needle, hit.start() - at):
-                        yield self.names[needle], hit.start() - at
+                    start = hit.start() - at
+                    if start < 0 or not data.startswith(needle, start):
+                        continue
+                    if needle in self.names:
+                        yield self.names[needle], start
+                    for form, name in self._broken.get(needle, ()):
+                        if _is_around(form, data, start):
+                            yield name, start
+
+    def _add(self, value: str, name: str) -> None:
+        for form in _forms(value):
+            self.names.setdefault(form, name)
+        for form in _base64_forms(value):
+            self.names.setdefault(form, name)
+            # Lines have 64 characters or more, so of so many next to each other one part is whole.
+            half = min(len(form), _LINE) // 2
+            for part in (form[:half], form[half : 2 * half]):
+                self._broken.setdefault(part, []).append((form, name))
 
     def masked(self, data: bytes) -> bytes:
         """Return `data` without any of the values."""
         return redaction.mask(data, sorted(self.names, key=len, reverse=True))
 
 
-def _rarest(needle: bytes) -> int:
-    """Return the place of the character that images have least of; three more stand behind it."""
-    return min(range(len(needle) - 3), key=lambda at: _RARE.find(needle[at : at + 1]) % 256)
+def _rarest(needle: bytes, groups: Container[bytes]) -> int:
+    """Return the place of the character that images have least of; three more stand behind it.
+
+    One that others are looked for by, if there is one: each character takes a pass.
+    """
+    places = range(len(needle) - 3)
+    shared = [at for at in places if needle[at : at + 1] in groups]
+    return min(shared or places, key=lambda at: _RARE.find(needle[at : at + 1]) % 256)
 
 
 def _beginning(group: list[tuple[bytes, int]]) -> re.Pattern[bytes]:
@@ -160,9 +189,20 @@ def _forms(value: str) -> set[bytes]:
     # .NET writes %2f for %2F.
     written |= {re.sub("%..", lambda code: code[0].lower(), text) for text in written}
     found = {text.encode() for text in written}
-    for form in _cores(value.encode()):
-        found |= {form, form.replace(b"+", b"-").replace(b"/", b"_")}
-    return found
+    # What the two byte orders of UTF-16 have in common, for ASCII.
+    return found | {text.encode("utf-16-le")[:-1] for text in written}
+
+
+def _base64_forms(value: str) -> set[bytes]:
+    """Return `value` in base64, in both alphabets, and also what PowerShell makes: of UTF-16."""
+    cores = {*_cores(value.encode()), *_cores(value.encode("utf-16-le"))}
+    return cores | {core.replace(b"+", b"-").replace(b"/", b"_") for core in cores}
+
+
+def _is_around(form: bytes, data: bytes, start: int) -> bool:
+    """Return whether `form` is around `start`, with line breaks in it."""
+    reach = len(form) + _BREAKS
+    return form in _BREAK.sub(b"", data[max(0, start - reach) : start + reach])
 
 
 def _cores(value: bytes) -> Iterator[bytes]:

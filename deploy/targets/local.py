@@ -43,21 +43,25 @@ class Local:
         missing += resolve(spec.flow.connections, spec.variables).problems
         if missing:
             raise DeployError(spec.name, "; ".join(missing), "in .env (see .env.example)")
+        shape.exposure(spec)
 
     def plan(self, spec: Spec, image: Image) -> Plan:
+        exposure = shape.exposure(spec)
+        notes = (Step("note", "note", "", "", exposure),) if exposure else ()
         client = _client(spec)
         with engine.explained("looking at the containers"):
             current = _find(client, spec)
             what = f"container {shape.name_of(spec)}"
             after = f"{image.reference} ({image.id[7:19]})"
             if current is None:
-                return Plan(spec, image, (Step("create", what, "", after, "none is there"),))
+                return Plan(spec, image, (Step("create", what, "", after, "none is there"), *notes))
             tag = current.labels.get(f"{shape.LABEL}.tag", "?")
             before = f"{spec.flow.name}:{tag} ({current.attrs['Image'][7:19]})"
             reasons = shape.differences(current, spec, image)
         if not reasons:
-            return Plan(spec, image, (Step("keep", what, before, after, "it runs already"),))
-        return Plan(spec, image, (Step("replace", what, before, after, ", ".join(reasons)),))
+            return Plan(spec, image, (Step("keep", what, before, after, "it runs already"), *notes))
+        replaced = Step("replace", what, before, after, ", ".join(reasons))
+        return Plan(spec, image, (replaced, *notes))
 
     def apply(self, plan: Plan, prove: Prove, wait: bool = True) -> Deployment:
         spec = plan.spec

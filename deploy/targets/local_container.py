@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, cast
@@ -34,7 +35,9 @@ class Settings(TargetSettings):
     cpus: Annotated[float, Field(ge=0.01, strict=False, allow_inf_nan=False)] | None = None
     start_timeout: Annotated[int, Field(ge=1, le=1800)] = 60
     auth: Literal["none", "key"] = Field(
-        "none", description="Whether callers need the key, which the variable SERVE_KEY holds."
+        "none",
+        description="Whether callers need the key, which the variable SERVE_KEY holds; must be "
+        "written for an engine on another machine.",
     )
 
     @property
@@ -175,12 +178,39 @@ def _bind(address: str | None) -> str:
 
     On another machine's it must be reachable.
     """
-    return "0.0.0.0" if _remote(address) else "127.0.0.1"
+    return "0.0.0.0" if remote_host(address) else "127.0.0.1"
 
 
-def _remote(address: str | None) -> str | None:
+def remote_host(address: str | None) -> str | None:
+    """Return the host of an engine on another machine, or None for an engine on this one."""
     parts = urlsplit(engine.address_of(address) or "")
-    return parts.hostname if parts.scheme in ("tcp", "ssh", "http", "https") else None
+    host = parts.hostname if parts.scheme in ("tcp", "ssh", "http", "https") else None
+    return None if host is None or _is_loopback(host) else host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def exposure(spec: Spec) -> str | None:
+    """Return what an engine on another machine opens to its network; None for one on this machine.
+
+    Raises `DeployError` for an open port that the flow's settings do not ask for.
+    """
+    host = remote_host(place_of(spec).engine)
+    if host is None:
+        return None
+    settings = settings_of(spec)
+    if settings.auth == "key":
+        return f"auth: key: {KEY} goes to {host} over plain HTTP, which the network can read"
+    if "auth" not in settings.model_fields_set:
+        what = f"the engine is on {host}, where the flow's port would be open to all, without a key"
+        hint = "write `auth: key`, or `auth: none` if that is what you want, in deploy.yaml"
+        raise DeployError(spec.name, what, hint)
+    return f"auth: none: whoever reaches {host} can send requests, and spends model calls"
 
 
 def host_port(container: Container) -> int:
@@ -190,7 +220,7 @@ def host_port(container: Container) -> int:
 
 
 def url_of(container: Container, address: str | None) -> str:
-    return f"http://{_remote(address) or '127.0.0.1'}:{host_port(container)}"
+    return f"http://{remote_host(address) or '127.0.0.1'}:{host_port(container)}"
 
 
 def usable_port(port: int, address: str | None) -> int:
@@ -199,7 +229,7 @@ def usable_port(port: int, address: str | None) -> int:
     The number is fixed here, not left to the engine, so that it survives when the container stops.
     Ports of an engine on another machine cannot be looked at from here: the engine will tell.
     """
-    if _remote(address):
+    if remote_host(address):
         return port
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

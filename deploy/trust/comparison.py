@@ -19,7 +19,7 @@ from typing import IO, Any, cast
 import docker
 
 from deploy import labels
-from deploy.docker import engine, isolated
+from deploy.docker import engine, isolated_container
 from deploy.inside.contents import ABOUT
 from deploy.trust import bytecode
 
@@ -84,7 +84,7 @@ def _of_configuration(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Ite
 @contextlib.contextmanager
 def _exported(client: docker.DockerClient, image: str) -> Iterator[tarfile.TarFile]:
     with (
-        isolated.new_container(client, image, ["-"], f"reading {image}", {}) as container,
+        isolated_container.new_container(client, image, ["-"], f"reading {image}", {}) as container,
         tempfile.TemporaryFile() as file,
     ):
         # A text by its stub, and bytes in fact.

@@ -16,7 +16,7 @@ from docker.models.containers import Container
 
 from deploy import locks
 from deploy.build import base_image, packages
-from deploy.docker.isolated import pack
+from deploy.docker.tar_files import pack
 from deploy.model import Flow, Image
 from deploy.runtime import connections
 from tests.integration.running import Running, until

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from deploy.docker import engine, isolated
+from deploy.docker import engine, isolated, tar_files
 from tests.integration.conftest import built
 
 SSH = """\
@@ -65,7 +64,7 @@ def test_streams_in_both_directions(over_ssh: docker.DockerClient, image: str) -
         over_ssh,
         image,
         ["python3", "-c", CODE],
-        isolated.pack({"tmp/in/data": os.urandom(2**20)}),
+        tar_files.pack({"tmp/in/data": os.urandom(2**20)}),
         "/tmp/in/out",
         {},
         "testing",
@@ -74,7 +73,7 @@ def test_streams_in_both_directions(over_ssh: docker.DockerClient, image: str) -
         60,
     )
     assert lines == ["line 0", "line 1", "line 2"]
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+    with archive, tarfile.open(fileobj=archive) as tar:
         assert tar.getmembers()[0].size == MEGABYTES * 2**20
 
 

@@ -20,7 +20,7 @@ import docker
 import pytest
 
 from deploy import config
-from deploy.docker import isolated
+from deploy.docker import isolated, tar_files
 from deploy.errors import DeployError
 from deploy.evaluation import evaluate, record, report
 from deploy.evaluation.evaluate import Report
@@ -321,7 +321,7 @@ def test_a_program_that_takes_too_long_is_ended(client: docker.DockerClient) -> 
     command = ["python3", "-c", program]
     with pytest.raises(DeployError) as caught:
         isolated.run_online(
-            client, made.id, command, isolated.pack({}), "/", {}, "waiting", {}, said.append, 1
+            client, made.id, command, tar_files.pack({}), "/", {}, "waiting", {}, said.append, 1
         )
     assert said == ["one"]
     assert str(caught.value) == (

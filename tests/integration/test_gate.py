@@ -6,12 +6,19 @@ the engine makes the layers, the history, the variables and the labels.
 
 from __future__ import annotations
 
+import base64
+import bz2
+import contextlib
+import io
 import json
+import lzma
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import docker
+import docker.errors
 import pytest
 
 from deploy import config
@@ -68,6 +75,7 @@ def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
         f"RUN {remove}\n"
     )
     content: dict[str, Path | bytes] = {f"flow/{n}.md": text.encode() for n in ("kept", "gone")}
+    content |= {f"flow/{name}": data for name, data in _hidden(text.encode()).items()}
     above = docker_build.by_engine(
         client, {"Dockerfile": recipe.encode(), **content}, f"{NAME}:above"
     )
@@ -82,6 +90,33 @@ def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
     finally:
         for tag in ("whole", "above"):
             client.images.remove(f"{NAME}:{tag}", force=True)
+
+
+def _hidden(text: bytes) -> dict[str, bytes]:
+    """Return files that hold `text`, none of them as it stands, by their names."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("word/document.xml", text)
+    return {
+        "little.txt": text.decode().encode("utf-16-le"),
+        "marked.txt": text.decode().encode("utf-16"),
+        "wrapped.txt": base64.encodebytes(text),
+        "letter.docx": buffer.getvalue(),
+        "notes.xz": lzma.compress(text),
+        "notes.bz2": bz2.compress(text),
+    }
+
+
+@pytest.mark.bases
+def test_secrets_that_do_not_stand_as_they_are_are_found(
+    planted: ImageArchive, project: Project, flow: Flow, cache: Path
+) -> None:
+    found = refusal(planted, flow, values.of(project), cache).splitlines()[::2]
+    for name in _hidden(b""):
+        told = {line.rpartition("looks like ")[2] for line in found if f"/app/flow/{name}" in line}
+        assert set(made_up.SECRETS) <= told, name
+        of_value = f"/app/flow/{name}"
+        assert [line for line in found if line.startswith(of_value) and "AI_API_KEY" in line], name
 
 
 def refusal(files: ImageArchive, flow: Flow, hidden: dict[str, str], cache: Path) -> str:
@@ -148,7 +183,9 @@ def base(request: pytest.FixtureRequest, client: docker.DockerClient) -> Iterato
     client.images.pull(reference)
     with image_archive.saved(client, reference, "linux/amd64") as files:
         yield files
-    client.images.remove(reference, force=True)
+    # Another test may be done with the same base.
+    with contextlib.suppress(docker.errors.ImageNotFound):
+        client.images.remove(reference, force=True)
 
 
 def test_a_base_of_a_distribution_passes_without_exceptions(

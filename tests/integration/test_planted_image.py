@@ -14,7 +14,7 @@ import pytest
 
 from deploy import artifact, config, images, pipeline
 from deploy.build import docker_build, image
-from deploy.docker import engine, isolated
+from deploy.docker import engine, isolated, tar_files
 from deploy.errors import DeployError
 from deploy.model import Image
 from deploy.registry import push
@@ -151,10 +151,11 @@ def test_the_same_content_of_another_machine_is_used(
         about = context / "app/about.json"
         content = json.loads(about.read_text("utf-8"))
         reference = f"hello:{content['tag']}"
-        empty = isolated.pack({"out/.keep": b""})
+        empty = tar_files.pack({"out/.keep": b""})
         command = ["python3", "-c", REWRITE]
         result = isolated.run(client, reference, command, empty, "/out", {}, "compiling anew")
-        isolated.unpack(result, context / "anew")
+        with result:
+            tar_files.unpack(result, context / "anew", "compiling anew")
         rewritten = list((context / "anew").rglob("*.pyc"))
         assert len(rewritten) > 500
         for path in rewritten:

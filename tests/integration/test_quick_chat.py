@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from deploy import verify
-from deploy.docker import isolated
+from deploy.docker import tar_files
 from tests import model_server
 from tests.integration.conftest import Start, built
 from tests.integration.running import Running, until
@@ -176,7 +176,9 @@ def test_https_with_a_certificate_that_is_looked_at(
             extra_hosts={"host.docker.internal": "host-gateway"},
         )
         try:
-            container.put_archive("/", isolated.pack({"trusted.pem": tmp_path / "certificate.pem"}))
+            container.put_archive(
+                "/", tar_files.pack({"trusted.pem": tmp_path / "certificate.pem"})
+            )
             container.start()
             container.reload()
             port = container.attrs["NetworkSettings"]["Ports"]["8080/tcp"][0]["HostPort"]

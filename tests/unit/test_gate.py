@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import bz2
 import gzip
 import hashlib
 import io
 import json
+import lzma
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -223,6 +225,11 @@ ARCHIVES: dict[str, Callable[[str], bytes]] = {
     "a.gz": lambda text: gzip.compress(f"\n{text}".encode()),
     "a.tar.gz": lambda text: gzip.compress(layer({"in/b.txt": f"\n{text}"})),
     "a.tar": lambda text: layer({"in/b.txt": f"\n{text}"}),
+    # What it begins with tells, not its name.
+    "letter.docx": lambda text: zipped({"in/b.txt": f"\n{text}"}),
+    "a.xz": lambda text: lzma.compress(f"\n{text}".encode()),
+    "a.bz2": lambda text: bz2.compress(f"\n{text}".encode()),
+    "data": lambda text: lzma.compress(layer({"in/b.txt": f"\n{text}"})),
 }
 
 
@@ -231,12 +238,12 @@ def test_archives_are_looked_into(name: str, tmp_path: Path, flow: Flow) -> None
     text = f"{made_up.SECRETS['an npm token']} {KEY}"
     made = image(tmp_path, [layer({f"app/flow/{name}": ARCHIVES[name](text)})])
     message = refusal(made, flow, HIDDEN)
-    inner = "" if name == "a.gz" else "in/b.txt"
+    inner = "" if name in ("a.gz", "a.xz", "a.bz2") else "in/b.txt"
     assert f"/app/flow/{name}!{inner} (layer 1), line 2: this looks like an npm token" in message
     assert f"/app/flow/{name}!{inner} (layer 1), line 2: this holds the value of" in message
 
 
-@pytest.mark.parametrize("name", ["a.zip", "a.gz", "a.tar", "a.tgz"])
+@pytest.mark.parametrize("name", ["a.zip", "a.gz", "a.tar", "a.tgz", "a.xz", "a.bz2", "data"])
 def test_a_broken_archive_is_no_obstacle(name: str, tmp_path: Path, flow: Flow) -> None:
     whole = ARCHIVES["a.tar.gz" if name == "a.tgz" else name]("text " * 99)
     for content in (whole[: len(whole) // 2], b"", b"PK\3\4", b"\x1f\x8b", b"no archive"):
@@ -399,13 +406,13 @@ def test_layers_without_a_shape_are_remembered_and_values_never(
     assert remembered.name == f"{made.layers[0].digest.replace(':', '-')}.json"
     # Only the layer that has one is read again.
     read: list[int] = []
-    suspects = layers._suspects
+    outline = layers._outline
 
-    def watched(inside: Contents, checksums: frozenset[str]) -> Iterator[layers.Suspect]:
+    def watched(inside: Contents, *given: Any) -> layers.Outline:
         read.append(len(inside.files))
-        return suspects(inside, checksums)
+        return outline(inside, *given)
 
-    monkeypatch.setattr(layers, "_suspects", watched)
+    monkeypatch.setattr(layers, "_outline", watched)
     with pytest.raises(DeployError):
         check.refuse_secrets(made, flow, {}, cache)
     assert read == [1]
@@ -435,11 +442,11 @@ def test_a_remembered_layer_is_judged_by_the_lists_of_each_image(
     )
     searched: list[Contents] = []
 
-    def watched(inside: Contents, _: frozenset[str]) -> tuple[layers.Suspect, ...]:
+    def watched(inside: Contents, *_: Any) -> layers.Outline:
         searched.append(inside)
-        return ()
+        return layers.Outline((), (), ())
 
-    monkeypatch.setattr(layers, "_suspects", watched)
+    monkeypatch.setattr(layers, "_outline", watched)
     check.refuse_secrets(image(tmp_path, [lists, files]), flow, {}, cache)
     message = refusal(image(tmp_path, [other, files]), flow, cache=cache)
     assert message.count("(layer 2)") == 3

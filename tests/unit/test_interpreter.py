@@ -53,6 +53,7 @@ def archive(facts: dict[str, Any]) -> bytes:
 def engine(config: dict[str, Any] | None = None, architecture: str = "amd64", **facts: Any) -> Mock:
     """Return an engine with one image, whose Python has these facts besides the usual ones."""
     client = Mock()
+    client.info.return_value = {"NCPU": 2}
     client.api._version = "1.41"
     image = client.images.get.return_value
     image.id = BASE.id
@@ -62,10 +63,10 @@ def engine(config: dict[str, Any] | None = None, architecture: str = "amd64", **
         "Config": config,
         "RootFS": {"Layers": ["sha256:1", "sha256:2"]},
     }
-    client.api._version = "1.41"
     container = client.containers.create.return_value
     container.wait.return_value = {"StatusCode": 0}
-    container.get_archive.return_value = iter([archive({**FACTS, **facts})]), {}
+    response = container.client.api._get.return_value
+    response.iter_content.return_value = iter([archive({**FACTS, **facts})])
     return client
 
 

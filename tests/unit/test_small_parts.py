@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from deploy import documents, kinds, locks, verify
 from deploy.config import load_flow
-from deploy.docker import isolated
+from deploy.docker import tar_files
 from deploy.errors import DeployError
 from deploy.gate import shapes
 from deploy.runtime import limits, redaction, settings
@@ -252,7 +253,7 @@ def test_archives_of_equal_content_are_equal(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_text("same", encoding="utf-8")
-    one, two = (isolated.pack({"it": tmp_path / name}) for name in ("one", "two"))
+    one, two = (tar_files.pack({"it": tmp_path / name}) for name in ("one", "two"))
     assert one == two
-    isolated.unpack(one, tmp_path / "out")
+    tar_files.unpack(io.BytesIO(one), tmp_path / "out", "packing")
     assert (tmp_path / "out/file").read_text(encoding="utf-8") == "same"

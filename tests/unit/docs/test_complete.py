@@ -24,7 +24,8 @@ DEPLOY = ROOT / "deploy"
 VARIABLE = r"[A-Z][A-Z0-9]*_[A-Z0-9_]+"
 # What looks like one, and is none or is nobody's to set.
 FOREIGN = {
-    *("SC_PAGE_SIZE", "SC_PHYS_PAGES", "SC_CLK_TCK", "DAC_OVERRIDE", "TLS1_2"),  # of the system
+    *("SC_PAGE_SIZE", "SC_PHYS_PAGES", "SC_CLK_TCK"),  # of the system
+    *("DAC_OVERRIDE", "NET_ADMIN", "TLS1_2"),  # of the system
     *("CERTIFICATE_VERIFY_FAILED", "SECRET_ACCESS_KEY"),  # parts of texts that are recognised
     "OTEL_EXPORTER_OTLP",  # what variables begin with
     # Set for a program that is started, and left out for one.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -10,14 +11,14 @@ from typing import Any
 import pytest
 
 from deploy import config, console
-from deploy.docker import isolated
+from deploy.docker import tar_files
 from deploy.errors import DeployError, Problem
-from deploy.evaluation import evaluate, record, report, running
+from deploy.evaluation import evaluate, record, report, results, running
 from deploy.evaluation.data import DataSet, Row
 from deploy.evaluation.evaluate import Report
 from deploy.evaluation.job import Job, Part
 from deploy.evaluation.record import Record
-from deploy.evaluation.running import Outcome
+from deploy.evaluation.results import Outcome
 from deploy.job import system
 from tests import projects
 
@@ -235,11 +236,12 @@ def test_of_many_rows_with_the_same_error_some_are_named(job: Job) -> None:
 
 
 def test_what_is_no_json_in_a_result_is_a_text() -> None:
-    result = b'{"flow": {"rows": {"0": {"outputs": {"score": NaN}}}}}'
-    archive = isolated.pack({"out/result.json": result})
-    assert running._result(archive, "evaluating hello") == {
-        "flow": {"rows": {"0": {"outputs": {"score": "NaN"}}}}
-    }
+    part = b'{"rows": {"0": {"outputs": {"score": NaN}}}, "metrics": {}, "aggregates": false, '
+    part += b'"problems": [], "tokens": 0}'
+    content = b'{"flow": ' + part + b', "evaluations": []}'
+    archive = io.BytesIO(tar_files.pack({"out/result.json": content}))
+    (found,) = results.outcomes(archive, ("",), 1, "evaluating hello")
+    assert found.outputs == {0: {"score": "NaN"}}
 
 
 def test_the_page_of_a_ci_run_shows_the_metrics(
