@@ -16,6 +16,7 @@ WORKER_MEMORY = 96 * 1024 * 1024
 # What a request in work takes, without its body: its thread, its connections, its objects.
 REQUEST_MEMORY = 512 * 1024
 MOST_THREADS = 128
+LEAST_CONNECTIONS = 256
 # Names what was deployed: image and variables. The same image may run with others elsewhere.
 DEPLOYMENT = "SERVE_DEPLOYMENT"
 # What App Service hands over in place of a secret that it could not get from its vault ("Use Key
@@ -49,6 +50,11 @@ class Settings:
     trace_content: bool = False
     shortcuts: bool = True
     preload: bool = True
+
+    @property
+    def connections(self) -> int:
+        """How many connections a worker keeps open: more than the requests that it takes on."""
+        return max(LEAST_CONNECTIONS, 2 * (self.threads + self.queue))
 
 
 def read(environ: Mapping[str, str]) -> Settings:
