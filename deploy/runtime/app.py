@@ -18,7 +18,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from . import access, inputs, logs, openapi
+from . import access, inputs, json_memory, logs, openapi
+from .memory_budget import MemoryBudget, MemoryShare
 from .scorer import BadInput, FlowFailed, Scorer, Stream
 from .settings import Settings
 
@@ -27,7 +28,28 @@ log = logging.getLogger("serve")
 EVENTS = "text/event-stream"
 # Probes of a platform have no key; all else is for callers that are let in.
 OPEN = "/health"
+PIECE_BYTES = 64 * 1024
 JSON_TYPES = {"application/json", "application/*", "*/*"}
+
+
+class PiecewiseResponse(Response):
+    """A response that is sent piece by piece, each once the client has read those before it.
+
+    Sent at once, it would be out of sight, and its memory uncounted, while a client does not read.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        if len(self.body) <= PIECE_BYTES:
+            await super().__call__(scope, receive, send)
+            return
+        await send(
+            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        )
+        for begin in range(0, len(self.body), PIECE_BYTES):
+            end = begin + PIECE_BYTES
+            piece, more = self.body[begin:end], end < len(self.body)
+            await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 class Application:
@@ -42,7 +64,7 @@ class Application:
         self._settings = settings
         self._most = settings.threads + settings.queue
         self._at_work = 0
-        self._held = 0
+        self._memory = MemoryBudget(settings.request_memory)
         self._closing = False
         version = {name: about[name] for name in ("flow", "tag", "commit")}
         if settings.deployment:
@@ -62,16 +84,17 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
-        response = await self._respond(request)
-        if self._closing:
-            response.headers["connection"] = "close"
-        await response(scope, receive, send)
+        with self._memory.share() as share:
+            response = await self._respond(request, share)
+            if self._closing:
+                response.headers["connection"] = "close"
+            await response(scope, receive, send)
 
     def close(self) -> None:
         """Answer what comes, and let each connection end with that."""
         self._closing = True
 
-    async def _respond(self, request: Request) -> Response:
+    async def _respond(self, request: Request, share: MemoryShare) -> Response:
         path, method = request.scope["path"], request.method
         if path != OPEN:
             given = request.headers.getlist("authorization")
@@ -81,7 +104,7 @@ class Application:
         if path == "/score":
             if method != "POST":
                 return _not_allowed("POST")
-            return await self._score(request)
+            return await self._score(request, share)
         content = self._fixed.get(path)
         if content is None:
             return _error(404, "NotFound", "there is no such path; POST to /score")
@@ -89,33 +112,32 @@ class Application:
             return _not_allowed("GET, HEAD")
         return Response(content, media_type="application/json")
 
-    async def _score(self, request: Request) -> Response:
+    async def _score(self, request: Request, share: MemoryShare) -> Response:
         """Score, and write one line a request: never an input or an output."""
         request_id = _request_id(request)
         logs.request_id.set(request_id)
         start = time.perf_counter()
-        held = bytearray()
-        try:
-            response = await self._answer(request, request_id, held)
-        finally:
-            self._held -= len(held)
+        response = await self._answer(request, request_id, share)
+        if not isinstance(response, StreamingResponse):
+            # The inputs are no longer needed; the answer is, until the client has read it.
+            share.resize(len(response.body))
         response.headers["x-request-id"] = request_id
         spent = (time.perf_counter() - start) * 1000
         told = {"status": response.status_code, "duration_ms": round(spent, 1)}
         log.info("score %d %.0f ms %s", response.status_code, spent, request_id, extra=told)
         return response
 
-    async def _answer(self, request: Request, request_id: str, held: bytearray) -> Response:
+    async def _answer(self, request: Request, request_id: str, share: MemoryShare) -> Response:
         received = False
         try:
             self._refuse_if_overloaded()
             with anyio.fail_after(self._settings.timeout):
-                await self._receive(request, held)
+                body = await self._receive(request, share)
                 received = True
                 self._refuse_if_overloaded()
                 self._at_work += 1
                 try:
-                    return await self._scored(request, bytes(held))
+                    return await self._scored(request, body, share)
                 finally:
                     self._at_work -= 1
         except BadInput as error:
@@ -140,11 +162,11 @@ class Application:
             return _error(500, "InternalError", "the server failed", request_id=request_id)
 
     def _refuse_if_overloaded(self) -> None:
-        if self._at_work >= self._most or self._held > self._settings.body_memory:
-            raise HTTPException(503, "more requests wait than this server takes on; try again")
+        if self._at_work >= self._most or self._memory.used > self._memory.limit:
+            raise _overloaded()
 
-    async def _receive(self, request: Request, body: bytearray) -> None:
-        """Read the request's body into `body`, up to the limits.
+    async def _receive(self, request: Request, share: MemoryShare) -> bytearray:
+        """Return the request's body, up to the limits.
 
         A length that a client claims is not believed. While a body arrives the request counts for
         nothing but its bytes: a slow client holds up no other.
@@ -154,12 +176,30 @@ class Application:
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             raise too_large
+        body = bytearray()
         async for chunk in request.stream():
             body += chunk
-            self._held += len(chunk)
+            share.resize(len(body))
             if len(body) > limit:
                 raise too_large
             self._refuse_if_overloaded()
+        return body
+
+    def _read(self, body: bytearray, share: MemoryShare) -> dict[str, Any]:
+        """Return the inputs in `body`, which is empty afterwards, if there is memory for them."""
+        needed = json_memory.estimate(body)
+        if needed.parsing > self._memory.limit:
+            message = (
+                f"the body would take up to {needed.parsing >> 20} MiB as values, and this server "
+                f"has {self._memory.limit >> 20} MiB for requests: send fewer values at once"
+            )
+            raise HTTPException(413, message)
+        if not share.fits(needed.parsing):
+            raise _overloaded()
+        values = inputs.read(body, self._scorer.inputs)
+        body.clear()
+        share.resize(needed.parsed)
+        return values
 
     def _too_late(self, received: bool, request_id: str) -> Response:
         seconds = self._settings.timeout
@@ -167,8 +207,8 @@ class Application:
             return _error(408, "BodyTooSlow", f"the body did not arrive within {seconds} s")
         return _error(504, "Timeout", f"no answer within {seconds} s", request_id=request_id)
 
-    async def _scored(self, request: Request, body: bytes) -> Response:
-        values = inputs.read(body, self._scorer.inputs)
+    async def _scored(self, request: Request, body: bytearray, share: MemoryShare) -> Response:
+        values = self._read(body, share)
         accepted = _accepted(request)
         wants_events = EVENTS in accepted
         if not (wants_events or accepted & JSON_TYPES):
@@ -189,6 +229,10 @@ class Application:
         if not accepted & JSON_TYPES:
             raise HTTPException(406, "this flow does not stream: accept application/json as well")
         return _json(result)
+
+
+def _overloaded() -> HTTPException:
+    return HTTPException(503, "more requests wait than this server takes on; try again")
 
 
 def _request_id(request: Request) -> str:
@@ -236,7 +280,7 @@ def _event(data: dict[str, Any]) -> str:
 def _json(value: Any) -> Response:
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
-        return Response(text, media_type="application/json")
+        return PiecewiseResponse(text, media_type="application/json")
     except (TypeError, ValueError) as error:
         raise FlowFailed("the flow's answer cannot be written as JSON", str(error)) from None
 

@@ -15,6 +15,8 @@ LEVELS = ("debug", "info", "warning", "error")
 WORKER_MEMORY = 96 * 1024 * 1024
 # What a request in work takes, without its body: its thread, its connections, its objects.
 REQUEST_MEMORY = 512 * 1024
+# What a body takes that is one long text: as bytes, as text, as an input, as a part of the answer.
+BODY_COPIES = 4
 MOST_THREADS = 128
 LEAST_CONNECTIONS = 256
 # Names what was deployed: image and variables. The same image may run with others elsewhere.
@@ -28,11 +30,11 @@ UNRESOLVED = "@Microsoft.KeyVault("
 class Settings:
     """How the server behaves.
 
-    `threads` and `queue` are requests of one worker: in work, and waiting; `body_memory` the bytes
-    that their bodies may take together, `body_limit` those of one. `timeout`, `patience` and
-    `grace` are seconds: for a request, for asking a model again, and to drain. `keys` let callers
-    in; without one everybody is. `deployment` is what /version calls the deployment, where whoever
-    deploys gave it a name.
+    `threads` and `queue` are requests of one worker: in work, and waiting; `request_memory` the
+    bytes that their bodies, inputs and answers may take together, `body_limit` those of one body.
+    `timeout`, `patience` and `grace` are seconds: for a request, for asking a model again, and to
+    drain. `keys` let callers in; without one everybody is. `deployment` is what /version calls the
+    deployment, where whoever deploys gave it a name.
     """
 
     workers: int = 1
@@ -41,7 +43,7 @@ class Settings:
     timeout: int = 170
     patience: int = 5
     body_limit: int = 10 * 1024 * 1024
-    body_memory: int = 256 * 1024 * 1024
+    request_memory: int = 256 * 1024 * 1024
     grace: int = 20
     keys: tuple[str, ...] = field(default=(), repr=False)
     deployment: str = ""
@@ -68,7 +70,9 @@ def read(environ: Mapping[str, str]) -> Settings:
     workers = _number(environ, "SERVE_WORKERS", min(limits.processors(), fitting))
     room = memory // (2 * workers * REQUEST_MEMORY)
     threads = _number(environ, "SERVE_THREADS", max(8, min(MOST_THREADS, room)))
-    body_limit = _number(environ, "SERVE_BODY_LIMIT", Settings.body_limit)
+    share = memory // (4 * workers)
+    fitting_body = min(Settings.body_limit, share // BODY_COPIES)
+    body_limit = _number(environ, "SERVE_BODY_LIMIT", fitting_body)
     return Settings(
         workers=workers,
         threads=threads,
@@ -76,7 +80,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         timeout=_number(environ, "SERVE_TIMEOUT", Settings.timeout),
         patience=_number(environ, "SERVE_MODEL_PATIENCE", Settings.patience, least=0),
         body_limit=body_limit,
-        body_memory=max(body_limit, memory // (4 * workers)),
+        request_memory=max(BODY_COPIES * body_limit, share),
         grace=_number(environ, "SERVE_GRACE", Settings.grace),
         keys=access.keys(environ),
         deployment=environ.get(DEPLOYMENT, ""),
