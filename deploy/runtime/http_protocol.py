@@ -152,6 +152,9 @@ class HttpProtocol(HttpToolsProtocol):
         if unfinished and not self.pipeline:
             self._deadline.start()
 
+    def _head_size(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
     def _raise_too_long(self) -> None:
         if self._in_body:
             raise _Refused(400, "more chunk framing or trailers than allowed")
@@ -209,6 +212,9 @@ class HttpProtocol(HttpToolsProtocol):
                 raise _Refused(400, "the method CONNECT")
             self._upgrade = True
             return
+        # Bytes of a body may have come with those of the head.
+        if self._row > HEAD_BYTES and self._head_size() > HEAD_BYTES:
+            self._raise_too_long()
         super().on_headers_complete()
         self._in_head, self._in_body = False, True
         self._deadline.stop()

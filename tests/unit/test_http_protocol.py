@@ -96,6 +96,29 @@ def test_what_is_outside_of_bodies_has_a_limit(begin: bytes, piece: bytes, statu
     run(scenario, App())
 
 
+@pytest.mark.parametrize(
+    "head", [b"GET /%s HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nX-Long: %s\r\n\r\n"]
+)
+def test_a_long_head_that_comes_at_once(head: bytes) -> None:
+    async def scenario(server: Server) -> None:
+        client = await server.connect()
+        await client.send(head % (b"x" * HEAD_BYTES))
+        assert (await client.receive_all()).startswith(b"HTTP/1.1 431 ")
+
+    run(scenario, App())
+
+
+def test_a_body_that_comes_with_its_head_is_none_of_it() -> None:
+    app = App()
+
+    async def scenario(server: Server) -> None:
+        client = await server.connect()
+        await client.send(post(b"x" * (HEAD_BYTES + 1000)))
+        await client.receive(b"\r\n\r\n1")
+
+    run(scenario, app)
+
+
 def test_a_body_in_chunks_of_lines_has_its_framing() -> None:
     app = App()
 
