@@ -132,12 +132,12 @@ class Application:
         try:
             self._refuse_if_overloaded()
             with anyio.fail_after(self._settings.timeout):
-                body = await self._receive(request, share)
+                body, values = await self._receive(request, share)
                 received = True
                 self._refuse_if_overloaded()
                 self._at_work += 1
                 try:
-                    return await self._scored(request, body, share)
+                    return await self._scored(request, body, values, share)
                 finally:
                     self._at_work -= 1
         except BadInput as error:
@@ -165,8 +165,8 @@ class Application:
         if self._at_work >= self._most or self._memory.used > self._memory.limit:
             raise _overloaded()
 
-    async def _receive(self, request: Request, share: MemoryShare) -> bytearray:
-        """Return the request's body, up to the limits.
+    async def _receive(self, request: Request, share: MemoryShare) -> tuple[bytearray, int]:
+        """Return the request's body, up to the limits, and what its values take.
 
         A length that a client claims is not believed. While a body arrives the request counts for
         nothing but its bytes: a slow client holds up no other.
@@ -176,30 +176,35 @@ class Application:
         announced = request.headers.get("content-length", "")
         if announced.isdecimal() and int(announced) > limit:
             raise too_large
-        body = bytearray()
+        body, values = bytearray(), 0
         async for chunk in request.stream():
             body += chunk
             share.resize(len(body))
             if len(body) > limit:
                 raise too_large
+            values += json_memory.structure(chunk)
+            self._refuse_if_too_many(values)
             self._refuse_if_overloaded()
-        return body
+        return body, values
 
-    def _read(self, body: bytearray, share: MemoryShare) -> dict[str, Any]:
-        """Return the inputs in `body`, which is empty afterwards, if there is memory for them."""
-        needed = json_memory.estimate(body)
-        if needed.parsing > self._memory.limit:
+    def _refuse_if_too_many(self, memory: int) -> None:
+        if memory > self._memory.limit:
             message = (
-                f"the body would take up to {needed.parsing >> 20} MiB as values, and this server "
-                f"has {self._memory.limit >> 20} MiB for requests: send fewer values at once"
+                "the values in the body take more memory than the "
+                f"{self._memory.limit >> 20} MiB that this server has for requests: send fewer"
             )
             raise HTTPException(413, message)
+
+    def _read(self, body: bytearray, values: int, share: MemoryShare) -> dict[str, Any]:
+        """Return the inputs in `body`, which is empty afterwards, if there is memory for them."""
+        needed = json_memory.estimate(body, values)
+        self._refuse_if_too_many(needed.parsing)
         if not share.fits(needed.parsing):
             raise _overloaded()
-        values = inputs.read(body, self._scorer.inputs)
+        read = inputs.read(body, self._scorer.inputs)
         body.clear()
         share.resize(needed.parsed)
-        return values
+        return read
 
     def _too_late(self, received: bool, request_id: str) -> Response:
         seconds = self._settings.timeout
@@ -207,14 +212,16 @@ class Application:
             return _error(408, "BodyTooSlow", f"the body did not arrive within {seconds} s")
         return _error(504, "Timeout", f"no answer within {seconds} s", request_id=request_id)
 
-    async def _scored(self, request: Request, body: bytearray, share: MemoryShare) -> Response:
-        values = self._read(body, share)
+    async def _scored(
+        self, request: Request, body: bytearray, values: int, share: MemoryShare
+    ) -> Response:
+        read = self._read(body, values, share)
         accepted = _accepted(request)
         wants_events = EVENTS in accepted
         if not (wants_events or accepted & JSON_TYPES):
             raise HTTPException(406, f"this flow answers with application/json or {EVENTS}")
         try:
-            result = await self._scorer.score(values, stream=wants_events)
+            result = await self._scorer.score(read, stream=wants_events)
         except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
             # Only the flow's own code can raise these here; they must not end the server.
             message = f"the flow failed ({type(error).__name__})"

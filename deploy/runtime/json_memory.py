@@ -23,11 +23,19 @@ class JsonMemory(NamedTuple):
     parsed: int
 
 
-def estimate(body: bytes | bytearray) -> JsonMemory:
-    """Return what parsing `body` takes at most."""
+def structure(part: bytes | bytearray) -> int:
+    """Return what the values in a part of a body take beside their text.
+
+    For the parts of a body in turn: so it is refused before all of it has arrived.
+    """
+    return sum(part.count(sign) * size for sign, size in _STRUCTURE)
+
+
+def estimate(body: bytes | bytearray, values: int) -> JsonMemory:
+    """Return what parsing `body` takes at most; `values` is the `structure` of all its parts."""
     escaped = b"\\" in body and b"\\u" in body
     text = len(body) * _width(body, escaped)
-    parsed = text + sum(body.count(sign) * size for sign, size in _STRUCTURE)
+    parsed = text + values
     if escaped:
         parsed += body.count(b"\\u00") * _ESCAPE
     # A text with escapes is put together in a buffer, which grows by a quarter more than it needs.

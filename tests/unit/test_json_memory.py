@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.runtime.json_memory import JsonMemory, estimate
+from deploy.runtime import json_memory
+from deploy.runtime.json_memory import JsonMemory, structure
 
 SIZE = 300_000
 # What Python takes for any text or list, however short.
@@ -54,6 +55,11 @@ SHAPES = {
     "a long text, 1 escape of 4 bytes": f'"{"x" * SIZE}\\ud83d\\ude00"'.encode(),
     "line breaks": json.dumps("x\n" * (SIZE // 3)).encode(),
 }
+
+
+def estimate(body: bytes) -> JsonMemory:
+    parts = (body[begin : begin + 1000] for begin in range(0, len(body), 1000))
+    return json_memory.estimate(body, sum(map(structure, parts)))
 
 
 def taken(body: bytes) -> JsonMemory:
