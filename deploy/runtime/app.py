@@ -18,8 +18,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from . import access, inputs, json_memory, logs, openapi
+from . import access, logs, openapi, request_body
 from .memory_budget import MemoryBudget, MemoryShare
+from .piecewise_response import PiecewiseResponse
+from .request_body import overloaded
 from .scorer import BadInput, FlowFailed, Scorer, Stream
 from .settings import Settings
 
@@ -28,28 +30,7 @@ log = logging.getLogger("serve")
 EVENTS = "text/event-stream"
 # Probes of a platform have no key; all else is for callers that are let in.
 OPEN = "/health"
-PIECE_BYTES = 64 * 1024
 JSON_TYPES = {"application/json", "application/*", "*/*"}
-
-
-class PiecewiseResponse(Response):
-    """A response that is sent piece by piece, each once the client has read those before it.
-
-    Sent at once, it would be out of sight, and its memory uncounted, while a client does not read.
-    """
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response."""
-        if len(self.body) <= PIECE_BYTES:
-            await super().__call__(scope, receive, send)
-            return
-        await send(
-            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        )
-        for begin in range(0, len(self.body), PIECE_BYTES):
-            end = begin + PIECE_BYTES
-            piece, more = self.body[begin:end], end < len(self.body)
-            await send({"type": "http.response.body", "body": piece, "more_body": more})
 
 
 class Application:
@@ -132,12 +113,14 @@ class Application:
         try:
             self._refuse_if_overloaded()
             with anyio.fail_after(self._settings.timeout):
-                body, values = await self._receive(request, share)
+                body = await request_body.receive(
+                    request, self._settings.body_limit, share, self._refuse_if_overloaded
+                )
                 received = True
                 self._refuse_if_overloaded()
                 self._at_work += 1
                 try:
-                    return await self._scored(request, body, values, share)
+                    return await self._scored(request, body, share)
                 finally:
                     self._at_work -= 1
         except BadInput as error:
@@ -163,48 +146,7 @@ class Application:
 
     def _refuse_if_overloaded(self) -> None:
         if self._at_work >= self._most or self._memory.used > self._memory.limit:
-            raise _overloaded()
-
-    async def _receive(self, request: Request, share: MemoryShare) -> tuple[bytearray, int]:
-        """Return the request's body, up to the limits, and what its values take.
-
-        A length that a client claims is not believed. While a body arrives the request counts for
-        nothing but its bytes: a slow client holds up no other.
-        """
-        limit = self._settings.body_limit
-        too_large = HTTPException(413, f"the body is larger than {limit} bytes")
-        announced = request.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > limit:
-            raise too_large
-        body, values = bytearray(), 0
-        async for chunk in request.stream():
-            body += chunk
-            share.resize(len(body))
-            if len(body) > limit:
-                raise too_large
-            values += json_memory.structure(chunk)
-            self._refuse_if_too_many(values)
-            self._refuse_if_overloaded()
-        return body, values
-
-    def _refuse_if_too_many(self, memory: int) -> None:
-        if memory > self._memory.limit:
-            message = (
-                "the values in the body take more memory than the "
-                f"{self._memory.limit >> 20} MiB that this server has for requests: send fewer"
-            )
-            raise HTTPException(413, message)
-
-    def _read(self, body: bytearray, values: int, share: MemoryShare) -> dict[str, Any]:
-        """Return the inputs in `body`, which is empty afterwards, if there is memory for them."""
-        needed = json_memory.estimate(body, values)
-        self._refuse_if_too_many(needed.parsing)
-        if not share.fits(needed.parsing):
-            raise _overloaded()
-        read = inputs.read(body, self._scorer.inputs)
-        body.clear()
-        share.resize(needed.parsed)
-        return read
+            raise overloaded()
 
     def _too_late(self, received: bool, request_id: str) -> Response:
         seconds = self._settings.timeout
@@ -213,15 +155,15 @@ class Application:
         return _error(504, "Timeout", f"no answer within {seconds} s", request_id=request_id)
 
     async def _scored(
-        self, request: Request, body: bytearray, values: int, share: MemoryShare
+        self, request: Request, body: request_body.Body, share: MemoryShare
     ) -> Response:
-        read = self._read(body, values, share)
+        values = request_body.read(body, self._scorer.inputs, share)
         accepted = _accepted(request)
         wants_events = EVENTS in accepted
         if not (wants_events or accepted & JSON_TYPES):
             raise HTTPException(406, f"this flow answers with application/json or {EVENTS}")
         try:
-            result = await self._scorer.score(read, stream=wants_events)
+            result = await self._scorer.score(values, stream=wants_events)
         except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
             # Only the flow's own code can raise these here; they must not end the server.
             message = f"the flow failed ({type(error).__name__})"
@@ -236,10 +178,6 @@ class Application:
         if not accepted & JSON_TYPES:
             raise HTTPException(406, "this flow does not stream: accept application/json as well")
         return _json(result)
-
-
-def _overloaded() -> HTTPException:
-    return HTTPException(503, "more requests wait than this server takes on; try again")
 
 
 def _request_id(request: Request) -> str:

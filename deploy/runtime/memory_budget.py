@@ -24,6 +24,11 @@ class MemoryShare:
         self._budget = budget
         self._size = 0
 
+    @property
+    def limit(self) -> int:
+        """The bytes for all requests together."""
+        return self._budget.limit
+
     def __enter__(self) -> MemoryShare:
         return self
 

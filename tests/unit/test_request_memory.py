@@ -12,6 +12,7 @@ from starlette.types import Message
 
 from deploy.runtime import app, limits, settings
 from deploy.runtime.memory_budget import MemoryBudget
+from deploy.runtime.piecewise_response import PIECE_BYTES
 from deploy.runtime.settings import Settings
 from tests.unit.test_app import ABOUT, FakeScorer, SlowScorer, asked, client, echo
 
@@ -80,7 +81,7 @@ def test_an_answer_counts_until_the_client_has_read_it() -> None:
         await asyncio.gather(*unread)
         assert (await asked(to)).status_code == 200
         bodies = [message["body"] for message in sent if message["type"] == "http.response.body"]
-        assert max(map(len, bodies)) == app.PIECE_BYTES
+        assert max(map(len, bodies)) == PIECE_BYTES
 
     asyncio.run(asyncio.wait_for(scenario(), 60))
 
