@@ -15,6 +15,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from .deadline import Deadline
+from .reading_rate import ReadingRate
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -36,11 +37,6 @@ HEADER_LINES = 100
 PIPELINED = 8
 # Bytes that are read and parsed at once; asyncio reads 256 KiB.
 READ_BYTES = 64 * 1024
-# The slowest that a client may read an answer, as Kestrel's MinResponseDataRate: 240 bytes a
-# second, measured over so many seconds.
-READING_SECONDS = 30.0
-READING_BYTES = int(240 * READING_SECONDS)
-
 # Headers about the connection itself. A server may ignore them (RFC 9110, 7.8).
 _UPGRADE_HEADERS = (b"upgrade", b"http2-settings")
 
@@ -86,8 +82,6 @@ class HttpProtocol(HttpToolsProtocol):
         self._open = connections
         self._refusals = refusals
         self._deadline = Deadline(self.loop, HEAD_SECONDS, self._head_late)
-        self._reading = Deadline(self.loop, READING_SECONDS, self._measure_reading)
-        self._unread = 0
         # Bytes outside of bodies since the last byte of a body, and since the message began, less
         # as many as its body has.
         self._row = 0
@@ -103,6 +97,7 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self.flow: _Flow = _Flow(self)
         transport.max_size = READ_BYTES  # type: ignore[attr-defined]
+        self._reading = ReadingRate(self.loop, transport, self._not_read)
         # All that the kernel does not take is an answer that is not read.
         transport.set_write_buffer_limits(high=0)
         if self._open.add(self):
@@ -124,8 +119,6 @@ class HttpProtocol(HttpToolsProtocol):
         """Close the connection at once, to make room for another."""
         self._refusals.add("a waiting connection made room for a new one")
         self.transport.abort()
-
-    # --- what arrives
 
     def data_received(self, data: bytes) -> None:
         """Parse `data`, and refuse what exceeds a limit."""
@@ -239,8 +232,6 @@ class HttpProtocol(HttpToolsProtocol):
         if not self.cycle.response_complete:
             self._open.work(self)
 
-    # --- what is answered
-
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the rest of this one."""
         super().on_response_complete()
@@ -252,7 +243,6 @@ class HttpProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Give the client time to read what it was sent."""
         super().pause_writing()
-        self._unread = self.transport.get_write_buffer_size()
         self._reading.start()
         self._open.wait(self)
 
@@ -263,16 +253,9 @@ class HttpProtocol(HttpToolsProtocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self._open.work(self)
 
-    def _measure_reading(self) -> None:
-        unread = self.transport.get_write_buffer_size()
-        if unread and self._unread - unread < READING_BYTES:
-            self._refusals.add("an answer that is not read")
-            self.transport.abort()
-            return
-        self._unread = unread
-        self._reading.start()
-
-    # --- the end of a connection
+    def _not_read(self) -> None:
+        self._refusals.add("an answer that is not read")
+        self.transport.abort()
 
     def _head_late(self) -> None:
         if self._in_head or self._row:

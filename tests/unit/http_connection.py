@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
 from deploy.runtime.http_protocol import HttpProtocol
 from deploy.runtime.open_connections import OpenConnections
 from deploy.runtime.refusal_log import RefusalLog
 
+CHUNKED = b"POST /score HTTP/1.1\r\nHost: flow\r\nTransfer-Encoding: chunked\r\n\r\n"
+GET = b"GET /health HTTP/1.1\r\nHost: flow\r\n\r\n"
 # Seconds after which an answer counts as lost.
 PATIENCE = 20
 
@@ -145,3 +148,38 @@ async def settle() -> None:
     """Let the server do what it can without anything new."""
     for _ in range(20):
         await asyncio.sleep(0)
+
+
+class App:
+    """An application that tells what it was sent; it reads bodies of POST, once `gate` is open."""
+
+    def __init__(self, answer: bytes = b"") -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.seen: list[dict[str, Any]] = []
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        seen = {"path": scope["path"], "headers": dict(scope["headers"]), "body": b""}
+        self.seen.append(seen)
+        await self.gate.wait()
+        more = scope["method"] == "POST"
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            seen["body"] += message["body"]
+            more = message["more_body"]
+        body = self._answer or json.dumps(len(self.seen)).encode()
+        headers = [(b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def post(body: bytes, *headers: bytes) -> bytes:
+    lines = [b"POST /score HTTP/1.1", b"Host: flow", b"Content-Length: %d" % len(body), *headers]
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def chunk(body: bytes, extension: bytes = b"") -> bytes:
+    return b"%x%s\r\n%s\r\n" % (len(body), extension, body)
