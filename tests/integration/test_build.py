@@ -62,7 +62,6 @@ def test_unchanged_is_not_built_again(
     assert f"unchanged: {first.reference}" in capfd.readouterr().err
 
 
-@pytest.mark.bases
 @pytest.mark.alone  # A build of the same packages beside it makes layers of its own, which may be reused.
 def test_a_changed_line_changes_small_layers_only(
     project: config.Project, client: docker.DockerClient

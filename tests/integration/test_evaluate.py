@@ -303,7 +303,7 @@ def running(client: docker.DockerClient) -> set[str]:
     return {
         str(one.id)
         for one in client.containers.list(ignore_removed=True)
-        if "flow_evaluation.evaluation.container.run" in (one.attrs["Config"]["Cmd"] or [])
+        if "flow_evaluation.evaluation.container.run" in one.attrs["Args"]
     }
 
 

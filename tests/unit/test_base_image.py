@@ -65,9 +65,10 @@ class Engine:
         return client
 
     def get(self, name: str) -> Mock:
-        if name not in self.images:
+        known = self.images | {str(image.id): image for image in self.made}
+        if name not in known:
             raise docker.errors.ImageNotFound(name)
-        return self.images[name]
+        return known[name]
 
     def pull(self, _: Any, reference: str, platform: str, auth: Any, show: Any) -> str:
         self.pulled.append(reference)
