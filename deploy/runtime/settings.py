@@ -55,8 +55,12 @@ class Settings:
 
     @property
     def connections(self) -> int:
-        """How many connections a worker keeps open: more than the requests that it takes on."""
-        return max(LEAST_CONNECTIONS, 2 * (self.threads + self.queue))
+        """How many clients' connections a worker keeps open: more than the requests it takes on.
+
+        Half of the open files at most: the flow has connections of its own.
+        """
+        wanted = max(LEAST_CONNECTIONS, 2 * (self.threads + self.queue))
+        return max(1, min(wanted, limits.open_files() // 2))
 
 
 def read(environ: Mapping[str, str]) -> Settings:

@@ -75,6 +75,15 @@ def dribbling(to: Address, clients: int, sent_first: bytes, then: bytes) -> Iter
 
 
 @contextlib.contextmanager
+def holding(to: Address, clients: int, sent_first: bytes) -> Iterator[None]:
+    """Send `sent_first` from each client, and nothing more."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(clients):
+            stack.enter_context(connect(to)).sendall(sent_first)
+        yield
+
+
+@contextlib.contextmanager
 def dropping(to: Address, connections: int) -> Iterator[None]:
     """Open and drop connections, from another process: so many, and on until the block ends."""
     command = [sys.executable, "-m", "tests.integration.attackers", to[0], str(to[1])]

@@ -35,6 +35,8 @@ ATTACKS: dict[str, Attack] = {
     "256 never read": lambda to: attackers.never_reading(to, 256),
     "100 heads, a byte a second": lambda to: attackers.dribbling(to, 100, HEAD, b"x" * 60),
     "100 bodies, a byte a second": lambda to: attackers.dribbling(to, 100, BODY, b" " * 60),
+    # More than both workers keep open.
+    "3,000 connections held": lambda to: attackers.holding(to, 3000, HEAD),
     "10,000 connections dropped": lambda to: attackers.dropping(to, 10_000),
 }
 # Clients that send each of the hostile requests before the healthy ones begin.

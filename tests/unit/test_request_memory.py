@@ -106,6 +106,16 @@ def test_nothing_is_left_of_what_was_taken() -> None:
 
 
 @pytest.mark.parametrize(
+    ("threads", "files", "connections"), [(128, 1 << 20, 1280), (8, 1 << 20, 256), (128, 1024, 512)]
+)
+def test_connections_are_more_than_requests_and_fewer_than_files(
+    threads: int, files: int, connections: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "open_files", lambda: files)
+    assert Settings(threads=threads, queue=4 * threads).connections == connections
+
+
+@pytest.mark.parametrize(
     ("memory", "body", "together"),
     [(8192, 10, 1024), (512, 10, 64), (128, 8, 32)],
 )
