@@ -19,7 +19,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from . import access, inputs, logs, openapi
+from . import access, logs, openapi, request_body
+from .memory_budget import MemoryBudget, MemoryShare
+from .piecewise_response import PiecewiseResponse
+from .request_body import overloaded
 from .scorer import BadInput, FlowFailed, Scorer, Stream
 from .settings import Settings
 from .vitals import Board
@@ -50,7 +53,7 @@ class Application:
         self._settings = settings
         self._most = settings.threads + settings.queue
         self._at_work = 0
-        self._held = 0
+        self._memory = MemoryBudget(settings.request_memory)
         self._closing = False
         self._board = board or Board(0)
         # Tells whether no thread is left to score with.
@@ -73,16 +76,17 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         request = Request(scope, receive)
-        response = await self._respond(request)
-        if self._closing:
-            response.headers["connection"] = "close"
-        await response(scope, receive, send)
+        with self._memory.share() as share:
+            response = await self._respond(request, share)
+            if self._closing:
+                response.headers["connection"] = "close"
+            await response(scope, receive, send)
 
     def close(self) -> None:
         """Answer what comes, and let each connection end with that."""
         self._closing = True
 
-    async def _respond(self, request: Request) -> Response:
+    async def _respond(self, request: Request, share: MemoryShare) -> Response:
         path, method = request.scope["path"], request.method
         if path != OPEN:
             given = request.headers.getlist("authorization")
@@ -92,7 +96,7 @@ class Application:
         if path == "/score":
             if method != "POST":
                 return _not_allowed("POST")
-            return await self._score(request)
+            return await self._score(request, share)
         if path == OPEN and self.threads_lost():
             return _error(503, "ThreadsLost", "no request can be scored")
         content = self._fixed.get(path)
@@ -102,34 +106,35 @@ class Application:
             return _not_allowed("GET, HEAD")
         return Response(content, media_type="application/json")
 
-    async def _score(self, request: Request) -> Response:
+    async def _score(self, request: Request, share: MemoryShare) -> Response:
         """Score, and write one line a request: never an input or an output."""
         request_id = _request_id(request)
         logs.request_id.set(request_id)
         start = time.perf_counter()
-        held = bytearray()
-        try:
-            response = await self._answer(request, request_id, held)
-        finally:
-            self._held -= len(held)
+        response = await self._answer(request, request_id, share)
+        if not isinstance(response, StreamingResponse):
+            # The inputs are no longer needed; the answer is, until the client has read it.
+            share.resize(len(response.body))
         response.headers["x-request-id"] = request_id
         spent = (time.perf_counter() - start) * 1000
         told = {"status": response.status_code, "duration_ms": round(spent, 1)}
         log.info("score %d %.0f ms %s", response.status_code, spent, request_id, extra=told)
         return response
 
-    async def _answer(self, request: Request, request_id: str, held: bytearray) -> Response:
+    async def _answer(self, request: Request, request_id: str, share: MemoryShare) -> Response:
         received = False
         try:
             self._refuse_if_overloaded()
             with anyio.fail_after(self._settings.timeout):
-                await self._receive(request, held)
+                body = await request_body.receive(
+                    request, self._settings.body_limit, share, self._refuse_if_overloaded
+                )
                 received = True
                 self._refuse_if_overloaded()
                 self._at_work += 1
                 try:
                     with self._board.request(request_id):
-                        return await self._scored(request, bytes(held))
+                        return await self._scored(request, body, share)
                 finally:
                     self._at_work -= 1
         except BadInput as error:
@@ -154,26 +159,8 @@ class Application:
             return _error(500, "InternalError", "the server failed", request_id=request_id)
 
     def _refuse_if_overloaded(self) -> None:
-        if self._at_work >= self._most or self._held > self._settings.body_memory:
-            raise HTTPException(503, "more requests wait than this server takes on; try again")
-
-    async def _receive(self, request: Request, body: bytearray) -> None:
-        """Read the request's body into `body`, up to the limits.
-
-        A length that a client claims is not believed. While a body arrives the request counts for
-        nothing but its bytes: a slow client holds up no other.
-        """
-        limit = self._settings.body_limit
-        too_large = HTTPException(413, f"the body is larger than {limit} bytes")
-        announced = request.headers.get("content-length", "")
-        if announced.isdecimal() and int(announced) > limit:
-            raise too_large
-        async for chunk in request.stream():
-            body += chunk
-            self._held += len(chunk)
-            if len(body) > limit:
-                raise too_large
-            self._refuse_if_overloaded()
+        if self._at_work >= self._most or self._memory.used > self._memory.limit:
+            raise overloaded()
 
     def _too_late(self, received: bool, request_id: str) -> Response:
         seconds = self._settings.timeout
@@ -181,8 +168,10 @@ class Application:
             return _error(408, "BodyTooSlow", f"the body did not arrive within {seconds} s")
         return _error(504, "Timeout", f"no answer within {seconds} s", request_id=request_id)
 
-    async def _scored(self, request: Request, body: bytes) -> Response:
-        values = inputs.read(body, self._scorer.inputs)
+    async def _scored(
+        self, request: Request, body: request_body.Body, share: MemoryShare
+    ) -> Response:
+        values = request_body.read(body, self._scorer.inputs, share)
         accepted = _accepted(request)
         wants_events = EVENTS in accepted
         if not (wants_events or accepted & JSON_TYPES):
@@ -256,7 +245,7 @@ def _event(data: dict[str, Any]) -> str:
 def _json(value: Any) -> Response:
     try:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_plain)
-        return Response(text, media_type="application/json")
+        return PiecewiseResponse(text, media_type="application/json")
     except (TypeError, ValueError) as error:
         raise FlowFailed("the flow's answer cannot be written as JSON", str(error)) from None
 

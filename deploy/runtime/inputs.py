@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from .scorer import BadInput, Field
 
+# The first half without the second one behind it, or the second without the first before it.
+_HALF_PAIR = re.compile(
+    rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])"
+)
 
-def read(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
+
+def read(body: bytes | bytearray, fields: Mapping[str, Field]) -> dict[str, Any]:
     """Return the inputs in `body`, checked against `fields`.
 
     Inputs that the flow does not know are left out, as promptflow does. Raises `BadInput`.
@@ -37,18 +43,17 @@ def _fit(spec: Field, value: Any) -> Any:
     return str(value) if spec.type == "string" and _is_number(value) else value
 
 
-def _parse(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
+def _parse(body: bytes | bytearray, fields: Mapping[str, Field]) -> dict[str, Any]:
     wanted = f"a JSON object with the inputs: {', '.join(fields)}"
-    if not body.strip():
+    if not body or body.isspace():
         raise BadInput(f"the body is empty; send {wanted}", list(fields), "EmptyBody")
     try:
         # Some editors write a byte order mark, and it may be passed over (RFC 8259, 8.1).
         text = body.decode("utf-8-sig")
         data = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-        if "\\ud" in text.lower():
-            # Half of a surrogate pair is no character: no answer could carry it.
-            json.dumps(data, ensure_ascii=False).encode("utf-8")
-    except (UnicodeDecodeError, UnicodeEncodeError):
+        if _has_half_pair(body):
+            raise UnicodeError
+    except UnicodeError:
         raise BadInput(f"the body is not UTF-8; send {wanted}", list(fields), "NotUtf8") from None
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
@@ -62,6 +67,17 @@ def _parse(body: bytes, fields: Mapping[str, Field]) -> dict[str, Any]:
         message = f"the body is a JSON {_json_type(data)}; send {wanted}"
         raise BadInput(message, list(fields), "NotAnObject")
     return data
+
+
+def _has_half_pair(body: bytes | bytearray) -> bool:
+    """Return whether an escape in `body` is half of a surrogate pair, which no answer can carry.
+
+    Searched in the bytes: to encode the values would take as much memory once more.
+    """
+    if b"\\ud" not in body and b"\\uD" not in body:
+        return False
+    # Without escaped backslashes each one left begins an escape.
+    return bool(_HALF_PAIR.search(body.replace(b"\\\\", b" ")))
 
 
 def _refuse(constant: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import resource
 from pathlib import Path
 
 ROOT = Path("/sys/fs/cgroup")
@@ -32,6 +33,12 @@ def memory(root: Path = ROOT) -> int:
         if limit.isdecimal() and 0 < int(limit) < NO_LIMIT:
             return min(machine, int(limit))
     return machine
+
+
+def open_files() -> int:
+    """Return how many files and connections a process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return NO_LIMIT if soft == resource.RLIM_INFINITY else soft
 
 
 def _quota(root: Path) -> tuple[int, int]:

@@ -6,52 +6,22 @@ import asyncio
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import anyio.to_thread
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from .http_protocol import HttpProtocol
+from .open_connections import OpenConnections
+from .refusal_log import RefusalLog
 from .settings import Settings
 
-# A client that has sent no request after this many seconds is let go.
-HEAD_SECONDS = 30.0
-# … and one whose head is longer than this; h11, which uvicorn has otherwise, allows as much.
-HEAD_BYTES = 64 * 1024
 # How long a connection without a request stays open at the end: a request that is on its way to it
 # is answered, and told to be its last.
 LINGER_SECONDS = 1.0
 STEP_SECONDS = 0.02
 # A connection can be refused for a moment for lack of file descriptors or memory.
 PAUSE_SECONDS = 0.1
-
-
-class _Protocol(HttpToolsProtocol):
-    """HTTP by httptools, with an end to how long the head of a request may be."""
-
-    _head = 0
-    _ended = False
-
-    def on_headers_complete(self) -> None:
-        """Take note that the head has come to its end."""
-        self._head = -1
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """Take note that another head follows."""
-        self._head, self._ended = 0, True
-        super().on_message_complete()
-
-    def data_received(self, data: bytes) -> None:
-        """Let go of a client whose head is too long."""
-        self._ended = False
-        super().data_received(data)
-        if self._head < 0 or self._ended:
-            return
-        self._head += len(data)
-        if self._head > HEAD_BYTES:
-            self.transport.abort()
 
 
 class Server(uvicorn.Server):
@@ -82,13 +52,14 @@ class Server(uvicorn.Server):
                 # Nothing here reads the client's address.
                 proxy_headers=False,
                 ws="none",
-                http=_Protocol,
+                http=HttpProtocol,
                 loop="asyncio",
             )
         )
         self._listener = listener
         self._threads = settings.threads
         self._executor = executor
+        self._connections = OpenConnections(settings.connections)
         self._begun = begun
         self._closing = closing
         self.servers: list[asyncio.base_events.Server] = []
@@ -96,6 +67,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept connections from now on."""
         self._loop = asyncio.get_running_loop()
+        self._refusals = RefusalLog(self._loop)
         self._loop.set_default_executor(self._executor(self._loop))
         # Streams are read in these; the limiter belongs to the event loop.
         anyio.to_thread.current_default_thread_limiter().total_tokens = self._threads
@@ -130,15 +102,11 @@ class Server(uvicorn.Server):
             self._loop.add_reader(self._listener, self._accept)
 
     async def _connect(self, connection: socket.socket) -> None:
-        protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state={}
-        )
+        protocol = HttpProtocol(self.config, self.server_state, self._connections, self._refusals)
         try:
-            transport, _ = await self._loop.connect_accepted_socket(lambda: protocol, connection)
+            await self._loop.connect_accepted_socket(lambda: protocol, connection)
         except OSError:
             connection.close()
-            return
-        self._loop.call_later(HEAD_SECONDS, _let_go, protocol, transport)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, answer all that has arrived or arrives at once, and end."""
@@ -152,8 +120,4 @@ class Server(uvicorn.Server):
             await asyncio.sleep(STEP_SECONDS)
             waited += STEP_SECONDS
         await super().shutdown()
-
-
-def _let_go(protocol: Any, transport: asyncio.Transport) -> None:
-    if protocol.cycle is None:
-        transport.abort()
+        self._refusals.flush()

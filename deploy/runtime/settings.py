@@ -15,7 +15,10 @@ LEVELS = ("debug", "info", "warning", "error")
 WORKER_MEMORY = 96 * 1024 * 1024
 # What a request in work takes, without its body: its thread, its connections, its objects.
 REQUEST_MEMORY = 512 * 1024
+# What a body takes that is one long text: as bytes, as text, as an input, as a part of the answer.
+BODY_COPIES = 4
 MOST_THREADS = 128
+LEAST_CONNECTIONS = 256
 # Names what was deployed: image and variables. The same image may run with others elsewhere.
 DEPLOYMENT = "SERVE_DEPLOYMENT"
 # What App Service hands over in place of a secret that it could not get from its vault ("Use Key
@@ -27,12 +30,12 @@ UNRESOLVED = "@Microsoft.KeyVault("
 class Settings:
     """How the server behaves.
 
-    `threads` and `queue` are requests of one worker: in work, and waiting; `body_memory` the bytes
-    that their bodies may take together, `body_limit` those of one. `timeout`, `patience` and
-    `grace` are seconds: for a request, for asking a model again, and to drain. After `watchdog`
-    seconds a worker whose event loop does not turn is replaced; 0 for never. `keys` let callers in;
-    without one everybody is. `deployment` is what /version calls the deployment, where whoever
-    deploys gave it a name.
+    `threads` and `queue` are requests of one worker: in work, and waiting; `request_memory` the
+    bytes that their bodies, inputs and answers may take together, `body_limit` those of one body.
+    `timeout`, `patience` and `grace` are seconds: for a request, for asking a model again, and to
+    drain. After `watchdog` seconds a worker whose event loop does not turn is replaced; 0 for
+    never. `keys` let callers in; without one everybody is. `deployment` is what /version calls the
+    deployment, if the deployer named it.
     """
 
     workers: int = 1
@@ -41,7 +44,7 @@ class Settings:
     timeout: int = 170
     patience: int = 5
     body_limit: int = 10 * 1024 * 1024
-    body_memory: int = 256 * 1024 * 1024
+    request_memory: int = 256 * 1024 * 1024
     grace: int = 20
     watchdog: int = 30
     keys: tuple[str, ...] = field(default=(), repr=False)
@@ -51,6 +54,15 @@ class Settings:
     trace_content: bool = False
     shortcuts: bool = True
     preload: bool = True
+
+    @property
+    def connections(self) -> int:
+        """How many clients' connections a worker keeps open: more than the requests it takes on.
+
+        Half of the open files at most: the flow has connections of its own.
+        """
+        wanted = max(LEAST_CONNECTIONS, 2 * (self.threads + self.queue))
+        return max(1, min(wanted, limits.open_files() // 2))
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -64,7 +76,9 @@ def read(environ: Mapping[str, str]) -> Settings:
     workers = _number(environ, "SERVE_WORKERS", min(limits.processors(), fitting))
     room = memory // (2 * workers * REQUEST_MEMORY)
     threads = _number(environ, "SERVE_THREADS", max(8, min(MOST_THREADS, room)))
-    body_limit = _number(environ, "SERVE_BODY_LIMIT", Settings.body_limit)
+    share = memory // (4 * workers)
+    fitting_body = min(Settings.body_limit, share // BODY_COPIES)
+    body_limit = _number(environ, "SERVE_BODY_LIMIT", fitting_body)
     return Settings(
         workers=workers,
         threads=threads,
@@ -72,7 +86,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         timeout=_number(environ, "SERVE_TIMEOUT", Settings.timeout),
         patience=_number(environ, "SERVE_MODEL_PATIENCE", Settings.patience, least=0),
         body_limit=body_limit,
-        body_memory=max(body_limit, memory // (4 * workers)),
+        request_memory=max(BODY_COPIES * body_limit, share),
         grace=_number(environ, "SERVE_GRACE", Settings.grace),
         watchdog=_number(environ, "SERVE_WATCHDOG", Settings.watchdog, least=0),
         keys=access.keys(environ),

@@ -52,9 +52,15 @@ HEADS = [
         )
         for name, request, pf in (
             ("a header of 9000 bytes", post(SAMPLE, ("X-Long", "x" * 9000)), 431),
-            ("300 headers", post(SAMPLE, *[(f"X-{n}", "y") for n in range(300)]), 431),
             ("a query of 6000 bytes", post(SAMPLE, target="/score?" + "x" * 6000), 400),
         )
+    ),
+    Case(
+        "300 headers",
+        post(SAMPLE, *[(f"X-{n}", "y") for n in range(300)]),
+        "faq",
+        (431, 431),
+        {"body": LONG_HEAD, "content-type": LONG_HEAD},
     ),
     *(
         Case(name, request, "faq", (400, 400), {"body": NOT_HTTP, "content-type": NOT_HTTP})

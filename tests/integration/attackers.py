@@ -35,7 +35,7 @@ ROOT = Path(__file__).parents[2]
 def never_reading(to: Address, clients: int) -> Iterator[None]:
     """Send a request with a long answer from each client; read nothing of it."""
     with contextlib.ExitStack() as stack:
-        opened = [stack.enter_context(_connect(to, WINDOW)) for _ in range(clients)]
+        opened = [stack.enter_context(connect(to, WINDOW)) for _ in range(clients)]
         for connection in opened:
             connection.sendall(LONG)
         waiting = opened
@@ -51,7 +51,7 @@ def never_reading(to: Address, clients: int) -> Iterator[None]:
 def dribbling(to: Address, clients: int, sent_first: bytes, then: bytes) -> Iterator[None]:
     """Send `sent_first`, and then one byte of `then` a second, from each client."""
     with contextlib.ExitStack() as stack:
-        opened = [stack.enter_context(_connect(to)) for _ in range(clients)]
+        opened = [stack.enter_context(connect(to)) for _ in range(clients)]
         for connection in opened:
             connection.sendall(sent_first)
         left = threading.Event()
@@ -75,6 +75,15 @@ def dribbling(to: Address, clients: int, sent_first: bytes, then: bytes) -> Iter
 
 
 @contextlib.contextmanager
+def holding(to: Address, clients: int, sent_first: bytes) -> Iterator[None]:
+    """Send `sent_first` from each client, and nothing more."""
+    with contextlib.ExitStack() as stack:
+        for _ in range(clients):
+            stack.enter_context(connect(to)).sendall(sent_first)
+        yield
+
+
+@contextlib.contextmanager
 def dropping(to: Address, connections: int) -> Iterator[None]:
     """Open and drop connections, from another process: so many, and on until the block ends."""
     command = [sys.executable, "-m", "tests.integration.attackers", to[0], str(to[1])]
@@ -92,7 +101,7 @@ def endless_head(to: Address, most: int) -> int:
     """
     line = b"X-Endless: " + b"x" * 1013 + b"\r\n"
     sent = 0
-    with _connect(to) as connection, contextlib.suppress(OSError):
+    with connect(to) as connection, contextlib.suppress(OSError):
         connection.settimeout(10)
         connection.sendall(b"POST /score HTTP/1.1\r\nHost: flow\r\n")
         while sent < most:
@@ -101,7 +110,8 @@ def endless_head(to: Address, most: int) -> int:
     return sent
 
 
-def _connect(to: Address, window: int | None = None) -> socket.socket:
+def connect(to: Address, window: int | None = None) -> socket.socket:
+    """Return a connection, with `window` bytes that the client takes unread."""
     connection = socket.socket()
     if window:
         # Before connecting: the window is agreed on then.
@@ -126,7 +136,7 @@ def main() -> None:
     os.nice(19)
     number = 0
     while number < connections or not told.is_set():
-        with _connect((host, port)) as connection:
+        with connect((host, port)) as connection:
             if number % 2:
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, reset)
             if number % 4 < 2:

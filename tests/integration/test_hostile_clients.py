@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration import attackers, footprint, load
+from tests.integration import attackers, footprint, hostile_requests, load
 from tests.integration.conftest import Start, built
 from tests.integration.load import Address, Tally
 from tests.integration.running import Running
@@ -36,8 +36,14 @@ ATTACKS: dict[str, Attack] = {
     "256 never read": lambda to: attackers.never_reading(to, 256),
     "100 heads, a byte a second": lambda to: attackers.dribbling(to, 100, HEAD, b"x" * 60),
     "100 bodies, a byte a second": lambda to: attackers.dribbling(to, 100, BODY, b" " * 60),
+    # More than both workers keep open.
+    "3,000 connections held": lambda to: attackers.holding(to, 3000, HEAD),
     "10,000 connections dropped": lambda to: attackers.dropping(to, 10_000),
 }
+# Clients that send each of the hostile requests before the healthy ones begin.
+CLIENTS = 24
+# MB that a container may take at most: half of its limit.
+MOST = 256
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +70,24 @@ def test_healthy_clients_do_not_notice(attack: Attack, faq: Running) -> None:
     assert during < max(2 * quiet, FLOOR), f"{quiet=:.3f} s"
     assert footprint.settles(lambda: footprint.descriptors(faq.container), files)
     assert footprint.settles(lambda: footprint.memory(faq.container), memory + KEPT)
+    assert footprint.processes(faq.container) == processes
+    assert faq.post(sample("faq")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "request_bytes", hostile_requests.REQUESTS.values(), ids=hostile_requests.REQUESTS.keys()
+)
+def test_hostile_requests_take_no_memory_and_no_time_of_others(
+    request_bytes: bytes, faq: Running
+) -> None:
+    to = load.address(faq.container)
+    processes = footprint.processes(faq.container)
+    before = measure(to, WINDOWS)
+    with hostile_requests.sending(to, CLIENTS, request_bytes):
+        during = measure(to, WINDOWS)
+        assert footprint.memory(faq.container) < MOST
+    quiet = max(before, measure(to, WINDOWS))
+    assert during < max(2 * quiet, FLOOR), f"{quiet=:.3f} s"
     assert footprint.processes(faq.container) == processes
     assert faq.post(sample("faq")).status_code == 200
 
