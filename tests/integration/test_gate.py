@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import lzma
+import uuid
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -40,7 +41,8 @@ from tests.integration.official_base_fixtures import (  # noqa: F401 (pytest fin
 
 KEY = made_up.text(made_up.LETTERS, 84)
 ENV = {".env": f"AI_API_KEY={KEY}\nAI_ENDPOINT=https://contoso-gate.openai.azure.com/\n"}
-NAME = "gate-test"
+# Workers make one each, at the same time.
+NAME = f"gate-test-{uuid.uuid4().hex[:8]}"
 
 
 @pytest.fixture(scope="module")
