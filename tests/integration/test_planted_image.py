@@ -55,7 +55,7 @@ def two(
 ) -> config.Project:
     """The small project with two environments, on a machine that has verified nothing yet."""
     log_in(azure.identity("ci", crflows=["AcrPush"], crproduction=["AcrPush"]))
-    monkeypatch.setattr(records, "VERIFIED", f"verified-{uuid.uuid4().hex}")
+    monkeypatch.setattr(records, "VERIFIED", str(tmp_path / "verified"))
     places = {"dev": azure.place(acr, folder), "prod": azure.place(production_acr, folder)}
     return with_places(project, places)
 
@@ -227,13 +227,13 @@ def test_what_runs_is_promoted_only_if_it_is_verified(two: config.Project, plant
 
 
 def test_what_runs_of_other_files_cannot_be_compared(
-    two: config.Project, monkeypatch: pytest.MonkeyPatch
+    two: config.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
         pipeline.deploy(two, spec(two))
         path = two.root / "flows/hello/answer.py"
         path.write_text(path.read_text("utf-8") + "# later\n", encoding="utf-8")
-        monkeypatch.setattr(records, "VERIFIED", "verified-elsewhere")
+        monkeypatch.setattr(records, "VERIFIED", str(tmp_path / "elsewhere"))
         with pytest.raises(DeployError, match="name the file of that push with --image"):
             pipeline.promote(spec(two, "dev"), spec(two, "prod"), two)
     finally:
