@@ -230,6 +230,9 @@ class Engine:
         about = {"Config": self._images[name][0], "Os": "linux", "Architecture": "amd64"}
         return SimpleNamespace(attrs=about)
 
+    def info(self) -> dict[str, Any]:
+        return {}
+
     def create(self, image: str, /, **_: Any) -> Any:
         def export(_: int) -> Iterator[bytes]:
             yield archive(self._images[image][1])
