@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import threading
 from collections.abc import Iterator
@@ -18,10 +19,10 @@ HEALTH = b"GET /health HTTP/1.1\r\nHost: flow\r\n\r\n"
 PAUSE = 0.2
 
 
-def of_values(item: bytes, size: int) -> bytes:
-    """Return a request whose body is a list of `item` under a name that the flow does not know."""
+def of_values(item: bytes, size: int, name: bytes = b"unknown") -> bytes:
+    """Return a request whose body is a list of `item` under `name`."""
     items = b",".join([item] * (size // (len(item) + 1)))
-    body = b'{"question": "leave", "unknown": [' + items + b"]}"
+    body = b'{"question": "leave", "' + name + b'": [' + items + b"]}"
     return HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
@@ -41,17 +42,21 @@ REQUESTS = {
 
 
 @contextlib.contextmanager
-def sending(to: Address, clients: int, request: bytes) -> Iterator[None]:
-    """Send `request` from so many clients, which read no answer and stay; then from one at a time."""
+def sending(to: Address, clients: int, *hostile: bytes) -> Iterator[None]:
+    """Send `hostile` in turn, one from each of so many clients, which read no answer and stay.
+
+    Then from one client at a time.
+    """
+    requests = itertools.cycle(hostile)
     with contextlib.ExitStack() as stack:
         for _ in range(clients):
-            _send(stack.enter_context(attackers.connect(to, attackers.WINDOW)), request)
+            _send(stack.enter_context(attackers.connect(to, attackers.WINDOW)), next(requests))
         left = threading.Event()
 
         def go_on() -> None:
             while not left.wait(PAUSE):
                 with attackers.connect(to, attackers.WINDOW) as connection:
-                    _send(connection, request)
+                    _send(connection, next(requests))
 
         thread = threading.Thread(target=go_on)
         thread.start()

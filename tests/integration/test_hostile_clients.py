@@ -74,6 +74,7 @@ def test_healthy_clients_do_not_notice(attack: Attack, faq: Running) -> None:
     assert faq.post(sample("faq")).status_code == 200
 
 
+@pytest.mark.slow  # One by one. All in turn, on each flow: test_hostile_inputs.py.
 @pytest.mark.parametrize(
     "request_bytes", hostile_requests.REQUESTS.values(), ids=hostile_requests.REQUESTS.keys()
 )

@@ -13,5 +13,10 @@ def seen(value):
 
 
 @tool
-def look(cover, pictures: list, notes: object) -> dict:
+def look(
+    cover, pictures: list, notes: object, title: str, page: int, price: float, shared: bool
+) -> dict:
+    # One flow that has an input of every type: hostile requests try each.
+    assert isinstance(title, str) and isinstance(page, int) and isinstance(shared, bool)
+    assert isinstance(price, (int, float))
     return {"cover": seen(cover), "pictures": seen(pictures), "notes": seen(notes)}
