@@ -209,7 +209,7 @@ def test_healthy_clients_do_not_notice(flow: str, attacked: Callable[[str], Runn
         measure(to, 1, healthy)
     processes, memory = footprint.processes(running.container), footprint.memory(running.container)
     before = measure(to, WINDOWS, healthy)
-    windows = []
+    windows: list[float] = []
     with attacking(running, *bodies) as statuses:
         while len(windows) < WINDOWS or len(statuses) < ATTACKERS * len(bodies):
             windows.append(measure(to, 1, healthy))
