@@ -20,7 +20,7 @@ from deploy.trust import comparison, records
 # Layers that were found to hold nothing of the shape of a secret.
 GATE = Path(".build/gate")
 REFUSED = (
-    "somebody else pushed it: find out who, delete that tag from the registry, and run this again; "
+    "another client pushed it: find out which, delete that tag and run this again; "
     "--trust-registry uses it as it is, where you trust all who may push there"
 )
 DOCUMENTS = (*(kind for _, kind in bom.DOCUMENTS.values()), provenance.TYPE)
@@ -101,7 +101,7 @@ def complete(remote: Remote, flow: Flow, found: Image, root: Path) -> None:
     """Attach what a push that was interrupted did not; nothing where all is there.
 
     `found` must be verified. The documents are about what the same files build here: labels of an
-    image that somebody else pushed may name any source and commit.
+    image that another machine pushed may name any source and commit.
     """
     if _is_complete(remote, found):
         return

@@ -62,11 +62,11 @@ def run_online(
     environment: Mapping[str, str],
     doing: str,
     volumes: Mapping[str, str],
-    said: Callable[[str], None],
+    receive: Callable[[str], None],
     seconds: float,
     limit: int = ARCHIVE_BYTES,
 ) -> IO[bytes]:
-    """Do as `run`, with a network of its own, and hand `said` each line of standard output.
+    """Do as `run`, with a network of its own, and pass each line of standard output to `receive`.
 
     `host.docker.internal` is this machine. Raises `DeployError` also where it takes longer than
     `seconds`.
@@ -79,7 +79,7 @@ def run_online(
         }
         with new_container(client, image, command, doing, settings) as container:
             hint = "does it wait for a service that does not answer?"
-            _execute(container, files, doing, seconds, hint, said)
+            _execute(container, files, doing, seconds, hint, receive)
             return take(container, output, doing, limit)
 
 

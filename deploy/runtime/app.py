@@ -226,7 +226,7 @@ async def _events(stream: Stream, shown: AbstractContextManager[None]) -> AsyncI
             async for chunk in chunks:
                 yield _event({stream.name: chunk})
         except Exception:
-            # The status is sent already: the failure can only be told as an event of its own.
+            # The status is sent already: the failure can only be sent as an event of its own.
             log.exception("the stream broke")
             failure = {
                 "error": {"code": "FlowFailed", "message": "the flow failed while it streamed"}

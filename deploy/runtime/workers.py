@@ -76,8 +76,8 @@ def run(
 
     A process that ends by itself, or freezes, is started again; one that ends with `fatal`, or
     before any has served, ends all. Each shows up to `slots` requests. `closing` is called before
-    they are told to end, to let go of what they share with this process: a listener that one
-    process still holds accepts what nobody will answer.
+    they get SIGTERM, to close what they share with this process: a listener that one process
+    still holds accepts connections that no process answers.
     """
     return _Workers(count, work, slots, fatal, limits, closing).run()
 
@@ -110,7 +110,7 @@ class _Workers:
         self._running: dict[int, _Worker] = {}
         self._served = False
         self._stopping = False
-        # Seconds since the workers were told to end; of a pause only a look's.
+        # Seconds since the workers got SIGTERM; of a pause only a look's.
         self._stopped = 0.0
         self._status = 0
 

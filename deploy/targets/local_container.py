@@ -210,7 +210,7 @@ def exposure(spec: Spec) -> str | None:
         what = f"the engine is on {host}, where the flow's port would be open to all, without a key"
         hint = "write `auth: key`, or `auth: none` if that is what you want, in deploy.yaml"
         raise DeployError(spec.name, what, hint)
-    return f"auth: none: whoever reaches {host} can send requests, and spends model calls"
+    return f"auth: none: every client that reaches {host} can send requests, which cost model calls"
 
 
 def host_port(container: Container) -> int:

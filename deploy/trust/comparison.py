@@ -149,7 +149,7 @@ def _digest(stream: IO[bytes]) -> str:
 
 
 def _printable(path: str) -> str:
-    """Return a name that somebody else chose without what could forge a line of a log."""
+    """Return a name from outside without characters that could forge a log line."""
     return "".join(letter if letter.isprintable() else "?" for letter in path)
 
 

@@ -16,7 +16,7 @@ from deploy.build import cache
 from deploy.model import Image
 
 VERIFIED, SCANNED = "verified", "scanned"
-# What nobody but the owner may do with a record or its folder.
+# What only the owner may do with a record or its folder.
 WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 

@@ -146,7 +146,7 @@ def test_a_picture_of_an_allowed_host_is_fetched(open_: Running, host: PictureHo
 
 
 @pytest.mark.parametrize("path", ["/text", "/error", "/redirect", "/short", "/large", "/slow"])
-def test_what_an_allowed_host_says_is_not_told(
+def test_answers_of_an_allowed_host_are_not_passed_on(
     open_: Running, host: PictureHost, path: str
 ) -> None:
     host.asked.clear()

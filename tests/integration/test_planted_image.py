@@ -1,4 +1,4 @@
-"""An image that somebody else pushed under the tag of a flow: used if it is what the files build."""
+"""An image that another client pushed under the tag of a flow: used if it is what the files build."""
 
 from __future__ import annotations
 

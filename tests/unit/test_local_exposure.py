@@ -79,7 +79,7 @@ def test_this_machine_needs_no_word_and_binds_to_itself(address: str, folder: Pa
         ),
         (
             "none",
-            "auth: none: whoever reaches build-host can send requests, and spends model calls",
+            "auth: none: every client that reaches build-host can send requests, which cost model calls",
         ),
     ],
 )

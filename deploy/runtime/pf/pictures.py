@@ -144,7 +144,7 @@ def _replace_resolving(prompty: Any) -> None:
 
 
 def _named(name: str, error: BaseException | None) -> Exception:
-    """Return what the client is told of `error` in an input: no text of others."""
+    """Return the error for the client, without texts of other services."""
     if isinstance(error, FlowFailed):
         return error
     text = str(error) if isinstance(error, InputRefused) else "the picture cannot be read"
