@@ -5,10 +5,13 @@ The table of attacks for flows that freeze: each row is an input of `flows/froze
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import docker.errors
 import pytest
 import requests
 
@@ -47,6 +50,21 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
 @pytest.fixture(scope="module")
 def of_async(tmp_path_factory: pytest.TempPathFactory) -> Image:
     return _image(tmp_path_factory.mktemp("frozen_async"), is_async=True)
+
+
+@pytest.fixture(name="start")
+def killed_after_the_test(start: Start) -> Iterator[Start]:
+    """Start containers that are killed when the test ends: some compute without an end."""
+    started: list[Running] = []
+
+    def run(*arguments: Any, **variables: Any) -> Running:
+        started.append(start(*arguments, **variables))
+        return started[-1]
+
+    yield run
+    for running in started:
+        with contextlib.suppress(docker.errors.APIError):
+            running.container.kill()
 
 
 class Attack:
