@@ -18,6 +18,7 @@ from deploy.model import Image
 from tests import otlp_collector
 from tests.integration import extension
 from tests.integration.conftest import ROOT, Start
+from tests.integration.running import until
 from tests.model_server import ModelServer
 
 EXAMPLE = ROOT / "examples/kind-function"
@@ -76,7 +77,7 @@ def test_it_keeps_the_contract(image: Built, start: Start) -> None:
     failed = running.post({"question": ""})
     assert failed.status_code == 500
     assert failed.json()["error"]["message"] == "the function failed: ValueError"
-    assert "ValueError: nothing was asked" in running.logs()
+    until(lambda: "ValueError: nothing was asked" in running.logs())
     assert not running.container.diff(), "something was written"
     running.container.kill("SIGTERM")
     assert running.exit_status() == 0

@@ -119,7 +119,14 @@ ATTACKS: dict[str, tuple[Change, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+# The others are found in the same way.
+SLOW = ("bytecode", "site", "package")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in ATTACKS],
+)
 def test_a_planted_image_is_refused(
     name: str, two: config.Project, plant: Plant, acr: Acr, client: docker.DockerClient
 ) -> None:

@@ -17,8 +17,15 @@ from tests.integration.wire import Answer
 Serving = Callable[[str], Running]
 SECTION = "## Differences from pf's own server, on purpose"
 CASES = [*GOOD, *BAD_BODIES, *HEADS, *PATHS_AND_METHODS, *WITH_A_MODEL]
-# Rows that other tests prove: of starting and stopping, which are no answers.
-PROVED_ELSEWHERE = {"missing connection", "SIGTERM"}
+# Rows that other tests prove: of starting and stopping, which are no answers; of pictures by URL
+# (test_pictures.py); of what takes pf's server too long to ask it (test_hostile_inputs.py).
+PROVED_ELSEWHERE = {
+    "missing connection",
+    "SIGTERM",
+    "a picture by URL (`data:image/png;url`)",
+    "10,000 messages or more in a prompt, as many lines beside a picture, tool calls of more than "
+    "100,000 characters, 100 pictures",
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
