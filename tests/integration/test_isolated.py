@@ -69,7 +69,6 @@ def online(client: docker.DockerClient, image: str, code: str, *arguments: str) 
     return lines
 
 
-@pytest.mark.bases
 def test_a_fork_bomb_is_small(client: docker.DockerClient, image: str) -> None:
     code = """
 import os, sys, time
@@ -86,7 +85,6 @@ for number in range(5000):
     assert 400 < int(sentence.split()[-6]) < isolated_container.PROCESSES
 
 
-@pytest.mark.bases
 def test_memory_has_a_limit(
     client: docker.DockerClient, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,7 +130,6 @@ def test_a_large_sparse_file_is_not_taken(client: docker.DockerClient, image: st
         tracemalloc.stop()
 
 
-@pytest.mark.bases
 def test_no_link_leaves_the_folder(client: docker.DockerClient, image: str) -> None:
     code = "import os\nos.symlink('/etc', '/out/link')"
     assert attack(client, image, code).startswith(f"{DOING}: out/link is a link")
@@ -168,7 +165,6 @@ def void(_: object) -> None:
     """Take a value, and give none."""
 
 
-@pytest.mark.bases
 def test_addresses_of_metadata_services_have_no_route(
     client: docker.DockerClient, image: str
 ) -> None:
@@ -204,7 +200,6 @@ def plain(client: docker.DockerClient, image: str, network: str, address: str) -
     return output.decode().strip()
 
 
-@pytest.mark.bases
 def test_a_service_that_others_reach_is_closed(
     client: docker.DockerClient, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,7 +221,6 @@ def test_a_service_that_others_reach_is_closed(
         network.remove()
 
 
-@pytest.mark.bases
 def test_neighbours_are_not_reached(client: docker.DockerClient, image: str) -> None:
     with listener(client, image, network="bridge") as (_, address):
         assert plain(client, image, "bridge", address) == "connected"
@@ -248,7 +242,6 @@ print(errno.errorcode[-code])
     assert online(client, image, code) == [errno.errorcode[errno.EPERM]]
 
 
-@pytest.mark.bases
 def test_nothing_stays(client: docker.DockerClient, image: str) -> None:
     before = {one.name for one in client.networks.list()}
     networks: list[str] = []
