@@ -78,9 +78,16 @@ def taken(body: bytes) -> JsonMemory:
 
 
 def holds(body: bytes) -> bool:
-    """Return whether what is estimated for `body` is enough."""
-    estimated, real = estimate(body), taken(body)
-    return all(more + SMALLEST >= less for more, less in zip(estimated, real, strict=True))
+    """Return whether what is estimated for `body` is enough.
+
+    Other threads of the test process allocate as well, which is counted too: one measurement of
+    several without them will do.
+    """
+    estimated = estimate(body)
+    return any(
+        all(more + SMALLEST >= less for more, less in zip(estimated, taken(body), strict=True))
+        for _ in range(5)
+    )
 
 
 @pytest.mark.parametrize("body", SHAPES.values(), ids=SHAPES.keys())
