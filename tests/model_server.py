@@ -173,7 +173,15 @@ def serve(latency: float = 0.0, certificate: Path | None = None) -> Iterator[Mod
     listener.bind(("0.0.0.0", 0))
     model.port = listener.getsockname()[1]
     server = uvicorn.Server(
-        uvicorn.Config(model.app(), log_level="critical", lifespan="off", ssl_certfile=certificate)
+        uvicorn.Config(
+            model.app(),
+            log_level="critical",
+            lifespan="off",
+            ssl_certfile=certificate,
+            # A request that is sent just as an idle connection ends is answered with 502, since it
+            # is never sent twice. uvicorn's default, 5 s, makes that likely under load.
+            timeout_keep_alive=600,
+        )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
