@@ -34,8 +34,8 @@ class Settings:
     bytes that their bodies, inputs and answers may take together, `body_limit` those of one body.
     `timeout`, `patience` and `grace` are seconds: for a request, for asking a model again, and to
     drain. After `watchdog` seconds a worker whose event loop does not turn is replaced; 0 for
-    never. `keys` let callers in; without one everybody is. `deployment` is what /version calls the
-    deployment, if the deployer named it.
+    never. `keys` authenticate clients; without one none need to. `deployment` is what /version
+    calls the deployment, if the deployer named it.
     """
 
     workers: int = 1

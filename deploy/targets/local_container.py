@@ -36,7 +36,7 @@ class Settings(TargetSettings):
     start_timeout: Annotated[int, Field(ge=1, le=1800)] = 60
     auth: Literal["none", "key"] = Field(
         "none",
-        description="Whether callers need the key, which the variable SERVE_KEY holds; must be "
+        description="Whether clients need the key, which the variable SERVE_KEY holds; must be "
         "written for an engine on another machine.",
     )
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.integration import load
@@ -65,13 +65,20 @@ def dribbling(to: Address, clients: int, sent_first: bytes, then: bytes) -> Iter
                 if left.wait(1):
                     return
 
-        thread = threading.Thread(target=dribble)
-        thread.start()
-        try:
+        with in_background(dribble, left):
             yield
-        finally:
-            left.set()
-            thread.join()
+
+
+@contextlib.contextmanager
+def in_background(attack: Callable[[], None], left: threading.Event) -> Iterator[None]:
+    """Run `attack` beside the block; at its end set `left` and wait until `attack` returns."""
+    thread = threading.Thread(target=attack)
+    thread.start()
+    try:
+        yield
+    finally:
+        left.set()
+        thread.join()
 
 
 @contextlib.contextmanager

@@ -48,9 +48,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["content-length"]))
-        told = [(name.lower(), value) for name, value in self.headers.items()]
-        assert len(dict(told)) == len(told), f"a header was sent twice: {told}"
-        kept = {name: value for name, value in told if name in TELLING}
+        sent = [(name.lower(), value) for name, value in self.headers.items()]
+        assert len(dict(sent)) == len(sent), f"a header was sent twice: {sent}"
+        kept = {name: value for name, value in sent if name in TELLING}
         self.server.seen.append((self.path, kept))
         content = json.dumps(COMPLETION).encode()
         self.send_response(200)
@@ -178,9 +178,9 @@ def main() -> None:
         for more in ({}, {"extra_headers": {"Authorization": "Bearer of-this-request"}}):
             client = azure(openai.AzureOpenAI)
             ours = _asked(server, client, (_set(_azure_ad_token_provider=_tokens()),), **more)
-            told = [headers["authorization"] for _, headers in ours]
+            sent = [headers["authorization"] for _, headers in ours]
             tokens = [f"Bearer token-{number}" for number in range(6)]
-            assert told == (["Bearer of-this-request"] * 6 if more else tokens), told
+            assert sent == (["Bearer of-this-request"] * 6 if more else tokens), sent
 
 
 if __name__ == "__main__":

@@ -58,13 +58,8 @@ def sending(to: Address, clients: int, *hostile: bytes) -> Iterator[None]:
                 with attackers.connect(to, attackers.WINDOW) as connection:
                     _send(connection, next(requests))
 
-        thread = threading.Thread(target=go_on)
-        thread.start()
-        try:
+        with attackers.in_background(go_on, left):
             yield
-        finally:
-            left.set()
-            thread.join()
 
 
 def _send(connection: socket.socket, request: bytes) -> None:

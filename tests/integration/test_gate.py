@@ -115,8 +115,8 @@ def test_secrets_that_do_not_stand_as_they_are_are_found(
 ) -> None:
     found = refusal(planted, flow, values.of(project), cache).splitlines()[::2]
     for name in _hidden(b""):
-        told = {line.rpartition("looks like ")[2] for line in found if f"/app/flow/{name}" in line}
-        assert set(made_up.SECRETS) <= told, name
+        kinds = {line.rpartition("looks like ")[2] for line in found if f"/app/flow/{name}" in line}
+        assert set(made_up.SECRETS) <= kinds, name
         of_value = f"/app/flow/{name}"
         assert [line for line in found if line.startswith(of_value) and "AI_API_KEY" in line], name
 

@@ -136,10 +136,10 @@ def test_a_planted_image_is_refused(
     for action in (publish, lambda project: pipeline.deploy(project, spec(project))):
         with pytest.raises(DeployError) as caught:
             action(two)
-        said = str(caught.value)
-        assert difference in said
-        assert found.tag in said and str(found.digest) in said
-        assert "delete that tag" in said and "--trust-registry" in said
+        message = str(caught.value)
+        assert difference in message
+        assert found.tag in message and str(found.digest) in message
+        assert "delete that tag" in message and "--trust-registry" in message
     # Nothing vouches for it, nothing was pushed, and nothing runs.
     assert attached(two, "dev", found.digest) == set()
     assert not acr.server.requests("PUT|PATCH|DELETE", "/v2/")

@@ -132,7 +132,7 @@ def test_each_line_of_a_secret_is_masked(given: str, printed: str) -> None:
     masked = b"".join(
         redaction.mask(line, secrets) for line in printed.encode().splitlines(keepends=True)
     )
-    # What is too short to be told from ordinary text stays.
+    # What is too short to distinguish from ordinary text stays.
     for line in KEY_LINES[:3]:
         assert line.encode() not in masked
     assert masked != printed.encode()
