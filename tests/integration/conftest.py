@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -9,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import docker
+import docker.errors
 import pytest
 
 # Its reaper is an image of its own, which a closed machine cannot pull; the tests remove what they start.
@@ -127,7 +129,9 @@ def start(client: docker.DockerClient, model: ModelServer) -> Iterator[Start]:
 
     yield run
     for container in started:
-        container.stop()
+        # Podman removes it with an image that a test removes.
+        with contextlib.suppress(docker.errors.NotFound):
+            container.stop()
 
 
 @pytest.fixture(scope="session")

@@ -116,5 +116,7 @@ def test_the_same_context_by_hand_keeps_the_contract(
         running = start(by_hand)
         assert running.get("/health").status_code == 200
         assert running.get("/version").json()["tag"] == made.tag
+        # Podman does not remove an image that runs.
+        running.container.kill()
     finally:
         client.images.remove("by-hand:official", force=True)
