@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 ROLES = ("system", "user", "assistant", "function", "tool")
+LONGEST_ROLE = max(map(len, ROLES))
 
 _SPACE = re.compile(r"\s*")
 _COLON = re.compile(r":\s*\n")
@@ -97,6 +98,20 @@ def _role_at_end(roles: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("(?i)(?:" + "|".join(roles) + r")\Z")
 
 
+def _length_of_role(tail: str, roles: tuple[str, ...]) -> int:
+    """Return how many characters at the end of `tail` are a role; 0 where it ends otherwise."""
+    if tail.isascii():
+        lower = tail.lower()
+        if lower.endswith(roles):
+            for role in roles:
+                if lower.endswith(role):
+                    return len(role)
+        return 0
+    # `re` takes a few other letters for "s" or "i".
+    match = _role_at_end(roles).search(tail)
+    return len(match[0]) if match else 0
+
+
 @functools.lru_cache(maxsize=8)
 def _label(label: str) -> re.Pattern[str]:
     return re.compile(label + r"\s*:")
@@ -107,27 +122,31 @@ def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
     return match.end() if match else start
 
 
-def _candidates(text: str, roles: tuple[str, ...]) -> Iterator[tuple[int, int, str]]:
-    """Yield start and spelling of each role before a colon at the end of a line, and where it ends.
+def _candidates(text: str, roles: tuple[str, ...]) -> list[tuple[int, int, str]]:
+    """Return start and end of each role before a colon at the end of a line, and its spelling.
 
     They are searched for by their colons: C finds a single character at once.
     """
-    role_at_end, longest = _role_at_end(roles), max(map(len, roles))
+    found = []
     floor = 0
     for colon in _COLON.finditer(text):
-        before = text[floor : colon.start()].rstrip()
-        role = role_at_end.search(before[-longest:])
-        if role:
-            yield floor + len(before) - len(role[0]), colon.end(), role[0]
+        at = end = colon.start()
+        if text[at - 1 : at].isspace():
+            end = floor + len(text[floor:at].rstrip())
+        length = _length_of_role(text[max(floor, end - LONGEST_ROLE) : end], roles)
+        if length:
+            found.append((end - length, colon.end(), text[end - length : end]))
         # White space after a colon may belong to the next heading.
-        floor = colon.start() + 1
+        floor = at + 1
+    return found
 
 
-def _headings(text: str, roles: tuple[str, ...]) -> Iterator[tuple[int, int, str]]:
-    """Yield start, end and role of each heading: a role alone on a line, perhaps after a `#`.
+def _headings(text: str, roles: tuple[str, ...]) -> list[tuple[int, int, str]]:
+    """Return start, end and role of each heading: a role alone on a line, perhaps after a `#`.
 
     White space around it belongs to it, back to the first line that holds nothing else.
     """
+    found = []
     # Where the heading at hand can begin at the earliest.
     floor = 0
     for at, end, role in _candidates(text, roles):
@@ -141,5 +160,6 @@ def _headings(text: str, roles: tuple[str, ...]) -> Iterator[tuple[int, int, str
                 # No heading, but the white space after its colon may belong to the next one.
                 floor = at + len(role)
                 continue
-        yield start, end, role
+        found.append((start, end, role))
         floor = end
+    return found
