@@ -1,4 +1,4 @@
-"""docs/choosing.md, its parts that come from deploy/advice: tables of facts and rules, examples.
+"""docs/choosing.md, its parts that come from deploy/advise: tables of facts and rules, examples.
 
 Run it to write them anew: `python -m tests.choosing`.
 """
@@ -14,21 +14,21 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from deploy.advice.answers import QUESTIONS
-from deploy.advice.facts import (
+from deploy.advise.answers import QUESTIONS
+from deploy.advise.facts import (
     AKS,
     APPSERVICE,
     AZUREML,
     CALCULATOR,
+    COMPARISON_TABLE,
     CONTAINERAPPS,
     GUIDES,
-    READ,
-    TABLE,
+    SOURCES_READ_ON,
     Source,
 )
-from deploy.advice.limits import LIMITS
-from deploy.advice.preferences import PREFERENCES
-from deploy.advice.report import Sources
+from deploy.advise.limits import LIMITS
+from deploy.advise.preferences import PREFERENCES
+from deploy.advise.report import Citations
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs/choosing.md"
@@ -109,29 +109,29 @@ def _questions() -> Iterator[str]:
 
 
 def _facts() -> Iterator[str]:
-    sources = Sources()
+    sources = Citations()
     yield "| | azureml | appservice | containerapps, by extension | aks, by extension |"
     yield "|---|---|---|---|---|"
-    for criterion, facts in TABLE.items():
+    for criterion, facts in COMPARISON_TABLE.items():
         cells = [
-            f"{facts[option].text} {sources.mark(facts[option])}" if option in facts else ""
+            f"{facts[option].text} {sources.cite(facts[option])}" if option in facts else ""
             for option in COLUMNS
         ]
         yield f"| {criterion} | {' | '.join(cells)} |"
-    yield f"\nSources, read on {READ}, each with the date of the version that was read:\n"
-    for number, source in enumerate(sources.found, 1):
+    yield f"\nSources, read on {SOURCES_READ_ON}, each with the date of the version that was read:\n"
+    for number, source in enumerate(sources.sources, 1):
         yield f"{number}. {_link(source)}"
 
 
 def _limits() -> Iterator[str]:
     yield "| option | is ruled out by | as it has |\n|---|---|---|"
     for one in LIMITS:
-        yield f"| {one.option} | {one.wish} | {one.fact.text} |"
+        yield f"| {one.option} | {one.requirement} | {one.fact.text} |"
 
 
 def _preferences() -> Iterator[str]:
     for number, one in enumerate(PREFERENCES, 1):
-        yield f"{number}. **{one.option}**: {one.says}"
+        yield f"{number}. **{one.option}**: {one.explanation}"
 
 
 def _guides() -> Iterator[str]:

@@ -19,8 +19,8 @@ from invoke.parser.context import ParserContext
 from invoke.program import Program
 
 import tasks
-from deploy.documentation import markdown, staging
-from tests.emulator import delivery
+from deploy.docs_site import markdown, staging
+from deploy.sandbox import demo
 
 ROOT = Path(__file__).parents[1]
 # It tells of what was, also of commands that are gone.
@@ -59,7 +59,7 @@ class Call:
 
 def pages() -> list[Path]:
     """Return every page, of the site or not, that tells what holds now."""
-    names = {"README.md", *staging.pages(ROOT)} - {HISTORY}
+    names = {"README.md", *staging.list_pages(ROOT)} - {HISTORY}
     return [ROOT / name for name in sorted(names) if name.endswith(".md")]
 
 
@@ -67,11 +67,11 @@ def commands() -> Iterator[Command]:
     """Yield every command that a page names."""
     for path in pages():
         page, name = path.read_text("utf-8"), path.relative_to(ROOT).as_posix()
-        for block in markdown.blocks(page):
+        for block in markdown.find_blocks(page):
             if block.language in SHELLS:
                 for number, line in enumerate(block.text.split("\n"), block.line):
                     yield from _of(line.removeprefix("$ "), f"{name}:{number}", mention=False)
-        for span in markdown.spans(page):
+        for span in markdown.find_code_spans(page):
             yield from _of(span.text, f"{name}:{span.line}", mention=True)
 
 
@@ -196,7 +196,7 @@ def run() -> list[Call]:
     """Return what tests run."""
     lines = [
         *(step.line for step in STEPS),
-        *(" ".join((*step.task, "--env", "dev", "--flow", "faq")) for step in delivery.STEPS),
+        *(" ".join((*step.task, "--env", "dev", "--flow", "faq")) for step in demo.STEPS),
         # Both of it, and what `inv sandbox` does, are run by tests/integration/test_sandbox.py.
         "sandbox --env dev --flow faq",
         *ELSEWHERE,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from deploy.config import Outline
-from deploy.infra import wanted
-from deploy.infra.wanted import APPSERVICE, AZUREML, Origin, Wanted
-from deploy.model import Flow, ImageSettings
-from deploy.schema import EnvModel, InfraModel, PlaceModel, TargetSettings
+from deploy.config.configuration import EnvironmentDraft
+from deploy.config.schema import EnvModel, InfraModel, PlaceModel, TargetSettings
+from deploy.core.entities import Flow, ImageSettings
+from deploy.infra import desired
+from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState, PromotionSource
 from deploy.targets.azureml.settings import Autoscale, Settings
 from tests.bicep.evaluate import SUBSCRIPTION
 
@@ -70,7 +70,7 @@ def outline(
     given: dict[str, Any] | None = None,
     web: dict[str, Any] | None = None,
     **infra: Any,
-) -> Outline:
+) -> EnvironmentDraft:
     """Return an environment `prod` with a flow on each of `options`."""
     web = web or {}
     described = {"location": "westeurope", **infra}
@@ -84,16 +84,18 @@ def outline(
             )
         else:
             uses.append((flow(), Web(target=option, env=EnvModel(secret=["MY_TOKEN"]), **web)))
-    return Outline("prod", place, given or {}, tuple(uses))
+    return EnvironmentDraft("prod", place, given or {}, tuple(uses))
 
 
-def small(*options: str, **infra: Any) -> Wanted:
+def small(*options: str, **infra: Any) -> DesiredState:
     """Return an environment of which only the region is said."""
-    return wanted.of(outline(*options, **infra))
+    return desired.build_desired_state(outline(*options, **infra))
 
 
-def large(*options: str, **infra: Any) -> Wanted:
+def large(*options: str, **infra: Any) -> DesiredState:
     """Return an environment of which everything is said: private, over zones, with a model."""
-    origin = Origin("33333333-3333-3333-3333-333333333333", "rg-flows-dev", "crflowsdev")
+    origin = PromotionSource("33333333-3333-3333-3333-333333333333", "rg-flows-dev", "crflowsdev")
     described = {**LARGE, **infra}
-    return wanted.of(outline(*options, **described), origin if described["promote_from"] else None)
+    return desired.build_desired_state(
+        outline(*options, **described), origin if described["promote_from"] else None
+    )

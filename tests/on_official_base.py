@@ -17,8 +17,8 @@ from pathlib import Path
 import docker
 
 from deploy.docker import engine
+from deploy.sandbox.registry import RegistryProcess
 from tests import official_base
-from tests.emulator.registry import Registry
 
 
 def main() -> int:
@@ -36,7 +36,7 @@ def main() -> int:
 def pull(client: docker.DockerClient, distroless: bool = False) -> str:
     """Let the engine pull the stand-in from a registry that is there meanwhile; return its reference."""
     push = official_base.push_distroless if distroless else official_base.push
-    with tempfile.TemporaryDirectory() as folder, Registry(Path(folder)) as registry:
+    with tempfile.TemporaryDirectory() as folder, RegistryProcess(Path(folder)) as registry:
         reference = push(registry.name)
         client.images.pull(reference, platform=engine.native_platform(client))
         return reference

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy.config import Project
+from deploy.config.configuration import Project
 
 DEPLOY = """\
 sample: sample.json

@@ -1,1 +1,1 @@
-"""A flow's folder becomes an image: base, locked packages, `pf flow build`, docker build."""
+"""Turn a flow's folder into an image: base, locked packages, `pf flow build`, docker build."""

@@ -1,4 +1,4 @@
-"""Results of slow steps, kept by content in a folder of the user: `~/.cache/flow-deploy`."""
+"""Keep the results of slow steps by content in the user's folder `~/.cache/flow-deploy`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A folder that is complete once it exists."""
+class CacheEntry:
+    """A folder that is complete if it exists."""
 
     path: Path
 
     @contextlib.contextmanager
-    def filling(self) -> Iterator[Path | None]:
+    def fill(self) -> Iterator[Path | None]:
         """Yield an empty folder to fill, which becomes `path` at the end; None if `path` exists.
 
-        One process fills it while others wait. Nothing is kept where the block raises.
+        One process fills it while others wait. If the block raises, nothing is kept.
         """
         if self.path.is_dir():
             yield None
@@ -42,11 +42,11 @@ class Kept:
                 shutil.rmtree(draft, ignore_errors=True)
 
 
-def folder(kind: str, key: str) -> Kept:
-    """Return the folder for what is known as `key` among results of one `kind`."""
-    return Kept(root() / kind / key)
+def get_entry(kind: str, key: str) -> CacheEntry:
+    """Return the cache entry for `key` among the results of one `kind`."""
+    return CacheEntry(get_root() / kind / key)
 
 
-def root() -> Path:
-    """Return the folder of all results."""
+def get_root() -> Path:
+    """Return the cache's root folder."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flow-deploy"

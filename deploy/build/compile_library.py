@@ -1,6 +1,6 @@
-"""Runs in a container of a base image: compile the standard library, and copy out the bytecode.
+"""Compile the standard library in a container of a base image, and copy the bytecode.
 
-Arguments: the library's folder, and the folder for the result.
+This program runs in the container. Arguments: the library's folder, and the folder for the result.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import shutil
 import sys
 from pathlib import Path
 
-# What hardly any server imports: tests, tools at a prompt, old protocols, what has a counterpart in
-# C, and the tables of rarely used encodings. Python compiles these when they are imported.
-RARE = re.compile(
+# Modules that hardly any server imports: tests, interactive tools, old protocols, modules with an
+# equivalent in C, and tables of rarely used encodings. Python compiles these when they are
+# imported.
+EXCLUDED_MODULES = re.compile(
     "/(site-packages|dist-packages|test|tests|idlelib|turtledemo|tkinter|lib2to3|ensurepip|curses|venv"
     "|wsgiref|xmlrpc|pydoc_data|distutils|config-[^/]*)/"
     "|/(_pydecimal|_pyio|aifc|bdb|cgi|cgitb|cmd|doctest|imaplib|mailbox|modulefinder|nntplib|optparse"
@@ -26,9 +27,9 @@ RARE = re.compile(
 
 
 def main(library: str, output: str) -> int:
-    # Unchecked: nothing changes in an image, so nothing need be compared at each start.
+    # Unchecked: files of an image do not change, so Python need not compare them at each start.
     mode = py_compile.PycInvalidationMode.UNCHECKED_HASH
-    compileall.compile_dir(library, quiet=2, workers=0, rx=RARE, invalidation_mode=mode)
+    compileall.compile_dir(library, quiet=2, workers=0, rx=EXCLUDED_MODULES, invalidation_mode=mode)
     for path in Path(library).rglob("__pycache__/*.pyc"):
         target = Path(output) / path.relative_to(library)
         target.parent.mkdir(parents=True, exist_ok=True)

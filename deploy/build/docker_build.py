@@ -1,8 +1,8 @@
-"""`docker build` of a folder: by BuildKit where the `docker` command can, by the engine else.
+"""Run `docker build`: with BuildKit if the `docker` command supports it, else with the engine.
 
-BuildKit sends only what changed of a context and needs a session with its client, which Docker's
-SDK for Python does not have (docker-py, issue 2230): so the command is run. Without it, and on
-podman, the engine's own builder gets the context through the SDK.
+BuildKit transfers only the changed files of a context. It needs a session with its client, which
+Docker's SDK for Python does not have (docker-py, issue 2230), so the `docker` command is run.
+Without BuildKit, and on podman, the engine's own builder gets the context through the SDK.
 """
 
 from __future__ import annotations
@@ -19,35 +19,37 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from deploy import console
+from deploy.core import progress
+from deploy.core.errors import DeployError
 from deploy.docker import engine, tar_files
-from deploy.errors import DeployError
 
-# Lines of a failed build that are shown.
+# Number of lines of a failed build's output that are shown.
 LAST_LINES = 8
-# The first version of the `docker` command that leaves BuildKit to the plugin buildx.
-WITHOUT_BUILDKIT = 23
+# The first version of the `docker` command that delegates BuildKit to the plugin buildx.
+FIRST_VERSION_WITHOUT_BUILDKIT = 23
 # No attestations: they would make the image an index, and the SBOM is attached after the push.
 BUILDX_OPTIONS = ("--load", "--provenance=false", "--sbom=false", "--builder")
 
 
 @dataclass(frozen=True)
 class Builder:
-    """A way to build: `name` for people; without `command` by the engine's API."""
+    """A program that builds images."""
 
+    # Name for messages.
     name: str
+    # Command to run; empty for a build through the engine's API.
     command: tuple[str, ...] = ()
 
 
-def choose(client: docker.DockerClient, endpoint: engine.Endpoint) -> Builder:
+def choose_builder(client: docker.DockerClient, endpoint: engine.Endpoint) -> Builder:
     """Return the best builder for the engine at `endpoint`."""
-    if engine.kind(client) == "podman":
+    if engine.detect_product(client) == "podman":
         return Builder("podman")
-    # Docker's own variable to switch BuildKit off ("Build with BuildKit").
+    # Docker's variable that turns BuildKit off ("Build with BuildKit").
     if os.environ.get("DOCKER_BUILDKIT") != "0":
-        for program in _programs(os.environ.get("PATH", "")):
-            if found := _buildkit(program, endpoint):
-                return found
+        for program in _list_programs(os.environ.get("PATH", "")):
+            if builder := _find_buildkit(program, endpoint):
+                return builder
     return Builder("classic builder")
 
 
@@ -58,20 +60,20 @@ def build(
     tag: str,
     platform: str,
 ) -> None:
-    """Build the image `tag` of the folder `context`, whose base the engine has.
+    """Build the image `tag` from the folder `context`; the engine must have its base.
 
-    Raises `DeployError` with the failing step and the last lines of the build's output. An image
-    that had `tag` keeps it then.
+    Raises `DeployError` with the failing step and the last lines of the build's output. If the
+    build fails, an existing image `tag` keeps its tag.
     """
-    builder = choose(client, endpoint)
-    with console.phase("build", f"{tag} with {builder.name}") as phase:
+    builder = choose_builder(client, endpoint)
+    with progress.phase("build", f"{tag} with {builder.name}") as phase:
         if builder.command:
-            by_command(builder, endpoint, context, tag, platform, phase.now)
+            build_with_command(builder, endpoint, context, tag, platform, phase.update)
         else:
-            by_engine(client, {".": context}, tag, platform, phase.now)
+            build_with_engine(client, {".": context}, tag, platform, phase.update)
 
 
-def by_command(
+def build_with_command(
     builder: Builder,
     endpoint: engine.Endpoint,
     context: Path,
@@ -79,7 +81,7 @@ def by_command(
     platform: str,
     show: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Build the image `tag` of the folder `context` with a `docker` command, like `build`."""
+    """Build the image `tag` from the folder `context` with a `docker` command, like `build`."""
     command = [*builder.command, "--platform", platform, "--tag", tag, str(context)]
     with subprocess.Popen(
         command,
@@ -97,22 +99,24 @@ def by_command(
                 if step := re.match(r"#\d+ (\[.+)", line):
                     show(step[1])
         except BaseException:
-            # An interruption of this process alone, as CI systems send it.
+            # CI systems interrupt this process only, so the command is terminated here.
             process.terminate()
             raise
         if process.wait():
-            raise DeployError(tag, f"the build failed:\n{_last(lines)}", _hint(lines))
+            raise DeployError(
+                tag, f"the build failed:\n{_format_last_lines(lines)}", _find_hint(lines)
+            )
 
 
 class BuildError(DeployError):
-    """A build that failed, with the lines that the engine's own builder printed."""
+    """A failed build, with the output of the engine's own builder."""
 
     def __init__(self, tag: str, lines: Sequence[str]) -> None:
-        super().__init__(tag, f"the build failed:\n{_last(lines)}", _hint(lines))
+        super().__init__(tag, f"the build failed:\n{_format_last_lines(lines)}", _find_hint(lines))
         self.lines = tuple(lines)
 
 
-def by_engine(
+def build_with_engine(
     client: docker.DockerClient,
     tree: Mapping[str, Path | bytes],
     tag: str,
@@ -121,12 +125,12 @@ def by_engine(
     network: str = "none",
     arguments: Mapping[str, str] | None = None,
 ) -> str:
-    """Build an image of the context `tree` with the engine's own builder; return its id.
+    """Build an image from the context `tree` with the engine's own builder; return its id.
 
-    With a `network` (default, host) steps may give other results each time: none is reused.
+    With a `network` (default, host), steps may give other results each time, so the cache is off.
     `arguments` are build arguments. Raises `BuildError`.
     """
-    with tempfile.TemporaryFile() as stream, engine.explained(f"building {tag}"):
+    with tempfile.TemporaryFile() as stream, engine.translate_errors(f"building {tag}"):
         stream.write(tar_files.pack(tree))
         stream.seek(0)
         events = client.api.build(
@@ -140,7 +144,7 @@ def by_engine(
             rm=True,
             forcerm=True,
             decode=True,
-            # Those of ~/.docker/config.json may hold a password.
+            # The proxies of ~/.docker/config.json may contain a password.
             use_config_proxy=False,
         )
         lines: list[str] = []
@@ -154,8 +158,8 @@ def by_engine(
         return str(client.images.get(tag).id)
 
 
-def _programs(path: str) -> Iterator[str]:
-    """Yield each `docker` command of `path`: the first may lack a plugin that a later one has."""
+def _list_programs(path: str) -> Iterator[str]:
+    """Yield each `docker` command on `path`: a later one may have a plugin that the first lacks."""
     for folder in dict.fromkeys(path.split(os.pathsep)):
         program = Path(folder or ".") / "docker"
         if program.is_file() and os.access(program, os.X_OK):
@@ -163,42 +167,44 @@ def _programs(path: str) -> Iterator[str]:
 
 
 @functools.cache
-def _buildkit(program: str, endpoint: engine.Endpoint) -> Builder | None:
-    """Return how `program` builds with BuildKit on the engine at `endpoint`, or None."""
+def _find_buildkit(program: str, endpoint: engine.Endpoint) -> Builder | None:
+    """Return the builder that runs BuildKit by `program` on the engine at `endpoint`, or None."""
     environment = endpoint.environment()
-    command = (program, *endpoint.command_line())
-    buildx = _output([*command, "buildx", "version"], environment)
+    client_command = (program, *endpoint.command_line())
+    buildx = _read_output([*client_command, "buildx", "version"], environment)
     if buildx is not None:
         version = re.search(r"\d+\.\d+[\w.-]*", buildx)
-        # The builder of the engine itself: another one has none of its images. Its name is that of
-        # the context, which `--host` makes the default one.
+        # Use the engine's own builder: others have none of its images. It has the name of the
+        # Docker context, which `--host` makes the default one.
         options = ("buildx", "build", *BUILDX_OPTIONS, "default", "--progress", "plain")
         name = f"BuildKit (buildx {version[0] if version else 'of unknown version'})"
-        return Builder(name, (*command, *options))
-    version_text = _output([*command, "version", "--format", "{{.Client.Version}}"], environment)
+        return Builder(name, (*client_command, *options))
+    version_text = _read_output(
+        [*client_command, "version", "--format", "{{.Client.Version}}"], environment
+    )
     major = re.match(r"\d+", version_text or "")
-    if major and int(major[0]) < WITHOUT_BUILDKIT:
+    if major and int(major[0]) < FIRST_VERSION_WITHOUT_BUILDKIT:
         name = f"BuildKit (docker {(version_text or '').strip()})"
-        return Builder(name, (*command, "build", "--progress", "plain"))
+        return Builder(name, (*client_command, "build", "--progress", "plain"))
     return None
 
 
-def _output(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
-    """Return what `command` prints, or None where it fails."""
+def _read_output(command: Sequence[str], environment: Mapping[str, str]) -> str | None:
+    """Return the output of `command`, or None if it fails."""
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             command, env=dict(environment), capture_output=True, text=True, check=False, timeout=60
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return result.stdout if result.returncode == 0 else None
 
 
-def _last(lines: Sequence[str]) -> str:
+def _format_last_lines(lines: Sequence[str]) -> str:
     return "\n".join(f"    {line}" for line in [line for line in lines if line][-LAST_LINES:])
 
 
-def _hint(lines: Sequence[str]) -> str:
+def _find_hint(lines: Sequence[str]) -> str:
     text = "\n".join(lines)
     if "no space left on device" in text:
         return engine.disk_hint()

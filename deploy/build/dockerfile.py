@@ -1,4 +1,7 @@
-"""The Dockerfile of a flow's image: no RUN, so any builder makes it for any platform, offline."""
+"""Render the Dockerfile of a flow's image.
+
+It has no RUN instruction, so any builder builds it for any platform, offline.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +10,17 @@ from collections.abc import Mapping
 
 from deploy.build import packages
 
-# The folder of the image that holds what is the flow's and the server's.
-HOME = "app"
+# Folder of the image with the files of the flow and of the server.
+APP_FOLDER = "app"
 PORT = 8080
 USER = "10001:10001"
-COMMAND = ["python3", "-m", "runtime.serve"]
+COMMAND = ["python3", "-m", "flow_server.serve"]
 ENVIRONMENT = {
-    "PYTHONPATH": f"/{HOME}:/{packages.FOLDER}:/{HOME}/shims",
+    "PYTHONPATH": f"/{APP_FOLDER}:/{packages.FOLDER}:/{APP_FOLDER}/shims",
     "PYTHONDONTWRITEBYTECODE": "1",
     "PYTHONUNBUFFERED": "1",
-    # Fixed, so that glibc does not raise them by itself: the memory of large requests is given
-    # back to the machine (mallopt(3): "the dynamic adjustment is disabled").
+    # Fixed values, so that glibc does not raise them: the memory of large requests is returned to
+    # the operating system (mallopt(3): "the dynamic adjustment is disabled").
     "MALLOC_MMAP_THRESHOLD_": "65536",
     "MALLOC_TRIM_THRESHOLD_": "131072",
     "HOME": "/tmp",
@@ -29,15 +32,15 @@ ENVIRONMENT = {
 def render(base: str, copies: Mapping[str, str], labels: Mapping[str, str]) -> str:
     """Return the Dockerfile on the image `base`.
 
-    `copies` are folders of the context and where they go, in the order of their layers: what
-    changes least comes first.
+    `copies` maps folders of the context to folders of the image, in the order of their layers:
+    those that change least come first.
     """
     lines = [
         f"FROM {base}",
         *(f"COPY {folder}/ {path}/" for folder, path in copies.items()),
-        *_pairs("ENV", ENVIRONMENT),
-        *_pairs("LABEL", labels),
-        # What a base may have set, and the server does not want.
+        *_render_instruction("ENV", ENVIRONMENT),
+        *_render_instruction("LABEL", labels),
+        # Override settings of the base that the server does not use.
         "WORKDIR /",
         "STOPSIGNAL SIGTERM",
         "HEALTHCHECK NONE",
@@ -49,13 +52,13 @@ def render(base: str, copies: Mapping[str, str], labels: Mapping[str, str]) -> s
     return "\n".join(lines) + "\n"
 
 
-def _pairs(instruction: str, values: Mapping[str, str]) -> list[str]:
-    """Return one instruction with all of `values`: engines make an image of each instruction."""
-    pairs = [f"{name}={_quoted(value)}" for name, value in values.items()]
+def _render_instruction(instruction: str, values: Mapping[str, str]) -> list[str]:
+    """Return one instruction with all `values`: engines make an image of each instruction."""
+    pairs = [f"{name}={_quote(value)}" for name, value in values.items()]
     return [f"{instruction} " + " \\\n    ".join(pairs)] if pairs else []
 
 
-def _quoted(value: str) -> str:
-    """Return `value` in quotes, none of it expanded (Dockerfile reference, "Escape" and "ENV")."""
+def _quote(value: str) -> str:
+    """Return `value` in quotes, without expansion (Dockerfile reference, "Escape" and "ENV")."""
     escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
     return f'"{escaped}"'

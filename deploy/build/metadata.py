@@ -1,4 +1,4 @@
-"""What an image was built with: recorded while it is built, since it cannot be found out later."""
+"""Record the tools and inputs of a build: they cannot be determined from the image later."""
 
 from __future__ import annotations
 
@@ -9,36 +9,38 @@ from pathlib import Path
 
 import docker
 
-from deploy import locks
-from deploy.build.base_image import Base
-from deploy.model import Flow
+from deploy.build import lock_files
+from deploy.build.base_image import BaseImage
+from deploy.core.entities import Flow
 
-PACKER = "promptflow-devkit"
+PACKER_PACKAGE = "promptflow-devkit"
 
 
-def of_build(
-    client: docker.DockerClient, definition: Flow, base: Base, base_layers: int, builder: str
+def collect_build_metadata(
+    client: docker.DockerClient, definition: Flow, base: BaseImage, base_layers: int, builder: str
 ) -> dict[str, str | int]:
-    """Return `built_with` of about.json. Nothing of it is in the content tag."""
+    """Return `built_with` of about.json. It does not affect the content tag."""
     return {
         "python": definition.image.python,
         "base_id": base.id,
         "base_layers": base_layers,
-        "requirements_lock": _sha256(definition.folder / locks.LOCK),
-        "pack_lock": _sha256(locks.PACK_LOCK),
-        PACKER: _packer(),
+        "requirements_lock": _hash_file(definition.folder / lock_files.LOCK),
+        "pack_lock": _hash_file(lock_files.PACK_LOCK),
+        PACKER_PACKAGE: _read_packer_version(),
         "uv": importlib.metadata.version("uv"),
         "docker": str(client.version()["Version"]),
         "builder": builder,
     }
 
 
-def _packer() -> str:
-    """Return the version that packs: the volume of tools is known by a hash of their lock."""
-    found = re.search(rf"^{PACKER}==(\S+)", locks.PACK_LOCK.read_text(encoding="utf-8"), re.M)
-    return found[1] if found else ""
+def _read_packer_version() -> str:
+    """Return the version of promptflow that packs flows, from the lock of its tools."""
+    match = re.search(
+        rf"^{PACKER_PACKAGE}==(\S+)", lock_files.PACK_LOCK.read_text(encoding="utf-8"), re.M
+    )
+    return match[1] if match else ""
 
 
-def _sha256(path: Path) -> str:
-    # With its kind in front: the gate before a push takes bare ones for what they look like.
+def _hash_file(path: Path) -> str:
+    # With the algorithm as prefix: the secret scan would report a bare hash as a possible secret.
     return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"

@@ -1,4 +1,7 @@
-"""Bytecode of a base image's standard library: official images delete it, and cannot write it."""
+"""Compile the standard library of a base image.
+
+Official images contain no bytecode of it, and the container's user cannot write any at run time.
+"""
 
 from __future__ import annotations
 
@@ -7,46 +10,54 @@ from pathlib import Path
 
 import docker
 
-from deploy import console
 from deploy.build import cache, packages
-from deploy.build.base_image import Base
+from deploy.build.base_image import BaseImage
 from deploy.build.interpreter import Interpreter
+from deploy.core import progress
 from deploy.docker import isolated, tar_files
 
-PROGRAM = Path(__file__).with_name("compile_library.py")
-# To be changed when it is compiled in another way.
-RECIPE = "1"
+COMPILE_SCRIPT = Path(__file__).with_name("compile_library.py")
+# Change this when the library is compiled in another way.
+RECIPE_VERSION = "1"
 
 
 @dataclass(frozen=True)
-class Library:
-    """Bytecode in `folder` of this machine, and the `path` in the image that it belongs to."""
+class LibraryBytecode:
+    """Bytecode of a standard library."""
 
+    # Local folder with the bytecode.
     folder: Path
-    path: str
+    # Folder of the standard library in the image.
+    image_path: str
 
 
-def ensure(client: docker.DockerClient, native: Base, python: Interpreter) -> Library | None:
-    """Return the bytecode that the base `native` lacks, or None where it has its own.
+def ensure(
+    client: docker.DockerClient, native: BaseImage, python: Interpreter
+) -> LibraryBytecode | None:
+    """Return the bytecode that the base `native` lacks, or None if it has its own.
 
     `python` is the Python of `native`. Raises `DeployError`.
     """
     if python.compiled:
         return None
-    kept = cache.folder("standard-library", packages.key(native.content, RECIPE))
-    with kept.filling() as draft:
+    entry = cache.get_entry(
+        "standard-library", packages.compute_key(native.content_id, RECIPE_VERSION)
+    )
+    with entry.fill() as draft:
         if draft is not None:
-            with console.phase("base", f"compiling {python.stdlib}"):
-                doing = f"compiling the standard library of {native.reference}"
+            with progress.phase("base", f"compiling {python.stdlib}"):
+                operation = f"compiling the standard library of {native.reference}"
                 compiled = isolated.run(
                     client,
                     native.id,
                     ["python3", "/compile/compile_library.py", python.stdlib, "/out"],
-                    tar_files.pack({"compile/compile_library.py": PROGRAM, "out/.keep": b""}),
+                    tar_files.pack(
+                        {"compile/compile_library.py": COMPILE_SCRIPT, "out/.keep": b""}
+                    ),
                     "/out",
                     {},
-                    doing,
+                    operation,
                 )
                 with compiled:
-                    tar_files.unpack(compiled, draft, doing)
-    return Library(kept.path, python.stdlib)
+                    tar_files.unpack(compiled, draft, operation)
+    return LibraryBytecode(entry.path, python.stdlib)

@@ -1,1 +1,1 @@
-"""What pipelines ask of `inv`: which flows changed, a trial of one, and the linters."""
+"""Support for CI pipelines: flows that changed, the matrix of jobs, commands of the CI system."""

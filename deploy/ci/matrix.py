@@ -1,4 +1,4 @@
-"""The flows as rows for jobs side by side, in the form that each CI system reads."""
+"""The flows as a matrix of parallel jobs, in the format of each CI system."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from deploy import config
-from deploy.errors import DeployError, Problem
-from deploy.job import markdown
-from deploy.model import Flow
-from deploy.runtime import connections
+from deploy.config import configuration
+from deploy.core import markdown
+from deploy.core.entities import Flow
+from deploy.core.errors import DeployError, Problem
+from deploy.server import connections
 
 
 @dataclass(frozen=True)
 class Row:
-    """One job: its flow, and whether that can be evaluated, as what it asks can be reached."""
+    """One job of the matrix."""
 
     flow: str
+    # Whether all variables of its connections are set, so that it can be evaluated.
     evaluate: bool
 
 
-def rows(flows: Iterable[Flow], environ: Mapping[str, str]) -> tuple[Row, ...]:
-    """Return a row for each of `flows`; of `environ` their connections are made."""
+def create_rows(flows: Iterable[Flow], environ: Mapping[str, str]) -> tuple[Row, ...]:
+    """Return a row for each of `flows`; `environ` has the variables of their connections."""
     return tuple(
         Row(flow.name, not connections.resolve(flow.connections, environ).problems)
         for flow in flows
     )
 
 
-def refuse_without_origin(flows: Iterable[Flow], environment: str | None, origin: str) -> None:
-    """Raise `DeployError` for those that are in no `origin`, where their images would come from."""
+def require_origin(flows: Iterable[Flow], environment: str | None, origin: str) -> None:
+    """Raise `DeployError` for flows that are not in `origin`, from where images are promoted."""
     problems = [
         Problem(
-            f"flows/{flow.name}/{config.DEPLOY}: environments",
+            f"flows/{flow.name}/{configuration.DEPLOY_FILE}: environments",
             f"it has {environment} and not {origin}, from where its image is promoted",
             f"add {origin}",
         )
@@ -42,18 +43,18 @@ def refuse_without_origin(flows: Iterable[Flow], environment: str | None, origin
         if origin not in flow.environments
     ]
     if problems:
-        raise DeployError.of(problems)
+        raise DeployError.from_problems(problems)
 
 
-def for_github(rows: Iterable[Row]) -> str:
+def format_github(rows: Iterable[Row]) -> str:
     """Return the matrix for `fromJSON` (GitHub, "Running variations of jobs in a workflow")."""
     return json.dumps({"include": [asdict(row) for row in rows]})
 
 
-def for_azure_devops(rows: Iterable[Row]) -> str:
+def format_azure_devops(rows: Iterable[Row]) -> str:
     """Return the matrix for `$[ … ]` (Azure Pipelines, "jobs.job.strategy definition").
 
-    Names are of letters, digits and underscores there, and every value is a text.
+    There, names may contain letters, digits and underscores only, and all values are strings.
     """
     return json.dumps(
         {
@@ -63,15 +64,15 @@ def for_azure_devops(rows: Iterable[Row]) -> str:
     )
 
 
-def notes(rows: Iterable[Row]) -> tuple[str, ...]:
-    """Return what a person should know of them."""
-    unasked = [row.flow for row in rows if not row.evaluate]
-    what = "not evaluated, as variables of their connections are not set"
-    return (f"{', '.join(unasked)}: {what}",) if unasked else ()
+def list_notes(rows: Iterable[Row]) -> tuple[str, ...]:
+    """Return notes for the log: which flows are not evaluated."""
+    not_evaluated = [row.flow for row in rows if not row.evaluate]
+    reason = "not evaluated, as variables of their connections are not set"
+    return (f"{', '.join(not_evaluated)}: {reason}",) if not_evaluated else ()
 
 
-def summary(rows: Sequence[Row], why: Iterable[str]) -> str:
-    """Return the rows as Markdown, for the page of the run."""
+def format_summary(rows: Sequence[Row], notes: Iterable[str]) -> str:
+    """Return the rows as Markdown for the summary of the CI run."""
     lines = [f"- `{row.flow}`{'' if row.evaluate else ' (not evaluated)'}" for row in rows]
-    said = [markdown.text(note) for note in (*why, *notes(rows))]
-    return "\n".join(["### Flows", *(lines or ["none"]), "", *said]) + "\n"
+    note_lines = [markdown.escape_text(note) for note in (*notes, *list_notes(rows))]
+    return "\n".join(["### Flows", *(lines or ["none"]), "", *note_lines]) + "\n"

@@ -1,1 +1,1 @@
-"""The container engine: connecting to it, isolated containers, image archives."""
+"""The container engine: connections, isolated containers, image archives."""

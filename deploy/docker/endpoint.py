@@ -1,9 +1,9 @@
-"""Which engine: found as the `docker` command finds it.
+"""Find the engine that the `docker` command would use.
 
 The order is that of docker/cli (`resolveContextName` in cli/command/cli.go, cli/flags/options.go,
-opts/hosts.go). docker-py's own search differs: it looks for contexts beside a config.json only,
-takes the default socket for a context that is missing, and drops a context's certificates unless
-all three files are there.
+opts/hosts.go). docker-py's own search differs: it finds contexts only beside a config.json, uses
+the default socket if a context is missing, and drops a context's certificates unless all three
+files exist.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
 
 DEFAULT_SOCKET = "unix:///var/run/docker.sock"
 DEFAULT_TLS_ADDRESS = "tcp://localhost:2376"
-# docker/cli takes this port with TLS, too.
+# docker/cli also uses this port with TLS.
 DEFAULT_PORT = 2375
 DEFAULT_SOURCE = "the default socket"
 DEFAULT_CONTEXT = "default"
-# Variables that choose an engine. The docker command must not read them beside flags.
-VARIABLES = (
+# Variables that select an engine. The docker command must not see them together with flags.
+ENGINE_VARIABLES = (
     "DOCKER_HOST",
     "DOCKER_CONTEXT",
     "DOCKER_TLS",
@@ -37,10 +37,11 @@ VARIABLES = (
 
 @dataclass(frozen=True)
 class TlsFiles:
-    """PEM files for TLS. Without `ca` the certificate must be signed by a public authority."""
+    """PEM files for TLS."""
 
+    # Without it, a public authority must have signed the engine's certificate.
     ca: Path | None = None
-    certificate: Path | None = None  # of the client, with its key
+    certificate: Path | None = None  # the client's, used with `key`
     key: Path | None = None
 
 
@@ -49,29 +50,30 @@ class Endpoint:
     """The address of an engine, and how to authenticate there."""
 
     address: str  # unix:///path, tcp://host:port or ssh://user@host
-    source: str  # what named it: DOCKER_HOST, environments.yaml, context colima …
+    source: str  # where it is set: DOCKER_HOST, environments.yaml, context colima …
     context: str = ""  # the docker command's context, "" for an address
     tls: TlsFiles | None = None  # None: no TLS
     skip_verify: bool = False  # TLS that accepts any certificate
 
     @property
     def scheme(self) -> str:
+        """The scheme of the address: unix, tcp or ssh."""
         return self.address.partition("://")[0]
 
     @property
     def is_default(self) -> bool:
-        """Whether no variable, file or context chose it."""
+        """Whether it is the default: no variable, file or context selects it."""
         return self.source == DEFAULT_SOURCE
 
     def command_line(self) -> tuple[str, ...]:
-        """Return the flags with which the `docker` command uses this engine, and no other.
+        """Return the flags that make the `docker` command use this engine and no other.
 
-        Also for a context: buildx calls the builder of `--host` "default".
+        Contexts are given by address, too, because buildx calls the builder of `--host` "default".
         """
         host = ("--host", self.address)
         if self.tls is None:
             return host
-        # An empty name keeps the command from files of its own (~/.docker/cert.pem).
+        # An empty name stops the command from using its default files (~/.docker/cert.pem).
         return (
             *host,
             "--tls" if self.skip_verify else "--tlsverify",
@@ -81,29 +83,29 @@ class Endpoint:
         )
 
     def environment(self) -> dict[str, str]:
-        """Return this process's environment without the variables that choose an engine."""
-        return {name: value for name, value in os.environ.items() if name not in VARIABLES}
+        """Return the environment of this process without the variables that select an engine."""
+        return {name: value for name, value in os.environ.items() if name not in ENGINE_VARIABLES}
 
 
-def endpoint(address: str | None = None) -> Endpoint:
+def find_endpoint(address: str | None = None) -> Endpoint:
     """Return the engine at `address`, or the one that the `docker` command would use.
 
-    TLS variables apply to an address, as to that of `docker --host`, and not to a context.
-    Raises `DeployError` for a context that does not exist and for files that are missing.
+    TLS variables apply to an address, as with `docker --host`, and not to a context. Raises
+    `DeployError` for a context that does not exist and for missing files.
     """
     if address:
-        return _at(address, "environments.yaml")
+        return _from_address(address, "environments.yaml")
     if host := os.environ.get("DOCKER_HOST"):
-        return _at(host, "DOCKER_HOST")
+        return _from_address(host, "DOCKER_HOST")
     if name := os.environ.get("DOCKER_CONTEXT"):
-        return _of_context(name, "DOCKER_CONTEXT")
+        return _from_context(name, "DOCKER_CONTEXT")
     config = _config_folder() / "config.json"
-    return _of_context(_current_context(config), str(config))
+    return _from_context(_current_context(config), str(config))
 
 
-def other_sockets() -> list[str]:
-    """Return the addresses of sockets that this user may open, and `docker` does not try."""
-    # In this order: a folder of root's, such as /run/podman, makes `is_socket` raise.
+def find_other_sockets() -> list[str]:
+    """Return the addresses of sockets that this user may open, but `docker` does not try."""
+    # Checks access first: `is_socket` raises in a folder of root, such as /run/podman.
     usable = [path for path in _known_sockets() if os.access(path, os.W_OK) and path.is_socket()]
     return [f"unix://{path}" for path in usable]
 
@@ -125,16 +127,16 @@ def _known_sockets() -> Iterator[Path]:
         yield Path.home() / name
 
 
-def _at(address: str, source: str) -> Endpoint:
-    normal = _normal(address, source)
+def _from_address(address: str, source: str) -> Endpoint:
+    normal = _normalize_address(address, source)
     if not normal.startswith("tcp://"):
         return Endpoint(normal, source)
-    tls, skip_verify = _tls_of_variables()
+    tls, skip_verify = _tls_from_variables()
     return Endpoint(normal, source, "", tls, skip_verify)
 
 
-def _normal(address: str, source: str) -> str:
-    """Return `address` with what the docker command adds to it: a scheme, a port, a path."""
+def _normalize_address(address: str, source: str) -> str:
+    """Return `address` with the defaults that the docker command adds: scheme, port, path."""
     scheme, separator, rest = address.strip().partition("://")
     if not separator:
         scheme, rest = ("unix" if scheme.startswith(("/", "./")) else "tcp"), scheme
@@ -155,28 +157,30 @@ def _normal(address: str, source: str) -> str:
 
 
 def _no_address(address: str, source: str) -> DeployError:
-    # A password may be in it, which docker refuses as well.
-    shown = "ssh://…" if "@" in address else address
-    what = f"{shown} is no address of a Docker engine"
-    return DeployError(source, what, "write unix:///path, tcp://host:2375 or ssh://user@host")
+    # An address may contain a password, which docker rejects as well.
+    redacted = "ssh://…" if "@" in address else address
+    message = f"{redacted} is no address of a Docker engine"
+    return DeployError(source, message, "write unix:///path, tcp://host:2375 or ssh://user@host")
 
 
-def _tls_of_variables() -> tuple[TlsFiles | None, bool]:
+def _tls_from_variables() -> tuple[TlsFiles | None, bool]:
     """Return the TLS files that variables name, and whether any certificate is accepted.
 
-    Any value turns a variable on, as for the docker command: also "0".
+    Any value turns a variable on, even "0", as in the docker command.
     """
     verify = bool(os.environ.get("DOCKER_TLS_VERIFY"))
     if not verify and not os.environ.get("DOCKER_TLS"):
         return None, False
-    given = os.environ.get("DOCKER_CERT_PATH")
-    folder = Path(given) if given else _config_folder()
+    cert_path = os.environ.get("DOCKER_CERT_PATH")
+    folder = Path(cert_path) if cert_path else _config_folder()
     files = _tls_files(folder)
     if files.ca is None:
-        where = "DOCKER_CERT_PATH" if given else "DOCKER_TLS_VERIFY" if verify else "DOCKER_TLS"
-        what = f"TLS to the engine needs {folder}/ca.pem, which does not exist"
+        variable = (
+            "DOCKER_CERT_PATH" if cert_path else "DOCKER_TLS_VERIFY" if verify else "DOCKER_TLS"
+        )
+        message = f"TLS to the engine needs {folder}/ca.pem, which does not exist"
         hint = "set DOCKER_CERT_PATH to the folder with ca.pem, cert.pem and key.pem"
-        raise DeployError(where, what, hint)
+        raise DeployError(variable, message, hint)
     return files, not verify
 
 
@@ -193,29 +197,31 @@ def _config_folder() -> Path:
 
 
 def _current_context(path: Path) -> str:
-    """Return the context that `docker context use` chose."""
-    content = _json(path) if path.exists() else {}
+    """Return the context that `docker context use` selected."""
+    content = _read_json(path) if path.exists() else {}
     return str(content.get("currentContext") or DEFAULT_CONTEXT)
 
 
-def _of_context(name: str, chosen_by: str) -> Endpoint:
-    """Return the engine of a context; `chosen_by` is the variable or file that names it."""
+def _from_context(name: str, chosen_by: str) -> Endpoint:
+    """Return the engine of the context `name`; `chosen_by` is the variable or file naming it."""
     if name == DEFAULT_CONTEXT:
-        return _default()
+        return _default_endpoint()
     identifier = hashlib.sha256(name.encode()).hexdigest()
     contexts = _config_folder() / "contexts"
     meta = contexts / "meta" / identifier / "meta.json"
     if not meta.is_file():
-        known = ", ".join([DEFAULT_CONTEXT, *_names(contexts)])
-        what = f'there is no Docker context "{name}"'
-        raise DeployError(chosen_by, what, f"known: {known}; choose one with `docker context use`")
+        known = ", ".join([DEFAULT_CONTEXT, *_context_names(contexts)])
+        message = f'there is no Docker context "{name}"'
+        raise DeployError(
+            chosen_by, message, f"known: {known}; choose one with `docker context use`"
+        )
     source = f"context {name}"
-    content = _json(meta)
+    content = _read_json(meta)
     target = (content.get("Endpoints") or {}).get("docker")
     if not isinstance(target, Mapping):
-        what = f'the Docker context "{name}" names no engine'
-        raise DeployError(chosen_by, what, "choose another with `docker context use`")
-    address = _normal(str(target.get("Host") or DEFAULT_SOCKET), source)
+        message = f'the Docker context "{name}" names no engine'
+        raise DeployError(chosen_by, message, "choose another with `docker context use`")
+    address = _normalize_address(str(target.get("Host") or DEFAULT_SOCKET), source)
     if not address.startswith("tcp://"):
         return Endpoint(address, source, name)
     files = _tls_files(contexts / "tls" / identifier / "docker")
@@ -224,35 +230,35 @@ def _of_context(name: str, chosen_by: str) -> Endpoint:
     return Endpoint(address, source, name, tls, skip_verify)
 
 
-def _default() -> Endpoint:
-    tls, skip_verify = _tls_of_variables()
+def _default_endpoint() -> Endpoint:
+    tls, skip_verify = _tls_from_variables()
     if tls is None:
         return Endpoint(DEFAULT_SOCKET, DEFAULT_SOURCE)
     source = "DOCKER_TLS" if skip_verify else "DOCKER_TLS_VERIFY"
     return Endpoint(DEFAULT_TLS_ADDRESS, source, "", tls, skip_verify)
 
 
-def _names(contexts: Path) -> list[str]:
-    """Return the names of the contexts that can be read."""
+def _context_names(contexts: Path) -> list[str]:
+    """Return the names of all contexts whose files can be read."""
     names = []
     for path in contexts.glob("meta/*/meta.json"):
         try:
-            names.append(str(_json(path)["Name"]))
+            names.append(str(_read_json(path)["Name"]))
         except (DeployError, KeyError):
             continue
     return sorted(names)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise DeployError(str(path), f"it cannot be read: {error.strerror}", _REPAIR) from None
+        raise DeployError(str(path), f"it cannot be read: {error.strerror}", _REPAIR_HINT) from None
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise DeployError(str(path), "it is no JSON object", _REPAIR)
+        raise DeployError(str(path), "it is no JSON object", _REPAIR_HINT)
     return content
 
 
-_REPAIR = "correct it, or set DOCKER_HOST, which the docker command takes first"
+_REPAIR_HINT = "correct it, or set DOCKER_HOST, which the docker command takes first"

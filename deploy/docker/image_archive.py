@@ -1,8 +1,9 @@
-"""A built image as files: what `docker save` writes on any engine, layer by layer.
+"""A built image as files: the archive that `docker save` writes on any engine, layer by layer.
 
-Docker's classic store and podman save plain layers, named by `manifest.json`. With the containerd
-image store the archive is an OCI layout, too: its layers are compressed, and it may have several
-platforms and attestations. `saved` makes the plain form of that, which syft reads in half the time.
+Docker's classic store and podman save uncompressed layers that `manifest.json` names. With the
+containerd image store the archive is an OCI layout, too: its layers are compressed, and it may have
+several platforms and attestations. `save_image` converts that to the uncompressed form, which syft
+reads in half the time.
 """
 
 from __future__ import annotations
@@ -24,49 +25,49 @@ from typing import IO, Any
 import docker
 import docker.errors
 
+from deploy.core.errors import DeployError
 from deploy.docker import engine
-from deploy.errors import DeployError
 
 WHERE = "docker save"
 MANIFEST = "manifest.json"
-GZIP = b"\x1f\x8b"
-ZSTD = b"\x28\xb5\x2f\xfd"
+GZIP_MAGIC = b"\x1f\x8b"
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 BLOCK = 8 * 1024 * 1024
-# What reading a truncated or damaged layer raises.
-BROKEN = (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError)
+# The exceptions that a truncated or damaged layer causes.
+READ_ERRORS = (tarfile.TarError, zlib.error, gzip.BadGzipFile, EOFError)
 
 
 @dataclass(frozen=True)
 class Layer:
     """One layer of an image."""
 
-    # Of its uncompressed tar archive (its diff id), however the engine saved it.
+    # The digest of the uncompressed tar archive (the diff id), also for a compressed layer.
     digest: str
     archive: Path
     member: str
-    # From 1, at the bottom.
+    # The position from the bottom, starting at 1.
     number: int
 
     @property
     def name(self) -> str:
-        """What messages call it: layer 2."""
+        """The name of the layer in messages: layer 2."""
         return f"layer {self.number}"
 
     @contextlib.contextmanager
     def open(self) -> Iterator[tarfile.TarFile]:
-        """Yield the layer as a tar archive, to be read once from its beginning to its end.
+        """Yield the layer as a tar archive that can be read once, from start to end.
 
-        A file that a layer deletes is in it as an empty file `.wh.‹name›`.
+        A deleted file is an empty file `.wh.‹name›` in the layer.
         """
-        with self.stored() as (stored, packed):
+        with self.open_stored() as (stored, packed):
             mode = "r|gz" if packed else "r|"
             with tarfile.open(fileobj=stored, mode=mode) as content:  # type: ignore[call-overload]
                 yield content
 
     @contextlib.contextmanager
-    def unpacked(self) -> Iterator[IO[bytes]]:
+    def open_unpacked(self) -> Iterator[IO[bytes]]:
         """Yield the uncompressed tar archive of the layer, which can be read in any order."""
-        with self.stored() as (stored, packed):
+        with self.open_stored() as (stored, packed):
             if not packed:
                 yield stored
                 return
@@ -76,146 +77,152 @@ class Layer:
                 yield plain
 
     @contextlib.contextmanager
-    def stored(self) -> Iterator[tuple[IO[bytes], bool]]:
+    def open_stored(self) -> Iterator[tuple[IO[bytes], bool]]:
         """Yield the layer as the engine saved it, and whether it is compressed with gzip.
 
         Raises `DeployError` for a layer that cannot be read, also while it is being read.
         """
         try:
             with tarfile.open(self.archive) as outer:
-                stored = _extracted(outer, self.member, self.name)
-                yield stored, _is_packed(stored, self.name)
-        except BROKEN as error:
-            what = f"it is damaged ({error})"
-            raise DeployError(self.name, what, "build the image again") from None
+                stored = _extract_member(outer, self.member, self.name)
+                yield stored, _is_gzip(stored, self.name)
+        except READ_ERRORS as error:
+            message = f"it is damaged ({error})"
+            raise DeployError(self.name, message, "build the image again") from None
 
 
 @dataclass(frozen=True)
 class ImageArchive:
-    """An image in the file `path` (`docker-archive:` for tools), its configuration and layers."""
+    """An image in the form of `docker save` (for tools: `docker-archive:`)."""
 
     path: Path
     # The OCI image configuration: `config` (Env, User, Labels, …), `history`, `rootfs`.
     config: dict[str, Any]
-    # SHA-256 of the configuration's bytes. It names the image on every engine and in a registry,
-    # while the engine's own id is this digest, or with the containerd store that of a manifest.
+    # SHA-256 of the configuration's bytes. It identifies the image on every engine and in a
+    # registry. An engine's own id is this digest, or the manifest's with the containerd store.
     config_digest: str
     layers: tuple[Layer, ...]
-    # The member of the archive that is the configuration.
+    # The member of the archive that holds the configuration.
     member: str
-    # Whether it has this image in the form of Docker's classic store.
+    # Whether the archive holds this image in the form of Docker's classic store.
     is_plain: bool
 
 
 @dataclass(frozen=True)
 class _Entry:
-    """One image of an archive: the members that are its configuration and its layers."""
+    """One image in an archive."""
 
+    # The members of the archive that hold the configuration and the layers.
     config: str
     layers: tuple[str, ...]
-    # Whether it is the one that readers of Docker's form take.
+    # Whether tools that read Docker's form use this image.
     is_docker: bool
 
-    def fits(self, config: dict[str, Any], platform: str | None) -> bool:
-        """Return whether `config` is an image of these layers, for `platform` if that is set."""
-        given = f"{config.get('os')}/{config.get('architecture')}"
+    def matches(self, config: dict[str, Any], platform: str | None) -> bool:
+        """Return whether `config` fits these layers, and `platform` unless that is None."""
+        config_platform = f"{config.get('os')}/{config.get('architecture')}"
         diff_ids = (config.get("rootfs") or {}).get("diff_ids") or ()
-        return len(diff_ids) == len(self.layers) and platform in (None, given)
+        return len(diff_ids) == len(self.layers) and platform in (None, config_platform)
 
 
 @contextlib.contextmanager
-def saved(
+def save_image(
     client: docker.DockerClient, image: str, platform: str | None = None
 ) -> Iterator[ImageArchive]:
-    """Yield `image` of the engine, an id or a reference, as files in a temporary folder.
+    """Yield `image` (an id or a reference) of the engine as files in a temporary folder.
 
-    `platform` chooses from an image of several. Raises `DeployError` if the engine lacks it.
+    `platform` selects one image of a multi-platform image. Raises `DeployError` if the engine does
+    not have the image.
     """
     with tempfile.TemporaryDirectory(prefix="flow-deploy-") as folder:
         path = Path(folder) / "image.tar"
-        with engine.explained("reading the image"), path.open("wb") as file:
+        with engine.translate_errors("reading the image"), path.open("wb") as file:
             for chunk in client.images.get(image).save():
                 file.write(chunk)
         archive = read(path, platform)
-        yield archive if archive.is_plain else _plain(archive, path.with_name("plain.tar"))
+        yield archive if archive.is_plain else _write_plain(archive, path.with_name("plain.tar"))
 
 
 def read(path: Path, platform: str | None = None) -> ImageArchive:
-    """Return the image in an archive that `docker save` wrote, of several that for `platform`."""
+    """Return the image in an archive of `docker save`; of several, the one for `platform`."""
     try:
         with tarfile.open(path) as archive:
-            return _read(archive, path, platform)
-    except (KeyError, TypeError, AttributeError, ValueError, *BROKEN) as error:
-        what = f"the archive of the image cannot be read ({type(error).__name__}: {error})"
-        raise DeployError(WHERE, what, "build the image again") from None
+            return _read_image(archive, path, platform)
+    except (KeyError, TypeError, AttributeError, ValueError, *READ_ERRORS) as error:
+        message = f"the archive of the image cannot be read ({type(error).__name__}: {error})"
+        raise DeployError(WHERE, message, "build the image again") from None
 
 
-def _read(archive: tarfile.TarFile, path: Path, platform: str | None) -> ImageArchive:
+def _read_image(archive: tarfile.TarFile, path: Path, platform: str | None) -> ImageArchive:
     members = set(archive.getnames())
-    for entry in (*_of_docker(archive, members), *_of_oci(archive, members)):
-        # An index may name platforms that the engine does not have.
+    for entry in (*_docker_entries(archive, members), *_oci_entries(archive, members)):
+        # An index may name platforms whose layers the engine does not have.
         if not {entry.config, *entry.layers} <= members:
             continue
-        content = _content(archive, entry.config)
+        content = _read_member(archive, entry.config)
         config = json.loads(content)
-        if entry.fits(config, platform):
+        if entry.matches(config, platform):
             digests = config["rootfs"]["diff_ids"]
             pairs = enumerate(zip(digests, entry.layers, strict=True), 1)
             layers = tuple(Layer(digest, path, member, n) for n, (digest, member) in pairs)
             name = f"sha256:{hashlib.sha256(content).hexdigest()}"
             is_plain = entry.is_docker and not any(map(_is_compressed, layers))
             return ImageArchive(path, config, name, layers, entry.config, is_plain)
-    wanted = f" for {platform}" if platform else ""
-    raise DeployError(WHERE, f"the engine saved no image{wanted}", "build the image again")
+    platform_text = f" for {platform}" if platform else ""
+    raise DeployError(WHERE, f"the engine saved no image{platform_text}", "build the image again")
 
 
 def _is_compressed(layer: Layer) -> bool:
-    with layer.stored() as (_, packed):
+    with layer.open_stored() as (_, packed):
         return packed
 
 
-def _plain(archive: ImageArchive, path: Path) -> ImageArchive:
+def _write_plain(archive: ImageArchive, path: Path) -> ImageArchive:
     """Write `archive` to `path` in the form of Docker's classic store, and remove the original."""
     with tarfile.open(archive.path) as source, tarfile.open(path, "w") as target:
         config = f"{archive.config_digest[7:]}.json"
-        add(target, config, io.BytesIO(_content(source, archive.member)))
+        add_member(target, config, io.BytesIO(_read_member(source, archive.member)))
         names = [f"{layer.number}/layer.tar" for layer in archive.layers]
         for name, layer in zip(names, archive.layers, strict=True):
-            with layer.unpacked() as content:
-                add(target, name, content)
+            with layer.open_unpacked() as content:
+                add_member(target, name, content)
         manifest = [{"Config": config, "RepoTags": None, "Layers": names}]
-        add(target, MANIFEST, io.BytesIO(json.dumps(manifest).encode()))
+        add_member(target, MANIFEST, io.BytesIO(json.dumps(manifest).encode()))
     archive.path.unlink()
     return read(path)
 
 
-def add(target: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
-    """Add the whole of the file `content` as the member `name`."""
+def add_member(target: tarfile.TarFile, name: str, content: IO[bytes]) -> None:
+    """Add the complete file `content` to the archive `target` as the member `name`."""
     info = tarfile.TarInfo(name)
     info.size = content.seek(0, io.SEEK_END)
     content.seek(0)
     target.addfile(info, content)
 
 
-def _of_docker(archive: tarfile.TarFile, members: set[str]) -> Iterator[_Entry]:
-    """Yield the images of `manifest.json`; of an index the engine puts only one there."""
+def _docker_entries(archive: tarfile.TarFile, members: set[str]) -> Iterator[_Entry]:
+    """Yield the images of `manifest.json`; it has only one image of a multi-platform image."""
     if MANIFEST in members:
-        for number, entry in enumerate(json.loads(_content(archive, MANIFEST))):
+        for number, entry in enumerate(json.loads(_read_member(archive, MANIFEST))):
             yield _Entry(entry["Config"], tuple(entry["Layers"] or ()), number == 0)
 
 
-def _of_oci(archive: tarfile.TarFile, members: set[str]) -> Iterator[_Entry]:
-    """Yield the images of an OCI layout, those of nested indexes too, but no attestations."""
+def _oci_entries(archive: tarfile.TarFile, members: set[str]) -> Iterator[_Entry]:
+    """Yield the images of an OCI layout, including nested indexes, without attestations."""
     pending = ["index.json"]
     while pending:
         name = pending.pop(0)
         if name not in members:
             continue
-        data = json.loads(_content(archive, name))
+        data = json.loads(_read_member(archive, name))
         if "manifests" in data:
-            pending += [_blob(entry) for entry in data["manifests"] if not _is_attestation(entry)]
+            pending += [
+                _blob_path(entry) for entry in data["manifests"] if not _is_attestation(entry)
+            ]
         elif "config" in data:
-            yield _Entry(_blob(data["config"]), tuple(map(_blob, data.get("layers") or ())), False)
+            yield _Entry(
+                _blob_path(data["config"]), tuple(map(_blob_path, data.get("layers") or ())), False
+            )
 
 
 def _is_attestation(descriptor: dict[str, Any]) -> bool:
@@ -224,15 +231,15 @@ def _is_attestation(descriptor: dict[str, Any]) -> bool:
     return kind == "attestation-manifest"
 
 
-def _blob(descriptor: dict[str, Any]) -> str:
+def _blob_path(descriptor: dict[str, Any]) -> str:
     return "blobs/" + str(descriptor["digest"]).replace(":", "/")
 
 
-def _content(archive: tarfile.TarFile, name: str) -> bytes:
-    return _extracted(archive, name, WHERE).read()
+def _read_member(archive: tarfile.TarFile, name: str) -> bytes:
+    return _extract_member(archive, name, WHERE).read()
 
 
-def _extracted(archive: tarfile.TarFile, name: str, where: str) -> IO[bytes]:
+def _extract_member(archive: tarfile.TarFile, name: str, where: str) -> IO[bytes]:
     try:
         file = archive.extractfile(name)
     except KeyError:
@@ -242,18 +249,18 @@ def _extracted(archive: tarfile.TarFile, name: str, where: str) -> IO[bytes]:
     return file
 
 
-def _is_packed(stored: IO[bytes], name: str) -> bool:
+def _is_gzip(stored: IO[bytes], name: str) -> bool:
     """Return whether a layer is compressed with gzip; leave `stored` at its start.
 
-    Raises `DeployError` for what is neither that nor a plain tar archive.
+    Raises `DeployError` if it is neither that nor an uncompressed tar archive.
     """
     head = stored.read(512)
     stored.seek(0)
-    if head.startswith(GZIP):
+    if head.startswith(GZIP_MAGIC):
         return True
     # An empty tar archive is just zeros.
     if head[257:262] == b"ustar" or not head.strip(b"\0"):
         return False
-    how = "with zstd" if head.startswith(ZSTD) else "in an unknown way"
-    what = f"it is compressed {how}, and can only be read uncompressed or with gzip"
-    raise DeployError(name, what, "use a base image whose layers are compressed with gzip")
+    how = "with zstd" if head.startswith(ZSTD_MAGIC) else "in an unknown way"
+    message = f"it is compressed {how}, and can only be read uncompressed or with gzip"
+    raise DeployError(name, message, "use a base image whose layers are compressed with gzip")

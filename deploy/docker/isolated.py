@@ -1,7 +1,7 @@
-"""Run a program in a container of its own: files in, files out, no rights, limits.
+"""Run an untrusted program in a container of its own: files in, files out, no privileges, limits.
 
-The program is code of others: what it takes, prints and leaves has limits, and is data. It has no
-network either, but for `run_online`.
+Its files and its output have size limits, and are treated as data. It has no network, except with
+`run_with_network`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import docker.errors
 import requests
 from docker.models.containers import Container
 
+from deploy.core.errors import DeployError
 from deploy.docker import container_output, engine, isolated_container, isolated_network
-from deploy.docker.container_output import MIB, TooMuchError
-from deploy.docker.isolated_container import attached, new_container, take
-from deploy.errors import DeployError
+from deploy.docker.container_output import MIB, OutputLimitError
+from deploy.docker.isolated_container import attach_output, copy_archive, new_container
 
-SECONDS = 300
-# For the engine, once the program has ended.
+TIMEOUT_SECONDS = 300
+# Time for the engine to report the exit code after the program has ended.
 ENGINE_SECONDS = 60
-# Of what is taken from a container.
-ARCHIVE_BYTES = 1024 * MIB
+# The largest archive that is copied from a container.
+MAX_ARCHIVE_BYTES = 1024 * MIB
 
 
 def run(
@@ -35,70 +35,70 @@ def run(
     files: bytes,
     output: str,
     environment: Mapping[str, str],
-    doing: str,
+    operation: str,
     volumes: Mapping[str, str] | None = None,
-    limit: int = ARCHIVE_BYTES,
+    limit: int = MAX_ARCHIVE_BYTES,
 ) -> IO[bytes]:
-    """Run `command` in `image` and return the folder `output` of the container as a tar archive.
+    """Run `command` in `image` and return the container's folder `output` as a tar archive.
 
-    The archive is a temporary file, of at most `limit` bytes, which the caller closes. `files` is a
-    tar archive that is unpacked at / before. Archives, not mounts: the engine may be on another
-    machine. `volumes` are names of volumes and where the program can read them. Raises
-    `DeployError` with the end of what the program printed where it fails.
+    The archive is a temporary file of at most `limit` bytes, which the client closes. `files` is a
+    tar archive that is unpacked at / before the start. Files are copied, not mounted, because the
+    engine may be on another machine. `volumes` maps names of volumes to the paths where the program
+    can read them. Raises `DeployError` with the end of the program's output if it fails.
     """
     settings = {"environment": dict(environment), "volumes": _read_only(volumes or {})}
-    with new_container(client, image, command, doing, settings) as container:
+    with new_container(client, image, command, operation, settings) as container:
         hint = "code at the top level of the flow's modules runs here: does it wait for something?"
-        _execute(container, files, doing, SECONDS, hint)
-        return take(container, output, doing, limit)
+        _execute(container, files, operation, TIMEOUT_SECONDS, hint)
+        return copy_archive(container, output, operation, limit)
 
 
-def run_online(
+def run_with_network(
     client: docker.DockerClient,
     image: str,
     command: Sequence[str],
     files: bytes,
     output: str,
     environment: Mapping[str, str],
-    doing: str,
+    operation: str,
     volumes: Mapping[str, str],
     receive: Callable[[str], None],
     seconds: float,
-    limit: int = ARCHIVE_BYTES,
+    limit: int = MAX_ARCHIVE_BYTES,
 ) -> IO[bytes]:
-    """Do as `run`, with a network of its own, and pass each line of standard output to `receive`.
+    """Do as `run`, with a network, and pass each line of standard output to `receive`.
 
-    `host.docker.internal` is this machine. Raises `DeployError` also where it takes longer than
-    `seconds`.
+    The network is the container's own; `host.docker.internal` is this machine. Raises `DeployError`
+    also if the program takes longer than `seconds`.
     """
-    with isolated_network.closed(client, image, doing, seconds) as network:
+    with isolated_network.create_isolated_network(client, image, operation, seconds) as network:
         settings = {
             "environment": dict(environment),
             "volumes": _read_only(volumes),
             "network_mode": network,
         }
-        with new_container(client, image, command, doing, settings) as container:
+        with new_container(client, image, command, operation, settings) as container:
             hint = "does it wait for a service that does not answer?"
-            _execute(container, files, doing, seconds, hint, receive)
-            return take(container, output, doing, limit)
+            _execute(container, files, operation, seconds, hint, receive)
+            return copy_archive(container, output, operation, limit)
 
 
-def fill(
+def fill_volume(
     client: docker.DockerClient,
     image: str,
     command: Sequence[str],
     files: bytes,
     volume: str,
     path: str,
-    doing: str,
+    operation: str,
 ) -> None:
-    """Put `files` (an archive that is unpacked at /) and what `command` makes of them on `volume`.
+    """Run `command` on `files` with `volume` mounted at `path`, so that it can fill the volume.
 
-    The volume is mounted at `path`. Raises `DeployError` like `run`.
+    `files` is a tar archive that is unpacked at /. Raises `DeployError` like `run`.
     """
     volumes = {volume: {"bind": path, "mode": "rw"}}
-    with new_container(client, image, command, doing, {"volumes": volumes}) as container:
-        _execute(container, files, doing, SECONDS, "try again")
+    with new_container(client, image, command, operation, {"volumes": volumes}) as container:
+        _execute(container, files, operation, TIMEOUT_SECONDS, "try again")
 
 
 def _read_only(volumes: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -108,47 +108,49 @@ def _read_only(volumes: Mapping[str, str]) -> dict[str, dict[str, str]]:
 def _execute(
     container: Container,
     files: bytes,
-    doing: str,
+    operation: str,
     seconds: float,
     hint: str,
     receive: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Run the program of `container` to its end; `receive` gets its lines of standard output.
+    """Run the program of `container` to its end; pass its lines of standard output to `receive`.
 
     Raises `DeployError`; `hint` is for a program that takes longer than `seconds`.
     """
     container.put_archive("/", files)
-    with attached(container) as frames, _deadline(container, seconds) as late:
+    with attach_output(container) as frames, _deadline(container, seconds) as timed_out:
         container.start()
         try:
-            for line in container_output.lines(frames):
+            for line in container_output.read_lines(frames):
                 receive(line)
-        except TooMuchError as error:
-            raise DeployError(doing, str(error), "print less at a time") from None
-        if late.is_set():
-            raise DeployError(doing, f"it did not end within {seconds:g} s", hint)
-        status = int(container.wait(timeout=ENGINE_SECONDS)["StatusCode"])
-    if status:
+        except OutputLimitError as error:
+            raise DeployError(operation, str(error), "print less at a time") from None
+        if timed_out.is_set():
+            raise DeployError(operation, f"it did not end within {seconds:g} s", hint)
+        exit_code = int(container.wait(timeout=ENGINE_SECONDS)["StatusCode"])
+    if exit_code:
         container.reload()
         if container.attrs["State"].get("OOMKilled"):
-            what = f"it needed more than {isolated_container.MEMORY_BYTES // MIB} MiB of memory"
-            raise DeployError(doing, what, "it must do with less, or be started on a part of it")
-        raise DeployError(doing, f"it failed:\n{engine.log_tail(container)}")
+            message = f"it needed more than {isolated_container.MEMORY_BYTES // MIB} MiB of memory"
+            raise DeployError(
+                operation, message, "it must do with less, or be started on a part of it"
+            )
+        raise DeployError(operation, f"it failed:\n{engine.log_tail(container)}")
 
 
 @contextlib.contextmanager
 def _deadline(container: Container, seconds: float) -> Iterator[threading.Event]:
-    """Kill `container` after `seconds`, unless the block ends before; the event tells that."""
-    late = threading.Event()
+    """Kill `container` and set the event after `seconds`, unless the block ends before."""
+    timed_out = threading.Event()
 
     def kill() -> None:
-        late.set()
+        timed_out.set()
         with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
             container.kill()
 
     timer = threading.Timer(seconds, kill)
     timer.start()
     try:
-        yield late
+        yield timed_out
     finally:
         timer.cancel()

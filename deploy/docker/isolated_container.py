@@ -1,4 +1,4 @@
-"""A container for one program of others: no rights, no network of the engine's, limits."""
+"""A container for one untrusted program: no privileges, no network by default, limits."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ import docker.errors
 from docker.models.containers import Container
 from docker.types import LogConfig, Ulimit
 
+from deploy.core.errors import DeployError
 from deploy.docker import container_output, engine
-from deploy.docker.container_output import MIB, TooMuchError
-from deploy.errors import DeployError
+from deploy.docker.container_output import MIB, OutputLimitError
 
-# By name, not by label: an image of a container inherits its labels.
-NAME = "flow-sandbox"
-ROOT = "0:0"
+# Containers are marked by name, not by label: an image made from one would inherit its labels.
+NAME_PREFIX = "flow-sandbox"
+ROOT_USER = "0:0"
 MEMORY_BYTES = 4096 * MIB
-PROCESSES = 512
+MAX_PROCESSES = 512
 CHUNK_BYTES = 2 * MIB
-# Seconds between attempts to read what a container has left.
-PAUSES = (0.1, 0.5, 2.0)
+# Seconds between attempts to copy files from a container.
+RETRY_DELAYS = (0.1, 0.5, 2.0)
 # The largest file that the program may write, sparse or not.
-FILE_BYTES = 4096 * MIB
+MAX_FILE_BYTES = 4096 * MIB
 
 
 @contextlib.contextmanager
@@ -34,29 +34,29 @@ def new_container(
     client: docker.DockerClient,
     image: str,
     command: Sequence[str],
-    doing: str,
+    operation: str,
     settings: Mapping[str, Any],
 ) -> Iterator[Container]:
-    """Yield a container that was made and not started; remove it at the end."""
+    """Yield a container that is created but not started; remove it at the end."""
     defaults = {
         "network_mode": "none",
-        # The program writes below folders that the archive brings, whatever their owner.
+        # The program writes to folders of the archive, which may have any owner.
         "cap_add": ["DAC_OVERRIDE"],
     }
-    with engine.explained(doing):
+    with engine.translate_errors(operation):
         container = client.containers.create(
             image,
-            # In place of the image's entry point and command, whatever those are.
+            # Replaces the image's entry point and command.
             entrypoint=list(command),
             command=[],
-            user=ROOT,
+            user=ROOT_USER,
             working_dir="/",
             cap_drop=["ALL"],
             security_opt=["no-new-privileges"],
-            name=f"{NAME}-{uuid.uuid4().hex[:12]}",
-            # Proxies of ~/.docker/config.json, which may hold a password.
+            name=f"{NAME_PREFIX}-{uuid.uuid4().hex[:12]}",
+            # Proxy settings in ~/.docker/config.json may hold a password.
             use_config_proxy=False,
-            # On the engine's disk; only the end is read.
+            # The log is on the engine's disk, and only its end is read.
             log_config=LogConfig(type="json-file", config={"max-size": "1m"}),
             **{**_limits(client), **defaults, **settings},
         )
@@ -64,28 +64,29 @@ def new_container(
             yield container
         finally:
             with contextlib.suppress(docker.errors.APIError):
-                # Volumes without a name are those that the image declares.
+                # `v` also removes anonymous volumes, which the image declares.
                 container.remove(force=True, v=True)
 
 
-def take(container: Container, path: str, doing: str, limit: int) -> IO[bytes]:
-    """Return `path` of `container` as a tar archive in a temporary file. Raises `DeployError`.
+def copy_archive(container: Container, path: str, operation: str, limit: int) -> IO[bytes]:
+    """Return `path` of `container` as a tar archive in a temporary file.
 
-    Podman gives nothing, and no reason, where it is still cleaning up after the program.
+    Podman returns nothing, without an error, while it is still cleaning up after the program.
+    Raises `DeployError` for more than `limit` bytes.
     """
-    for pause in PAUSES:
-        archive = _archive(container, path, doing, limit)
+    for pause in RETRY_DELAYS:
+        archive = _fetch_archive(container, path, operation, limit)
         if archive.read(1):
             archive.seek(0)
             return archive
         archive.close()
         time.sleep(pause)
-    return _archive(container, path, doing, limit)
+    return _fetch_archive(container, path, operation, limit)
 
 
-def _archive(container: Container, path: str, doing: str, limit: int) -> IO[bytes]:
-    # docker-py's `get_archive` leaves no way to close the connection before the end of the archive,
-    # and until then the engine does not remove the container.
+def _fetch_archive(container: Container, path: str, operation: str, limit: int) -> IO[bytes]:
+    # docker-py's `get_archive` cannot close the connection before the end of the archive, and until
+    # then the engine does not remove the container.
     api: Any = container.client.api if container.client else None
     response = api._get(
         api._url("/containers/{0}/archive", container.id),
@@ -95,45 +96,47 @@ def _archive(container: Container, path: str, doing: str, limit: int) -> IO[byte
     )
     try:
         api._raise_for_status(response)
-        return container_output.spooled(response.iter_content(CHUNK_BYTES), limit)
-    except TooMuchError as error:
-        raise DeployError(doing, str(error), "code of the flow writes too much") from None
+        return container_output.spool_to_file(response.iter_content(CHUNK_BYTES), limit)
+    except OutputLimitError as error:
+        raise DeployError(operation, str(error), "code of the flow writes too much") from None
     finally:
         response.close()
 
 
 @contextlib.contextmanager
-def attached(container: Container) -> Iterator[Any]:
-    """Yield what `container` prints once it is started, as pairs of output and errors.
+def attach_output(container: Container) -> Iterator[Any]:
+    """Yield the output of `container`, from its start, as pairs of standard output and error.
 
-    Not its log: the engine may drop lines of that, and would keep them without end.
+    The engine's log is not used: the engine may drop lines of it, and would store it without limit.
     """
     stream: Any = container.attach(stdout=True, stderr=True, stream=True, logs=False, demux=True)
     try:
         yield stream
     finally:
-        # Over SSH docker-py cannot, and the connection ends with the container.
+        # docker-py cannot close it over SSH; there the connection ends with the container.
         with contextlib.suppress(docker.errors.DockerException, OSError, AttributeError):
             stream.close()
 
 
 def _limits(client: docker.DockerClient) -> dict[str, Any]:
-    """Return what limits the program, as far as the engine can.
+    """Return the resource limits of the program, as far as the engine supports them.
 
-    Rootless engines can limit only what systemd delegates to them.
+    Rootless engines can limit only resources that systemd delegates to them.
     """
-    facts = client.info()
-    processors = int(facts.get("NCPU") or 1)
-    # The other half is for what else runs on the machine.
+    engine_info = client.info()
+    processors = int(engine_info.get("NCPU") or 1)
+    # The other half is for other work on the machine.
     share = min(processors, max(2, processors // 2))
     limits = {
         "mem_limit": (MEMORY_BYTES, "MemoryLimit"),
         # Memory and swap together: no swap.
         "memswap_limit": (MEMORY_BYTES, "SwapLimit"),
-        "pids_limit": (PROCESSES, "PidsLimit"),
+        "pids_limit": (MAX_PROCESSES, "PidsLimit"),
         "nano_cpus": (share * 10**9, "CpuCfsQuota"),
     }
-    sizes = {"fsize": FILE_BYTES, "core": 0}
+    sizes = {"fsize": MAX_FILE_BYTES, "core": 0}
     ulimits = [Ulimit(name=name, soft=size, hard=size) for name, size in sizes.items()]
-    known = {name: value for name, (value, fact) in limits.items() if facts.get(fact)}
-    return {**known, "ulimits": ulimits}
+    supported = {
+        name: value for name, (value, info_key) in limits.items() if engine_info.get(info_key)
+    }
+    return {**supported, "ulimits": ulimits}

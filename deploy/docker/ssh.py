@@ -1,8 +1,8 @@
-"""An engine behind SSH: the `ssh` command, and `docker system dial-stdio` on the other side.
+"""A connection to an engine over SSH: `ssh` runs `docker system dial-stdio` on the engine's side.
 
-docker-py has this too, but imports paramiko for it, and its connection is no socket: it reads a
-pipe until as many bytes are there as were asked for. Here each connection is one end of a pair of
-sockets, and the other end is standard input and output of `ssh`.
+docker-py has this, too, but imports paramiko for it, and its connection is not a socket: it reads a
+pipe until all the requested bytes have arrived. Here each connection is one end of a socket pair;
+the other end is standard input and output of `ssh`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def command(address: str) -> list[str]:
 
 
 class SshAdapter(UnixHTTPAdapter):
-    """Sends requests to the engine at `address`, each connection by an `ssh` of its own."""
+    """An adapter that sends requests to an engine, with one `ssh` process for each connection."""
 
     def __init__(self, address: str, timeout: int) -> None:
         super().__init__("http+unix://unused", timeout)
@@ -52,7 +52,7 @@ class SshAdapter(UnixHTTPAdapter):
         super().close()
 
     def last_line(self) -> str:
-        """Return the last line that `ssh` wrote to standard error, "" for none."""
+        """Return the last line that `ssh` wrote to standard error; empty if there is none."""
         return self._pool.last_line()
 
 
@@ -69,9 +69,10 @@ class _Pool(urllib3.HTTPConnectionPool):
     def start(self, end: socket.socket) -> None:
         """Start `ssh` with `end` as standard input and output; it ends when the other end closes.
 
-        In a session of its own, as docker/cli does it: Ctrl-C in the terminal is not for it.
+        It runs in a session of its own, as in docker/cli, so that Ctrl-C in the terminal does not
+        reach it.
         """
-        # Looks at those that ended, which otherwise stay as zombies.
+        # Polling reaps processes that have ended, which otherwise stay as zombies.
         self._processes = [process for process in self._processes if process.poll() is None]
         process = subprocess.Popen(
             self._line,
@@ -83,7 +84,7 @@ class _Pool(urllib3.HTTPConnectionPool):
         self._processes.append(process)
 
     def last_line(self) -> str:
-        # Processes write to this file at the same place: pread does not move it.
+        # The processes share the position in this file, which pread does not change.
         size = os.fstat(self._log.fileno()).st_size
         data = os.pread(self._log.fileno(), LOG_BYTES, max(0, size - LOG_BYTES))
         lines = data.decode("utf-8", "replace").split("\n")
@@ -104,8 +105,8 @@ class _Connection(urllib3.connection.HTTPConnection):
         self._pool, self._seconds = pool, timeout
 
     def connect(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._pool.start(theirs)
-        ours.settimeout(self._seconds)
-        self.sock = ours
+        client_end, ssh_end = socket.socketpair()
+        with ssh_end:
+            self._pool.start(ssh_end)
+        client_end.settimeout(self._seconds)
+        self.sock = client_end

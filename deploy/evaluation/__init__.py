@@ -1,1 +1,1 @@
-"""The gate before a deploy: a flow's answers to known questions, judged by evaluation flows."""
+"""Run a flow over a data set, have evaluation flows score its answers, and check thresholds."""

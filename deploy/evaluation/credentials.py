@@ -1,6 +1,6 @@
-"""What an evaluation may use and nobody may see: connections, tokens, variables.
+"""Collect the connections, tokens and variables of an evaluation.
 
-It goes into the container as a file that is gone once it is read, never as an argument or as a
+They enter the container as a file that is deleted once it is read, never as an argument or as a
 variable of the container, which `docker inspect` would show.
 """
 
@@ -13,36 +13,35 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from deploy import cloud, tokens
-from deploy.config import DEPLOY
-from deploy.documents import show
-from deploy.errors import DeployError, Problem
-from deploy.model import Flow
-from deploy.runtime import connections
+from deploy.azure import clouds, jwt
+from deploy.config.configuration import DEPLOY_FILE
+from deploy.core.entities import Flow
+from deploy.core.errors import DeployError, Problem
+from deploy.core.yaml_files import display_path
+from deploy.server import connections
 
-# The one service that promptflow's connections ask for by a token (promptflow-core 1.18.5,
+# The only service for which promptflow's connections use a token (promptflow-core 1.18.5,
 # `_core/token_provider.py`).
-RESOURCE = "https://cognitiveservices.azure.com"
-# Of whoever starts the evaluation; a container does not have them by itself.
-PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+COGNITIVE_SERVICES = "https://cognitiveservices.azure.com"
+# Copied from this process; a container does not inherit them.
+PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 # This machine, as a container sees it.
-HOST = "host.docker.internal"
+HOST_GATEWAY = "host.docker.internal"
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """`tokens` are by resource, each with when it expires (seconds since 1970).
-
-    `secrets` are the texts that no output may have.
-    """
+    """What an evaluation's container needs and no output may show."""
 
     connections: Mapping[str, Mapping[str, Any]] = field(repr=False)
     variables: Mapping[str, str] = field(repr=False)
+    # By resource: the token and when it expires, in seconds since 1970.
     tokens: Mapping[str, tuple[str, int]] = field(repr=False)
+    # Texts that no output may contain.
     secrets: tuple[str, ...] = field(repr=False)
 
-    def as_file(self) -> bytes:
-        """Return all of it as the container reads it."""
+    def to_json(self) -> bytes:
+        """Return the credentials in the form that the container reads."""
         return json.dumps(
             {
                 "connections": self.connections,
@@ -53,75 +52,88 @@ class Credentials:
         ).encode()
 
 
-def gather(
+def gather_credentials(
     flow: Flow, environ: Mapping[str, str], variables: Mapping[str, str], hidden: frozenset[str]
 ) -> Credentials:
-    """Return what `flow` needs, from `environ`, and with `variables`, of which some are `hidden`.
+    """Return the credentials that `flow` needs, from `environ` and `variables`.
 
-    A connection without a key is one for an identity: that of whoever is logged in here. Raises
-    `DeployError` with everything that is not set.
+    `hidden` are the names in `variables` whose values are secret. A connection without a key uses
+    the identity that is signed in on this machine. Raise `DeployError` with everything that is not
+    set.
     """
-    # A sign that there is an identity, as there is one in the container.
+    # The placeholder marks that an identity is available, as it will be in the container.
     resolved = connections.resolve(
-        flow.connections, {**environ, connections.IDENTITY_SIGNS[0]: "-"}
+        flow.connections, {**environ, connections.IDENTITY_VARIABLES[0]: "-"}
     )
-    where = show(flow.folder / DEPLOY)
-    problems = [Problem(where, text, "set it, or put it into .env") for text in resolved.problems]
+    location = display_path(flow.folder / DEPLOY_FILE)
+    problems = [
+        Problem(location, text, "set it, or put it into .env") for text in resolved.problems
+    ]
     tokens: dict[str, tuple[str, int]] = {}
     by_identity = [
         name
-        for name, one in resolved.connections.items()
-        if one["value"].get("auth_mode") == "meid_token"
+        for name, connection in resolved.connections.items()
+        if connection["value"].get("auth_mode") == "meid_token"
     ]
     if by_identity and not problems:
-        tokens[RESOURCE] = _token(flow, by_identity[0])
+        tokens[COGNITIVE_SERVICES] = _fetch_token(flow, by_identity[0])
     if problems:
-        raise DeployError.of(problems)
-    proxies = _proxies(environ)
-    # As the flow's container has them: its code may make a client by itself.
-    named = [name for one in flow.connections.values() for name in connections.variables(one)]
-    given = {name: environ[name] for name in named if environ.get(name)}
+        raise DeployError.from_problems(problems)
+    proxies = _read_proxy_variables(environ)
+    # As in a deployed container: the flow's code may create its own client.
+    names = [
+        name
+        for connection in flow.connections.values()
+        for name in connections.list_variables(connection)
+    ]
+    flow_variables = {name: environ[name] for name in names if environ.get(name)}
     secrets = [
         *resolved.secrets,
         *(token for token, _ in tokens.values()),
         *(variables[name] for name in hidden if name in variables),
-        *(word for url in proxies.values() if (word := _password(url))),
+        *(password for url in proxies.values() if (password := _parse_password(url))),
     ]
     return Credentials(
         resolved.connections,
-        {**given, **variables, **proxies},
+        {**flow_variables, **variables, **proxies},
         tokens,
         tuple(dict.fromkeys(secrets)),
     )
 
 
-def _token(flow: Flow, connection: str) -> tuple[str, int]:
-    """Return a token of whoever is logged in, and when it expires."""
+def _fetch_token(flow: Flow, connection: str) -> tuple[str, int]:
+    """Return a token of the identity that is signed in, and when it expires."""
     try:
-        token = cloud.token(cloud.CLOUDS["public"], f"{RESOURCE}/.default")
+        token = clouds.get_token(clouds.CLOUDS["public"], f"{COGNITIVE_SERVICES}/.default")
     except DeployError as error:
         variable = flow.connections[connection].get("api_key")
         key = f"; or set {variable}" if variable else ""
         problem = error.problems[0]
-        what = f"connection {connection} takes an identity, and {problem.what}"
-        raise DeployError(show(flow.folder / DEPLOY), what, f"{problem.hint}{key}") from None
-    return token, int(tokens.claims(token).get("exp") or time.time() + 3600)
+        message = f"connection {connection} takes an identity, and {problem.what}"
+        raise DeployError(
+            display_path(flow.folder / DEPLOY_FILE), message, f"{problem.hint}{key}"
+        ) from None
+    return token, int(jwt.decode_claims(token).get("exp") or time.time() + 3600)
 
 
-def _proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of a proxy, in both spellings; this machine is reached without it."""
-    found = {}
-    for name in PROXIES:
+def _read_proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxy's variables, in both spellings; this machine bypasses the proxy."""
+    variables = {}
+    for name in PROXY_VARIABLES:
         value = environ.get(name) or environ.get(name.lower())
         if value:
-            found[name] = value
-    if found:
-        past = [*filter(None, found.get("NO_PROXY", "").split(",")), HOST, "127.0.0.1"]
-        found["NO_PROXY"] = ",".join(dict.fromkeys(past))
-    return {**found, **{name.lower(): value for name, value in found.items()}}
+            variables[name] = value
+    if variables:
+        bypassed = [
+            *filter(None, variables.get("NO_PROXY", "").split(",")),
+            HOST_GATEWAY,
+            "127.0.0.1",
+        ]
+        variables["NO_PROXY"] = ",".join(dict.fromkeys(bypassed))
+    return {**variables, **{name.lower(): value for name, value in variables.items()}}
 
 
-def _password(url: str) -> str | None:
+def _parse_password(url: str) -> str | None:
     try:
         return urlsplit(url).password
     except ValueError:

@@ -1,4 +1,4 @@
-"""A data set: one JSON object a line."""
+"""Read a data set: a file with one JSON object per line."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy import documents
-from deploy.documents import show
-from deploy.errors import DeployError, Problem
+from deploy.core import yaml_files
+from deploy.core.errors import DeployError, Problem
+from deploy.core.yaml_files import display_path
 
-# What promptflow's batch run keeps for itself.
-RESERVED = "line_number"
+# promptflow's batch run reserves this column.
+RESERVED_COLUMN = "line_number"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row, and its line in the file, from 1."""
+    """A row of a data set."""
 
+    # The line in the file, from 1.
     line: int
     values: Mapping[str, Any]
 
@@ -39,46 +40,50 @@ class DataSet:
 
     @property
     def digest(self) -> str:
-        """A hash of the rows, by which two runs know that they were asked the same."""
+        """A hash of the rows: two runs with the same digest had the same rows."""
         return hashlib.sha256(self.content).hexdigest()[:12]
 
-    def where(self, index: int) -> str:
+    def locate_row(self, index: int) -> str:
         """Return `file:line` of the row `index`, from 0."""
-        return f"{show(self.path)}:{self.rows[index].line}"
+        return f"{display_path(self.path)}:{self.rows[index].line}"
 
-    def lacking(self, column: str) -> list[int]:
+    def list_rows_without(self, column: str) -> list[int]:
         """Return the rows that do not have `column`."""
         return [index for index, row in enumerate(self.rows) if column not in row.values]
 
 
-def read(path: Path) -> DataSet:
-    """Return the rows of `path`. Raises `DeployError` with every line that is no JSON object."""
+def read_data_set(path: Path) -> DataSet:
+    """Return the rows of `path`. Raise `DeployError` with every line that is no JSON object."""
     rows, problems = [], []
-    # Not `splitlines`: a JSON text may hold a separator that Python takes for the end of a line.
-    for number, line in enumerate(documents.read_text(path).split("\n"), start=1):
+    # Not `splitlines`: JSON strings may contain separators that it treats as line ends.
+    for number, line in enumerate(yaml_files.read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         try:
-            values = json.loads(line, parse_constant=_refuse)
+            values = json.loads(line, parse_constant=_reject_constant)
         except (ValueError, RecursionError) as error:
-            what = f"this is not JSON: {getattr(error, 'msg', error)}"
-            problems.append(Problem(f"{show(path)}:{number}", what, "write one object a line"))
+            message = f"this is not JSON: {getattr(error, 'msg', error)}"
+            problems.append(
+                Problem(f"{display_path(path)}:{number}", message, "write one object a line")
+            )
             continue
         if not isinstance(values, dict):
-            problems.append(Problem(f"{show(path)}:{number}", "a JSON object is expected"))
-        elif RESERVED in values:
-            what = f"promptflow keeps the column {RESERVED} for itself"
-            problems.append(Problem(f"{show(path)}:{number}", what, "give it another name"))
+            problems.append(Problem(f"{display_path(path)}:{number}", "a JSON object is expected"))
+        elif RESERVED_COLUMN in values:
+            message = f"promptflow keeps the column {RESERVED_COLUMN} for itself"
+            problems.append(
+                Problem(f"{display_path(path)}:{number}", message, "give it another name")
+            )
         else:
             rows.append(Row(number, values))
     if not (rows or problems):
         hint = "write one JSON object a line"
-        problems.append(Problem(show(path), "there is no row in this file", hint))
+        problems.append(Problem(display_path(path), "there is no row in this file", hint))
     if problems:
-        raise DeployError.of(problems)
+        raise DeployError.from_problems(problems)
     return DataSet(path, tuple(rows))
 
 
-def _refuse(constant: str) -> None:
-    """Refuse NaN and its like, which no request can have (docs/container.md)."""
+def _reject_constant(constant: str) -> None:
+    """Reject NaN and infinities, which no request can contain (docs/container.md)."""
     raise ValueError(f"{constant} is no value")

@@ -1,4 +1,4 @@
-"""What a run came to, for people and for programs."""
+"""Print the results of evaluations, as a table or as JSON."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from deploy import console
+from deploy.core import output, progress
 from deploy.evaluation.evaluate import Report
-from deploy.evaluation.record import Record
-from deploy.evaluation.thresholds import Verdict, shown
+from deploy.evaluation.history import Record
+from deploy.evaluation.thresholds import Verdict, format_number
 
 COLUMNS = ("flow", "evaluation", "metric", "now", "before", "change", "wanted", "passed")
 
 
-def show(reports: Sequence[Report], for_programs: bool = False) -> None:
-    """Print a row for each metric, and what it is compared with; for programs all of it."""
-    rows = [_row(report, verdict) for report in reports for verdict in report.verdicts]
-    data = [as_data(report) for report in reports]
-    console.show(rows, COLUMNS, title="Evaluation", for_programs=for_programs, data=data)
+def show(reports: Sequence[Report], as_json: bool = False) -> None:
+    """Print a row for each metric and the run it is compared with; or everything as JSON."""
+    rows = [_create_row(report, verdict) for report in reports for verdict in report.verdicts]
+    data = [to_dict(report) for report in reports]
+    output.show(rows, COLUMNS, title="Evaluation", as_json=as_json, data=data)
     for report in reports:
-        if report.before and not for_programs:
-            told = _told(report.before, report.record)
-            console.note("evaluate", f"{report.record.flow}: before is {told}")
+        if report.before and not as_json:
+            description = _describe_previous_run(report.before, report.record)
+            progress.note("evaluate", f"{report.record.flow}: before is {description}")
 
 
-def as_data(report: Report) -> dict[str, Any]:
-    """Return all of a report as plain data."""
+def to_dict(report: Report) -> dict[str, Any]:
+    """Return a report as plain data."""
     before = report.before
     return {
         **dataclasses.asdict(report.record),
@@ -39,30 +39,30 @@ def as_data(report: Report) -> dict[str, Any]:
     }
 
 
-def _told(before: Record, now: Record) -> str:
-    """Return which run `before` was, and whether it can be compared with."""
+def _describe_previous_run(before: Record, now: Record) -> str:
+    """Return a description of the run `before`, and whether it had the same rows."""
     text = f"the last run that passed: {before.created}, image tag {before.tag}"
     return text if before.data == now.data else f"{text}, of other rows"
 
 
-def _row(report: Report, verdict: Verdict) -> dict[str, Any]:
+def _create_row(report: Report, verdict: Verdict) -> dict[str, Any]:
     return {
         "flow": report.record.flow,
         "evaluation": verdict.evaluation,
         "metric": verdict.metric,
-        "now": _shown(verdict.value),
-        "before": _shown(verdict.before),
-        "change": _change(verdict.change),
+        "now": _format_value(verdict.value),
+        "before": _format_value(verdict.before),
+        "change": _format_change(verdict.change),
         "wanted": verdict.wanted,
         "passed": verdict.passed if verdict.wanted else "",
     }
 
 
-def _shown(value: float | None) -> str:
-    return "" if value is None else shown(value)
+def _format_value(value: float | None) -> str:
+    return "" if value is None else format_number(value)
 
 
-def _change(value: float | None) -> str:
+def _format_change(value: float | None) -> str:
     if value is None:
         return ""
-    return f"+{shown(value)}" if value > 0 else shown(value)
+    return f"+{format_number(value)}" if value > 0 else format_number(value)

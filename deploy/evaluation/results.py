@@ -1,7 +1,7 @@
-"""What an evaluation's container says: events, line by line, and its result.
+"""Parse the output of an evaluation's container: events, one per line, and the result.
 
-The flow's code runs in the same process and can write both. So they are data of others: what does
-not have the right shape is a sentence.
+The flow's code runs in the same process and can write both, so they are untrusted: invalid data
+raises `DeployError`.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from typing import IO, Annotated, Any, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from deploy.core.errors import DeployError
 from deploy.docker import tar_files
-from deploy.errors import DeployError
 
-FILE = "result.json"
-# Parsed it takes up to twenty times as much.
-MOST_BYTES = 64 * 2**20
-# What JSON raises that is none, nests too deep, or has numbers of thousands of digits.
-INVALID = (ValueError, RecursionError)
+RESULT_FILE = "result.json"
+# Of the result file. In memory, parsed JSON takes up to twenty times as much.
+MAX_BYTES = 64 * 2**20
+# Raised for invalid JSON, too deep nesting, or numbers with thousands of digits.
+JSON_ERRORS = (ValueError, RecursionError)
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of a flow: outputs, or an error, by row from 0; its metrics; what else went wrong.
-
-    `aggregates` tells whether the flow makes metrics of all rows itself. `tokens` are those that
-    its models counted.
-    """
+class FlowResult:
+    """The result of running a flow over the rows."""
 
     name: str
+    # By row, from 0: each row that ran has outputs or an error.
     outputs: Mapping[int, Mapping[str, Any]]
     errors: Mapping[int, str]
     metrics: Mapping[str, Any]
+    # Whether the flow itself computes metrics from all rows.
     aggregates: bool
+    # Errors other than those of rows.
     problems: tuple[str, ...]
+    # As counted by the flow's models.
     tokens: int
 
 
@@ -48,7 +48,7 @@ Count = Annotated[int, Field(ge=0, le=10**15)]
 
 
 class Event(_Model):
-    """A row that is done, of the flow that is evaluated (no name) or of an evaluation flow."""
+    """A row that is done. `flow` is empty for the flow that is evaluated."""
 
     flow: str
     done: Count
@@ -61,7 +61,7 @@ class _Row(_Model):
     error: str | None = None
 
 
-class _Part(_Model):
+class _FlowOutput(_Model):
     rows: dict[Annotated[str, Field(pattern=r"^\d{1,9}$")], _Row]
     metrics: dict[str, Any]
     aggregates: bool
@@ -70,62 +70,71 @@ class _Part(_Model):
 
 
 class _Result(_Model):
-    flow: _Part
-    evaluations: list[_Part]
+    flow: _FlowOutput
+    evaluations: list[_FlowOutput]
 
 
 class _Failure(_Model):
     problem: str
 
 
-_EITHER: Any = _Result | _Failure
-_RESULT: TypeAdapter[_Result | _Failure] = TypeAdapter(_EITHER)
+_RESULT_TYPE: Any = _Result | _Failure
+_RESULT_ADAPTER: TypeAdapter[_Result | _Failure] = TypeAdapter(_RESULT_TYPE)
 
 
-def event(line: str, rows: int, doing: str) -> Event | None:
-    """Return the event in `line`, None for a sign of life. Raises `DeployError`."""
+def parse_event(line: str, rows: int, operation: str) -> Event | None:
+    """Return the event in `line`, None for a heartbeat. Raise `DeployError` for other text."""
     try:
-        data = _printable(json.loads(line))
-        found = Event.model_validate(data) if data else None
-    except INVALID:
-        _refuse(doing, "a line of its output is no event of the evaluation")
-    if found and found.row >= rows:
-        _refuse(doing, f"a line of its output is about row {found.row} of {rows}")
-    return found
+        data = _replace_surrogates(json.loads(line))
+        event = Event.model_validate(data) if data else None
+    except JSON_ERRORS:
+        _raise_invalid_output(operation, "a line of its output is no event of the evaluation")
+    if event and event.row >= rows:
+        _raise_invalid_output(operation, f"a line of its output is about row {event.row} of {rows}")
+    return event
 
 
-def outcomes(
-    archive: IO[bytes], names: tuple[str, ...], rows: int, doing: str
-) -> tuple[Outcome, ...]:
-    """Return what came of each flow: `names`, in their order. Raises `DeployError`.
+def read_results(
+    archive: IO[bytes], names: tuple[str, ...], rows: int, operation: str
+) -> tuple[FlowResult, ...]:
+    """Return the results of the flows `names`, in their order. Raise `DeployError`.
 
-    Without one answer the evaluation flows have not run.
+    If no row was answered, the evaluation flows did not run and have no result.
     """
-    content = tar_files.read(archive, FILE, doing)
+    content = tar_files.read_file(archive, RESULT_FILE, operation)
     if content is None:
-        what = "the flow's code ended the process"
-        raise DeployError(doing, what, "call sys.exit() only below a main guard")
+        message = "the flow's code ended the process"
+        raise DeployError(operation, message, "call sys.exit() only below a main guard")
     try:
-        # NaN, which a flow may answer, is no JSON: a text from here on.
-        data = _printable(json.loads(content, parse_constant=str))
-        result = _RESULT.validate_python(data)
+        # A flow may answer NaN, which is not valid JSON: keep it as text.
+        data = _replace_surrogates(json.loads(content, parse_constant=str))
+        result = _RESULT_ADAPTER.validate_python(data)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         path = ".".join(map(str, first["loc"][1:]))
-        _refuse(doing, f"{FILE} is not as it was written: {path[:100]}: {first['msg'][:100]}")
-    except INVALID:
-        _refuse(doing, f"{FILE} is no JSON, or nests too deep")
+        _raise_invalid_output(
+            operation, f"{RESULT_FILE} is not as it was written: {path[:100]}: {first['msg'][:100]}"
+        )
+    except JSON_ERRORS:
+        _raise_invalid_output(operation, f"{RESULT_FILE} is no JSON, or nests too deep")
     if isinstance(result, _Failure):
-        raise DeployError(doing, result.problem, "correct the flow")
-    parts = (result.flow, *result.evaluations)
-    if len(parts) > len(names) or any(int(row) >= rows for part in parts for row in part.rows):
-        _refuse(doing, f"{FILE} has flows or rows that the evaluation has not")
-    return tuple(_outcome(name, part) for name, part in zip(names, parts, strict=False))
+        raise DeployError(operation, result.problem, "correct the flow")
+    flow_outputs = (result.flow, *result.evaluations)
+    if len(flow_outputs) > len(names) or any(
+        int(row) >= rows for flow_output in flow_outputs for row in flow_output.rows
+    ):
+        _raise_invalid_output(
+            operation, f"{RESULT_FILE} has flows or rows that the evaluation has not"
+        )
+    return tuple(
+        _create_result(name, flow_output)
+        for name, flow_output in zip(names, flow_outputs, strict=False)
+    )
 
 
-def _outcome(name: str, part: _Part) -> Outcome:
+def _create_result(name: str, part: _FlowOutput) -> FlowResult:
     rows = {int(index): row for index, row in part.rows.items()}
-    return Outcome(
+    return FlowResult(
         name=name,
         outputs={index: row.outputs for index, row in rows.items() if row.outputs is not None},
         errors={index: row.error for index, row in rows.items() if row.error is not None},
@@ -136,15 +145,17 @@ def _outcome(name: str, part: _Part) -> Outcome:
     )
 
 
-def _printable(value: Any) -> Any:
-    """Return plain data whose texts can be written: JSON may have half of a surrogate pair."""
+def _replace_surrogates(value: Any) -> Any:
+    """Return `value` with unpaired surrogates, which JSON allows, replaced in all texts."""
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, dict):
-        return {_printable(key): _printable(inner) for key, inner in value.items()}
-    return [_printable(inner) for inner in value] if isinstance(value, list) else value
+        return {
+            _replace_surrogates(key): _replace_surrogates(inner) for key, inner in value.items()
+        }
+    return [_replace_surrogates(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _refuse(doing: str, what: str) -> NoReturn:
+def _raise_invalid_output(operation: str, message: str) -> NoReturn:
     hint = "code of the flow must not write to the files and the output of the evaluation"
-    raise DeployError(doing, what, hint)
+    raise DeployError(operation, message, hint)

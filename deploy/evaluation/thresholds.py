@@ -1,4 +1,4 @@
-"""From rows and metrics to a verdict. Pure: nothing here reads or writes anything."""
+"""Compare metrics with thresholds. Pure functions: nothing here reads or writes files."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.evaluation.settings import Bounds, EvaluationModel
+from deploy.core.entities import Bounds, Evaluation
 
-# No sum of so many rows as there may be is beyond what a float holds.
-LARGEST = 1e300
+# Small enough that the sum over all rows of a data set fits into a float.
+MAX_NUMBER = 1e300
 
 Metrics = Mapping[str, Mapping[str, float]]
 """Metrics by evaluation flow, and then by name."""
@@ -18,79 +18,81 @@ Metrics = Mapping[str, Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """A metric of an evaluation flow: what it is, was before, must be, and whether it is that.
-
-    `value` is None where a threshold asks for a metric that nobody has measured, `before` where
-    there is nothing to compare with.
-    """
+    """A metric of an evaluation flow, its threshold, and whether it meets it."""
 
     evaluation: str
     metric: str
+    # None if a threshold requires a metric that was not measured.
     value: float | None
+    # None if there is no run to compare with.
     before: float | None
+    # The bounds as text: `at least 0.9`; empty without a threshold.
     wanted: str
     passed: bool
 
     @property
     def change(self) -> float | None:
-        """The difference to before."""
+        """The difference to the last run that passed."""
         return None if self.value is None or self.before is None else self.value - self.before
 
 
-def means(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+def average_outputs(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
     """Return the mean of each output that is a number in every one of `rows`.
 
-    True counts as 1, and a text that is a number as that number: a model answers with text.
+    True counts as 1, and text that contains a number counts as that number, because models answer
+    with text.
     """
-    every = list(rows)
-    names = dict.fromkeys(name for row in every for name in row)
-    found = {}
+    row_list = list(rows)
+    names = dict.fromkeys(name for row in row_list for name in row)
+    means = {}
     for name in names:
-        numbers = [number(row.get(name)) for row in every]
-        known = [one for one in numbers if one is not None]
-        if known and len(known) == len(numbers):
-            found[name] = math.fsum(known) / len(known)
-    return found
+        numbers = [parse_number(row.get(name)) for row in row_list]
+        valid = [number for number in numbers if number is not None]
+        if valid and len(valid) == len(numbers):
+            means[name] = math.fsum(valid) / len(valid)
+    return means
 
 
-def number(value: Any) -> float | None:
-    """Return `value` as a number, or None where it is none (NaN, infinite, too large to add up)."""
+def parse_number(value: Any) -> float | None:
+    """Return `value` as a float, or None if it is no number, NaN, infinite or too large to sum."""
     if isinstance(value, str) and len(value) > 30:
         return None
     try:
-        found = float(value)
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
-    return found if abs(found) < LARGEST else None
+    return number if abs(number) < MAX_NUMBER else None
 
 
-def judge(settings: EvaluationModel, metrics: Metrics, before: Metrics) -> tuple[Verdict, ...]:
-    """Return a verdict for each metric that was measured, or that a threshold asks for."""
+def check_thresholds(
+    settings: Evaluation, metrics: Metrics, before: Metrics
+) -> tuple[Verdict, ...]:
+    """Return a verdict for each metric that was measured or that a threshold requires."""
     verdicts = []
     for name, flow in settings.flows.items():
-        found, old = metrics.get(name, {}), before.get(name, {})
-        for metric in dict.fromkeys([*flow.thresholds, *found]):
-            value, bounds = found.get(metric), flow.thresholds.get(metric)
-            passed = bounds is None or (value is not None and within(value, bounds))
-            wanted = "" if bounds is None else in_words(bounds)
-            verdicts.append(Verdict(name, metric, value, old.get(metric), wanted, passed))
+        measured, previous = metrics.get(name, {}), before.get(name, {})
+        for metric in dict.fromkeys([*flow.thresholds, *measured]):
+            value, bounds = measured.get(metric), flow.thresholds.get(metric)
+            passed = bounds is None or (value is not None and is_within(value, bounds))
+            requirement = "" if bounds is None else format_bounds(bounds)
+            verdicts.append(Verdict(name, metric, value, previous.get(metric), requirement, passed))
     return tuple(verdicts)
 
 
-def within(value: float, bounds: Bounds) -> bool:
-    """Tell whether `value` is within `bounds`."""
-    # Sums of fractions miss by the last digits: 0.1 + 0.2 is as good as 0.3.
+def is_within(value: float, bounds: Bounds) -> bool:
+    """Return whether `value` is within `bounds`."""
+    # Rounding errors must not fail a threshold: 0.1 + 0.2 counts as 0.3.
     above = bounds.min is None or value >= bounds.min or math.isclose(value, bounds.min)
     return above and (bounds.max is None or value <= bounds.max or math.isclose(value, bounds.max))
 
 
-def in_words(bounds: Bounds) -> str:
-    """Return `bounds` for people: `at least 0.9`."""
-    low = "" if bounds.min is None else f"at least {shown(bounds.min)}"
-    high = "" if bounds.max is None else f"at most {shown(bounds.max)}"
+def format_bounds(bounds: Bounds) -> str:
+    """Return `bounds` as text: `at least 0.9`."""
+    low = "" if bounds.min is None else f"at least {format_number(bounds.min)}"
+    high = "" if bounds.max is None else f"at most {format_number(bounds.max)}"
     return ", ".join(part for part in (low, high) if part)
 
 
-def shown(value: float) -> str:
-    """Return a number for people: up to six digits after the point."""
+def format_number(value: float) -> str:
+    """Return a number as text, with up to six digits after the decimal point."""
     return f"{value:.6f}".rstrip("0").rstrip(".")

@@ -1,1 +1,1 @@
-"""What is made once, before the first deploy: written as Bicep, asked for, compared."""
+"""Infrastructure made once, before the first deploy: Bicep parameters, request, comparison."""

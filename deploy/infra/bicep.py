@@ -1,16 +1,16 @@
-"""The Bicep files as Azure's own compiler reads them."""
+"""The Bicep files, compiled and linted by Azure's own compiler."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from deploy import console
-from deploy.documents import show
-from deploy.errors import DeployError, Problem
-from deploy.infra import az
-from deploy.infra.files import FOLDER
+from deploy.core import progress
+from deploy.core.errors import DeployError, Problem
+from deploy.core.yaml_files import display_path
+from deploy.infra import azure_cli
+from deploy.infra.files import INFRA_FOLDER
 
-# "Bicep CLI commands": what is made goes nowhere; an entry point is read with its modules.
+# "Bicep CLI commands". The output is discarded; compiling an entry point compiles its modules.
 COMMANDS = {
     "*.bicep": (("bicep", "build", "--stdout"), ("bicep", "lint")),
     "*.bicepparam": (("bicep", "build-params", "--stdout"),),
@@ -18,20 +18,22 @@ COMMANDS = {
 
 
 def lint(root: Path) -> list[str]:
-    """Compile and lint each entry point and parameter file; return the warnings, each once.
+    """Compile and lint each entry point and parameter file; return the warnings without duplicates.
 
-    Nothing where there are none. Raises `DeployError` with the errors of all of them.
+    Raise `DeployError` with the errors of all files.
     """
-    found: list[str] = []
+    warnings: list[str] = []
     problems: list[Problem] = []
     for pattern, commands in COMMANDS.items():
-        for path in sorted((root / FOLDER).glob(pattern)):
+        for path in sorted((root / INFRA_FOLDER).glob(pattern)):
             for command in commands:
                 try:
-                    with console.phase("bicep", f"{command[1]} {show(path)}"):
-                        found += az.warnings([*command, "--file", str(path)], show(path))
+                    with progress.phase("bicep", f"{command[1]} {display_path(path)}"):
+                        warnings += azure_cli.list_bicep_warnings(
+                            [*command, "--file", str(path)], display_path(path)
+                        )
                 except DeployError as error:
                     problems += error.problems
     if problems:
-        raise DeployError.of(list(dict.fromkeys(problems)))
-    return list(dict.fromkeys(found))
+        raise DeployError.from_problems(list(dict.fromkeys(problems)))
+    return list(dict.fromkeys(warnings))

@@ -1,4 +1,4 @@
-"""What is there beside what was requested: missing, different, or more than was asked for."""
+"""Comparison of the resources in Azure with the desired state: missing, different, or extra."""
 
 from __future__ import annotations
 
@@ -8,160 +8,224 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from deploy import cloud, console
-from deploy.infra import ids, kinds
-from deploy.infra.model import Assignment, Needs, Resource
-from deploy.infra.needs import needs_of
-from deploy.infra.reader import Reader
-from deploy.infra.roles import ROLES
-from deploy.infra.wanted import Wanted, complete
+from deploy.azure import clouds
+from deploy.core import progress
+from deploy.infra import resource_ids, resource_types
+from deploy.infra.desired import DesiredState, require_complete
+from deploy.infra.entities import Requirements, Resource, RoleAssignment
+from deploy.infra.reader import ResourceReader
+from deploy.infra.requirements import collect_requirements
+from deploy.infra.role_assignments import ROLE_IDS
 
 MISSING, DIFFERENT, EXTRA = "missing", "different", "too much"
-# How many resources are asked for at once.
-AT_ONCE = 8
-# These say more of their size than how large they are: it changes by load.
-SCALED = {kinds.PLAN, kinds.MODEL}
-NOWHERE = "global"
-UNTAGGED = {kinds.BUDGET, kinds.MODEL, *kinds.PARTS}
+# How many resources are read at once.
+MAX_PARALLEL_REQUESTS = 8
+# Their requested size also has a number of instances, which changes with the load.
+AUTOSCALED_TYPES = {resource_types.PLAN, resource_types.MODEL_DEPLOYMENT}
+GLOBAL_LOCATION = "global"
+UNTAGGED_TYPES = {
+    resource_types.BUDGET,
+    resource_types.MODEL_DEPLOYMENT,
+    *resource_types.SITE_PARTS,
+}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is not as requested."""
+    """A difference between the requested and the actual infrastructure."""
 
+    # MISSING, DIFFERENT or EXTRA.
     finding: str
+    # The resource, property, role or tag.
     what: str
+    # The actual value.
     there: str
     requested: str
     why: str
 
 
-def compare(wanted: Wanted) -> list[Finding]:
-    """Return what is not as `wanted` requests. Reads only. Raises `DeployError`."""
-    needs = needs_of(complete(wanted))
-    reader = Reader(cloud.chosen(wanted.cloud))
-    with console.phase("check", wanted.names.group) as phase, ThreadPoolExecutor(AT_ONCE) as pool:
-        bodies = list(pool.map(lambda one: reader.get(one.id, one.api), needs.resources))
-        there = {one.id: body for one, body in zip(needs.resources, bodies, strict=True)}
-        found = [
-            finding for one in needs.resources for finding in _resource(one, there[one.id], wanted)
+def compare(desired: DesiredState) -> list[Finding]:
+    """Return the differences from `desired`; write nothing. Raise `DeployError` on failure."""
+    requirements = collect_requirements(require_complete(desired))
+    reader = ResourceReader(clouds.resolve_cloud(desired.cloud))
+    with (
+        progress.phase("check", desired.names.group) as phase,
+        ThreadPoolExecutor(MAX_PARALLEL_REQUESTS) as pool,
+    ):
+        bodies = list(
+            pool.map(lambda resource: reader.get(resource.id, resource.api), requirements.resources)
+        )
+        body_by_id = {
+            resource.id: body for resource, body in zip(requirements.resources, bodies, strict=True)
+        }
+        findings = [
+            finding
+            for resource in requirements.resources
+            for finding in _resource(resource, body_by_id[resource.id], desired)
         ]
-        found += _federations(needs, reader, there)
-        found += _roles(needs, reader, there)
-        phase.result = f"{len(needs.resources)} resources, {len(needs.assignments)} roles"
-    return found
+        findings += _federations(requirements, reader, body_by_id)
+        findings += _roles(requirements, reader, body_by_id)
+        phase.result = (
+            f"{len(requirements.resources)} resources, {len(requirements.assignments)} roles"
+        )
+    return findings
 
 
 def _resource(
-    resource: Resource, body: Mapping[str, Any] | None, wanted: Wanted
+    resource: Resource, body: Mapping[str, Any] | None, desired: DesiredState
 ) -> Iterator[Finding]:
     if body is None:
         yield Finding(MISSING, resource.title, "-", resource.name, resource.why)
         return
-    place = str(body.get("location") or NOWHERE).replace(" ", "").lower()
-    if place not in (NOWHERE, wanted.infra.location):
-        yield _different(f"{resource.title}: location", place, wanted.infra.location, "one region")
-    size, asked = _size(body), resource.sku
-    if resource.kind in SCALED:
-        asked = asked.partition(" ")[0]
-    if asked and size.lower() != asked.lower():
-        yield _different(f"{resource.title}: sku", size, asked, resource.why)
+    location = str(body.get("location") or GLOBAL_LOCATION).replace(" ", "").lower()
+    if location not in (GLOBAL_LOCATION, desired.infra.location):
+        yield _build_difference(
+            f"{resource.title}: location", location, desired.infra.location, "one region"
+        )
+    size, requested_sku = _read_sku(body), resource.sku
+    if resource.kind in AUTOSCALED_TYPES:
+        requested_sku = requested_sku.partition(" ")[0]
+    if requested_sku and size.lower() != requested_sku.lower():
+        yield _build_difference(f"{resource.title}: sku", size, requested_sku, resource.why)
     for setting in resource.settings:
-        value = _at(body, setting.path)
+        value = _read_path(body, setting.path)
         if value != setting.value:
-            yield _different(f"{resource.title}: {setting.path}", value, setting.value, setting.why)
-    given = (body.get("identity") or {}).get("userAssignedIdentities") or {}
-    if resource.identity and resource.identity.lower() not in {id.lower() for id in given}:
+            yield _build_difference(
+                f"{resource.title}: {setting.path}", value, setting.value, setting.why
+            )
+    identities = (body.get("identity") or {}).get("userAssignedIdentities") or {}
+    if resource.identity and resource.identity.lower() not in {id.lower() for id in identities}:
         name = resource.identity.rpartition("/")[2]
-        held = ", ".join(id.rpartition("/")[2] for id in given)
+        assigned = ", ".join(id.rpartition("/")[2] for id in identities)
         why = "it acts as this identity"
-        yield Finding(MISSING, f"{resource.title}: identity", held or "-", name, why)
-    if resource.kind not in UNTAGGED:
+        yield Finding(MISSING, f"{resource.title}: identity", assigned or "-", name, why)
+    if resource.kind not in UNTAGGED_TYPES:
         tags = body.get("tags") or {}
-        for name, value in wanted.tags.items():
+        for name, value in desired.tags.items():
             if tags.get(name) != value:
-                yield _different(f"{resource.title}: tag {name}", tags.get(name), value, "tags")
+                yield _build_difference(
+                    f"{resource.title}: tag {name}", tags.get(name), value, "tags"
+                )
 
 
 def _federations(
-    needs: Needs, reader: Reader, there: Mapping[str, Mapping[str, Any] | None]
+    requirements: Requirements,
+    reader: ResourceReader,
+    body_by_id: Mapping[str, Mapping[str, Any] | None],
 ) -> Iterator[Finding]:
-    deployer = needs.wanted.names.deployer
-    id = ids.id_of(needs.wanted, kinds.IDENTITY, deployer)
-    if there.get(id) is None:
+    deployer = requirements.desired.names.deployer
+    id = resource_ids.build_resource_id(requirements.desired, resource_types.IDENTITY, deployer)
+    if body_by_id.get(id) is None:
         return
-    version = kinds.VERSIONS[kinds.FEDERATION]
-    listed = reader.every(f"{id}/federatedIdentityCredentials", version)
-    held = {(one["properties"]["issuer"], one["properties"]["subject"]) for one in listed}
-    asked = {(one.issuer, one.subject) for one in needs.federations}
+    version = resource_types.API_VERSIONS[resource_types.FEDERATED_CREDENTIAL]
+    credentials = reader.list_all(f"{id}/federatedIdentityCredentials", version)
+    existing = {
+        (credential["properties"]["issuer"], credential["properties"]["subject"])
+        for credential in credentials
+    }
+    requested = {(credential.issuer, credential.subject) for credential in requirements.federations}
     why = "CI deploys without a stored secret"
-    for issuer, subject in sorted(asked - held):
+    for issuer, subject in sorted(requested - existing):
         what = f"federated credential of {deployer}"
         yield Finding(MISSING, what, "-", f"{issuer} {subject}", why)
-    for issuer, subject in sorted(held - asked):
+    for issuer, subject in sorted(existing - requested):
         what = f"federated credential of {deployer}"
         yield Finding(EXTRA, what, f"{issuer} {subject}", "-", "nobody else may deploy")
 
 
 def _roles(
-    needs: Needs, reader: Reader, there: Mapping[str, Mapping[str, Any] | None]
+    requirements: Requirements,
+    reader: ResourceReader,
+    body_by_id: Mapping[str, Mapping[str, Any] | None],
 ) -> Iterator[Finding]:
-    """Compare the roles of each identity; one that is not there was told of already."""
-    group = ids.group_of(needs.wanted)
-    if there.get(group) is None:
+    """Compare the roles of each existing identity; a missing one is already reported."""
+    group = resource_ids.build_group_id(requirements.desired)
+    if body_by_id.get(group) is None:
         return
-    for resource in needs.resources:
-        body = there.get(resource.id)
-        if resource.kind != kinds.IDENTITY or body is None:
+    for resource in requirements.resources:
+        body = body_by_id.get(resource.id)
+        if resource.kind != resource_types.IDENTITY or body is None:
             continue
-        asked = [one for one in needs.assignments if one.who == resource.name]
-        yield from _roles_of(
-            resource.name, str(_at(body, "properties.principalId")), asked, reader, group
+        assignments = [
+            assignment
+            for assignment in requirements.assignments
+            if assignment.principal == resource.name
+        ]
+        yield from _compare_identity_roles(
+            resource.name,
+            str(_read_path(body, "properties.principalId")),
+            assignments,
+            reader,
+            group,
         )
 
 
-def _roles_of(
-    who: str, principal: str, asked: list[Assignment], reader: Reader, group: str
+def _compare_identity_roles(
+    identity: str,
+    principal: str,
+    assignments: list[RoleAssignment],
+    reader: ResourceReader,
+    group: str,
 ) -> Iterator[Finding]:
-    elsewhere = sorted({one.scope for one in asked if not one.scope.startswith(group)})
-    held = {
+    other_scopes = sorted(
+        {assignment.scope for assignment in assignments if not assignment.scope.startswith(group)}
+    )
+    existing = {
         (role, scope.lower())
-        for where in (group, *elsewhere)
-        for role, scope in reader.roles(where, principal)
+        for base_scope in (group, *other_scopes)
+        for role, scope in reader.list_roles(base_scope, principal)
     }
-    wanted = {(ROLES[one.role], one.scope.lower()): one for one in asked}
-    for key, one in wanted.items():
-        if key not in held:
-            what = f"role of {who} on {ids.shown(one.scope)}"
-            yield Finding(MISSING, what, _held(held, one.scope), one.role, one.why)
-    for role, scope in sorted(held - set(wanted)):
-        what = f"role of {who} on {ids.shown(scope)}"
-        yield Finding(EXTRA, what, _name(role), "-", "as little as works")
+    required = {
+        (ROLE_IDS[assignment.role], assignment.scope.lower()): assignment
+        for assignment in assignments
+    }
+    for key, assignment in required.items():
+        if key not in existing:
+            what = f"role of {identity} on {resource_ids.format_id(assignment.scope)}"
+            yield Finding(
+                MISSING,
+                what,
+                _format_role_names(existing, assignment.scope),
+                assignment.role,
+                assignment.why,
+            )
+    for role, scope in sorted(existing - set(required)):
+        what = f"role of {identity} on {resource_ids.format_id(scope)}"
+        yield Finding(EXTRA, what, _get_role_name(role), "-", "as little as works")
 
 
-def _held(held: set[tuple[str, str]], scope: str) -> str:
-    return ", ".join(sorted(_name(role) for role, on in held if on == scope.lower())) or "-"
+def _format_role_names(existing: set[tuple[str, str]], scope: str) -> str:
+    return (
+        ", ".join(
+            sorted(
+                _get_role_name(role)
+                for role, assigned_scope in existing
+                if assigned_scope == scope.lower()
+            )
+        )
+        or "-"
+    )
 
 
-def _name(role: str) -> str:
-    return next((name for name, id in ROLES.items() if id == role), role)
+def _get_role_name(role: str) -> str:
+    return next((name for name, id in ROLE_IDS.items() if id == role), role)
 
 
-def _different(what: str, there: Any, requested: Any, why: str) -> Finding:
-    return Finding(DIFFERENT, what, _said(there), _said(requested), why)
+def _build_difference(what: str, actual: Any, requested: Any, why: str) -> Finding:
+    return Finding(DIFFERENT, what, _format_value(actual), _format_value(requested), why)
 
 
-def _said(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return "-" if value is None else value if isinstance(value, str) else json.dumps(value)
 
 
-def _size(body: Mapping[str, Any]) -> str:
+def _read_sku(body: Mapping[str, Any]) -> str:
     sku = body.get("sku") or (body.get("properties") or {}).get("sku") or {}
     return str(sku.get("name", ""))
 
 
-def _at(body: Mapping[str, Any], path: str) -> Any:
-    found: Any = body
+def _read_path(body: Mapping[str, Any], path: str) -> Any:
+    value: Any = body
     for part in path.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value

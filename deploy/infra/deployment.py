@@ -1,4 +1,4 @@
-"""Plan, apply, read and remove an environment's infrastructure, by Azure's own tools."""
+"""Plan, apply, read and delete an environment's infrastructure with the Azure CLI."""
 
 from __future__ import annotations
 
@@ -6,83 +6,93 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from deploy import console
-from deploy.config import Project
-from deploy.errors import DeployError
-from deploy.infra import az, files, naming, whatif
-from deploy.infra.wanted import Wanted, complete
+from deploy.config.configuration import Project
+from deploy.core import progress
+from deploy.core.errors import DeployError
+from deploy.infra import azure_cli, files, naming, what_if
+from deploy.infra.desired import DesiredState, require_complete
 
 
-def name_of(wanted: Wanted) -> str:
-    """Return the name of the deployment, under which Azure keeps its outputs."""
-    return f"{wanted.infra.workload}-{wanted.environment}"
+def build_deployment_name(desired: DesiredState) -> str:
+    """Return the name of the deployment, under which Azure stores its outputs."""
+    return f"{desired.infra.workload}-{desired.environment}"
 
 
-def plan(project: Project, wanted: Wanted) -> list[dict[str, str]]:
-    """Return what applying would do, in rows. Nothing is changed in Azure."""
-    path = _parameters(project, wanted)
-    with console.phase("plan", f"what-if of {wanted.names.group}"):
-        found = az.run([*_deployment(wanted, "what-if", path), "--no-pretty-print"], "what-if")
-    return whatif.rows_of(found or {})
+def plan(project: Project, desired: DesiredState) -> list[dict[str, str]]:
+    """Return the changes that `apply` would make, as rows. Change nothing in Azure."""
+    path = _parameters(project, desired)
+    with progress.phase("plan", f"what-if of {desired.names.group}"):
+        result = azure_cli.run_json(
+            [*_deployment(desired, "what-if", path), "--no-pretty-print"], "what-if"
+        )
+    return what_if.build_rows(result or {})
 
 
-def apply(project: Project, wanted: Wanted) -> dict[str, Any]:
-    """Make what is missing, change what differs, and return the outputs."""
-    path = _parameters(project, wanted)
-    with console.phase("apply", wanted.names.group):
-        found = az.run(_deployment(wanted, "create", path), "apply")
-    return _outputs((found or {}).get("properties", {}).get("outputs"))
+def apply(project: Project, desired: DesiredState) -> dict[str, Any]:
+    """Create what is missing, change what differs, and return the outputs."""
+    path = _parameters(project, desired)
+    with progress.phase("apply", desired.names.group):
+        result = azure_cli.run_json(_deployment(desired, "create", path), "apply")
+    return _outputs((result or {}).get("properties", {}).get("outputs"))
 
 
-def outputs(wanted: Wanted) -> dict[str, Any]:
-    """Return what the last deployment of the environment gave: keys of environments.yaml."""
-    complete(wanted)
-    about = ["--name", name_of(wanted), "--subscription", str(wanted.subscription)]
-    arguments = ["deployment", "sub", "show", *about, "--query", "properties.outputs"]
-    found = _outputs(az.run(arguments, f"deployment {name_of(wanted)}"))
-    if not found:
-        what = f"the deployment {name_of(wanted)} has no outputs"
-        raise DeployError("Azure", what, f"`inv infra.apply --env {wanted.environment}` first")
-    return found
+def read_outputs(desired: DesiredState) -> dict[str, Any]:
+    """Return the outputs of the environment's last deployment: keys of environments.yaml."""
+    require_complete(desired)
+    options = [
+        "--name",
+        build_deployment_name(desired),
+        "--subscription",
+        str(desired.subscription),
+    ]
+    arguments = ["deployment", "sub", "show", *options, "--query", "properties.outputs"]
+    outputs = _outputs(
+        azure_cli.run_json(arguments, f"deployment {build_deployment_name(desired)}")
+    )
+    if not outputs:
+        what = f"the deployment {build_deployment_name(desired)} has no outputs"
+        raise DeployError("Azure", what, f"`inv infra.apply --env {desired.environment}` first")
+    return outputs
 
 
-def destroy(wanted: Wanted, confirmed: str) -> None:
-    """Remove the resource group and all that is in it.
+def destroy(desired: DesiredState, confirmed: str) -> None:
+    """Delete the resource group and everything in it.
 
-    Raises `DeployError` unless `confirmed` is its name, and it is this environment's.
+    Raise `DeployError` unless `confirmed` is the group's name and the group has this environment's
+    tag.
     """
-    group = wanted.names.group
+    group = desired.names.group
     if confirmed != group:
         what = f"{confirmed!r} is not its name"
         hint = "nothing was removed; type the name, or give it with --name"
         raise DeployError(f"resource group {group}", what, hint)
-    complete(wanted)
-    about = ["--name", group, "--subscription", str(wanted.subscription)]
-    found = az.run(["group", "show", *about], f"resource group {group}")
-    tags = (found or {}).get("tags") or {}
-    if tags.get(naming.ENVIRONMENT) != wanted.environment:
-        what = f"it has no tag {naming.ENVIRONMENT}: {wanted.environment}, so it is not ours"
+    require_complete(desired)
+    options = ["--name", group, "--subscription", str(desired.subscription)]
+    resource_group = azure_cli.run_json(["group", "show", *options], f"resource group {group}")
+    tags = (resource_group or {}).get("tags") or {}
+    if tags.get(naming.ENVIRONMENT_TAG) != desired.environment:
+        what = f"it has no tag {naming.ENVIRONMENT_TAG}: {desired.environment}, so it is not ours"
         raise DeployError(f"resource group {group}", what, "remove it by hand if it is meant")
-    with console.phase("destroy", group):
-        az.run(["group", "delete", *about, "--yes"], f"resource group {group}")
+    with progress.phase("destroy", group):
+        azure_cli.run_json(["group", "delete", *options, "--yes"], f"resource group {group}")
 
 
-def _deployment(wanted: Wanted, verb: str, path: Path) -> list[str]:
+def _deployment(desired: DesiredState, verb: str, path: Path) -> list[str]:
     return [
         *("deployment", "sub", verb),
-        *("--name", name_of(wanted)),
-        *("--subscription", str(wanted.subscription)),
-        *("--location", str(wanted.infra.location)),
+        *("--name", build_deployment_name(desired)),
+        *("--subscription", str(desired.subscription)),
+        *("--location", str(desired.infra.location)),
         *("--parameters", str(path)),
     ]
 
 
-def _parameters(project: Project, wanted: Wanted) -> Path:
-    path, new = files.write_parameters(project, complete(wanted))
-    if new:
-        console.note("infra", f"{path.relative_to(project.root)} is written anew: commit it")
+def _parameters(project: Project, desired: DesiredState) -> Path:
+    path, is_new = files.write_parameters(project, require_complete(desired))
+    if is_new:
+        progress.note("infra", f"{path.relative_to(project.root)} is written anew: commit it")
     return path
 
 
-def _outputs(given: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {key: one["value"] for key, one in (given or {}).items()}
+def _outputs(outputs: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {key: output["value"] for key, output in (outputs or {}).items()}

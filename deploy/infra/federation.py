@@ -1,47 +1,51 @@
-"""Which jobs of CI may act as the deploying identity: by federation, without a secret."""
+"""The CI jobs that may use the deploying identity: by federation, without a secret."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deploy.cloud import CLOUDS
-from deploy.schema import GitHubModel, InfraModel
+from deploy.azure.clouds import CLOUDS
+from deploy.config.schema import GitHubModel, InfraModel
 
 # GitHub, "OpenID Connect reference"; Microsoft Entra, "Configure an app to trust an external
 # identity provider".
-GITHUB = "https://token.actions.githubusercontent.com"
-AUDIENCE = CLOUDS["public"].federation
+GITHUB_ISSUER = "https://token.actions.githubusercontent.com"
+AUDIENCE = CLOUDS["public"].federation_audience
 
 
 @dataclass(frozen=True)
-class Federation:
-    """A federated credential: whose tokens are taken, and for which subject."""
+class FederatedCredential:
+    """A federated credential: the token issuer and the subject that it accepts."""
 
     name: str
     issuer: str
     subject: str
 
 
-def federations_of(infra: InfraModel, environment: str) -> tuple[Federation, ...]:
+def list_federated_credentials(
+    infra: InfraModel, environment: str
+) -> tuple[FederatedCredential, ...]:
     """Return the federated credentials of the deploying identity of `environment`."""
-    found = []
+    credentials = []
     if infra.github:
-        # The second so that a look at what runs waits for no reviewer.
+        # The second, because a drift check must not wait for a reviewer.
         names = [environment, f"{environment}-drift"] if infra.github.drift else [environment]
         repository = f"repo:{_repository(infra.github)}"
-        found += [
-            Federation(f"github-{name}", GITHUB, f"{repository}:environment:{name}")
+        credentials += [
+            FederatedCredential(f"github-{name}", GITHUB_ISSUER, f"{repository}:environment:{name}")
             for name in names
         ]
     if infra.azure_devops:
-        given = infra.azure_devops
-        found.append(Federation(f"azure-devops-{environment}", given.issuer, given.subject))
-    return tuple(found)
+        devops = infra.azure_devops
+        credentials.append(
+            FederatedCredential(f"azure-devops-{environment}", devops.issuer, devops.subject)
+        )
+    return tuple(credentials)
 
 
-def _repository(given: GitHubModel) -> str:
-    """Return the repository as tokens name it: with ids where it was made since 2026-07-15."""
-    owner, _, name = given.repository.partition("/")
-    if given.owner_id and given.repository_id:
-        return f"{owner}@{given.owner_id}/{name}@{given.repository_id}"
-    return given.repository
+def _repository(github: GitHubModel) -> str:
+    """Return the repository as tokens name it: with ids if it was created since 2026-07-15."""
+    owner, _, name = github.repository.partition("/")
+    if github.owner_id and github.repository_id:
+        return f"{owner}@{github.owner_id}/{name}@{github.repository_id}"
+    return github.repository

@@ -1,4 +1,4 @@
-"""The two files that infrastructure writes: an environment's parameters, and environments.yaml."""
+"""The two files that infrastructure tasks write: Bicep parameters and environments.yaml."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from deploy import config, documents
-from deploy.config import Project
-from deploy.errors import DeployError
+from deploy.config import configuration
+from deploy.config.configuration import Project
+from deploy.core import yaml_files
+from deploy.core.errors import DeployError
 from deploy.infra import parameters
-from deploy.infra.wanted import Wanted
+from deploy.infra.desired import DesiredState
 
-FOLDER = "infra"
-# No line is broken that was not.
-WIDEST = 10**6
+INFRA_FOLDER = "infra"
+# Prevents the YAML writer from breaking lines.
+MAX_LINE_WIDTH = 10**6
 
 
-def write_parameters(project: Project, wanted: Wanted) -> tuple[Path, bool]:
-    """Write the parameter file of an environment; return where, and whether it is new."""
-    path = project.root / FOLDER / f"{wanted.environment}.bicepparam"
-    text = parameters.text_of(wanted)
-    if path.exists() and documents.read_text(path) == text:
+def write_parameters(project: Project, desired: DesiredState) -> tuple[Path, bool]:
+    """Write an environment's parameter file; return its path, and whether it changed."""
+    path = project.root / INFRA_FOLDER / f"{desired.environment}.bicepparam"
+    text = parameters.render_parameters(desired)
+    if path.exists() and yaml_files.read_text(path) == text:
         return path, False
     path.parent.mkdir(exist_ok=True)
     path.write_text(text, encoding="utf-8")
@@ -35,29 +36,31 @@ def write_parameters(project: Project, wanted: Wanted) -> tuple[Path, bool]:
 def write_outputs(
     project: Project, environment: str, outputs: Mapping[str, Any]
 ) -> list[dict[str, str]]:
-    """Write what a deployment gave into environments.yaml, comments kept; return what changed.
+    """Write the outputs of a deployment into environments.yaml; return the changed keys as rows.
 
-    A value that is written as ${VAR}, and is the same, stays so.
+    Comments are kept. A value written as ${VAR} is kept if it expands to the same value.
     """
-    path = project.root / config.ENVIRONMENTS
+    path = project.root / configuration.ENVIRONMENTS_FILE
     yaml = YAML(typ="rt", pure=True)
     yaml.preserve_quotes = True
-    yaml.width = WIDEST
+    yaml.width = MAX_LINE_WIDTH
     yaml.indent(mapping=2, sequence=4, offset=2)
-    data = yaml.load(documents.read_text(path))
+    data = yaml.load(yaml_files.read_text(path))
     if not isinstance(data, CommentedMap) or environment not in data:
-        raise DeployError(config.ENVIRONMENTS, f"it has no environment {environment}", "add it")
+        raise DeployError(
+            configuration.ENVIRONMENTS_FILE, f"it has no environment {environment}", "add it"
+        )
     if data[environment] is None:
         data[environment] = CommentedMap()
-    place = data[environment]
-    changed = []
+    entry = data[environment]
+    changes = []
     for key, value in outputs.items():
-        before = place.get(key)
-        if value and str(value) not in (before, config.filled_in(project, before)):
-            place[key] = value
-            changed.append({"key": key, "before": str(before or ""), "after": str(value)})
-    if changed:
+        before = entry.get(key)
+        if value and str(value) not in (before, configuration.expand_variables(project, before)):
+            entry[key] = value
+            changes.append({"key": key, "before": str(before or ""), "after": str(value)})
+    if changes:
         text = io.StringIO()
         yaml.dump(data, text)
         path.write_text(text.getvalue(), encoding="utf-8")
-    return changed
+    return changes

@@ -1,7 +1,7 @@
-"""The names and the tags of everything, by one convention.
+"""Names and tags of all resources, by one convention.
 
-Bicep gets them as parameters, so that this is the only place that knows it. The beginnings are
-those of "Abbreviation recommendations for Azure resources", the lengths those of "Naming rules and
+Bicep gets them as parameters, so only this module knows the convention. The prefixes are from
+"Abbreviation recommendations for Azure resources", the maximum lengths from "Naming rules and
 restrictions for Azure resources" (Cloud Adoption Framework, Azure Resource Manager).
 """
 
@@ -12,18 +12,22 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
-from deploy.errors import DeployError, nearest
-from deploy.schema import InfraModel
+from deploy.config.schema import InfraModel
+from deploy.core.errors import DeployError, suggest_nearest
 
-WORKLOAD, ENVIRONMENT, FLOW = "flow-deploy.workload", "flow-deploy.environment", "flow-deploy.flow"
-OWNER, COST_CENTER = "owner", "cost-center"
-# Stands for what cannot be known before the subscription is.
-UNKNOWN = "xxxxx"
+WORKLOAD_TAG, ENVIRONMENT_TAG, FLOW_TAG = (
+    "flow-deploy.workload",
+    "flow-deploy.environment",
+    "flow-deploy.flow",
+)
+OWNER_TAG, COST_CENTER_TAG = "owner", "cost-center"
+# Replaces values that depend on the subscription while it is unknown.
+PLACEHOLDER = "xxxxx"
 
 
 @dataclass(frozen=True)
-class Names:
-    """The name of each resource that an environment may have."""
+class ResourceNames:
+    """The name of each resource that an environment can have."""
 
     group: str
     budget: str
@@ -45,69 +49,73 @@ class Names:
     autoscale: str
 
 
-def names_of(infra: InfraModel, environment: str, unique: str) -> Names:
-    """Return the names of `environment`. Raises `DeployError` for a name of nothing."""
-    base = f"{infra.workload}-{_plain(environment)}"
-    made = Names(
+def build_names(infra: InfraModel, environment: str, unique: str) -> ResourceNames:
+    """Return the resource names of `environment`. Raise `DeployError` for an unknown resource."""
+    base = f"{infra.workload}-{_normalize_environment(environment)}"
+    generated = ResourceNames(
         group=f"rg-{base}",
         budget=f"budget-{base}",
         logs=f"log-{base}",
         insights=f"appi-{base}",
         alerts=f"ag-{base}",
-        registry=_fit("cr", base, unique, 50, ""),
-        vault=_fit("kv", base, unique, 24),
-        openai=_fit("oai", base, unique, 64),
+        registry=_shorten_name("cr", base, unique, 50, ""),
+        vault=_shorten_name("kv", base, unique, 24),
+        openai=_shorten_name("oai", base, unique, 64),
         deployer=f"id-{base}-deploy",
         runner=f"id-{base}-run",
         network=f"vnet-{base}",
-        storage=_fit("st", base, unique, 24, ""),
-        workspaceVault=_fit("kvml", base, unique, 24),
+        storage=_shorten_name("st", base, unique, 24, ""),
+        workspaceVault=_shorten_name("kvml", base, unique, 24),
         workspaceIdentity=f"id-{base}-workspace",
-        workspace=_fit("mlw", base, "", 33),
+        workspace=_shorten_name("mlw", base, "", 33),
         slotIdentity=f"id-{base}-slot",
         plan=f"asp-{base}",
         autoscale=f"asp-{base}-by-load",
     )
-    known = [field.name for field in fields(Names)]
+    valid_keys = [field.name for field in fields(ResourceNames)]
     for key in infra.names:
-        if key not in known:
+        if key not in valid_keys:
             where = f"environments.yaml: {environment}.infra.names.{key}"
-            raise DeployError(where, "this is no resource of an environment", nearest(key, known))
-    return replace(made, **infra.names)
+            raise DeployError(
+                where, "this is no resource of an environment", suggest_nearest(key, valid_keys)
+            )
+    return replace(generated, **infra.names)
 
 
-def app_of(environment: str, unique: str) -> str:
-    """Return the names of web apps, with {flow} in the place of the flow's."""
-    return f"app-{{flow}}-{_plain(environment)}-{unique}"
+def build_app_name_template(environment: str, unique: str) -> str:
+    """Return the name of web apps, with {flow} as the placeholder for the flow's name."""
+    return f"app-{{flow}}-{_normalize_environment(environment)}-{unique}"
 
 
-def unique_of(infra: InfraModel, subscription: str | None, environment: str) -> str:
-    """Return the end of names that nobody else in Azure may have."""
+def build_unique_suffix(infra: InfraModel, subscription: str | None, environment: str) -> str:
+    """Return the suffix that makes names globally unique in Azure."""
     if infra.unique:
         return infra.unique
     if not subscription:
-        return UNKNOWN
-    where = f"{subscription}/{infra.workload}/{environment}".lower()
-    return hashlib.sha256(where.encode()).hexdigest()[:5]
+        return PLACEHOLDER
+    seed = f"{subscription}/{infra.workload}/{environment}".lower()
+    return hashlib.sha256(seed.encode()).hexdigest()[:5]
 
 
-def tags_of(infra: InfraModel, environment: str) -> Mapping[str, str]:
+def build_tags(infra: InfraModel, environment: str) -> Mapping[str, str]:
     """Return the tags of every resource."""
-    given = {OWNER: infra.owner, COST_CENTER: infra.cost_center}
+    optional_tags = {OWNER_TAG: infra.owner, COST_CENTER_TAG: infra.cost_center}
     return {
-        WORKLOAD: infra.workload,
-        ENVIRONMENT: environment,
-        **{name: value for name, value in given.items() if value},
+        WORKLOAD_TAG: infra.workload,
+        ENVIRONMENT_TAG: environment,
+        **{name: value for name, value in optional_tags.items() if value},
     }
 
 
-def _plain(environment: str) -> str:
-    """Return an environment's name in letters that every name may have."""
+def _normalize_environment(environment: str) -> str:
+    """Return an environment's name in characters that every resource name allows."""
     return re.sub("[^a-z0-9]+", "-", environment.lower()).strip("-")
 
 
-def _fit(kind: str, base: str, unique: str, longest: int, dash: str = "-") -> str:
-    """Return a name of at most `longest` characters; what is cut is the middle."""
+def _shorten_name(prefix: str, base: str, unique: str, max_length: int, dash: str = "-") -> str:
+    """Return a name of at most `max_length` characters; shorten its middle part."""
     middle = re.sub("[^a-z0-9]", "", base) if not dash else base
-    ends = len(kind) + len(unique) + 2 * len(dash)
-    return dash.join(part for part in (kind, middle[: longest - ends].strip("-"), unique) if part)
+    ends = len(prefix) + len(unique) + 2 * len(dash)
+    return dash.join(
+        part for part in (prefix, middle[: max_length - ends].strip("-"), unique) if part
+    )

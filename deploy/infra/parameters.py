@@ -1,4 +1,4 @@
-"""A parameter file for Bicep, from what an environment is wanted to be."""
+"""The Bicep parameter file of an environment, from its desired state."""
 
 from __future__ import annotations
 
@@ -6,38 +6,40 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from deploy.infra.federation import federations_of
-from deploy.infra.wanted import APPSERVICE, AZUREML, Wanted
+from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState
+from deploy.infra.federation import list_federated_credentials
 
-# An entry point for each combination of options.
-ENTRIES = {
+# The Bicep entry point for each combination of options.
+ENTRY_POINTS = {
     (AZUREML,): "azureml.bicep",
     (APPSERVICE,): "appservice.bicep",
     (AZUREML, APPSERVICE): "main.bicep",
 }
 
 
-def text_of(wanted: Wanted) -> str:
-    """Return the parameter file of an environment."""
+def render_parameters(desired: DesiredState) -> str:
+    """Return the text of an environment's parameter file."""
     lines = [
-        f"// Written by `inv infra.plan --env {wanted.environment}`, from environments.yaml",
-        f"// and the flows' deploy.yaml: change those. For subscription {wanted.subscription}.",
-        f"using '{ENTRIES[wanted.options]}'",
+        f"// Written by `inv infra.plan --env {desired.environment}`, from environments.yaml",
+        f"// and the flows' deploy.yaml: change those. For subscription {desired.subscription}.",
+        f"using '{ENTRY_POINTS[desired.options]}'",
         "",
     ]
-    lines += [f"param {name} = {_bicep(value)}" for name, value in values_of(wanted).items()]
+    lines += [
+        f"param {name} = {_bicep(value)}" for name, value in build_parameters(desired).items()
+    ]
     return "\n".join(lines) + "\n"
 
 
-def values_of(wanted: Wanted) -> dict[str, Any]:
-    """Return the parameters of the entry point, by name."""
-    infra = wanted.infra
-    origin = wanted.origin
+def build_parameters(desired: DesiredState) -> dict[str, Any]:
+    """Return the entry point's parameters by name."""
+    infra = desired.infra
+    origin = desired.promotion_source
     values: dict[str, Any] = {
-        "names": asdict(wanted.names),
+        "names": asdict(desired.names),
         "settings": {
             "location": infra.location or "",
-            "tags": dict(wanted.tags),
+            "tags": dict(desired.tags),
             "private": infra.private,
             "addresses": infra.addresses,
             "zoneRedundant": infra.zone_redundant,
@@ -45,8 +47,8 @@ def values_of(wanted: Wanted) -> dict[str, Any]:
             "contacts": list(infra.contacts),
         },
         "federations": [
-            {"name": one.name, "issuer": one.issuer, "subject": one.subject}
-            for one in federations_of(infra, wanted.environment)
+            {"name": credential.name, "issuer": credential.issuer, "subject": credential.subject}
+            for credential in list_federated_credentials(infra, desired.environment)
         ],
         "publishes": infra.publishes,
         "promotesFrom": {
@@ -60,29 +62,29 @@ def values_of(wanted: Wanted) -> dict[str, Any]:
             "start": infra.budget.start if infra.budget else "",
         },
     }
-    if AZUREML in wanted.options:
-        values["scales"] = wanted.scales
-    if APPSERVICE in wanted.options:
-        fewest, most = wanted.instances
+    if AZUREML in desired.options:
+        values["scales"] = desired.has_autoscale
+    if APPSERVICE in desired.options:
+        fewest, most = desired.instance_range
         values["plan"] = {"sku": infra.plan.sku, "minimum": fewest, "maximum": most}
-        values["sites"] = [asdict(site) for site in wanted.sites]
-        values["app"] = wanted.app
-        values["keyed"] = wanted.keyed
+        values["sites"] = [asdict(site) for site in desired.sites]
+        values["app"] = desired.app_name_template
+        values["keyed"] = desired.has_key_auth
     return values
 
 
 def _bicep(value: Any, indent: str = "") -> str:
-    """Return a value as Bicep writes it."""
+    """Return a value in Bicep syntax."""
     inner = indent + "  "
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
     if isinstance(value, Mapping):
-        rows = [f"{inner}{_key(key)}: {_bicep(one, inner)}" for key, one in value.items()]
+        rows = [f"{inner}{_key(key)}: {_bicep(item, inner)}" for key, item in value.items()]
         return "\n".join(["{", *rows, f"{indent}}}"]) if rows else "{}"
     if isinstance(value, list):
-        rows = [f"{inner}{_bicep(one, inner)}" for one in value]
+        rows = [f"{inner}{_bicep(item, inner)}" for item in value]
         return "\n".join(["[", *rows, f"{indent}]"]) if rows else "[]"
     return "'" + str(value).replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${") + "'"
 

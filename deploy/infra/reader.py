@@ -1,41 +1,47 @@
-"""Reads resources by way of Azure Resource Manager; what is not there is no failure here."""
+"""A reader of resources in Azure Resource Manager; a missing resource is not an error."""
 
 from __future__ import annotations
 
-from deploy.arm.client import ResourceManager
-from deploy.arm.errors import WRONG_PLACE, Said, short
-from deploy.cloud import Cloud
-from deploy.errors import DeployError
-from deploy.infra import kinds
+from deploy.azure.clouds import Cloud
+from deploy.azure.errors import WRONG_SCOPE_CODES, AzureError, shorten_message
+from deploy.azure.resource_manager import ResourceManager
+from deploy.core.errors import DeployError
+from deploy.infra import resource_types
 
-HINT = "have the role Reader on the environment's resource group assigned to whoever asks"
+READER_ROLE_HINT = (
+    "have the role Reader on the environment's resource group assigned to whoever asks"
+)
 
 
-class Reader(ResourceManager):
-    """Asks one Azure."""
+class ResourceReader(ResourceManager):
+    """A reader of resources in one Azure cloud."""
 
-    def __init__(self, azure: Cloud) -> None:
-        # A group that is not there is what a check is to find.
-        super().__init__(azure, _refused, WRONG_PLACE - {"ResourceGroupNotFound"})
+    def __init__(self, cloud: Cloud) -> None:
+        # A missing resource group is a finding of the comparison, not an error.
+        super().__init__(cloud, _explain_error, WRONG_SCOPE_CODES - {"ResourceGroupNotFound"})
 
-    def roles(self, scope: str, principal: str) -> list[tuple[str, str]]:
-        """Return the ids of the roles that `principal` has in, or above, `scope`, and on what.
+    def list_roles(self, scope: str, principal: str) -> list[tuple[str, str]]:
+        """Return the role ids and scopes of `principal` at, above or below `scope`.
 
         Documented: "Role Assignments - List For Scope", the filter principalId.
         """
-        path = f"{scope}/providers/{kinds.ROLE}"
-        found = self.every(
-            path, kinds.VERSIONS[kinds.ROLE], **{"$filter": f"principalId eq '{principal}'"}
+        path = f"{scope}/providers/{resource_types.ROLE_ASSIGNMENT}"
+        assignments = self.list_all(
+            path,
+            resource_types.API_VERSIONS[resource_types.ROLE_ASSIGNMENT],
+            **{"$filter": f"principalId eq '{principal}'"},
         )
         return [
             (
-                str(one["properties"]["roleDefinitionId"]).rpartition("/")[2],
-                str(one["properties"]["scope"]),
+                str(assignment["properties"]["roleDefinitionId"]).rpartition("/")[2],
+                str(assignment["properties"]["scope"]),
             )
-            for one in found
+            for assignment in assignments
         ]
 
 
-def _refused(said: Said, what: str) -> DeployError:
-    forbidden = said.status == 403 or said.code == "AuthorizationFailed"
-    return DeployError(f"Azure, {what}", short(said.text), HINT if forbidden else "")
+def _explain_error(error: AzureError, resource: str) -> DeployError:
+    forbidden = error.status == 403 or error.code == "AuthorizationFailed"
+    return DeployError(
+        f"Azure, {resource}", shorten_message(error.text), READER_ROLE_HINT if forbidden else ""
+    )

@@ -1,16 +1,16 @@
-"""The resources of an environment, and what each must say of itself."""
+"""The resources of an environment, and the properties that each must have."""
 
 from __future__ import annotations
 
-from deploy.infra import ids, kinds
-from deploy.infra.model import Resource, Setting
-from deploy.infra.wanted import APPSERVICE, AZUREML, Wanted
+from deploy.infra import resource_ids, resource_types
+from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState
+from deploy.infra.entities import Resource, Setting
 
 ON, OFF = "Enabled", "Disabled"
-# "Azure Private Endpoint private DNS zone values", the public cloud.
-SHARED_ZONES = ("privatelink.azurecr.io", "privatelink.vaultcore.azure.net")
-MODEL_ZONE = "privatelink.openai.azure.com"
-ZONES = {
+# "Azure Private Endpoint private DNS zone values", for the public cloud.
+SHARED_DNS_ZONES = ("privatelink.azurecr.io", "privatelink.vaultcore.azure.net")
+MODEL_DNS_ZONE = "privatelink.openai.azure.com"
+TARGET_DNS_ZONES = {
     AZUREML: (
         "privatelink.api.azureml.ms",
         "privatelink.notebooks.azure.net",
@@ -21,88 +21,110 @@ ZONES = {
 }
 
 
-def resources_of(wanted: Wanted) -> tuple[Resource, ...]:
-    """Return every resource that `wanted` needs, in the order in which they are made."""
+def list_resources(desired: DesiredState) -> tuple[Resource, ...]:
+    """Return every resource that `desired` requires, in the order of their creation."""
     return (
-        *_shared(wanted),
-        *(_machine_learning(wanted) if AZUREML in wanted.options else ()),
-        *(_web(wanted) if APPSERVICE in wanted.options else ()),
-        *(_private(wanted) if wanted.infra.private else ()),
+        *_shared(desired),
+        *(_machine_learning(desired) if AZUREML in desired.options else ()),
+        *(_web(desired) if APPSERVICE in desired.options else ()),
+        *(_private(desired) if desired.infra.private else ()),
     )
 
 
-def _shared(wanted: Wanted) -> list[Resource]:
-    names, infra = wanted.names, wanted.infra
-    large = infra.private or infra.zone_redundant
-    found = [
+def _shared(desired: DesiredState) -> list[Resource]:
+    names, infra = desired.names, desired.infra
+    premium = infra.private or infra.zone_redundant
+    resources = [
         Resource(
-            kinds.GROUP,
+            resource_types.GROUP,
             names.group,
-            kinds.VERSIONS[kinds.GROUP],
-            ids.group_of(wanted),
+            resource_types.API_VERSIONS[resource_types.GROUP],
+            resource_ids.build_group_id(desired),
             "",
             "holds all of the environment",
         ),
-        _made(
-            wanted,
-            kinds.LOGS,
+        _build_resource(
+            desired,
+            resource_types.LOG_WORKSPACE,
             names.logs,
             "PerGB2018",
             "logs and metrics of everything",
             Setting("properties.retentionInDays", infra.log_days, "how long logs are kept"),
             Setting("properties.features.disableLocalAuth", True, "no shared keys"),
         ),
-        _made(wanted, kinds.INSIGHTS, names.insights, "", "traces and metrics of the flows"),
-        _made(wanted, kinds.ALERTS, names.alerts, "", "who is told"),
-        _made(
-            wanted,
-            kinds.REGISTRY,
+        _build_resource(
+            desired, resource_types.INSIGHTS, names.insights, "", "traces and metrics of the flows"
+        ),
+        _build_resource(desired, resource_types.ACTION_GROUP, names.alerts, "", "who is told"),
+        _build_resource(
+            desired,
+            resource_types.REGISTRY,
             names.registry,
-            "Premium" if large else "Standard",
+            "Premium" if premium else "Standard",
             "the images of the flows",
             Setting("properties.adminUserEnabled", False, "no admin user"),
             Setting("properties.anonymousPullEnabled", False, "no pull without a log-in"),
-            _public(wanted),
+            _public(desired),
         ),
-        _vault(wanted, names.vault, "the secrets of the flows"),
-        _made(wanted, kinds.IDENTITY, names.runner, "", "what flows run as"),
-        _made(wanted, kinds.IDENTITY, names.deployer, "", "what CI deploys as"),
+        _vault(desired, names.vault, "the secrets of the flows"),
+        _build_resource(desired, resource_types.IDENTITY, names.runner, "", "what flows run as"),
+        _build_resource(desired, resource_types.IDENTITY, names.deployer, "", "what CI deploys as"),
     ]
     if infra.budget:
         why = "tells when the month's amount is nearly spent"
-        limit = Setting("properties.amount", infra.budget.amount, "the month's amount")
-        found.append(_made(wanted, kinds.BUDGET, names.budget, "", why, limit))
+        amount = Setting("properties.amount", infra.budget.amount, "the month's amount")
+        resources.append(
+            _build_resource(desired, resource_types.BUDGET, names.budget, "", why, amount)
+        )
     if infra.models:
-        found.append(
-            _made(
-                wanted,
-                kinds.OPENAI,
+        resources.append(
+            _build_resource(
+                desired,
+                resource_types.OPENAI_ACCOUNT,
                 names.openai,
                 "S0",
                 "the models that flows ask",
                 Setting("properties.disableLocalAuth", True, "no keys"),
                 Setting("properties.customSubDomainName", names.openai, "taken by Entra's tokens"),
-                _public(wanted),
+                _public(desired),
             )
         )
     for model in infra.models:
         size = f"{model.sku} × {model.capacity}"
-        made = Setting("properties.model.name", model.model, "which model")
+        model_name = Setting("properties.model.name", model.model, "which model")
         version = Setting("properties.model.version", model.version, "which version of it")
         name = f"{names.openai}/{model.name}"
-        found.append(_made(wanted, kinds.MODEL, name, size, model.model, made, version))
-    return found
+        resources.append(
+            _build_resource(
+                desired,
+                resource_types.MODEL_DEPLOYMENT,
+                name,
+                size,
+                model.model,
+                model_name,
+                version,
+            )
+        )
+    return resources
 
 
-def _machine_learning(wanted: Wanted) -> list[Resource]:
-    names, infra = wanted.names, wanted.infra
-    identity = ids.id_of(wanted, kinds.IDENTITY, names.workspaceIdentity)
+def _machine_learning(desired: DesiredState) -> list[Resource]:
+    names, infra = desired.names, desired.infra
+    identity = resource_ids.build_resource_id(
+        desired, resource_types.IDENTITY, names.workspaceIdentity
+    )
     isolation = "AllowOnlyApprovedOutbound" if infra.private else "Disabled"
     return [
-        _made(wanted, kinds.IDENTITY, names.workspaceIdentity, "", "what the workspace acts as"),
-        _made(
-            wanted,
-            kinds.STORAGE,
+        _build_resource(
+            desired,
+            resource_types.IDENTITY,
+            names.workspaceIdentity,
+            "",
+            "what the workspace acts as",
+        ),
+        _build_resource(
+            desired,
+            resource_types.STORAGE,
             names.storage,
             "Standard_ZRS" if infra.zone_redundant else "Standard_LRS",
             "a workspace must have one",
@@ -110,31 +132,37 @@ def _machine_learning(wanted: Wanted) -> list[Resource]:
             Setting("properties.allowBlobPublicAccess", False, "no anonymous access"),
             Setting("properties.minimumTlsVersion", "TLS1_2", "no old TLS"),
             Setting("properties.supportsHttpsTrafficOnly", True, "no plain HTTP"),
-            _public(wanted),
+            _public(desired),
         ),
-        _vault(wanted, names.workspaceVault, "the workspace's own: it must administer one"),
-        _made(
-            wanted,
-            kinds.WORKSPACE,
+        _vault(desired, names.workspaceVault, "the workspace's own: it must administer one"),
+        _build_resource(
+            desired,
+            resource_types.WORKSPACE,
             names.workspace,
             "Basic",
             "managed online endpoints, made by inv deploy",
             Setting("properties.systemDatastoresAuthMode", "Identity", "storage without keys"),
             Setting("properties.managedNetwork.isolationMode", isolation, "what may go out"),
-            _public(wanted),
+            _public(desired),
             identity=identity,
         ),
     ]
 
 
-def _web(wanted: Wanted) -> list[Resource]:
-    names, infra = wanted.names, wanted.infra
-    fewest, most = wanted.instances
-    found = [
-        _made(wanted, kinds.IDENTITY, names.slotIdentity, "", "what the staging slots run as"),
-        _made(
-            wanted,
-            kinds.PLAN,
+def _web(desired: DesiredState) -> list[Resource]:
+    names, infra = desired.names, desired.infra
+    fewest, most = desired.instance_range
+    resources = [
+        _build_resource(
+            desired,
+            resource_types.IDENTITY,
+            names.slotIdentity,
+            "",
+            "what the staging slots run as",
+        ),
+        _build_resource(
+            desired,
+            resource_types.PLAN,
             names.plan,
             f"{infra.plan.sku} × {fewest}",
             "the instances of the web apps",
@@ -144,101 +172,140 @@ def _web(wanted: Wanted) -> list[Resource]:
     ]
     if most > fewest:
         why = f"from {fewest} to {most} instances, by load"
-        found.append(_made(wanted, kinds.AUTOSCALE, names.autoscale, "", why))
-    for site in wanted.sites:
-        flow, name, staging = site.flow, site.name, f"{site.name}/{site.slot}"
-        runner = ids.id_of(wanted, kinds.IDENTITY, names.runner)
-        slot = ids.id_of(wanted, kinds.IDENTITY, names.slotIdentity)
-        safe = (
+        resources.append(
+            _build_resource(desired, resource_types.AUTOSCALE, names.autoscale, "", why)
+        )
+    for site in desired.sites:
+        flow, name, slot_name = site.flow, site.name, f"{site.name}/{site.slot}"
+        runner = resource_ids.build_resource_id(desired, resource_types.IDENTITY, names.runner)
+        slot_identity = resource_ids.build_resource_id(
+            desired, resource_types.IDENTITY, names.slotIdentity
+        )
+        site_settings = (
             Setting("properties.httpsOnly", True, "no plain HTTP"),
             Setting("properties.clientAffinityEnabled", False, "requests go to any instance"),
-            _public(wanted),
+            _public(desired),
         )
-        found += [
-            _made(wanted, kinds.SITE, name, "", f"the flow {flow}", *safe, identity=runner),
-            _made(
-                wanted,
-                kinds.SLOT,
-                staging,
+        resources += [
+            _build_resource(
+                desired,
+                resource_types.SITE,
+                name,
+                "",
+                f"the flow {flow}",
+                *site_settings,
+                identity=runner,
+            ),
+            _build_resource(
+                desired,
+                resource_types.SLOT,
+                slot_name,
                 "",
                 f"where a new version of {flow} starts",
-                *safe,
-                identity=slot,
+                *site_settings,
+                identity=slot_identity,
             ),
-            *_passwords(wanted, kinds.PASSWORDS, name),
-            *_passwords(wanted, kinds.SLOT_PASSWORDS, staging),
-            _output(wanted, kinds.CONFIG, name),
-            _output(wanted, kinds.SLOT_CONFIG, staging),
-            _made(wanted, kinds.ALERT, f"{name}-failing", "", f"tells when {flow} fails"),
+            *_build_publishing_policies(desired, resource_types.PUBLISHING_POLICY, name),
+            *_build_publishing_policies(desired, resource_types.SLOT_PUBLISHING_POLICY, slot_name),
+            _build_log_config(desired, resource_types.CONFIG, name),
+            _build_log_config(desired, resource_types.SLOT_CONFIG, slot_name),
+            _build_resource(
+                desired,
+                resource_types.METRIC_ALERT,
+                f"{name}-failing",
+                "",
+                f"tells when {flow} fails",
+            ),
         ]
-    return found
+    return resources
 
 
-def _private(wanted: Wanted) -> list[Resource]:
-    names = wanted.names
+def _private(desired: DesiredState) -> list[Resource]:
+    names = desired.names
     targets = [(names.registry, "registry"), (names.vault, "vault")]
-    if wanted.infra.models:
+    if desired.infra.models:
         targets.append((names.openai, "account"))
-    if AZUREML in wanted.options:
+    if AZUREML in desired.options:
         targets += [(names.storage, "blob"), (names.storage, "file")]
         targets += [(names.workspaceVault, "vault"), (names.workspace, "amlworkspace")]
-    for site in wanted.sites:
+    for site in desired.sites:
         targets += [(site.name, "sites"), (site.name, f"sites-{site.slot}")]
-    zones = list(SHARED_ZONES)
-    if wanted.infra.models:
-        zones.append(MODEL_ZONE)
-    zones += [zone for option in wanted.options for zone in ZONES[option]]
+    zones = list(SHARED_DNS_ZONES)
+    if desired.infra.models:
+        zones.append(MODEL_DNS_ZONE)
+    zones += [zone for option in desired.options for zone in TARGET_DNS_ZONES[option]]
     space = Setting(
-        "properties.addressSpace.addressPrefixes", [wanted.infra.addresses], "its addresses"
+        "properties.addressSpace.addressPrefixes", [desired.infra.addresses], "its addresses"
     )
     return [
-        _made(wanted, kinds.GUARD, f"{names.network}-guard", "", "nothing in from the internet"),
-        _made(wanted, kinds.NETWORK, names.network, "", "the private network", space),
-        *(_made(wanted, kinds.ZONE, zone, "", "names of private endpoints") for zone in zones),
+        _build_resource(
+            desired,
+            resource_types.NETWORK_SECURITY_GROUP,
+            f"{names.network}-guard",
+            "",
+            "nothing in from the internet",
+        ),
+        _build_resource(
+            desired, resource_types.NETWORK, names.network, "", "the private network", space
+        ),
         *(
-            _made(wanted, kinds.ENDPOINT, f"pe-{name}-{part}", "", f"{name} in the private network")
+            _build_resource(
+                desired, resource_types.PRIVATE_DNS_ZONE, zone, "", "names of private endpoints"
+            )
+            for zone in zones
+        ),
+        *(
+            _build_resource(
+                desired,
+                resource_types.PRIVATE_ENDPOINT,
+                f"pe-{name}-{part}",
+                "",
+                f"{name} in the private network",
+            )
             for name, part in targets
         ),
     ]
 
 
-def _vault(wanted: Wanted, name: str, why: str) -> Resource:
-    return _made(
-        wanted,
-        kinds.VAULT,
+def _vault(desired: DesiredState, name: str, why: str) -> Resource:
+    return _build_resource(
+        desired,
+        resource_types.VAULT,
         name,
         "standard",
         why,
         Setting("properties.enableRbacAuthorization", True, "roles, no access policies"),
         Setting("properties.enablePurgeProtection", True, "what is deleted can be had back"),
-        _public(wanted),
+        _public(desired),
     )
 
 
-def _passwords(wanted: Wanted, kind: str, owner: str) -> list[Resource]:
-    denied = Setting("properties.allow", False, "no password to publish with")
+def _build_publishing_policies(desired: DesiredState, kind: str, site: str) -> list[Resource]:
+    setting = Setting("properties.allow", False, "no password to publish with")
     return [
-        _made(
-            wanted, kind, f"{owner}/{name}", "", f"no publishing by {name} with a password", denied
+        _build_resource(
+            desired, kind, f"{site}/{name}", "", f"no publishing by {name} with a password", setting
         )
         for name in ("ftp", "scm")
     ]
 
 
-def _output(wanted: Wanted, kind: str, owner: str) -> Resource:
-    kept = Setting("properties.httpLogs.fileSystem.enabled", True, "it tells why a start failed")
-    return _made(wanted, kind, f"{owner}/logs", "", "what containers say is kept", kept)
+def _build_log_config(desired: DesiredState, kind: str, site: str) -> Resource:
+    setting = Setting("properties.httpLogs.fileSystem.enabled", True, "it tells why a start failed")
+    return _build_resource(
+        desired, kind, f"{site}/logs", "", "what containers say is kept", setting
+    )
 
 
-def _public(wanted: Wanted) -> Setting:
+def _public(desired: DesiredState) -> Setting:
     value, why = (
-        (OFF, "private only") if wanted.infra.private else (ON, "reached by public address")
+        (OFF, "private only") if desired.infra.private else (ON, "reached by public address")
     )
     return Setting("properties.publicNetworkAccess", value, why)
 
 
-def _made(
-    wanted: Wanted,
+def _build_resource(
+    desired: DesiredState,
     kind: str,
     name: str,
     sku: str,
@@ -246,5 +313,5 @@ def _made(
     *settings: Setting,
     identity: str = "",
 ) -> Resource:
-    id = ids.id_of(wanted, kind, name)
-    return Resource(kind, name, kinds.VERSIONS[kind], id, sku, why, settings, identity)
+    id = resource_ids.build_resource_id(desired, kind, name)
+    return Resource(kind, name, resource_types.API_VERSIONS[kind], id, sku, why, settings, identity)

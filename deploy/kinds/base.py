@@ -1,6 +1,6 @@
-"""What the project asks of a kind of flow: how it is recognised, packed and scored.
+"""The interface of a kind of flow: how the tool detects, packages and scores it.
 
-docs/extending-kinds.md shows a whole one.
+docs/extending-kinds.md has a complete example.
 """
 
 from __future__ import annotations
@@ -9,48 +9,46 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.model import Flow
+from deploy.core.entities import Flow
 
-Names = Callable[[Flow], Iterable[str]]
+FlowNames = Callable[[Flow], Iterable[str]]
 
 
-def _nothing(flow: Flow) -> Iterable[str]:
+def _no_names(flow: Flow) -> Iterable[str]:
     return ()
 
 
-def _nowhere(flow: Flow) -> Iterable[tuple[str, str]]:
+def _no_connections(flow: Flow) -> Iterable[tuple[str, str]]:
     return ()
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of flow.
-
-    `entries` returns the files in a folder that make it a flow of this kind; `description` says
-    which those are, for people. `scorer` is the module that scores it in the image, as
-    `deploy/runtime/scorer.py` has it, named below the package `runtime`; `code` is a folder that
-    becomes part of that package, for a kind whose scorer is not in deploy/runtime.
-
-    `promptflow` tells that `pf flow build` packs it, and that its image has what stands in for
-    parts of promptflow. Any other flow is packed as it is.
-
-    Of one flow: `includes` are paths from its folder to what belongs to it and lies elsewhere,
-    `asks` requirements beside those of its requirements.txt, `needs` packages without which it
-    cannot run, `connections` where it names a connection (file and line) and which.
-    """
+    """A kind of flow."""
 
     name: str
+    # The files that make a folder a flow of this kind, for display.
     description: str
+    # Returns the files in a folder that make it a flow of this kind.
     entries: Callable[[Path], list[Path]]
+    # The module that scores the flow in the image, below the package `flow_server`. It has the
+    # interface of `deploy/server/scorer.py`.
     scorer: str
+    # A folder that becomes part of `flow_server`, for a scorer that is not in deploy/server.
     code: Path | None = None
+    # Whether `pf flow build` packages the flow, and its image has stubs for parts of promptflow.
+    # Any other flow is packaged as it is.
     promptflow: bool = False
-    includes: Names = _nothing
-    asks: Names = _nothing
-    needs: Names = _nothing
-    connections: Callable[[Flow], Iterable[tuple[str, str]]] = _nowhere
+    # Paths, relative to the flow's folder, of files outside of it that belong to the flow.
+    includes: FlowNames = _no_names
+    # Requirements in addition to the flow's requirements.txt.
+    extra_requirements: FlowNames = _no_names
+    # Packages without which the flow cannot run.
+    required_packages: FlowNames = _no_names
+    # Each place (file and line) where the flow names a connection, with that name.
+    connections: Callable[[Flow], Iterable[tuple[str, str]]] = _no_connections
 
 
-def files_like(pattern: str) -> Callable[[Path], list[Path]]:
-    """Return the `entries` of a kind whose flows have one file like `pattern`."""
+def find_by_pattern(pattern: str) -> Callable[[Path], list[Path]]:
+    """Return a function for `Kind.entries` that returns the files matching `pattern`."""
     return lambda folder: sorted(folder.glob(pattern))

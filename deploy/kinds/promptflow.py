@@ -1,56 +1,62 @@
-"""Prompt flow's three kinds. How they are scored is in deploy/runtime/pf."""
+"""Prompt flow's three kinds. Their scorers are in deploy/server/promptflow."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from deploy import documents
-from deploy.documents import show
-from deploy.errors import DeployError
-from deploy.kinds.base import Kind, files_like
-from deploy.model import Flow
+from deploy.core import yaml_files
+from deploy.core.entities import Flow
+from deploy.core.errors import DeployError
+from deploy.core.yaml_files import display_path
+from deploy.kinds.base import Kind, find_by_pattern
 
-SCORER = "pf.loading"
-# Connections to what speaks openai's protocol.
-MODELS = {"azure_open_ai", "open_ai", "serverless"}
+SCORER = "promptflow.loading"
+# Types of connections to services with OpenAI's protocol.
+OPENAI_CONNECTION_TYPES = {"azure_open_ai", "open_ai", "serverless"}
 
 
 def _includes(flow: Flow) -> list[str]:
-    data = documents.load(flow.folder / flow.entry).data
+    data = yaml_files.load(flow.folder / flow.entry).data
     includes = data.get("additional_includes") or []
     if not isinstance(includes, list):
-        where = f"{show(flow.folder / flow.entry)}: additional_includes"
-        raise DeployError(where, "a list of paths is expected", "write one `- path` a line")
+        location = f"{display_path(flow.folder / flow.entry)}: additional_includes"
+        raise DeployError(location, "a list of paths is expected", "write one `- path` a line")
     return [str(include) for include in includes]
 
 
-def _openai(flow: Flow) -> tuple[str, ...]:
+def _openai_package(flow: Flow) -> tuple[str, ...]:
     return ("openai",)
 
 
-def _openai_for_models(flow: Flow) -> tuple[str, ...]:
-    """Only of a DAG flow without a connection to a model is it known that it talks to none."""
+def _openai_package_if_connected(flow: Flow) -> tuple[str, ...]:
+    """Return the openai package if a connection of the flow needs it.
+
+    Only a DAG flow without a connection to a model certainly calls none.
+    """
     types = {declaration["type"] for declaration in flow.connections.values()}
-    return ("openai",) if types & MODELS else ()
+    return ("openai",) if types & OPENAI_CONNECTION_TYPES else ()
 
 
-def _core(flow: Flow) -> tuple[str, ...]:
+def _core_package(flow: Flow) -> tuple[str, ...]:
     return ("promptflow-core",)
 
 
-def _core_and_tools(flow: Flow) -> Iterable[str]:
+def _core_and_tools_packages(flow: Flow) -> Iterable[str]:
     yield "promptflow-core"
-    nodes = documents.load(flow.folder / flow.entry).texts()
+    nodes = yaml_files.load(flow.folder / flow.entry).strings()
     if any(keys[-1] == "type" and text in ("llm", "prompt") for keys, text in nodes):
         yield "promptflow-tools"
 
 
-def _of_nodes(flow: Flow) -> Iterable[tuple[str, str]]:
-    """What nodes name; the code of a flex flow and the front of a prompty are read at the start."""
-    document = documents.load(flow.folder / flow.entry)
-    for keys, name in document.texts():
+def _node_connections(flow: Flow) -> Iterable[tuple[str, str]]:
+    """Yield each connection that a node names, with its place.
+
+    The server reads the code of a flex flow and the front matter of a prompty at its start.
+    """
+    document = yaml_files.load(flow.folder / flow.entry)
+    for keys, name in document.strings():
         of_node = keys[0] in ("nodes", "node_variants") and keys[-1] == "connection"
-        # An empty name is what the editor writes for "none"; a reference is known at run time.
+        # The editor writes an empty name for "none"; a reference is resolved at run time.
         if of_node and name and "${" not in name:
             yield document.where(keys), name
 
@@ -58,30 +64,30 @@ def _of_nodes(flow: Flow) -> Iterable[tuple[str, str]]:
 DAG = Kind(
     "dag",
     "flow.dag.yaml",
-    files_like("flow.dag.yaml"),
+    find_by_pattern("flow.dag.yaml"),
     SCORER,
     promptflow=True,
     includes=_includes,
-    asks=_openai_for_models,
-    needs=_core_and_tools,
-    connections=_of_nodes,
+    extra_requirements=_openai_package_if_connected,
+    required_packages=_core_and_tools_packages,
+    connections=_node_connections,
 )
 FLEX = Kind(
     "flex",
     "flow.flex.yaml",
-    files_like("flow.flex.yaml"),
+    find_by_pattern("flow.flex.yaml"),
     SCORER,
     promptflow=True,
     includes=_includes,
-    asks=_openai,
-    needs=_core,
+    extra_requirements=_openai_package,
+    required_packages=_core_package,
 )
 PROMPTY = Kind(
     "prompty",
     "one *.prompty file",
-    files_like("*.prompty"),
+    find_by_pattern("*.prompty"),
     SCORER,
     promptflow=True,
-    asks=_openai,
-    needs=_core,
+    extra_requirements=_openai_package,
+    required_packages=_core_package,
 )

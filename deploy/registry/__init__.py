@@ -1,1 +1,1 @@
-"""A registry and its language: log in, push, pull, promote, documents about images."""
+"""Communicate with registries: sign in, push, pull, promote, documents about images."""

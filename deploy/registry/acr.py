@@ -1,15 +1,19 @@
-"""Azure's own copy between two registries of Azure: seconds, and no bytes through this machine."""
+"""Import an image from one Azure registry to another within Azure.
+
+This takes seconds, and no data passes through this machine.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deploy import cloud, console
-from deploy.errors import DeployError
-from deploy.model import Image
+from deploy.azure import clouds
+from deploy.config.schema import PlaceModel
+from deploy.core import progress
+from deploy.core.entities import Image
+from deploy.core.errors import DeployError
+from deploy.registry.image_repository import ImageRepository
 from deploy.registry.login import AzureLogin
-from deploy.registry.remote import Remote
-from deploy.schema import PlaceModel
 
 if TYPE_CHECKING:
     from azure.mgmt.containerregistry import ContainerRegistryManagementClient
@@ -17,93 +21,102 @@ if TYPE_CHECKING:
 CONFLICT = 409
 
 
-def imported(
-    source: Remote,
-    target: Remote,
-    wanted: Image,
+def import_image(
+    source: ImageRepository,
+    target: ImageRepository,
+    image: Image,
     tag: str,
     places: tuple[PlaceModel, PlaceModel],
 ) -> bool:
-    """Let Azure copy `wanted` to `target` under `tag`; return whether it did.
+    """Import `image` into `target` under `tag` within Azure; return whether it was imported.
 
-    False where one of the two is no Azure Container Registry, where their subscriptions are not
-    told, or where the identity may not import: then the caller copies. Raises `DeployError` where
-    the tag is taken. "Import container images to a container registry", Azure Container Registry.
+    The result is False if one of the two is no Azure Container Registry, if a subscription is not
+    configured, or if the identity may not import: `promotion` then copies the image itself. Raises
+    `DeployError` if the tag exists already with other content. "Import container images to a
+    container registry", Azure Container Registry.
     """
     logins = (source.registry.login, target.registry.login)
     if not all(isinstance(login, AzureLogin) for login in logins):
         return False
     if not all(place.subscription for place in places):
-        console.note("promote", "no `subscription` is told of both environments: copying by hand")
+        progress.note("promote", "no `subscription` is told of both environments: copying by hand")
         return False
     from azure.core.exceptions import AzureError, HttpResponseError
 
     try:
-        origin, _ = _find(source, places[0])
-        destination, client = _find(target, places[1])
-        if not origin or not destination:
-            console.note("promote", "the subscriptions lack one of the registries: copying by hand")
+        source_ids, _ = _find_registry(source, places[0])
+        target_ids, client = _find_registry(target, places[1])
+        if not source_ids or not target_ids:
+            progress.note(
+                "promote", "the subscriptions lack one of the registries: copying by hand"
+            )
             return False
-        _import(client, source, target, wanted, tag, origin, destination)
+        _run_import(client, source, target, image, tag, source_ids, target_ids)
     except HttpResponseError as error:
         if error.status_code == CONFLICT:
-            what = f"{target.name}:{tag} is there already, with other content"
-            raise DeployError(target.registry.where, what, "nothing was overwritten") from None
-        console.note("promote", f"Azure does not import ({_reason(error)}): copying by hand")
+            message = f"{target.name}:{tag} is there already, with other content"
+            raise DeployError(target.registry.where, message, "nothing was overwritten") from None
+        progress.note(
+            "promote", f"Azure does not import ({_format_reason(error)}): copying by hand"
+        )
         return False
     except AzureError as error:
-        console.note("promote", f"Azure does not answer ({_reason(error)}): copying by hand")
+        progress.note(
+            "promote", f"Azure does not answer ({_format_reason(error)}): copying by hand"
+        )
         return False
     return True
 
 
-def _find(
-    remote: Remote, place: PlaceModel
+def _find_registry(
+    remote: ImageRepository, place: PlaceModel
 ) -> tuple[dict[str, str], ContainerRegistryManagementClient]:
     """Return id, group and name of the registry; empty if the subscription does not have it."""
     from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
-    where = cloud.chosen(place.cloud)
-    settings: dict[str, Any] = {"polling_interval": where.polling} if where.polling else {}
+    cloud = clouds.resolve_cloud(place.cloud)
+    settings: dict[str, Any] = (
+        {"polling_interval": cloud.polling_interval} if cloud.polling_interval else {}
+    )
     client = ContainerRegistryManagementClient(
-        cloud.credential(where),
+        clouds.get_credential(cloud),
         str(place.subscription),
-        base_url=where.resource_manager,
-        credential_scopes=[where.scope],
+        base_url=cloud.resource_manager,
+        credential_scopes=[cloud.scope],
         **settings,
     )
-    for found in client.registries.list():
-        if found.login_server == remote.registry.server:
-            parts = str(found.id).split("/")
-            names = {"id": str(found.id), "group": parts[4], "name": str(found.name)}
+    for registry in client.registries.list():
+        if registry.login_server == remote.registry.server:
+            parts = str(registry.id).split("/")
+            names = {"id": str(registry.id), "group": parts[4], "name": str(registry.name)}
             return names, client
     return {}, client
 
 
-def _import(
+def _run_import(
     client: ContainerRegistryManagementClient,
-    source: Remote,
-    target: Remote,
-    wanted: Image,
+    source: ImageRepository,
+    target: ImageRepository,
+    image: Image,
     tag: str,
-    origin: dict[str, str],
-    destination: dict[str, str],
+    source_ids: dict[str, str],
+    target_ids: dict[str, str],
 ) -> None:
     request: dict[str, Any] = {
         "source": {
-            "resourceId": origin["id"],
-            "sourceImage": f"{source.repository}@{wanted.digest}",
+            "resourceId": source_ids["id"],
+            "sourceImage": f"{source.repository}@{image.digest}",
         },
         "targetTags": [f"{target.repository}:{tag}"],
-        # A tag that is there is left as it is.
+        # An existing tag is not overwritten.
         "mode": "NoForce",
     }
-    with console.phase("promote", f"Azure imports {target.name}:{tag}"):
+    with progress.phase("promote", f"Azure imports {target.name}:{tag}"):
         client.registries.begin_import_image(
-            destination["group"], destination["name"], request
+            target_ids["group"], target_ids["name"], request
         ).result()
 
 
-def _reason(error: Exception) -> str:
+def _format_reason(error: Exception) -> str:
     code = getattr(getattr(error, "error", None), "code", None)
     return str(code or getattr(error, "reason", None) or type(error).__name__)

@@ -1,6 +1,6 @@
-"""Who asks a registry, and how: Entra's token exchange, or the docker command's credentials.
+"""Sign in to a registry: with Entra's token exchange, or with the docker command's credentials.
 
-Nothing is stored: credentials are made when they are asked for, and given with each call.
+Nothing is stored: credentials are created on demand and passed with each request.
 """
 
 from __future__ import annotations
@@ -10,119 +10,128 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from deploy import cloud, tokens, wire
-from deploy.cloud import Cloud
+from deploy.azure import clouds, jwt
+from deploy.azure.clouds import Cloud
+from deploy.core import http_requests
+from deploy.core.errors import DeployError
 from deploy.docker import credentials as docker_credentials
-from deploy.errors import DeployError
 
-# The name that stands for a token ("Azure Container Registry integration with Azure AD").
+# User name for a password that is a token ("Azure Container Registry integration with Azure AD").
 TOKEN_USER = "00000000-0000-0000-0000-000000000000"
-# A refresh token is made anew when it has less than this left, in s. It holds for 3 hours.
-MARGIN = 300
+# A refresh token is renewed when less than this is left, in seconds. It is valid for 3 hours.
+RENEWAL_SECONDS = 300
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """A user and password, or a refresh token of the registry; for nobody, neither."""
+    """A user name and password, or a refresh token; all empty for anonymous access."""
 
     username: str = ""
     password: str = field(default="", repr=False)
     refresh_token: str = field(default="", repr=False)
 
-    def for_engine(self) -> dict[str, str]:
-        """Return them as docker's `auth_config`."""
+    def to_auth_config(self) -> dict[str, str]:
+        """Return the credentials as docker's `auth_config`."""
         if self.refresh_token:
             return {"username": TOKEN_USER, "password": self.refresh_token}
         return {"username": self.username, "password": self.password} if self.username else {}
 
 
 class Login(Protocol):
-    """Makes credentials for one registry."""
+    """A source of credentials for one registry."""
 
     def credentials(self) -> Credentials:
-        """Return credentials that hold for some minutes at least. Raises `DeployError`."""
+        """Return credentials that are valid for at least some minutes. Raises `DeployError`."""
         ...
 
-    def refused(self, server: str, repository: str, push: bool) -> DeployError:
-        """Return the error for a registry that knows who asks, and says no."""
+    def explain_denial(self, server: str, repository: str, push: bool) -> DeployError:
+        """Return the error for an authenticated request that the registry denies."""
         ...
 
 
 class AzureLogin:
-    """Azure Container Registry: an Entra token becomes a refresh token of the registry."""
+    """Sign-in to Azure Container Registry: exchange an Entra token for a refresh token."""
 
-    def __init__(self, server: str, where: Cloud) -> None:
+    def __init__(self, server: str, cloud: Cloud) -> None:
         self._server = server
-        self._cloud = where
+        self._cloud = cloud
         self._token = ""
         self._until = 0.0
         self._who = "the identity that is logged in"
 
     def credentials(self) -> Credentials:
-        if time.time() > self._until - MARGIN:
-            self._token = wire.patiently(self._exchange)
-            self._until = float(tokens.claims(self._token).get("exp", 0))
+        if time.time() > self._until - RENEWAL_SECONDS:
+            self._token = http_requests.with_retries(self._exchange_token)
+            self._until = float(jwt.decode_claims(self._token).get("exp", 0))
         return Credentials(refresh_token=self._token)
 
-    def refused(self, server: str, repository: str, push: bool) -> DeployError:
+    def explain_denial(self, server: str, repository: str, push: bool) -> DeployError:
         role = "AcrPush" if push else "AcrPull"
-        doing = "push to" if push else "pull from"
-        what = f"{self._who} may not {doing} {repository}: the role {role} is missing"
+        operation = "push to" if push else "pull from"
+        message = f"{self._who} may not {operation} {repository}: the role {role} is missing"
         hint = f"have {role} assigned to it on this registry; a new role takes minutes to work"
-        return DeployError(f"registry {server}", what, hint)
+        return DeployError(f"registry {server}", message, hint)
 
-    def _exchange(self) -> str:
-        entra = cloud.token(self._cloud, f"{cloud.REGISTRY_AUDIENCE}/.default")
-        self._who = _identity(tokens.claims(entra))
-        form = {"grant_type": "access_token", "service": self._server, "access_token": entra}
-        where = f"registry {self._server}"
+    def _exchange_token(self) -> str:
+        entra_token = clouds.get_token(self._cloud, f"{clouds.REGISTRY_AUDIENCE}/.default")
+        self._who = _describe_identity(jwt.decode_claims(entra_token))
+        form = {"grant_type": "access_token", "service": self._server, "access_token": entra_token}
+        location = f"registry {self._server}"
         url = f"https://{self._server}/oauth2/exchange"
-        response = wire.send(wire.session(), "POST", url, where, data=form)
+        response = http_requests.send(http_requests.new_session(), "POST", url, location, data=form)
         if response.status_code == 200:
-            token = wire.document(response.content, where).get("refresh_token")
+            token = http_requests.parse_json_object(response.content, location).get("refresh_token")
             if isinstance(token, str):
                 return token
-            raise DeployError(where, "logging in: there is no token in its answer")
-        what = f"it does not accept {self._who}: {response.status_code} {reason(response.text)}"
+            raise DeployError(location, "logging in: there is no token in its answer")
+        message = (
+            f"it does not accept {self._who}: {response.status_code} "
+            f"{read_error_message(response.text)}"
+        )
         hint = "is the registry in the tenant that you are logged in to? `az account show`"
-        raise DeployError(where, what, hint)
+        raise DeployError(location, message, hint)
 
 
 class DockerLogin:
-    """Any other registry: what `docker login` and credential helpers know, or no credentials."""
+    """Credentials of `docker login` and credential helpers for any other registry, or none."""
 
     def __init__(self, server: str) -> None:
         self._server = server
 
     def credentials(self) -> Credentials:
-        auth = docker_credentials.resolve(self._server).auth
+        auth = docker_credentials.resolve_credentials(self._server).auth
         return Credentials(
             username=auth.get("username", ""),
             password=auth.get("password", ""),
             refresh_token=auth.get("identitytoken", ""),
         )
 
-    def refused(self, server: str, repository: str, push: bool) -> DeployError:
-        known, problem = self.credentials(), docker_credentials.resolve(self._server).problem
-        doing = "push to" if push else "pull from"
-        what = f"{known.username or 'the user of the docker command'} may not {doing} {repository}"
+    def explain_denial(self, server: str, repository: str, push: bool) -> DeployError:
+        auth, problem = (
+            self.credentials(),
+            docker_credentials.resolve_credentials(self._server).problem,
+        )
+        operation = "push to" if push else "pull from"
+        message = (
+            f"{auth.username or 'the user of the docker command'} may not {operation} {repository}"
+        )
         hint = f"`docker login {server}` with a user who may"
-        if known == Credentials():
-            what = f"no credentials are known, and they are needed to {doing} {repository}"
+        if auth == Credentials():
+            message = f"no credentials are known, and they are needed to {operation} {repository}"
         if problem:
-            what = f"{what}; {problem}"
-            hint = f"{docker_credentials.HINT}, then `docker login {server}`"
-        return DeployError(f"registry {server}", what, hint)
+            message = f"{message}; {problem}"
+            hint = f"{docker_credentials.HELPER_HINT}, then `docker login {server}`"
+        return DeployError(f"registry {server}", message, hint)
 
 
-def choose(server: str, kind: str | None, where: Cloud) -> Login:
-    """Return how to log in to `server`: as `kind` says, or by its name."""
-    if kind == "azure" or (kind is None and server.endswith(where.registry_suffix)):
-        return AzureLogin(server, where)
+def choose_login(server: str, kind: str | None, cloud: Cloud) -> Login:
+    """Return the way to sign in to `server`: the configured `kind`, or by the server's name."""
+    if kind == "azure" or (kind is None and server.endswith(cloud.registry_suffix)):
+        return AzureLogin(server, cloud)
     return DockerLogin(server)
 
 
-def reason(text: str) -> str:
+def read_error_message(text: str) -> str:
     """Return the message of a registry's error document, or the text itself, shortened."""
     try:
         error: Any = json.loads(text)["errors"][0]
@@ -131,7 +140,7 @@ def reason(text: str) -> str:
         return " ".join(text.split())[:200]
 
 
-def _identity(claims: dict[str, Any]) -> str:
-    name = tokens.name_of(claims)
-    thing = f" (object {claims['oid']})" if claims.get("oid") else ""
-    return f"the identity {name or 'without a name'}{thing}"
+def _describe_identity(claims: dict[str, Any]) -> str:
+    name = jwt.get_principal_name(claims)
+    object_id = f" (object {claims['oid']})" if claims.get("oid") else ""
+    return f"the identity {name or 'without a name'}{object_id}"

@@ -1,4 +1,4 @@
-"""A registry's own language (OCI Distribution Specification 1.1): manifests, blobs, referrers."""
+"""Client of a registry (OCI Distribution Specification 1.1): manifests, blobs, referrers."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from urllib.parse import urljoin, urlsplit
 
 import requests
 
-from deploy import wire
-from deploy.errors import DeployError
+from deploy.core import http_requests
+from deploy.core.errors import DeployError
 from deploy.registry import login
-from deploy.registry.bearer import Bearer
+from deploy.registry.authentication import Authenticator
 from deploy.registry.login import Login
 
-INDEX = "application/vnd.oci.image.index.v1+json"
-MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
-INDEXES = (INDEX, DOCKER_LIST)
-ACCEPT = ", ".join([MANIFEST, DOCKER_MANIFEST, *INDEXES])
-CHUNK = 1024 * 1024
+INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+DOCKER_INDEX_TYPE = "application/vnd.docker.distribution.manifest.list.v2+json"
+DOCKER_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+INDEX_TYPES = (INDEX_TYPE, DOCKER_INDEX_TYPE)
+ACCEPT_HEADER = ", ".join([MANIFEST_TYPE, DOCKER_MANIFEST_TYPE, *INDEX_TYPES])
+CHUNK_BYTES = 1024 * 1024
 DIGEST = re.compile("sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest or an index, as the registry has it, byte for byte."""
+    """A manifest or an index, byte for byte as the registry has it."""
 
     digest: str
     media_type: str
@@ -38,38 +38,38 @@ class Manifest:
 
     @property
     def data(self) -> dict[str, Any]:
-        """The document."""
-        found: dict[str, Any] = json.loads(self.content)
-        return found
+        """Return the parsed document."""
+        document: dict[str, Any] = json.loads(self.content)
+        return document
 
     @property
     def descriptor(self) -> dict[str, Any]:
-        """What others refer to it by."""
+        """Return the descriptor by which other manifests refer to this one."""
         return {"mediaType": self.media_type, "digest": self.digest, "size": len(self.content)}
 
 
 class Registry:
-    """One registry, and who asks. Every method raises `DeployError`."""
+    """A registry and the credentials for it. Every method raises `DeployError`."""
 
-    def __init__(self, server: str, who: Login) -> None:
+    def __init__(self, server: str, credentials_source: Login) -> None:
         self.server = server
-        self.login = who
+        self.login = credentials_source
         self.where = f"registry {server}"
-        self._http = wire.session()
-        self._bearer = Bearer(server, who, self._http)
+        self._http = http_requests.new_session()
+        self._bearer = Authenticator(server, credentials_source, self._http)
 
-    def manifest(self, repository: str, reference: str) -> Manifest | None:
-        """Return the manifest behind a tag or digest, or None where there is none."""
-        response = self._ask(
-            "GET", repository, f"manifests/{reference}", headers={"Accept": ACCEPT}
+    def get_manifest(self, repository: str, reference: str) -> Manifest | None:
+        """Return the manifest of a tag or digest, or None if there is none."""
+        response = self._request_with_retries(
+            "GET", repository, f"manifests/{reference}", headers={"Accept": ACCEPT_HEADER}
         )
         if response.status_code == 404:
             return None
-        self._expect(response, 200, f"reading {repository}")
-        wire.document(response.content, self.where)
-        digest = digest_of(response.content)
-        wanted = reference if reference.startswith("sha256:") else digest
-        if digest != wanted:
+        self._check_status(response, 200, f"reading {repository}")
+        http_requests.parse_json_object(response.content, self.where)
+        digest = compute_digest(response.content)
+        expected = reference if reference.startswith("sha256:") else digest
+        if digest != expected:
             raise DeployError(
                 self.where, f"{repository}@{reference} has other content than its digest"
             )
@@ -81,7 +81,7 @@ class Registry:
 
         Return whether the registry keeps track of its subject (the header OCI-Subject).
         """
-        response = self._ask(
+        response = self._request_with_retries(
             "PUT",
             repository,
             f"manifests/{reference}",
@@ -89,58 +89,71 @@ class Registry:
             data=manifest.content,
             headers={"Content-Type": manifest.media_type},
         )
-        self._expect(response, 201, f"writing {repository}:{reference}")
+        self._check_status(response, 201, f"writing {repository}:{reference}")
         return "OCI-Subject" in response.headers
 
-    def ask_to_push(self, repository: str) -> None:
-        """Return if who asks may push to `repository`; raise `DeployError` otherwise.
+    def check_push_access(self, repository: str) -> None:
+        """Raise `DeployError` unless the signed-in identity may push to `repository`.
 
-        It begins an upload, which registries forget after a while: to end it needs one more right.
+        This starts an upload, which registries discard after a while: ending it needs another
+        permission.
         """
-        response = self._ask("POST", repository, "blobs/uploads/", push=True)
-        self._expect(response, 202, f"writing to {repository}")
+        response = self._request_with_retries("POST", repository, "blobs/uploads/", push=True)
+        self._check_status(response, 202, f"writing to {repository}")
 
     def has_blob(self, repository: str, digest: str) -> bool:
-        """Whether the repository has this blob."""
-        return self._ask("HEAD", repository, f"blobs/{digest}", push=True).status_code == 200
+        """Return whether the repository has this blob."""
+        return (
+            self._request_with_retries("HEAD", repository, f"blobs/{digest}", push=True).status_code
+            == 200
+        )
 
-    def mount(self, repository: str, digest: str, source: str) -> bool:
-        """Let `repository` have a blob of the repository `source` of this registry, if it may."""
+    def mount_blob(self, repository: str, digest: str, source: str) -> bool:
+        """Mount a blob of the repository `source` of this registry; return whether it worked."""
         path = f"blobs/uploads/?mount={digest}&from={source}"
-        also = (f"repository:{source}:pull",)
-        return self._ask("POST", repository, path, push=True, also=also).status_code == 201
+        extra_scopes = (f"repository:{source}:pull",)
+        return (
+            self._request_with_retries(
+                "POST", repository, path, push=True, extra_scopes=extra_scopes
+            ).status_code
+            == 201
+        )
 
-    def blob(self, repository: str, digest: str) -> bytes:
+    def get_blob(self, repository: str, digest: str) -> bytes:
         """Return a small blob, such as a configuration."""
-        response = self._ask("GET", repository, f"blobs/{digest}")
-        self._expect(response, 200, f"reading {repository}@{digest}")
-        if digest_of(response.content) != digest:
+        response = self._request_with_retries("GET", repository, f"blobs/{digest}")
+        self._check_status(response, 200, f"reading {repository}@{digest}")
+        if compute_digest(response.content) != digest:
             raise DeployError(
                 self.where, f"{repository}@{digest} has other content than its digest"
             )
         return response.content
 
-    def download(self, repository: str, digest: str, target: IO[bytes]) -> None:
-        """Write a blob to the empty file `target`; started anew where the connection breaks."""
-        wire.patiently(lambda: self._download(repository, digest, target))
+    def download_blob(self, repository: str, digest: str, target: IO[bytes]) -> None:
+        """Write a blob to the empty file `target`; start again if the connection breaks."""
+        http_requests.with_retries(lambda: self._download_once(repository, digest, target))
 
-    def upload(self, repository: str, digest: str, source: IO[bytes], size: int) -> None:
-        """Store the `size` bytes of the file `source`; started anew where the connection breaks."""
-        wire.patiently(lambda: self._upload(repository, digest, source, size))
+    def upload_blob(self, repository: str, digest: str, source: IO[bytes], size: int) -> None:
+        """Upload `size` bytes of the file `source`; start again if the connection breaks."""
+        http_requests.with_retries(lambda: self._upload_once(repository, digest, source, size))
 
-    def referrers(self, repository: str, digest: str) -> list[dict[str, Any]]:
-        """Return the descriptors of what refers to the manifest `digest`.
+    def list_referrers(self, repository: str, digest: str) -> list[dict[str, Any]]:
+        """Return the descriptors of the documents that refer to the manifest `digest`.
 
-        By the referrers API, or where the registry lacks it by the tag that takes its place.
+        This uses the referrers API, or the fallback tag if the registry lacks the API.
         """
-        response = self._ask("GET", repository, f"referrers/{digest}", headers={"Accept": INDEX})
+        response = self._request_with_retries(
+            "GET", repository, f"referrers/{digest}", headers={"Accept": INDEX_TYPE}
+        )
         if response.status_code == 200:
-            return _manifests(wire.document(response.content, self.where))
-        listed = self.manifest(repository, fallback_tag(digest))
-        return _manifests(listed.data) if listed else []
+            return _list_descriptors(http_requests.parse_json_object(response.content, self.where))
+        listed = self.get_manifest(repository, get_fallback_tag(digest))
+        return _list_descriptors(listed.data) if listed else []
 
-    def _ask(self, method: str, repository: str, path: str, **arguments: Any) -> requests.Response:
-        return wire.patiently(
+    def _request_with_retries(
+        self, method: str, repository: str, path: str, **arguments: Any
+    ) -> requests.Response:
+        return http_requests.with_retries(
             lambda: self._request(method, self._url(repository, path), repository, **arguments)
         )
 
@@ -151,77 +164,85 @@ class Registry:
         repository: str,
         *,
         push: bool = False,
-        also: tuple[str, ...] = (),
+        extra_scopes: tuple[str, ...] = (),
         headers: Mapping[str, str] | None = None,
         **arguments: Any,
     ) -> requests.Response:
-        """Send one request with a token for `repository`, renewed once where it has run out.
+        """Send one request with a token for `repository`; renew an expired token once.
 
-        `also` are scopes that the token has besides. Raises `wire.Transient`, too.
+        `extra_scopes` are additional scopes of the token. Raises `http_requests.TransientError`,
+        too.
         """
-        scopes = (f"repository:{repository}:{'pull,push' if push else 'pull'}", *also)
+        scopes = (f"repository:{repository}:{'pull,push' if push else 'pull'}", *extra_scopes)
         for renew in (False, True):
-            if renew and isinstance(arguments.get("data"), _Sized):
+            if renew and isinstance(arguments.get("data"), _SizedFile):
                 arguments["data"].seek(0)
-            sent = {**(headers or {}), **self._bearer.headers(scopes, renew)}
-            response = wire.send(self._http, method, url, self.where, headers=sent, **arguments)
+            all_headers = {**(headers or {}), **self._bearer.headers(scopes, renew)}
+            response = http_requests.send(
+                self._http, method, url, self.where, headers=all_headers, **arguments
+            )
             if response.status_code != 401:
                 break
         if "invalid_token" in response.headers.get("WWW-Authenticate", ""):
-            what = "it does not accept the token that it has just issued"
-            raise DeployError(self.where, what, "is the clock of this machine right?")
+            message = "it does not accept the token that it has just issued"
+            raise DeployError(self.where, message, "is the clock of this machine right?")
         if response.status_code in (401, 403):
-            raise self.login.refused(self.server, repository, push)
+            raise self.login.explain_denial(self.server, repository, push)
         return response
 
     def _url(self, repository: str, path: str) -> str:
         return f"{self._bearer.base}/v2/{repository}/{path}"
 
-    def _download(self, repository: str, digest: str, target: IO[bytes]) -> None:
+    def _download_once(self, repository: str, digest: str, target: IO[bytes]) -> None:
         target.seek(0)
         target.truncate()
         url = self._url(repository, f"blobs/{digest}")
         response = self._request("GET", url, repository, stream=True)
-        self._expect(response, 200, f"reading {repository}@{digest}")
-        found = hashlib.sha256()
+        self._check_status(response, 200, f"reading {repository}@{digest}")
+        hasher = hashlib.sha256()
         try:
-            for chunk in response.iter_content(CHUNK):
-                found.update(chunk)
+            for chunk in response.iter_content(CHUNK_BYTES):
+                hasher.update(chunk)
                 target.write(chunk)
         except requests.RequestException:
-            raise wire.Transient(self.where, "the answer broke off") from None
-        if f"sha256:{found.hexdigest()}" != digest:
-            raise wire.Transient(self.where, f"{digest} came with other content")
+            raise http_requests.TransientError(self.where, "the answer broke off") from None
+        if f"sha256:{hasher.hexdigest()}" != digest:
+            raise http_requests.TransientError(self.where, f"{digest} came with other content")
         target.seek(0)
 
-    def _upload(self, repository: str, digest: str, source: IO[bytes], size: int) -> None:
+    def _upload_once(self, repository: str, digest: str, source: IO[bytes], size: int) -> None:
         source.seek(0)
         start = self._url(repository, "blobs/uploads/")
         response = self._request("POST", start, repository, push=True)
-        self._expect(response, 202, f"writing to {repository}")
-        place = urljoin(start, response.headers.get("Location", ""))
-        url = f"{place}{'&' if '?' in place else '?'}digest={digest}"
-        body = _Sized(source, size)
+        self._check_status(response, 202, f"writing to {repository}")
+        upload_url = urljoin(start, response.headers.get("Location", ""))
+        url = f"{upload_url}{'&' if '?' in upload_url else '?'}digest={digest}"
+        body = _SizedFile(source, size)
         headers = {"Content-Type": "application/octet-stream"}
-        if _origin(place) == _origin(start):
+        if _parse_origin(upload_url) == _parse_origin(start):
             response = self._request("PUT", url, repository, push=True, data=body, headers=headers)
-        elif urlsplit(place).scheme == "https":
-            # A token is for the host that was asked.
-            response = wire.send(self._http, "PUT", url, self.where, data=body, headers=headers)
+        elif urlsplit(upload_url).scheme == "https":
+            # A token is only for the registry's own host.
+            response = http_requests.send(
+                self._http, "PUT", url, self.where, data=body, headers=headers
+            )
         else:
-            what = f"it wants uploads to go without TLS to {urlsplit(place).netloc}"
+            message = f"it wants uploads to go without TLS to {urlsplit(upload_url).netloc}"
             hint = "behind a proxy, let the registry know its own address"
-            raise DeployError(self.where, what, hint)
-        self._expect(response, 201, f"writing to {repository}")
+            raise DeployError(self.where, message, hint)
+        self._check_status(response, 201, f"writing to {repository}")
 
-    def _expect(self, response: requests.Response, status: int, doing: str) -> None:
+    def _check_status(self, response: requests.Response, status: int, operation: str) -> None:
         if response.status_code != status:
-            what = f"{doing}: it answered {response.status_code} {login.reason(response.text)}"
-            raise DeployError(self.where, what)
+            message = (
+                f"{operation}: it answered {response.status_code} "
+                f"{login.read_error_message(response.text)}"
+            )
+            raise DeployError(self.where, message)
 
 
-class _Sized:
-    """A file whose length is known: requests sends it in parts, and not in chunks."""
+class _SizedFile:
+    """A file of known length: requests then streams it with a Content-Length, not in chunks."""
 
     def __init__(self, source: IO[bytes], size: int) -> None:
         self._source, self._size = source, size
@@ -236,41 +257,43 @@ class _Sized:
         return self._source.seek(position)
 
 
-def digest_of(content: bytes) -> str:
+def compute_digest(content: bytes) -> str:
     """Return the digest of `content`: `sha256:…`."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def named(descriptor: Any, where: str) -> str:
-    """Return the digest in `descriptor`, a part of a manifest of the registry `where`.
+def read_digest(descriptor: Any, location: str) -> str:
+    """Return the digest in `descriptor`, a part of a manifest of the registry `location`.
 
-    Raises `DeployError` for all else: as a part of an address it could lead to any other place.
+    Raises `DeployError` for any other value: as a part of a URL it could lead anywhere.
     """
     digest = descriptor.get("digest") if isinstance(descriptor, dict) else None
     if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
-        raise DeployError(where, "a manifest names something by no digest", "push the image again")
+        raise DeployError(
+            location, "a manifest names something by no digest", "push the image again"
+        )
     return digest
 
 
-def document(data: dict[str, Any]) -> Manifest:
-    """Return `data` as a manifest, written the same way each time."""
+def create_manifest(data: dict[str, Any]) -> Manifest:
+    """Return `data` as a manifest; the same data give the same bytes."""
     content = json.dumps(data, separators=(",", ":"), sort_keys=True).encode()
-    return Manifest(digest_of(content), str(data["mediaType"]), content)
+    return Manifest(compute_digest(content), str(data["mediaType"]), content)
 
 
-def fallback_tag(digest: str) -> str:
-    """Return the tag that lists the referrers of `digest` where there is no API for it.
+def get_fallback_tag(digest: str) -> str:
+    """Return the tag that lists the referrers of `digest` if there is no API for it.
 
     OCI Distribution Specification, "Unavailable Referrers API".
     """
     return digest.replace(":", "-")
 
 
-def _origin(url: str) -> tuple[str, str | None, int]:
-    """Return scheme, host and port: an address may name the port that goes without saying."""
+def _parse_origin(url: str) -> tuple[str, str | None, int]:
+    """Return scheme, host and port; a missing port becomes the scheme's default port."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port or {"http": 80}.get(parts.scheme, 443)
 
 
-def _manifests(index: dict[str, Any]) -> list[dict[str, Any]]:
+def _list_descriptors(index: dict[str, Any]) -> list[dict[str, Any]]:
     return list(index.get("manifests") or [])

@@ -1,4 +1,4 @@
-"""The very same digest from one registry to another: by Azure's import, or by the OCI wire."""
+"""Copy an image by digest to another registry: with Azure's import, or through this machine."""
 
 from __future__ import annotations
 
@@ -6,110 +6,124 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from deploy import console
-from deploy.errors import DeployError
-from deploy.model import Flow, Image
+from deploy.config.schema import PlaceModel
+from deploy.core import progress
+from deploy.core.entities import Flow, Image
+from deploy.core.errors import DeployError
 from deploy.registry import acr, oci, referrers
+from deploy.registry.image_repository import ImageRepository
 from deploy.registry.oci import Manifest, Registry
-from deploy.registry.remote import Remote
-from deploy.schema import PlaceModel
 
-Say = Callable[[str], None]
+ProgressCallback = Callable[[str], None]
 
 
 def promote(
-    flow: Flow, digest: str, source: Remote, target: Remote, places: tuple[PlaceModel, PlaceModel]
+    flow: Flow,
+    digest: str,
+    source: ImageRepository,
+    target: ImageRepository,
+    places: tuple[PlaceModel, PlaceModel],
 ) -> Image:
-    """Return the image `digest` as `target` has it, copied there from `source` if need be.
+    """Return the image `digest` as `target` has it; copy it there from `source` if necessary.
 
-    An index is copied whole; documents about the image go with it. `places` are those of the two
-    environments. Raises `DeployError`; a tag that is of something else is not overwritten.
+    An index is copied as a whole; documents about the image are copied, too. `places` are the
+    configurations of the two environments. Raises `DeployError`; a tag that belongs to another
+    image is not overwritten.
     """
-    wanted = source.find(flow, digest)
-    if wanted is None:
-        what = f"{source.name}@{digest} is not there"
-        raise DeployError(source.registry.where, what, "`inv push` to that environment first")
-    there = target.find(flow, digest)
-    if there is None:
-        tag = _free_tag(target, flow, wanted)
-        if not acr.imported(source, target, wanted, tag, places):
-            _copy(source, target, digest, tag)
-        there = target.find(flow, digest)
-    if there is None or there.id != wanted.id:
-        what = f"{target.name}@{digest} did not arrive"
-        raise DeployError(target.registry.where, what, "run it again")
+    source_image = source.find(flow, digest)
+    if source_image is None:
+        message = f"{source.name}@{digest} is not there"
+        raise DeployError(source.registry.where, message, "`inv push` to that environment first")
+    target_image = target.find(flow, digest)
+    if target_image is None:
+        tag = _choose_tag(target, flow, source_image)
+        if not acr.import_image(source, target, source_image, tag, places):
+            _copy_image(source, target, digest, tag)
+        target_image = target.find(flow, digest)
+    if target_image is None or target_image.id != source_image.id:
+        message = f"{target.name}@{digest} did not arrive"
+        raise DeployError(target.registry.where, message, "run it again")
     if source.name != target.name:
         _copy_documents(source, target, digest)
-    return there
+    return target_image
 
 
-def _free_tag(target: Remote, flow: Flow, wanted: Image) -> str:
-    """Return a tag for the image, so that no clean-up of what has none takes it.
+def _choose_tag(target: ImageRepository, flow: Flow, image: Image) -> str:
+    """Return a tag for the image, so that no clean-up of untagged images removes it.
 
-    Its content tag; with its digest where another image of the same content has that already.
+    This is its content tag, with its digest added if another image with the same content has that
+    tag.
     """
-    known = target.find(flow, wanted.tag)
-    digest = (wanted.digest or "").partition(":")[2]
-    return f"{wanted.tag}-{digest[:12]}" if known else wanted.tag
+    existing = target.find(flow, image.tag)
+    digest = (image.digest or "").partition(":")[2]
+    return f"{image.tag}-{digest[:12]}" if existing else image.tag
 
 
-def _copy(source: Remote, target: Remote, digest: str, tag: str) -> None:
-    with console.phase("promote", f"{source.name} → {target.name}:{tag}") as phase:
-        count = _copy_manifest(source, target, digest, tag, phase.now)
+def _copy_image(source: ImageRepository, target: ImageRepository, digest: str, tag: str) -> None:
+    with progress.phase("promote", f"{source.name} → {target.name}:{tag}") as phase:
+        count = _copy_manifest(source, target, digest, tag, phase.update)
         phase.result = f"{count / 1e6:.1f} MB"
 
 
-def _copy_manifest(source: Remote, target: Remote, digest: str, reference: str, say: Say) -> int:
-    """Copy a manifest, and first all that it names. Return how many bytes of blobs went over."""
-    manifest = _get(source, digest)
+def _copy_manifest(
+    source: ImageRepository,
+    target: ImageRepository,
+    digest: str,
+    reference: str,
+    update: ProgressCallback,
+) -> int:
+    """Copy a manifest after everything that it refers to. Return the bytes of blobs sent."""
+    manifest = _get_manifest(source, digest)
     data = manifest.data
     sent = 0
     for inner in data.get("manifests") or ():
-        part = oci.named(inner, source.registry.where)
-        sent += _copy_manifest(source, target, part, part, say)
+        part_digest = oci.read_digest(inner, source.registry.where)
+        sent += _copy_manifest(source, target, part_digest, part_digest, update)
     for blob in [*filter(None, [data.get("config")]), *(data.get("layers") or ())]:
-        sent += _copy_blob(source, target, blob, say)
+        sent += _copy_blob(source, target, blob, update)
     target.registry.put_manifest(target.repository, reference, manifest)
     return sent
 
 
-def _copy_blob(source: Remote, target: Remote, blob: dict[str, Any], say: Say) -> int:
-    """Copy a configuration, layer or document. Return how many bytes went over the wire."""
-    digest, size = oci.named(blob, source.registry.where), int(blob["size"])
-    say(f"{digest[7:19]}  {size / 1e6:.1f} MB")
+def _copy_blob(
+    source: ImageRepository, target: ImageRepository, blob: dict[str, Any], update: ProgressCallback
+) -> int:
+    """Copy a configuration, layer or document. Return the number of bytes sent."""
+    digest, size = oci.read_digest(blob, source.registry.where), int(blob["size"])
+    update(f"{digest[7:19]}  {size / 1e6:.1f} MB")
     if target.registry.has_blob(target.repository, digest):
         return 0
-    if _same(source.registry, target.registry) and target.registry.mount(
+    if _is_same_registry(source.registry, target.registry) and target.registry.mount_blob(
         target.repository, digest, source.repository
     ):
         return 0
     # On disk: a layer may be larger than this machine's memory.
     with tempfile.TemporaryFile() as file:
-        source.registry.download(source.repository, digest, file)
-        target.registry.upload(target.repository, digest, file, size)
+        source.registry.download_blob(source.repository, digest, file)
+        target.registry.upload_blob(target.repository, digest, file, size)
     return size
 
 
-def _copy_documents(source: Remote, target: Remote, digest: str) -> None:
-    """Copy what refers to the image: Azure's import leaves it behind."""
-    present = {d["digest"] for d in target.registry.referrers(target.repository, digest)}
-    for entry in source.registry.referrers(source.repository, digest):
-        document = oci.named(entry, source.registry.where)
-        if document in present:
+def _copy_documents(source: ImageRepository, target: ImageRepository, digest: str) -> None:
+    """Copy the documents that refer to the image: Azure's import does not copy them."""
+    present = {d["digest"] for d in target.registry.list_referrers(target.repository, digest)}
+    for entry in source.registry.list_referrers(source.repository, digest):
+        document_digest = oci.read_digest(entry, source.registry.where)
+        if document_digest in present:
             continue
-        manifest = _get(source, document)
+        manifest = _get_manifest(source, document_digest)
         for blob in [manifest.data["config"], *manifest.data["layers"]]:
             _copy_blob(source, target, blob, lambda _: None)
-        referrers.put(target.registry, target.repository, digest, manifest)
+        referrers.put_referrer(target.registry, target.repository, digest, manifest)
 
 
-def _get(remote: Remote, digest: str) -> Manifest:
-    found = remote.registry.manifest(remote.repository, digest)
-    if found is None:
-        what = f"{remote.name}@{digest}, which another manifest names, is not there"
-        raise DeployError(remote.registry.where, what, "push the image again")
-    return found
+def _get_manifest(remote: ImageRepository, digest: str) -> Manifest:
+    manifest = remote.registry.get_manifest(remote.repository, digest)
+    if manifest is None:
+        message = f"{remote.name}@{digest}, which another manifest names, is not there"
+        raise DeployError(remote.registry.where, message, "push the image again")
+    return manifest
 
 
-def _same(one: Registry, other: Registry) -> bool:
-    return one.server == other.server
+def _is_same_registry(first: Registry, second: Registry) -> bool:
+    return first.server == second.server

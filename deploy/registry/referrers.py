@@ -1,4 +1,4 @@
-"""Documents that go with an image in a registry: OCI referrers, in two ways that registries know.
+"""Attach documents to an image in a registry: OCI referrers, by API or by fallback tag.
 
 OCI Image Specification 1.1, "Guidelines for Artifact Usage", and the Distribution Specification,
 "Pushing Manifests with Subject".
@@ -10,88 +10,92 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from deploy.errors import DeployError
-from deploy.model import Attachment
+from deploy.core.entities import Attachment
+from deploy.core.errors import DeployError
 from deploy.registry import oci
 from deploy.registry.oci import Manifest, Registry
 
-EMPTY = b"{}"
+EMPTY_BLOB = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
-TITLE = "org.opencontainers.image.title"
-ATTEMPTS = 5
+TITLE_ANNOTATION = "org.opencontainers.image.title"
+MAX_ATTEMPTS = 5
 
 
-def attached(registry: Registry, repository: str, digest: str) -> list[dict[str, Any]]:
-    """Return for each attached document its kind, media type, digest and size in bytes."""
+def list_documents(registry: Registry, repository: str, digest: str) -> list[dict[str, Any]]:
+    """Return kind, media type, digest and size in bytes of each attached document."""
     rows = []
-    for descriptor in registry.referrers(repository, digest):
-        manifest = registry.manifest(repository, oci.named(descriptor, registry.where))
+    for descriptor in registry.list_referrers(repository, digest):
+        manifest = registry.get_manifest(repository, oci.read_digest(descriptor, registry.where))
         for layer in manifest.data["layers"] if manifest else ():
-            kind = (layer.get("annotations") or {}).get(TITLE, "")
+            kind = (layer.get("annotations") or {}).get(TITLE_ANNOTATION, "")
             row = {"kind": kind, "type": layer["mediaType"]}
             rows.append({**row, "digest": layer["digest"], "size": layer["size"]})
     return rows
 
 
-def types(registry: Registry, repository: str, digest: str) -> set[str]:
+def list_types(registry: Registry, repository: str, digest: str) -> set[str]:
     """Return the media types of the documents that are attached to the manifest `digest`."""
-    return {str(d.get("artifactType")) for d in registry.referrers(repository, digest)}
+    return {str(d.get("artifactType")) for d in registry.list_referrers(repository, digest)}
 
 
-def attach(
+def attach_documents(
     registry: Registry, repository: str, subject: Manifest, documents: Sequence[Attachment]
 ) -> None:
-    """Attach `documents` to `subject`; what is attached already by its type is left as it is."""
-    present = types(registry, repository, subject.digest)
+    """Attach `documents` to `subject`; skip media types that are attached already."""
+    present = list_types(registry, repository, subject.digest)
     for document in documents:
         if document.type in present:
             continue
-        manifest = manifest_of(subject, document)
-        _store(registry, repository, EMPTY)
-        _store(registry, repository, document.content)
-        put(registry, repository, subject.digest, manifest)
+        manifest = create_manifest(subject, document)
+        _upload_blob(registry, repository, EMPTY_BLOB)
+        _upload_blob(registry, repository, document.content)
+        put_referrer(registry, repository, subject.digest, manifest)
 
 
-def put(registry: Registry, repository: str, subject: str, manifest: Manifest) -> None:
-    """Store `manifest`, which refers to the digest `subject`, so that it is found by that."""
+def put_referrer(registry: Registry, repository: str, subject: str, manifest: Manifest) -> None:
+    """Store `manifest` as a referrer of the digest `subject`, listed by API or fallback tag."""
     if not registry.put_manifest(repository, manifest.digest, manifest):
-        _list(registry, repository, subject, manifest)
+        _add_to_index(registry, repository, subject, manifest)
 
 
-def _list(registry: Registry, repository: str, subject: str, manifest: Manifest) -> None:
-    """Add `manifest` to the index under the tag that takes the place of the referrers API."""
+def _add_to_index(registry: Registry, repository: str, subject: str, manifest: Manifest) -> None:
+    """Add `manifest` to the index under the fallback tag of the referrers API."""
     data = manifest.data
     entry = {
         **manifest.descriptor,
         "artifactType": data["artifactType"],
         "annotations": data.get("annotations") or {},
     }
-    tag = oci.fallback_tag(subject)
-    for _ in range(ATTEMPTS):
-        present = registry.manifest(repository, tag)
-        entries = list(present.data["manifests"]) if present else []
-        if any(known["digest"] == manifest.digest for known in entries):
+    tag = oci.get_fallback_tag(subject)
+    for _ in range(MAX_ATTEMPTS):
+        index_manifest = registry.get_manifest(repository, tag)
+        entries = list(index_manifest.data["manifests"]) if index_manifest else []
+        if any(listed["digest"] == manifest.digest for listed in entries):
             return
-        index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [*entries, entry]}
-        registry.put_manifest(repository, tag, oci.document(index))
-        # Another push may have written it in between, and lost this entry: so look again.
-    what = f"the list of documents of {repository}@{subject} is written by others all the time"
-    raise DeployError(registry.where, what, "try again")
+        index = {"schemaVersion": 2, "mediaType": oci.INDEX_TYPE, "manifests": [*entries, entry]}
+        registry.put_manifest(repository, tag, oci.create_manifest(index))
+        # Another push may have overwritten the index and lost this entry, so check again.
+    message = f"the list of documents of {repository}@{subject} is written by others all the time"
+    raise DeployError(registry.where, message, "try again")
 
 
-def manifest_of(subject: Manifest, document: Attachment) -> Manifest:
-    """Return the manifest of `document`; the same each time, so it is attached once."""
-    empty = {"mediaType": EMPTY_TYPE, "digest": oci.digest_of(EMPTY), "size": len(EMPTY)}
+def create_manifest(subject: Manifest, document: Attachment) -> Manifest:
+    """Return the manifest of `document`; equal documents give equal manifests."""
+    empty = {
+        "mediaType": EMPTY_TYPE,
+        "digest": oci.compute_digest(EMPTY_BLOB),
+        "size": len(EMPTY_BLOB),
+    }
     layer = {
         "mediaType": document.type,
-        "digest": oci.digest_of(document.content),
+        "digest": oci.compute_digest(document.content),
         "size": len(document.content),
-        "annotations": {TITLE: document.kind},
+        "annotations": {TITLE_ANNOTATION: document.kind},
     }
-    return oci.document(
+    return oci.create_manifest(
         {
             "schemaVersion": 2,
-            "mediaType": oci.MANIFEST,
+            "mediaType": oci.MANIFEST_TYPE,
             "artifactType": document.type,
             "config": empty,
             "layers": [layer],
@@ -100,7 +104,7 @@ def manifest_of(subject: Manifest, document: Attachment) -> Manifest:
     )
 
 
-def _store(registry: Registry, repository: str, content: bytes) -> None:
-    digest = oci.digest_of(content)
+def _upload_blob(registry: Registry, repository: str, content: bytes) -> None:
+    digest = oci.compute_digest(content)
     if not registry.has_blob(repository, digest):
-        registry.upload(repository, digest, io.BytesIO(content), len(content))
+        registry.upload_blob(repository, digest, io.BytesIO(content), len(content))

@@ -1,4 +1,4 @@
-"""The container that the local target makes of a spec, and how a running one differs from it."""
+"""The container of the local target: its options, labels and state, and differences from a spec."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import docker.errors
 from docker.models.containers import Container
 from pydantic import Field
 
-from deploy import verify
+from deploy.config.schema import PlaceModel, TargetSettings
+from deploy.core.entities import Image, Plan, Spec
+from deploy.core.errors import DeployError
 from deploy.docker import engine
-from deploy.errors import DeployError
-from deploy.model import Image, Plan, Spec
-from deploy.runtime.access import KEY
-from deploy.schema import PlaceModel, TargetSettings
+from deploy.server.auth import KEY_VARIABLE
+from deploy.targets import verification
 
-PORT = "8080/tcp"
-LABEL = "flow-deploy"
+CONTAINER_PORT = "8080/tcp"
+LABEL_PREFIX = "flow-deploy"
 
 
 class Settings(TargetSettings):
@@ -42,13 +42,13 @@ class Settings(TargetSettings):
 
     @property
     def secret_names(self) -> tuple[str, ...]:
-        """With `auth: key` the key is one of them."""
-        given = super().secret_names
-        return (*given, KEY) if self.auth == "key" and KEY not in given else given
+        """Return the names of the secrets; with `auth: key` they include the key."""
+        names = super().secret_names
+        return (*names, KEY_VARIABLE) if self.auth == "key" and KEY_VARIABLE not in names else names
 
 
 class Place(PlaceModel):
-    """Which engine: an address as in DOCKER_HOST, or the one that the docker command uses."""
+    """The Docker engine: an address as in DOCKER_HOST, or the docker command's default."""
 
     engine: str | None = None
 
@@ -61,41 +61,44 @@ def place_of(spec: Spec) -> Place:
     return cast(Place, spec.place)
 
 
-def name_of(spec: Spec) -> str:
-    # The project's name ends in a hash of its folder: two clones do not take each other's names.
+def container_name(spec: Spec) -> str:
+    # The project's name ends in a hash of its folder, so that two clones do not share names.
     return f"{spec.flow.name}-{spec.environment}-{spec.project.rpartition('-')[2]}"
 
 
-def labels_of(spec: Spec) -> dict[str, str]:
+def container_labels(spec: Spec) -> dict[str, str]:
     return {
-        f"{LABEL}.project": spec.project,
-        f"{LABEL}.flow": spec.flow.name,
-        f"{LABEL}.environment": spec.environment,
+        f"{LABEL_PREFIX}.project": spec.project,
+        f"{LABEL_PREFIX}.flow": spec.flow.name,
+        f"{LABEL_PREFIX}.environment": spec.environment,
     }
 
 
-def variables_of(spec: Spec) -> dict[str, str]:
-    """Return the container's variables; one of them names those to be masked in its output."""
-    given = dict(spec.variables)
-    masked = sorted(name for name in settings_of(spec).secret_names if name in given)
-    return {**given, "SERVE_SECRETS": ",".join(masked)} if masked else given
+def environment_variables(spec: Spec) -> dict[str, str]:
+    """Return the container's environment variables.
+
+    SERVE_SECRETS lists the variables whose values the server masks in its output.
+    """
+    variables = dict(spec.variables)
+    secret_names = sorted(name for name in settings_of(spec).secret_names if name in variables)
+    return {**variables, "SERVE_SECRETS": ",".join(secret_names)} if secret_names else variables
 
 
-def create(client: docker.DockerClient, plan: Plan, port: int, suffix: str) -> Container:
+def create_container(client: docker.DockerClient, plan: Plan, port: int, suffix: str) -> Container:
     spec = plan.spec
     settings = settings_of(spec)
     address = place_of(spec).engine
     return client.containers.create(
         plan.image.pinned,
-        name=f"{name_of(spec)}{suffix}",
-        environment=variables_of(spec),
+        name=f"{container_name(spec)}{suffix}",
+        environment=environment_variables(spec),
         labels={
-            **labels_of(spec),
-            f"{LABEL}.tag": plan.image.tag,
-            f"{LABEL}.commit": plan.image.commit,
-            f"{LABEL}.digest": plan.image.digest or "",
+            **container_labels(spec),
+            f"{LABEL_PREFIX}.tag": plan.image.tag,
+            f"{LABEL_PREFIX}.commit": plan.image.commit,
+            f"{LABEL_PREFIX}.digest": plan.image.digest or "",
         },
-        ports=cast(Any, {PORT: (_bind(address), port or None)}),
+        ports=cast(Any, {CONTAINER_PORT: (_bind_address(address), port or None)}),
         mem_limit=settings.memory,
         nano_cpus=int(settings.cpus * 1e9) if settings.cpus else None,
         read_only=True,
@@ -103,64 +106,65 @@ def create(client: docker.DockerClient, plan: Plan, port: int, suffix: str) -> C
         cap_drop=["ALL"],
         security_opt=["no-new-privileges"],
         pids_limit=1024,
-        # So that a flow can reach a model server on this machine.
+        # A flow can reach a model server on this machine.
         extra_hosts={"host.docker.internal": "host-gateway"},
         detach=True,
-        # Proxies of ~/.docker/config.json: the container has what the configuration says.
+        # Ignore the proxies of ~/.docker/config.json: the container gets only configured variables.
         use_config_proxy=False,
     )
 
 
-# Variables that podman adds to every container.
-ADDED = ("container", "HOSTNAME", "TERM")
+# Podman adds these variables to every container.
+PODMAN_VARIABLES = ("container", "HOSTNAME", "TERM")
 
 
-def state_of(container: Container, spec: Spec) -> str:
-    """Return healthy, starting, unhealthy or stopped."""
+def container_state(container: Container, spec: Spec) -> str:
+    """Return the state of a container: healthy, starting, unhealthy or stopped."""
     if container.status != "running":
         return "stopped"
-    if verify.healthy(url_of(container, place_of(spec).engine)):
+    if verification.is_healthy(container_url(container, place_of(spec).engine)):
         return "healthy"
     started = datetime.fromisoformat(container.attrs["State"]["StartedAt"][:19] + "+00:00")
     age = (datetime.now(UTC) - started).total_seconds()
     return "starting" if age < settings_of(spec).start_timeout else "unhealthy"
 
 
-def differences(container: Container, spec: Spec, image: Image) -> list[str]:
-    """Return in words why `container` is not what `spec` wants."""
+def list_differences(container: Container, spec: Spec, image: Image) -> list[str]:
+    """Return the reasons why `container` differs from `spec`, as phrases for a plan."""
     settings = settings_of(spec)
     host = container.attrs["HostConfig"]
     config = container.attrs["Config"]
     reasons = []
-    # An engine with containerd's store tells the manifest's digest, others the configuration's.
+    # An engine with the containerd image store returns the manifest's digest, others the digest of
+    # the image configuration.
     if container.attrs["Image"] not in (image.id, image.digest):
         reasons.append("another image")
     if container.status != "running":
         reasons.append("it does not run")
-    elif not verify.healthy(url_of(container, place_of(spec).engine)):
+    elif not verification.is_healthy(container_url(container, place_of(spec).engine)):
         reasons.append("it is not healthy")
     if settings.port and host_port(container) != settings.port:
         reasons.append("another port")
-    if host["Memory"] != _bytes(settings.memory) or host["NanoCpus"] != int(
+    if host["Memory"] != _parse_memory(settings.memory) or host["NanoCpus"] != int(
         (settings.cpus or 0) * 1e9
     ):
         reasons.append("other limits")
-    present = dict(entry.split("=", 1) for entry in config["Env"] or [])
-    desired = {**_image_variables(container), **variables_of(spec)}
-    added = {name: present[name] for name in ADDED if name in present}
-    if present != {**added, **desired}:
+    actual = dict(entry.split("=", 1) for entry in config["Env"] or [])
+    desired = {**_image_variables(container), **environment_variables(spec)}
+    podman_variables = {name: actual[name] for name in PODMAN_VARIABLES if name in actual}
+    if actual != {**podman_variables, **desired}:
         reasons.append("other variables")
     return reasons
 
 
-def auth_of(container: Container) -> str:
-    """Return how callers are let in: the variables that the container was made with tell."""
-    given = container.attrs["Config"]["Env"] or []
-    return "key" if any(entry.partition("=")[0] == KEY for entry in given) else "none"
+def auth_mode(container: Container) -> str:
+    """Return how the container authenticates clients, according to its variables."""
+    entries = container.attrs["Config"]["Env"] or []
+    return "key" if any(entry.partition("=")[0] == KEY_VARIABLE for entry in entries) else "none"
 
 
 def _image_variables(container: Container) -> dict[str, str]:
-    """Return the variables that the container has from its image, none if that is gone."""
+    """Return the environment variables of the container's image; empty if the image is gone."""
     try:
         image = container.image
     except docker.errors.ImageNotFound:
@@ -169,21 +173,22 @@ def _image_variables(container: Container) -> dict[str, str]:
     return dict(entry.split("=", 1) for entry in entries)
 
 
-def _bytes(memory: str) -> int:
+def _parse_memory(memory: str) -> int:
     return int(memory[:-1]) * {"m": 2**20, "g": 2**30}[memory[-1]]
 
 
-def _bind(address: str | None) -> str:
-    """A port on this machine's engine is for this machine alone.
+def _bind_address(address: str | None) -> str:
+    """Return the address that the container's port is bound to.
 
-    On another machine's it must be reachable.
+    A port on this machine's engine is reachable from this machine only; a port on a remote engine
+    must be reachable from outside.
     """
     return "0.0.0.0" if remote_host(address) else "127.0.0.1"
 
 
 def remote_host(address: str | None) -> str | None:
-    """Return the host of an engine on another machine, or None for an engine on this one."""
-    parts = urlsplit(engine.address_of(address) or "")
+    """Return the host name of a remote engine, or None for an engine on this machine."""
+    parts = urlsplit(engine.resolve_address(address) or "")
     host = parts.hostname if parts.scheme in ("tcp", "ssh", "http", "https") else None
     return None if host is None or _is_loopback(host) else host
 
@@ -195,39 +200,43 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def exposure(spec: Spec) -> str | None:
-    """Return what an engine on another machine opens to its network; None for one on this machine.
+def check_exposure(spec: Spec) -> str | None:
+    """Return a note on what a remote engine exposes to its network; None for a local engine.
 
-    Raises `DeployError` for an open port that the flow's settings do not ask for.
+    Raise `DeployError` for an open port that the flow's settings do not explicitly allow.
     """
     host = remote_host(place_of(spec).engine)
     if host is None:
         return None
     settings = settings_of(spec)
     if settings.auth == "key":
-        return f"auth: key: {KEY} goes to {host} over plain HTTP, which the network can read"
+        return (
+            f"auth: key: {KEY_VARIABLE} goes to {host} over plain HTTP, which the network can read"
+        )
     if "auth" not in settings.model_fields_set:
-        what = f"the engine is on {host}, where the flow's port would be open to all, without a key"
+        message = (
+            f"the engine is on {host}, where the flow's port would be open to all, without a key"
+        )
         hint = "write `auth: key`, or `auth: none` if that is what you want, in deploy.yaml"
-        raise DeployError(spec.name, what, hint)
+        raise DeployError(spec.name, message, hint)
     return f"auth: none: every client that reaches {host} can send requests, which cost model calls"
 
 
 def host_port(container: Container) -> int:
-    bindings = container.attrs["HostConfig"]["PortBindings"].get(PORT) or [{}]
-    live = (container.attrs["NetworkSettings"]["Ports"] or {}).get(PORT) or [{}]
+    bindings = container.attrs["HostConfig"]["PortBindings"].get(CONTAINER_PORT) or [{}]
+    live = (container.attrs["NetworkSettings"]["Ports"] or {}).get(CONTAINER_PORT) or [{}]
     return int(live[0].get("HostPort") or bindings[0].get("HostPort") or 0)
 
 
-def url_of(container: Container, address: str | None) -> str:
+def container_url(container: Container, address: str | None) -> str:
     return f"http://{remote_host(address) or '127.0.0.1'}:{host_port(container)}"
 
 
-def usable_port(port: int, address: str | None) -> int:
-    """Return `port` if it is free, or for 0 one that is; raise `DeployError` otherwise.
+def choose_port(port: int, address: str | None) -> int:
+    """Return `port` if it is free, or any free port for 0. Raise `DeployError` if it is in use.
 
-    The number is fixed here, not left to the engine, so that it survives when the container stops.
-    Ports of an engine on another machine cannot be looked at from here: the engine will tell.
+    The number is chosen here, not by the engine, so that it survives a stop of the container. Ports
+    of a remote engine cannot be checked from here: the engine reports a conflict.
     """
     if remote_host(address):
         return port
@@ -236,7 +245,7 @@ def usable_port(port: int, address: str | None) -> int:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            what = "another program has this port"
+            message = "another program has this port"
             hint = "stop it, or set another `port` for this environment in deploy.yaml"
-            raise DeployError(f"port {port}", what, hint) from None
+            raise DeployError(f"port {port}", message, hint) from None
         return int(probe.getsockname()[1])

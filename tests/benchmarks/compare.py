@@ -18,8 +18,8 @@ from pathlib import Path
 
 import docker
 
+from deploy.core.errors import DeployError
 from deploy.docker import engine
-from deploy.errors import DeployError
 from tests import on_official_base
 from tests.benchmarks import chart, fast_model, images, load, table, variants
 from tests.benchmarks.own_image import ROOT

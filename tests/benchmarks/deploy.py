@@ -18,14 +18,14 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from deploy.config import DEPLOY
+from deploy.config.configuration import DEPLOY_FILE
+from deploy.sandbox.arm import GROUP
+from deploy.sandbox.azureml.workspace import Workspace
+from deploy.sandbox.sandbox import Sandbox
 from tests.benchmarks import table
 from tests.benchmarks.own_image import ROOT
 from tests.benchmarks.pf_base import say
 from tests.benchmarks.results import Figure, Results
-from tests.emulator.arm import GROUP
-from tests.emulator.ml.workspace import Workspace
-from tests.emulator.sandbox import Sandbox
 
 SCRIPT = Path(__file__).with_name("deploy_by_sdk.py")
 DECLARED = """\
@@ -48,7 +48,7 @@ class Team:
         self.names = [f"flow-{number}" for number in range(1, count + 1)]
         for name in self.names:
             shutil.copytree(copied, flows / name)
-            (flows / name / DEPLOY).write_text(DECLARED, encoding="utf-8")
+            (flows / name / DEPLOY_FILE).write_text(DECLARED, encoding="utf-8")
         place = json.loads(self._run("invoke", "config", "--env", "dev", "--json"))
         values = next(iter(place.values()))
         self.workspace: Workspace = sandbox.azure.find_workspace(values["place.workspace"]["value"])
@@ -111,7 +111,7 @@ def _one(
     start = time.time()
     action()
     end = time.time()
-    busy = union(workspace.operations.spans(), start, end)
+    busy = union(workspace.operations.list_time_spans(), start, end)
     subject = f"{count} flow{'s' if count > 1 else ''}"
     results.add(Figure("deploy", subject, "s"), variant, end - start)
     results.add(Figure("deploy", subject, "  of them our own"), variant, end - start - busy)

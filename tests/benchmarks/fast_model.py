@@ -1,7 +1,7 @@
 """A model server for load: as little work as an answer needs, in a process of its own.
 
 It speaks OpenAI's chat-completions, in OpenAI's and in Azure's paths, and checks nothing; what
-checks requests is tests/model_server.py. An answer comes after `--latency` seconds, at once where
+checks requests is deploy/sandbox/model_server.py. An answer comes after `--latency` seconds, at once where
 the prompt contains `AT_ONCE`. Of a stream the first chunk comes after the latency, the others
 `CHUNK_SECONDS` apart. Every other path is answered with an empty 200 and what was sent is thrown
 away, so that it is a collector of telemetry, too.

@@ -18,8 +18,8 @@ from typing import Any
 
 import requests
 
-from deploy import setup
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
+from deploy.docker import installation
 
 SCRIPT = Path(__file__).with_name("wrk.lua")
 # Above what any answer takes: a request that is given up is missing in the percentiles.
@@ -57,7 +57,7 @@ def ensure_wrk() -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         what = "the benchmark makes load with it, and it is not installed"
         raise DeployError("wrk", what, "install the package wrk, then try again")
-    setup.install("wrk")
+    installation.install_packages("wrk")
 
 
 def seconds_for(clients: int, rate: float, least: float) -> float:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import docker
 
-from deploy import config, locks
-from deploy.build import base_image, packages
-from deploy.images import build
-from deploy.model import Flow
+from deploy.build import base_image, lock_files, packages
+from deploy.config import configuration
+from deploy.core.entities import Flow
+from deploy.delivery.resolve_image import build_image
 from tests.benchmarks import images
 from tests.benchmarks.measure import Built
 
@@ -35,7 +35,7 @@ class OwnImage:
         self._run = run
         self._bases = 0
         self._root = copy_of_project(folder / "project")
-        self._project = config.open_project(self._root)
+        self._project = configuration.open_project(self._root)
         self._base = base
         self._flow = self._ordinary(flow)
 
@@ -49,7 +49,7 @@ class OwnImage:
         self._bases += 1
         tag = f"bench-own-base:{self._run}-{self._bases}"
         # What is kept by content (the volumes, the user's cache) is kept under other keys then.
-        packages.RECIPE = tag
+        packages.RECIPE_VERSION = tag
         ordinary = self._ordinary(self._flow.name)
         found = base_image.ensure(self._client, ordinary.image, self._root)
         images.fresh(self._client, found.id, tag, self._run)
@@ -59,11 +59,11 @@ class OwnImage:
     def build(self) -> Built:
         """Build the flow as it is now, on the base of the last `clean`."""
         start = time.monotonic()
-        image = build(self._project, self._flow)
+        image = build_image(self._project, self._flow)
         return Built(image.id, time.monotonic() - start)
 
     def _ordinary(self, name: str) -> Flow:
-        flow = config.load_flow(self._project, name)
+        flow = configuration.load_flow(self._project, name)
         return _on_base(flow, self._base) if self._base else flow
 
     def environment(self, endpoint: str, key: str) -> dict[str, str]:
@@ -80,9 +80,9 @@ def copy_of_project(root: Path) -> Path:
     shutil.copytree(ROOT / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(FLOWS, root / "flows", dirs_exist_ok=True)
     for flow, other in PACKAGES_OF.items():
-        for name in (locks.REQUIREMENTS, locks.LOCK):
+        for name in (lock_files.REQUIREMENTS, lock_files.LOCK):
             shutil.copy(ROOT / "flows" / other / name, root / "flows" / flow / name)
-    for name in (config.ENVIRONMENTS, base_image.LOCK):
+    for name in (configuration.ENVIRONMENTS_FILE, base_image.LOCK_FILE):
         if (ROOT / name).exists():
             shutil.copy(ROOT / name, root / name)
     return root

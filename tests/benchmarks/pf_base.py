@@ -19,7 +19,7 @@ from pathlib import Path
 import docker
 import docker.errors
 
-from deploy import setup
+from deploy.docker import installation
 from tests.benchmarks import images
 
 PYTHON = "3.11"
@@ -80,7 +80,7 @@ def ensure(client: docker.DockerClient) -> str:
     try:
         return str(client.images.get(tag).id)
     except docker.errors.ImageNotFound:
-        setup.ensure_bootstrap()
+        installation.ensure_mmdebstrap()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         _bootstrap(folder / "root.tar")

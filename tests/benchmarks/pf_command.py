@@ -17,7 +17,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from uv import find_uv_bin
 
-from deploy.model import Flow
+from deploy.core.entities import Flow
 from tests.benchmarks.own_image import ROOT
 from tests.benchmarks.pf_base import PYTHON, run, say
 

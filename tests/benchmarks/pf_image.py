@@ -17,7 +17,7 @@ from pathlib import Path
 
 import docker
 
-from deploy import config
+from deploy.config import configuration
 from tests.benchmarks import images, pf_base
 from tests.benchmarks.measure import Built
 from tests.benchmarks.own_image import copy_of_project
@@ -37,8 +37,8 @@ class PfImage:
     ) -> None:
         self._client = client
         self._run = run
-        self._flow = config.load_flow(
-            config.open_project(copy_of_project(folder / "project")), flow
+        self._flow = configuration.load_flow(
+            configuration.open_project(copy_of_project(folder / "project")), flow
         )
         self._output = folder / "output"
         self._base = pf_base.ensure(client)

@@ -21,14 +21,14 @@ from typing import Any
 import docker
 
 from deploy.docker import engine
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import CONFLICTING_VARIABLES, Azure
+from deploy.sandbox.identities import ACR_PUSH, IMPORTER, READER
 from tests.benchmarks import images, table
 from tests.benchmarks.own_image import ROOT, copy_of_project
 from tests.benchmarks.parts import MB, change
 from tests.benchmarks.pf_base import say
 from tests.benchmarks.results import Figure, Results
-from tests.emulator.acr import Acr
-from tests.emulator.azure import FOREIGN_VARIABLES, Azure
-from tests.emulator.identities import ACR_PUSH, IMPORTER, READER
 
 FLOW = "faq"
 FIRST = "first push"
@@ -51,9 +51,9 @@ class Team:
         self._declare("# " + run)
         me = azure.identity("ci")
         for name in ("crdev", "crprod", "crother"):
-            me.give(name, ACR_PUSH, READER, IMPORTER)
+            me.assign_roles(name, ACR_PUSH, READER, IMPORTER)
         self._variables = {**os.environ, **azure.environment(me)}
-        for name in FOREIGN_VARIABLES:
+        for name in CONFLICTING_VARIABLES:
             self._variables.pop(name, None)
 
     def places(self, number: int) -> tuple[Acr, Acr, Acr]:
@@ -64,7 +64,7 @@ class Team:
         me = self._azure.directory.find(self._variables["AZURE_CLIENT_ID"])
         for acr in (dev, prod, other):
             if me:
-                me.give(acr.name, ACR_PUSH, READER, IMPORTER)
+                me.assign_roles(acr.name, ACR_PUSH, READER, IMPORTER)
         by_hand: dict[str, Any] = {**self._azure.place(other), "subscription": None}
         places = {"dev": self._azure.place(dev), "prod": self._azure.place(prod), "other": by_hand}
         text = json.dumps({"local": {}, **places})
@@ -136,7 +136,7 @@ def _one(results: Results, name: str, team: Team, acr: Acr, first: float, *argum
     seconds = team.inv(*arguments)
     results.add(SECONDS, name, seconds)
     results.add(SHARE, name, seconds / first if first else 1.0)
-    results.add(SENT, name, acr.uploaded / MB)
+    results.add(SENT, name, acr.uploaded_bytes / MB)
     return seconds
 
 

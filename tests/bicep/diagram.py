@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from deploy.infra import kinds, parameters
-from deploy.infra.roles import ROLES
-from deploy.infra.wanted import APPSERVICE, AZUREML, Wanted
+from deploy.infra import parameters, resource_types
+from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState
+from deploy.infra.role_assignments import ROLE_IDS
 from tests import environments
 from tests.bicep import evaluate
 from tests.bicep.evaluate import Deployment, Made
@@ -25,15 +25,33 @@ PAGES = {
 BEGIN, END = "<!-- drawn from infra/: python -m tests.bicep.diagram -->", "<!-- end -->"
 # Which box a resource is drawn in, by the file that makes it.
 BOXES = {
-    "Identities": {kinds.IDENTITY},
-    "Watching": {kinds.LOGS, kinds.INSIGHTS, kinds.ALERTS, kinds.ALERT, kinds.BUDGET},
-    "Shared": {kinds.REGISTRY, kinds.VAULT, kinds.OPENAI, kinds.MODEL, kinds.STORAGE},
-    "Where flows run": {kinds.WORKSPACE, kinds.PLAN, kinds.SITE, kinds.SLOT, kinds.AUTOSCALE},
+    "Identities": {resource_types.IDENTITY},
+    "Watching": {
+        resource_types.LOG_WORKSPACE,
+        resource_types.INSIGHTS,
+        resource_types.ACTION_GROUP,
+        resource_types.METRIC_ALERT,
+        resource_types.BUDGET,
+    },
+    "Shared": {
+        resource_types.REGISTRY,
+        resource_types.VAULT,
+        resource_types.OPENAI_ACCOUNT,
+        resource_types.MODEL_DEPLOYMENT,
+        resource_types.STORAGE,
+    },
+    "Where flows run": {
+        resource_types.WORKSPACE,
+        resource_types.PLAN,
+        resource_types.SITE,
+        resource_types.SLOT,
+        resource_types.AUTOSCALE,
+    },
 }
 PRINCIPAL = "principal of "
 
 
-def environment(option: str) -> Wanted:
+def environment(option: str) -> DesiredState:
     """Return the environment that is drawn: with a model, and public."""
     return environments.large(option, private=False, promote_from=None, unique="demo1")
 
@@ -44,8 +62,8 @@ def page(path: Path, option: str) -> str:
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     wanted = environment(option)
-    entry = ROOT / "infra" / parameters.ENTRIES[wanted.options]
-    drawn = mermaid(evaluate.deploy(entry, parameters.values_of(wanted)))
+    entry = ROOT / "infra" / parameters.ENTRY_POINTS[wanted.options]
+    drawn = mermaid(evaluate.deploy(entry, parameters.build_parameters(wanted)))
     return f"{before}{BEGIN}\n\n```mermaid\n{drawn}\n```\n\n{END}{after}"
 
 
@@ -92,10 +110,10 @@ def _references(drawn: dict[str, Made]) -> Iterator[tuple[str, str]]:
 
 def _roles(deployment: Deployment, drawn: dict[str, Made]) -> dict[tuple[str, str], list[str]]:
     """Return the names of the roles from each identity to each resource."""
-    titles = {id: name for name, id in ROLES.items()}
-    identities = {one.name: one.id for one in drawn.values() if one.type == kinds.IDENTITY}
+    titles = {id: name for name, id in ROLE_IDS.items()}
+    identities = {one.name: one.id for one in drawn.values() if one.type == resource_types.IDENTITY}
     found: dict[tuple[str, str], list[str]] = {}
-    for one in deployment.of(kinds.ROLE):
+    for one in deployment.of(resource_types.ROLE_ASSIGNMENT):
         given = one.body["properties"]
         who = identities[given["principalId"].removeprefix(PRINCIPAL)]
         if one.scope in drawn:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 from types import FrameType
 
-from tests.emulator import certificates
+from deploy.sandbox import certificates
 from tests.engines import dockerd, podman
 from tests.engines.debian_root import EngineError
 from tests.engines.engine import Engine
@@ -48,7 +48,7 @@ def _run(command: list[str], engine: Engine) -> int:
     environment = {
         **os.environ,
         "DOCKER_HOST": engine.address,
-        certificates.VARIABLE: str(engine.authority),
+        certificates.KEY_FILE_VARIABLE: str(engine.authority),
     }
     environment.pop("DOCKER_CONTEXT", None)
     with subprocess.Popen(command, env=environment) as process:

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from tests import build_cache
+from deploy.sandbox import folder_cache
 
 # The releases with the newest engines, and with an old one that many machines still have.
 NEWEST = "forky"
@@ -30,7 +30,7 @@ def ensure(suite: str, packages: tuple[str, ...]) -> Path:
     def make(folder: Path) -> None:
         _bootstrap(folder / "root", suite, included)
 
-    return build_cache.ensure("engine", f"{suite} {included}", make) / "root"
+    return folder_cache.ensure("engine", f"{suite} {included}", make) / "root"
 
 
 def _bootstrap(root: Path, suite: str, included: str) -> None:

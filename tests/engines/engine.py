@@ -16,7 +16,7 @@ import docker
 import docker.errors
 import requests
 
-from tests.emulator.certificates import Authority
+from deploy.sandbox.certificates import CertificateAuthority
 from tests.engines.bridge import Bridge
 from tests.engines.debian_root import EngineError
 
@@ -98,8 +98,8 @@ def run(name: str, root: Path, state: State, command: list[str]) -> Iterator[Eng
 
 
 def _start(root: Path, state: State, command: list[str]) -> subprocess.Popen[bytes]:
-    authority = Authority(state.engine)
-    authority.keep(state.authority)
+    authority = CertificateAuthority(state.engine)
+    authority.save_key(state.authority)
     unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child=SIGKILL"]
     enter = [str(ENTER), str(root), str(state.folder)]
     with state.log.open("wb") as log:

@@ -27,8 +27,8 @@ import requests
 from docker.models.images import Image
 
 from deploy.registry import oci
+from deploy.sandbox.registry import RegistryProcess
 from tests import official_base
-from tests.emulator.registry import Registry
 
 FOLDER = Path(__file__).parents[1] / "recordings" / "engines"
 REPOSITORY = "flows/recorded"
@@ -46,7 +46,7 @@ Events = Iterable[dict[str, Any]]
 class FailingRegistry:
     """A registry in front of another one that answers requests for layers with an error."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: RegistryProcess) -> None:
         self.status = 0
         front = self
 
@@ -135,7 +135,9 @@ class Recorder:
         self._engine = engine
         self._client = client
 
-    def record(self, source: Registry, target: Registry, front: FailingRegistry) -> None:
+    def record(
+        self, source: RegistryProcess, target: RegistryProcess, front: FailingRegistry
+    ) -> None:
         reference = official_base.push(source.name)
         pulled = f"{front.name}/{reference.partition('/')[2]}"
         for status in ERRORS:
@@ -161,7 +163,7 @@ class Recorder:
             self._client.images.remove(reference, force=True)
 
     def _push(
-        self, built: Image, source: Registry, target: Registry, front: FailingRegistry
+        self, built: Image, source: RegistryProcess, target: RegistryProcess, front: FailingRegistry
     ) -> None:
         for status in (401, 429):
             with front.failing(status):
@@ -171,7 +173,7 @@ class Recorder:
         self._push_to(built, "push-mounted", source.name)
         manifest = requests.get(
             f"{target.url}/v2/{REPOSITORY}/manifests/1",
-            headers={"Accept": oci.ACCEPT},
+            headers={"Accept": oci.ACCEPT_HEADER},
             timeout=30,
         )
         self._write(
@@ -293,7 +295,8 @@ def main() -> None:
     client = docker.from_env(timeout=600)
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         source, target = (
-            stack.enter_context(Registry(Path(folder) / name)) for name in ("source", "target")
+            stack.enter_context(RegistryProcess(Path(folder) / name))
+            for name in ("source", "target")
         )
         front = FailingRegistry(source)
         stack.enter_context(front.serve())

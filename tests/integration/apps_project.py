@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.emulator.azure import Azure
-from tests.emulator.identities import (
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import (
     ACR_PULL,
     ACR_PUSH,
     CONTAINER_APPS_CONTRIBUTOR,
@@ -42,9 +42,9 @@ def place(azure: Azure) -> dict[str, str]:
 
 def may_deploy(who: Identity) -> None:
     """Let somebody deploy, and no more."""
-    who.give(GROUP_SCOPE, CONTAINER_APPS_CONTRIBUTOR)
-    who.give(IDENTITY, IDENTITY_OPERATOR)
-    who.give(VAULT, SECRETS_USER)
+    who.assign_roles(GROUP_SCOPE, CONTAINER_APPS_CONTRIBUTOR)
+    who.assign_roles(IDENTITY, IDENTITY_OPERATOR)
+    who.assign_roles(VAULT, SECRETS_USER)
 
 
 def deployer(azure: Azure) -> Identity:

@@ -10,20 +10,21 @@ import docker
 import docker.errors
 import pytest
 
-from deploy import cloud, wire
+from deploy.azure import clouds
+from deploy.core import http_requests
+from deploy.core.entities import Attachment, Image
 from deploy.docker import engine
 from deploy.docker.image_archive import ImageArchive
-from deploy.inside import bom
-from deploy.model import Attachment, Image
-from tests.emulator import azure as emulator
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.identities import Identity
-from tests.emulator.ml.workspace import Workspace
-from tests.emulator.registry import Registry
-from tests.emulator.server import HOST
-from tests.emulator.tools import MissingError, docker_registry
-from tests.emulator.web.slot import Site
+from deploy.sandbox import azure as emulator
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.appservice.slot import Site
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.azureml.workspace import Workspace
+from deploy.sandbox.https_server import HOST
+from deploy.sandbox.identities import Identity
+from deploy.sandbox.registry import RegistryProcess
+from deploy.sandbox.registry_binary import RegistryMissingError, ensure_registry_binary
+from deploy.supply_chain import sbom
 from tests.integration import obedient_flow, obedient_project, web_project
 from tests.integration.obedient_project import ObedientProject
 
@@ -35,8 +36,8 @@ RunAs = Callable[[dict[str, str]], None]
 def registry_program() -> None:
     """The program that every registry of the tests is."""
     try:
-        docker_registry()
-    except MissingError as error:
+        ensure_registry_binary()
+    except RegistryMissingError as error:
         pytest.exit(f"the integration tests need a registry: {error}", returncode=1)
 
 
@@ -79,7 +80,7 @@ def workspace(azure: Azure, acr: Acr) -> Workspace:
 @pytest.fixture(scope="session")
 def plain_registry(
     registry_program: None, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Registry]:
+) -> Iterator[RegistryProcess]:
     """A registry without TLS, log-in and referrers API."""
     with emulator.plain_registry(tmp_path_factory.mktemp("registry")) as registry:
         yield registry
@@ -98,16 +99,16 @@ def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
 @pytest.fixture
 def run_as(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> RunAs:
     """Have these variables, those of the emulated Azure, and no other log-in."""
-    monkeypatch.setattr(wire, "BACK_OFF", 0.01)
-    for name in (*emulator.FOREIGN_VARIABLES, "AZURE_FEDERATED_TOKEN_FILE"):
+    monkeypatch.setattr(http_requests, "BACK_OFF", 0.01)
+    for name in (*emulator.CONFLICTING_VARIABLES, "AZURE_FEDERATED_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
     # Nobody's `az login`.
     monkeypatch.setenv("PATH", "/nonexistent")
 
     def become(variables: dict[str, str]) -> None:
-        for name, value in {**azure.trusted, **variables}.items():
+        for name, value in {**azure.trust_variables, **variables}.items():
             monkeypatch.setenv(name, value)
-        cloud.credential.cache_clear()
+        clouds.get_credential.cache_clear()
 
     return become
 
@@ -122,12 +123,12 @@ def logged_in(azure: Azure, identity: Identity, folder: Path) -> Iterator[None]:
 
 
 def _become(azure: Azure, identity: Identity, patch: pytest.MonkeyPatch) -> None:
-    for name in emulator.FOREIGN_VARIABLES:
+    for name in emulator.CONFLICTING_VARIABLES:
         patch.delenv(name, raising=False)
     for name, value in azure.environment(identity).items():
         patch.setenv(name, value)
     # It remembers who was logged in, which in a process of its own does not change.
-    cloud.credential.cache_clear()
+    clouds.get_credential.cache_clear()
 
 
 _documents: dict[str, tuple[Attachment, ...]] = {}
@@ -136,14 +137,14 @@ _documents: dict[str, tuple[Attachment, ...]] = {}
 @pytest.fixture
 def documents_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the bills of materials of an image once a session, in however many tests it is pushed."""
-    make = bom.make
+    make = sbom.make
 
     def once(archive: ImageArchive, image: Image) -> tuple[Attachment, ...]:
         if image.id not in _documents:
             _documents[image.id] = make(archive, image)
         return _documents[image.id]
 
-    monkeypatch.setattr(bom, "make", once)
+    monkeypatch.setattr(sbom, "make", once)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import docker.errors
 import pytest
 
 from deploy.build import base_image
-from deploy.errors import DeployError
-from deploy.model import ImageSettings
+from deploy.core.entities import ImageSettings
+from deploy.core.errors import DeployError
 
 ROOT = Path(__file__).parents[2]
 Variant = Callable[[str], str]

@@ -164,9 +164,9 @@ def main() -> None:
             (name, kind): _asked(server, make(getattr(openai, kind)), changes)
             for name, make, kind, changes in cases
         }
-        import_module("runtime.pf.transport").install()
-        import_module("runtime.pf.shortcuts").send_plain_chat_requests_as_they_are()
-        short = _counted(import_module("runtime.pf.routes").Route)
+        import_module("flow_server.fast_client.transport").install()
+        import_module("flow_server.promptflow.patches").send_plain_chat_requests()
+        short = _counted(import_module("flow_server.fast_client.http_client").Route)
         for name, make, kind, changes in cases:
             ours = _asked(server, make(getattr(openai, kind)), changes)
             assert ours == of_sdk[name, kind], f"{kind}, {name}: {ours}"

@@ -47,7 +47,7 @@ def main() -> None:
     kind = import_module("openai.types.chat").ChatCompletionChunk
     client = openai.OpenAI(api_key="x")
     patterns: dict[Any, Any] = {}
-    quick = import_module("runtime.pf.chunks").Chunks(client, patterns)
+    quick = import_module("flow_server.fast_client.chunks").ChunkFactory(client, patterns)
     for case in CASES * 3:
         theirs, ours = (_made(each, case, kind) for each in (client, quick))
         _same(theirs, ours)

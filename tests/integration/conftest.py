@@ -19,12 +19,16 @@ os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 
-from deploy import config, images, pipeline, verify
+from deploy.config import configuration
+from deploy.core.entities import Flow, Image
+from deploy.core.errors import DeployError
+from deploy.delivery import pipeline, resolve_image
 from deploy.docker import engine
-from deploy.errors import DeployError
-from deploy.model import Flow, Image
-from deploy.runtime import access
-from tests import model_server, projects
+from deploy.sandbox import model_server
+from deploy.sandbox.model_server import ModelServer
+from deploy.server import auth
+from deploy.targets import verification
+from tests import projects
 from tests.integration import local_project, pf_server
 from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtures here)
     acr,
@@ -53,7 +57,6 @@ from tests.integration.official_base_fixtures import (  # noqa: F401
     official_python,
 )
 from tests.integration.running import Running
-from tests.model_server import ModelServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -81,7 +84,7 @@ def model() -> Iterator[ModelServer]:
 @pytest.fixture(autouse=True)
 def well_behaved_model(model: ModelServer) -> Iterator[None]:
     """Each test starts with a model server that answers at once, and with no requests seen."""
-    model.behave()
+    model.reset()
     yield
     if model.gate:
         model.gate.set()
@@ -90,9 +93,9 @@ def well_behaved_model(model: ModelServer) -> Iterator[None]:
 @cache
 def built(name: str) -> tuple[Flow, Image]:
     """Build a flow of the repository, once a session."""
-    project = config.open_project(ROOT)
-    flow = config.load_flow(project, name)
-    return flow, images.build(project, flow)
+    project = configuration.open_project(ROOT)
+    flow = configuration.load_flow(project, name)
+    return flow, resolve_image.build_image(project, flow)
 
 
 Start = Callable[..., Running]
@@ -122,9 +125,9 @@ def start(client: docker.DockerClient, model: ModelServer) -> Iterator[Start]:
         wrapped: Container = container.get_wrapped_container()
         url = f"http://127.0.0.1:{container.get_exposed_port(8080)}" if wait else ""
         if wait:
-            key = variables.get(access.KEY)
+            key = variables.get(auth.KEY_VARIABLE)
             let_in = {"Authorization": f"Bearer {key}"} if key else {}
-            verify.ready(url, image, 60, lambda: _ended(wrapped), let_in)
+            verification.wait_until_ready(url, image, 60, lambda: _ended(wrapped), let_in)
         return Running(wrapped, url)
 
     yield run
@@ -179,7 +182,7 @@ def _ended(container: Container) -> str:
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[config.Project]:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[configuration.Project]:
     """A project of one small flow whose locked packages are those of faq, so that they are there already."""
     files = {
         "flows/hello/requirements.txt": (ROOT / "flows/faq/requirements.txt").read_text("utf-8"),

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import uv
 
-from deploy import kinds, targets
+from deploy import kinds
+from deploy.config import target_registry
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/target-containerapps"
@@ -25,8 +26,8 @@ def installed(folder: Path, distribution: Path) -> Iterator[None]:
     subprocess.run([*command, str(distribution)], check=True)
     before = set(sys.modules)
     sys.path.insert(0, str(folder))
-    targets.forget()
-    kinds.forget()
+    target_registry.clear_cache()
+    kinds.clear_cache()
     try:
         yield
     finally:
@@ -34,5 +35,5 @@ def installed(folder: Path, distribution: Path) -> Iterator[None]:
         for name in set(sys.modules) - before:
             if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
                 del sys.modules[name]
-        targets.forget()
-        kinds.forget()
+        target_registry.clear_cache()
+        kinds.clear_cache()

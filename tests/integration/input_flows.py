@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from deploy import config, images
-from deploy.model import Image
+from deploy.config import configuration
+from deploy.core.entities import Image
+from deploy.delivery import resolve_image
 from tests import projects
 from tests.integration.conftest import ROOT
 
@@ -49,4 +50,4 @@ def build(root: Path, name: str, deploy: str = "", **changed: str) -> Image:
     connection = "" if name == "album" else CONNECTION
     files["flows/hello/deploy.yaml"] = DEPLOY.format(expect=expect) + connection + deploy
     project = projects.make(root, files)
-    return images.build(project, config.load_flow(project, "hello"))
+    return resolve_image.build_image(project, configuration.load_flow(project, "hello"))

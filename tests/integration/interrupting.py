@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from tests.emulator.exchange import Exchange
-from tests.emulator.server import Server
+from deploy.sandbox.http_exchange import Exchange
+from deploy.sandbox.https_server import HttpsServer
 from tests.integration import inv_process
 
 # Within which a process must have ended.
@@ -21,7 +21,7 @@ Which = Callable[[Exchange], bool]
 
 @contextmanager
 def once(
-    server: Server,
+    server: HttpsServer,
     when: Callable[[Exchange], bool],
     action: Callable[[], None],
     after: bool = False,
@@ -68,7 +68,7 @@ def nth(which: Which, number: int) -> Which:
 
 
 def interrupt(
-    server: Server, when: Which, with_: signal.Signals, root: Path, log: Path, *arguments: str
+    server: HttpsServer, when: Which, with_: signal.Signals, root: Path, log: Path, *arguments: str
 ) -> ForkServerProcess:
     """Run `inv` in the project `root`, which gets a signal right after a request; return its end."""
     started: list[ForkServerProcess] = []

@@ -17,7 +17,7 @@ FORKS = multiprocessing.get_context("forkserver")
 LEFT = "AZUREML_CURRENT_CLOUD"
 ROOT = Path(__file__).parents[2]
 HEAVY = ["azure.ai.ml", "azure.ai.ml.entities", "azure.identity", "invoke.program"]
-HEAVY += ["azure.mgmt.web", "tasks", "deploy.pipeline"]
+HEAVY += ["azure.mgmt.web", "tasks", "deploy.delivery.pipeline"]
 HEAVY += [f"deploy.targets.{name}" for name in ("azureml", "appservice", "local")]
 
 
@@ -51,16 +51,10 @@ def _run(root: Path, log: Path, environ: dict[str, str], arguments: tuple[str, .
     with log.open("wb") as file:
         os.dup2(file.fileno(), sys.stdout.fileno())
         os.dup2(file.fileno(), sys.stderr.fileno())
-    from invoke.collection import Collection
     from invoke.program import Program
 
     import tasks
-    from deploy import workshop
-    from deploy.advice import tasks as advice_tasks
-    from deploy.ci import tasks as ci_tasks
-    from deploy.infra import tasks as infra_tasks
-    from deploy.llmops import tasks as llmops_tasks
+    from deploy.cli import repository
 
-    for module in (tasks, workshop, advice_tasks, ci_tasks, infra_tasks, llmops_tasks):
-        vars(module)["ROOT"] = root
-    Program(namespace=Collection.from_module(tasks)).run(["inv", *arguments])
+    repository.ROOT = root
+    Program(namespace=tasks.namespace).run(["inv", *arguments])

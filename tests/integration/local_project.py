@@ -6,26 +6,27 @@ import docker
 import pytest
 import requests
 
-from deploy import config, pipeline
-from deploy.errors import DeployError
-from deploy.model import Deployment, Spec
+from deploy.config import configuration
+from deploy.core.entities import Deployment, Spec
+from deploy.core.errors import DeployError
+from deploy.delivery import pipeline
 from deploy.targets import local_container
 
 
-def spec(project: config.Project) -> Spec:
-    (found,) = config.load_specs(project, "local")
+def spec(project: configuration.Project) -> Spec:
+    (found,) = configuration.load_specs(project, "local")
     return found
 
 
-def deploy(project: config.Project) -> Deployment:
+def deploy(project: configuration.Project) -> Deployment:
     return pipeline.deploy(project, spec(project))
 
 
-def write(project: config.Project, name: str, content: str) -> None:
+def write(project: configuration.Project, name: str, content: str) -> None:
     (project.root / "flows/hello" / name).write_text(content, encoding="utf-8")
 
 
-def refusal(project: config.Project) -> str:
+def refusal(project: configuration.Project) -> str:
     with pytest.raises(DeployError) as caught:
         deploy(project)
     return str(caught.value)
@@ -36,8 +37,8 @@ def ask(url: str) -> str:
     return str(response.json().get("answer"))
 
 
-def containers(client: docker.DockerClient, project: config.Project) -> list[str]:
-    label = f"{local_container.LABEL}.project={project.name}"
+def containers(client: docker.DockerClient, project: configuration.Project) -> list[str]:
+    label = f"{local_container.LABEL_PREFIX}.project={project.name}"
     return sorted(
         str(c.name)
         for c in client.containers.list(all=True, filters={"label": label}, ignore_removed=True)

@@ -16,9 +16,9 @@ from azure.ai.ml.entities import (
 )
 from azure.identity import DefaultAzureCredential
 
-from tests.emulator.arm import GROUP
-from tests.emulator.azure import Azure
-from tests.emulator.ml.workspace import Workspace
+from deploy.sandbox.arm import GROUP
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.azureml.workspace import Workspace
 
 ROUTE = {"path": "/health", "port": 8080}
 INFERENCE = {

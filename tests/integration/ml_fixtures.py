@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.model import Image
-from tests.emulator.azure import Azure
-from tests.emulator.identities import DATA_SCIENTIST, READER, Identity
-from tests.emulator.ml.workspace import Workspace
+from deploy.core.entities import Image
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.azureml.workspace import Workspace
+from deploy.sandbox.identities import DATA_SCIENTIST, READER, Identity
 from tests.integration import ml_client
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.ml_client import Sdk

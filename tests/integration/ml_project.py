@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from deploy import config, pipeline
-from deploy.model import Deployment, Plan, Spec
+from deploy.config import configuration
+from deploy.core.entities import Deployment, Plan, Spec
+from deploy.delivery import pipeline
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
 from deploy.targets import azureml
 from deploy.targets.azureml import naming
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
 
 GROUP = "rg-flows"
 WORKSPACE = "mlw-flows"
@@ -28,8 +29,8 @@ SETTINGS: dict[str, Any] = {
 
 
 def with_endpoint(
-    project: config.Project, azure: Azure, acr: Acr, folder: str, **settings: Any
-) -> config.Project:
+    project: configuration.Project, azure: Azure, acr: Acr, folder: str, **settings: Any
+) -> configuration.Project:
     """Let `project` deploy to an emulated workspace in the environment dev."""
     place = {**azure.place(acr, folder), **PLACE}
     text = json.dumps({"local": {}, "dev": place})
@@ -38,7 +39,7 @@ def with_endpoint(
     return project
 
 
-def declare_place(project: config.Project, **changes: Any) -> None:
+def declare_place(project: configuration.Project, **changes: Any) -> None:
     """Change what environments.yaml says of dev."""
     path = project.root / "environments.yaml"
     places = json.loads(path.read_text(encoding="utf-8"))
@@ -46,7 +47,7 @@ def declare_place(project: config.Project, **changes: Any) -> None:
     path.write_text(json.dumps(places), encoding="utf-8")
 
 
-def declare(project: config.Project, **settings: Any) -> None:
+def declare(project: configuration.Project, **settings: Any) -> None:
     """Write deploy.yaml with these settings beside those of all tests."""
     declared = {
         "sample": "sample.json",
@@ -57,16 +58,16 @@ def declare(project: config.Project, **settings: Any) -> None:
     path.write_text(json.dumps(declared), encoding="utf-8")
 
 
-def spec(project: config.Project) -> Spec:
-    (found,) = config.load_specs(project, "dev")
+def spec(project: configuration.Project) -> Spec:
+    (found,) = configuration.load_specs(project, "dev")
     return found
 
 
-def deploy(project: config.Project, wait: bool = True) -> Deployment:
+def deploy(project: configuration.Project, wait: bool = True) -> Deployment:
     return pipeline.deploy(project, spec(project), wait=wait)
 
 
-def plan(project: config.Project) -> Plan:
+def plan(project: configuration.Project) -> Plan:
     return pipeline.plan(project, spec(project))
 
 
@@ -75,17 +76,17 @@ def rows(planned: Plan) -> list[tuple[str, str]]:
     return [(step.action, step.what) for step in planned.steps]
 
 
-def endpoint(project: config.Project) -> str:
-    return naming.endpoint_of(spec(project))
+def endpoint(project: configuration.Project) -> str:
+    return naming.endpoint_name(spec(project))
 
 
-def status(project: config.Project) -> Deployment:
+def status(project: configuration.Project) -> Deployment:
     """What runs; something must."""
     found = pipeline.status(spec(project))
     assert found
     return found
 
 
-def headers(project: config.Project) -> dict[str, str]:
+def headers(project: configuration.Project) -> dict[str, str]:
     """What a caller needs to be let in."""
     return dict(azureml.TARGET.headers(spec(project)))

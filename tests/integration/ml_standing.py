@@ -15,19 +15,19 @@ from typing import Any
 
 import pytest
 
-from deploy import config
-from deploy.model import Deployment, Image, Plan, Spec
+from deploy.config import configuration
+from deploy.core.entities import Deployment, Image, Plan, Spec
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.azureml.frontend import ScoringFrontend
+from deploy.sandbox.azureml.region import CORES
+from deploy.sandbox.azureml.resources import Endpoint
+from deploy.sandbox.azureml.workspace import Workspace
+from deploy.sandbox.http_exchange import Exchange
+from deploy.sandbox.identities import ACR_PUSH, DATA_SCIENTIST, READER, TOKEN_SECONDS, Identity
+from deploy.sandbox.scoring_clients import Calls
+from deploy.sandbox.time_scale import DEFAULT_STARTUP_GRACE
 from deploy.targets.azureml import naming
-from tests.callers import Calls
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.exchange import Exchange
-from tests.emulator.identities import ACR_PUSH, DATA_SCIENTIST, READER, TOKEN_SECONDS, Identity
-from tests.emulator.ml.front import Front
-from tests.emulator.ml.region import CORES
-from tests.emulator.ml.resources import Endpoint
-from tests.emulator.ml.workspace import Workspace
-from tests.emulator.pace import PATIENCE
 from tests.integration import ml_project as ml
 from tests.integration import obedient_project, scoring
 from tests.integration.azure_fixtures import logged_in
@@ -48,7 +48,7 @@ class Standing:
     _fresh: Iterator[int] = field(default_factory=lambda: count(1))
 
     @property
-    def project(self) -> config.Project:
+    def project(self) -> configuration.Project:
         return self.dev.project
 
     @property
@@ -82,10 +82,10 @@ class Standing:
 
     @property
     def endpoint(self) -> Endpoint:
-        return self.workspace.endpoint(naming.endpoint_of(self.spec()))
+        return self.workspace.endpoint(naming.endpoint_name(self.spec()))
 
     @property
-    def front(self) -> Front:
+    def front(self) -> ScoringFrontend:
         return self.workspace.front(self.endpoint.name)
 
     def colours(self) -> dict[str, str]:
@@ -98,7 +98,7 @@ class Standing:
     def traffic(self) -> dict[str, int]:
         """The share of each colour."""
         colours = self.colours()
-        shares = self.workspace.serving(self.endpoint.name)
+        shares = self.workspace.live_traffic(self.endpoint.name)
         return {colours[name]: share for name, share in shares.items()}
 
     @property
@@ -139,7 +139,7 @@ class Standing:
             until(lambda: self.colours() == stood)
         assert before in scoring.colours(calls)
         assert self.traffic() == {before: 100}
-        assert not self.plan(before).changes
+        assert not self.plan(before).has_changes
 
     def tidy(self) -> None:
         """Behave well again: no faults, no limits, the usual pace and place, whatever came before."""
@@ -147,8 +147,8 @@ class Standing:
         self.azure.arm.server.faults.clear()
         self.azure.entra.lifetime = TOKEN_SECONDS
         self.front.server.faults.clear()
-        self.workspace.pace.polls = 0
-        self.workspace.pace.patience = PATIENCE
+        self.workspace.pace.pending_polls = 0
+        self.workspace.pace.startup_grace = DEFAULT_STARTUP_GRACE
         self.workspace.limits.update(dict.fromkeys(self.workspace.limits, CORES))
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import docker
 
-from deploy import config, images
-from deploy.config import Project
-from deploy.model import Image
+from deploy.config import configuration
+from deploy.config.configuration import Project
+from deploy.core.entities import Image
+from deploy.delivery import resolve_image
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import ACR_PUSH
 from tests import projects
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.identities import ACR_PUSH
 
 ROOT = Path(__file__).parents[2]
 FLOW = "obedient"
@@ -110,7 +111,7 @@ def published(azure: Azure, client: docker.DockerClient, folder: Path) -> tuple[
     for _ in range(2):
         path = made.root / f"flows/{FLOW}/answer.py"
         path.write_text(f"{CODE}\n# {uuid.uuid4()}\n", encoding="utf-8")
-        built = images.build(made, config.load_flow(made, FLOW))
+        built = resolve_image.build_image(made, configuration.load_flow(made, FLOW))
         repository, digest = push(azure, acr, client, built.id, f"{FOLDER}/{FLOW}")
         found.append(replace(built, repository=repository, digest=digest))
     return tuple(found)

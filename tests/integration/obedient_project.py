@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from deploy import artifact, config, pipeline, targets
-from deploy.errors import DeployError
-from deploy.model import Deployment, Image, Plan, Spec, Step
+from deploy.config import configuration, target_registry
+from deploy.core.entities import Deployment, Image, Plan, Spec, Step
+from deploy.core.errors import DeployError
+from deploy.delivery import image_reference, pipeline
 from tests.integration import obedient_flow, scoring
 from tests.integration.obedient_flow import FLOW
 
@@ -31,7 +32,7 @@ class ObedientProject:
     That is of dev: `settings` in deploy.yaml, `place` in environments.yaml.
     """
 
-    project: config.Project
+    project: configuration.Project
     images: tuple[Image, ...]
     settings: Mapping[str, Any]
     place: Mapping[str, Any]
@@ -39,7 +40,7 @@ class ObedientProject:
     @property
     def file(self) -> Path:
         """The flow's deploy.yaml."""
-        return self.project.root / f"flows/{FLOW}/{config.DEPLOY}"
+        return self.project.root / f"flows/{FLOW}/{configuration.DEPLOY_FILE}"
 
     def declare(self, colour: str = "blue", broken: str = "", **settings: Any) -> Spec:
         """Say what is wanted: a flow that answers with this colour, or is broken in this way.
@@ -60,15 +61,15 @@ class ObedientProject:
     def locate(self, **place: Any) -> None:
         """Say where: the environment as in every test, but for these."""
         text = json.dumps({"local": {}, "dev": {**self.place, **place}})
-        (self.project.root / config.ENVIRONMENTS).write_text(text, encoding="utf-8")
+        (self.project.root / configuration.ENVIRONMENTS_FILE).write_text(text, encoding="utf-8")
 
     def spec(self) -> Spec:
-        (found,) = config.load_specs(self.project, "dev", FLOW)
+        (found,) = configuration.load_specs(self.project, "dev", FLOW)
         return found
 
     def handed(self, image: int = 0) -> Path:
         """Return the file that names one of the images."""
-        return artifact.write(self.project.root, FLOW, self.images[image], "")
+        return image_reference.write(self.project.root, FLOW, self.images[image], "")
 
     def plan(self, image: int = 0) -> Plan:
         return pipeline.plan(self.project, self.spec(), self.handed(image))
@@ -97,7 +98,7 @@ class ObedientProject:
     def headers(self) -> dict[str, str]:
         """Return what a caller needs to be let in."""
         spec = self.spec()
-        return dict(targets.get(spec.target).headers(spec))
+        return dict(target_registry.get(spec.target).headers(spec))
 
     def colour(self, url: str) -> str:
         """Return the colour of what answers there."""

@@ -14,11 +14,10 @@ from pathlib import Path
 import docker
 from docker.models.containers import Container
 
-from deploy import locks
-from deploy.build import base_image, packages
+from deploy.build import base_image, lock_files, packages
+from deploy.core.entities import Flow, Image
 from deploy.docker.tar_files import pack
-from deploy.model import Flow, Image
-from deploy.runtime import connections
+from deploy.server import connections
 from tests.integration.running import Running, until
 
 HERE = Path(__file__).parent
@@ -34,7 +33,7 @@ COMMAND = ["gunicorn", "-w", "1", "--threads", "4", "-b", "0.0.0.0:8080", "--tim
 def environment(client: docker.DockerClient, flow: Flow) -> tuple[str, str]:
     """Return the id of a base image, and a volume with promptflow's packages; made once, and kept."""
     chosen = base_image.ensure(client, flow.image, ROOT)
-    body = locks.body_of(LOCK.read_text(encoding="utf-8"))
+    body = lock_files.strip_comments(LOCK.read_text(encoding="utf-8"))
     return chosen.id, packages.ensure_volume(client, chosen, body, flow.image.python)
 
 

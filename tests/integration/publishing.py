@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from deploy import config, images
-from deploy.model import Image, Spec
-from deploy.registry import remote
+from deploy.config import configuration
+from deploy.core.entities import Image, Spec
+from deploy.delivery import resolve_image
+from deploy.registry import image_repository
 
 Places = dict[str, dict[str, Any]]
 
 
-def with_places(project: config.Project, places: Places) -> config.Project:
+def with_places(project: configuration.Project, places: Places) -> configuration.Project:
     """Give `project` these environments beside local, all on this machine's engine."""
     text = json.dumps({"local": {}, **places})
     (project.root / "environments.yaml").write_text(text, encoding="utf-8")
@@ -22,29 +23,32 @@ def with_places(project: config.Project, places: Places) -> config.Project:
     return project
 
 
-def spec(project: config.Project, environment: str = "dev") -> Spec:
-    (found,) = config.load_specs(project, environment)
+def spec(project: configuration.Project, environment: str = "dev") -> Spec:
+    (found,) = configuration.load_specs(project, environment)
     return found
 
 
-def publish(project: config.Project, environment: str = "dev") -> Image:
-    return images.publish(project, spec(project, environment))
+def publish(project: configuration.Project, environment: str = "dev") -> Image:
+    return resolve_image.publish_image(project, spec(project, environment))
 
 
-def change(project: config.Project, line: str) -> None:
+def change(project: configuration.Project, line: str) -> None:
     """Add a line to the flow's code."""
     path = project.root / "flows/hello/answer.py"
     path.write_text(path.read_text("utf-8") + line + "\n", encoding="utf-8")
 
 
-def where(project: config.Project, environment: str = "dev") -> remote.Remote:
+def where(
+    project: configuration.Project, environment: str = "dev"
+) -> image_repository.ImageRepository:
     place = spec(project, environment).place
-    return remote.of("hello", place, environment)
+    return image_repository.open_repository("hello", place, environment)
 
 
-def attached(project: config.Project, environment: str, digest: str | None) -> set[str]:
+def attached(project: configuration.Project, environment: str, digest: str | None) -> set[str]:
     """Return the types of the documents that are attached to an image."""
     there = where(project, environment)
     return {
-        str(d["artifactType"]) for d in there.registry.referrers(there.repository, digest or "")
+        str(d["artifactType"])
+        for d in there.registry.list_referrers(there.repository, digest or "")
     }

@@ -5,14 +5,14 @@ from __future__ import annotations
 import io
 import os
 
-from deploy import cloud
-from deploy.cloud import Cloud
+from deploy.azure import clouds
+from deploy.azure.clouds import Cloud
+from deploy.config.schema import CloudModel
 from deploy.registry import oci
 from deploy.registry.login import AzureLogin
 from deploy.registry.oci import Manifest, Registry
-from deploy.schema import CloudModel
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
 
 ARTIFACT = "application/vnd.example.sbom"
 CONFIG = b"{}"
@@ -20,7 +20,7 @@ CONFIG = b"{}"
 
 def where(azure: Azure) -> Cloud:
     """Return the emulated cloud as the product knows it."""
-    return cloud.chosen(CloudModel(**azure.cloud))
+    return clouds.resolve_cloud(CloudModel(**azure.cloud))
 
 
 def client(azure: Azure, acr: Acr) -> Registry:
@@ -30,15 +30,15 @@ def client(azure: Azure, acr: Acr) -> Registry:
 
 def push_blob(registry: Registry, repository: str, content: bytes) -> str:
     """Store a blob; return its digest."""
-    digest = oci.digest_of(content)
-    registry.upload(repository, digest, io.BytesIO(content), len(content))
+    digest = oci.compute_digest(content)
+    registry.upload_blob(repository, digest, io.BytesIO(content), len(content))
     return digest
 
 
 def pull_blob(registry: Registry, repository: str, digest: str) -> bytes:
     """Return a blob by way of a file, as layers are fetched."""
     target = io.BytesIO()
-    registry.download(repository, digest, target)
+    registry.download_blob(repository, digest, target)
     return target.getvalue()
 
 
@@ -57,11 +57,11 @@ def push_image(
     ]
     data = {
         "schemaVersion": 2,
-        "mediaType": oci.MANIFEST,
+        "mediaType": oci.MANIFEST_TYPE,
         "config": parts[0],
         "layers": parts[1:],
     }
     if subject:
         data |= {"artifactType": ARTIFACT, "subject": subject.descriptor}
-    manifest = oci.document(data)
+    manifest = oci.create_manifest(data)
     return manifest, registry.put_manifest(repository, tag or manifest.digest, manifest)

@@ -8,9 +8,9 @@ from contextlib import AbstractContextManager
 
 import requests
 
-from deploy import wire
-from tests import callers
-from tests.callers import Calls
+from deploy.core import http_requests
+from deploy.sandbox import scoring_clients
+from deploy.sandbox.scoring_clients import Calls
 
 BODY = {"question": "why?"}
 # In seconds: dense enough to meet every moment, and leaves the processors to the containers.
@@ -19,7 +19,7 @@ PAUSE = 0.02
 
 def ask(url: str, headers: Mapping[str, str] | None = None) -> requests.Response:
     """Score once."""
-    with wire.session() as http:
+    with http_requests.new_session() as http:
         http.trust_env = False
         return http.post(f"{url}/score", json=BODY, headers=dict(headers or {}), timeout=60)
 
@@ -31,9 +31,11 @@ def bearer(key: str) -> dict[str, str]:
 
 def calling(url: str, headers: Mapping[str, str], count: int = 2) -> AbstractContextManager[Calls]:
     """Score all the time inside of the block, with `count` callers at once."""
-    verify = wire.session().verify
+    verify = http_requests.new_session().verify
     bundle = verify if isinstance(verify, str) else True
-    return callers.calling(callers.scoring(url, BODY, dict(headers)), bundle, count, PAUSE)
+    return scoring_clients.calling(
+        scoring_clients.scoring(url, BODY, dict(headers)), bundle, count, PAUSE
+    )
 
 
 def colour(answer: str) -> str:

@@ -10,17 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from deploy.core.entities import Spec
 from deploy.docker import engine
-from deploy.model import Spec
-from deploy.runtime.access import KEY
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import DATA_SCIENTIST, SECRETS_USER, WEBSITE_CONTRIBUTOR, Identity
+from deploy.server.auth import KEY_VARIABLE
 from deploy.targets import local_container
-from tests.emulator.azure import Azure
-from tests.emulator.identities import (
-    DATA_SCIENTIST,
-    SECRETS_USER,
-    WEBSITE_CONTRIBUTOR,
-    Identity,
-)
 from tests.integration import apps_project, extension, ml_project, web_project
 from tests.integration.obedient_flow import REGISTRY
 
@@ -51,14 +46,16 @@ def local(azure: Azure, deployer: Identity) -> Stage:
     """This machine's engine, which has the images from the registry."""
 
     def changes(spec: Spec) -> object:
-        labels = [f"{name}={value}" for name, value in local_container.labels_of(spec).items()]
+        labels = [
+            f"{name}={value}" for name, value in local_container.container_labels(spec).items()
+        ]
         found = engine.connect().containers.list(all=True, filters={"label": labels})
         return {str(one.name): one.attrs["State"]["StartedAt"] for one in found}
 
     return Stage(
         {"target": "local", "auth": "key"},
         changes,
-        variables={KEY: "local-key-of-a-test-0123456789"},
+        variables={KEY_VARIABLE: "local-key-of-a-test-0123456789"},
         gapless=False,
         keeps_earlier=False,
     )
@@ -67,7 +64,7 @@ def local(azure: Azure, deployer: Identity) -> Stage:
 def azureml(azure: Azure, deployer: Identity) -> Stage:
     """An empty workspace, whose own registry is that of the images."""
     workspace = azure.workspace(ml_project.WORKSPACE, azure.registry(REGISTRY))
-    deployer.give(ml_project.WORKSPACE, DATA_SCIENTIST)
+    deployer.assign_roles(ml_project.WORKSPACE, DATA_SCIENTIST)
     settings = {**ml_project.SETTINGS, "auth": "key"}
     return Stage(settings, lambda spec: workspace.writes, ml_project.PLACE)
 
@@ -75,8 +72,8 @@ def azureml(azure: Azure, deployer: Identity) -> Stage:
 def appservice(azure: Azure, deployer: Identity) -> Stage:
     """A site with a slot, and a key in the vault."""
     web_project.site(azure, azure.registry(REGISTRY))
-    deployer.give(web_project.APP, WEBSITE_CONTRIBUTOR)
-    deployer.give(web_project.VAULT, SECRETS_USER)
+    deployer.assign_roles(web_project.APP, WEBSITE_CONTRIBUTOR)
+    deployer.assign_roles(web_project.VAULT, SECRETS_USER)
     place = web_project.place(azure)
     return Stage(web_project.SETTINGS, lambda spec: azure.web.writes, place)
 

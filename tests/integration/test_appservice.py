@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from deploy import pipeline
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
+from deploy.delivery import pipeline
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.appservice.slot import Site
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import ACR_PULL, SECRETS_USER
 from deploy.targets import appservice
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.identities import ACR_PULL, SECRETS_USER
-from tests.emulator.web.slot import Site
 from tests.integration import scoring
 from tests.integration import web_project as web
 from tests.integration.obedient_project import CLEAR, ObedientProject
@@ -43,7 +43,7 @@ def test_settings_of_others_survive_and_those_that_stay_stay(
     assert "STALE" not in {**production.settings, **slot.settings}
     assert web_site.sticky["appSettingNames"] == ["LEVEL", "REGION"]
     assert web_site.sticky["connectionStringNames"] == ["DB"]
-    assert not web_dev.plan().changes
+    assert not web_dev.plan().has_changes
 
 
 def test_what_was_begun_goes_on_and_a_busy_site_is_waited_for(
@@ -123,7 +123,7 @@ def test_identities_that_are_assigned_stay_where_they_are(
     clients = {}
     for slot in web_site.slots.values():
         identity = azure.identity(f"id-{slot.name}", **{acr.name: [ACR_PULL]})
-        identity.give(web.VAULT, SECRETS_USER)
+        identity.assign_roles(web.VAULT, SECRETS_USER)
         id = f"{scope}/Microsoft.ManagedIdentity/userAssignedIdentities/{identity.name}"
         slot.managed.system, slot.managed.assigned = None, {id: identity}
         clients[slot.name] = identity.client_id
@@ -135,4 +135,4 @@ def test_identities_that_are_assigned_stay_where_they_are(
         slot = web_site.slot(name)
         assert slot.settings["AZURE_CLIENT_ID"] == client
         assert slot.config["acrUserManagedIdentityID"] == client
-    assert not web_dev.plan().changes
+    assert not web_dev.plan().has_changes

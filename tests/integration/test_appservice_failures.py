@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from deploy import drift, pipeline
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
+from deploy.delivery import drift, pipeline
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.appservice import platform_log
+from deploy.sandbox.appservice.slot import Site, Slot
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import ACR_PULL, READER, SECRETS_USER, Identity
 from deploy.targets import appservice
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.identities import ACR_PULL, READER, SECRETS_USER, Identity
-from tests.emulator.web import platform_log
-from tests.emulator.web.slot import Site, Slot
 from tests.integration import scoring
 from tests.integration import web_project as web
 from tests.integration.obedient_project import CLEAR, ObedientProject
@@ -37,7 +37,7 @@ def test_a_container_that_does_not_start_is_explained_and_production_serves_on(
     web_dev.declare(env={"clear": {**CLEAR, "SERVE_THREADS": "many"}})
     said["configuration"] = web_dev.refusal()
     # So long it answers with 502 before the service gives it up.
-    azure.web.pace.patience = 8.0
+    azure.web.pace.startup_grace = 8.0
     web_dev.declare(broken="502", start_time_limit=40)
     said["502"] = web_dev.refusal()
     assert "slot staging of app-obedient: the container ended while it started" in said["crash"]
@@ -72,19 +72,19 @@ def test_a_slot_that_may_not_pull(
     web_dev: ObedientProject, azure: Azure, acr: Acr, web_site: Site
 ) -> None:
     slot = web_site.slot("staging")
-    own(slot).take(acr.name, ACR_PULL)
+    own(slot).remove_roles(acr.name, ACR_PULL)
     told = web_dev.refusal()
     assert f"slot staging of {web.APP}: its identity {own(slot).object_id} may not pull" in told
     assert "AcrPull is missing" in told
     assert not azure.web.writes, "known before anything is changed"
 
     # Somebody who may not see roles learns it from the platform's log.
-    ci = next(one for one in azure.directory.everybody() if one.name == "ci")
-    ci.take("subscription", READER)
+    ci = next(one for one in azure.directory.list_identities() if one.name == "ci")
+    ci.remove_roles("subscription", READER)
     told = web_dev.refusal()
     assert f"{own(slot).object_id} could not pull the image from {acr.login_server}" in told
     assert "have the role AcrPull" in told
-    own(slot).give(acr.name, ACR_PULL)
+    own(slot).assign_roles(acr.name, ACR_PULL)
     # As if it was tried long ago: it is written once more.
     slot.settings["FLOW_DEPLOY"] = re.sub(
         r'"at": "\d+', '"at": "2020', slot.settings["FLOW_DEPLOY"]
@@ -96,10 +96,10 @@ def test_keys_that_are_missing_hidden_or_another(
     web_dev: ObedientProject, azure: Azure, web_site: Site
 ) -> None:
     vault = azure.vault(web.VAULT)
-    ci = next(one for one in azure.directory.everybody() if one.name == "ci")
-    ci.take(web.VAULT, SECRETS_USER)
+    ci = next(one for one in azure.directory.list_identities() if one.name == "ci")
+    ci.remove_roles(web.VAULT, SECRETS_USER)
     assert f"may not read the secret {web.SECRET}" in web_dev.refusal()
-    ci.give(web.VAULT, SECRETS_USER)
+    ci.assign_roles(web.VAULT, SECRETS_USER)
 
     vault.reset()
     told = web_dev.refusal()
@@ -107,16 +107,16 @@ def test_keys_that_are_missing_hidden_or_another(
     assert "az keyvault secret set" in told
     vault.set(web.SECRET, web.KEY)
 
-    own(web_site.slot("staging")).take(web.VAULT, SECRETS_USER)
+    own(web_site.slot("staging")).remove_roles(web.VAULT, SECRETS_USER)
     told = web_dev.refusal()
     assert "the Key Vault reference SERVE_KEY was not resolved" in told
     assert "has its identity" in told
-    own(web_site.slot("staging")).give(web.VAULT, SECRETS_USER)
+    own(web_site.slot("staging")).assign_roles(web.VAULT, SECRETS_USER)
     web_dev.deploy()
 
     vault.set(web.SECRET, "another-key-0123456789")
     with pytest.raises(DeployError, match="the key in the vault is another"):
-        pipeline.prove(web_dev.spec())
+        pipeline.run_smoke_test(web_dev.spec())
 
 
 def test_in_place_what_does_not_start_is_put_back(
@@ -190,7 +190,7 @@ def test_drift_is_found_and_nothing_is_written(
     web_dev: ObedientProject, azure: Azure, web_site: Site
 ) -> None:
     def found() -> list[tuple[str, str, str]]:
-        every = drift.of_flow(web_dev.project, web_dev.spec())
+        every = drift.compare_flow(web_dev.project, web_dev.spec())
         return [(one.what, one.there, one.configured) for one in every if one.drift]
 
     assert found() == [("deployment", "", "appservice")]

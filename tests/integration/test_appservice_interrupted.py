@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.emulator.azure import Azure
-from tests.emulator.exchange import Exchange
-from tests.emulator.web.routes import READING
-from tests.emulator.web.slot import Site
+from deploy.sandbox.appservice.routes import READ_ONLY_ROUTES
+from deploy.sandbox.appservice.slot import Site
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.http_exchange import Exchange
 from tests.integration import interrupting, inv_process, scoring
 from tests.integration.obedient_project import ObedientProject
 
@@ -28,7 +28,7 @@ def prepared() -> None:
 def writes(exchange: Exchange) -> bool:
     """Whether a request changes a site."""
     path = exchange.path
-    reads = exchange.method == "GET" or path.endswith((*READING, "checknameavailability"))
+    reads = exchange.method == "GET" or path.endswith((*READ_ONLY_ROUTES, "checknameavailability"))
     return "/providers/Microsoft.Web/" in path and not reads
 
 
@@ -54,7 +54,7 @@ def test_killed_at_every_write(
             found = web_dev.deploy(image=image)
             assert (found.state, found.tag) == ("healthy", web_dev.images[image].tag)
             assert web_dev.colour(found.url) == f"colour{number}"
-            assert not web_dev.plan(image=image).changes
+            assert not web_dev.plan(image=image).has_changes
             assert web_site.slot("staging").settings["COLOUR"] == before, "for the way back"
         assert web_dev.rollback().state == "healthy"
     assert web_dev.colour(first.url) == f"colour{WRITES - 1}"

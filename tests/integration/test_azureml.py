@@ -9,12 +9,13 @@ from collections.abc import Iterator
 import docker
 import pytest
 
-from deploy import config, pipeline
-from deploy.errors import DeployError
+from deploy.config import configuration
+from deploy.core.errors import DeployError
+from deploy.delivery import pipeline
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.azureml.workspace import Workspace
 from deploy.targets.azureml import naming
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.ml.workspace import Workspace
 from tests.integration import ml_project as ml
 from tests.integration import scoring
 from tests.integration.azure_fixtures import LogIn, forget
@@ -30,23 +31,25 @@ IDENTITIES = "providers/Microsoft.ManagedIdentity/userAssignedIdentities"
 
 @pytest.fixture
 def dev(
-    project: config.Project,
+    project: configuration.Project,
     azure: Azure,
     acr: Acr,
     workspace: Workspace,
     log_in: LogIn,
     client: docker.DockerClient,
-) -> Iterator[config.Project]:
+) -> Iterator[configuration.Project]:
     """The small project, deployed by somebody who may."""
     identity = azure.identity("ci", crflows=["AcrPush", "Reader"], subscription=["Reader"])
-    identity.give(ml.WORKSPACE, "AzureML Data Scientist")
+    identity.assign_roles(ml.WORKSPACE, "AzureML Data Scientist")
     log_in(identity)
     yield ml.with_endpoint(project, azure, acr, FOLDER)
     forget(client, azure, FOLDER)
 
 
 @pytest.mark.bases
-def test_what_a_deploy_makes_tells_and_leaves(dev: config.Project, workspace: Workspace) -> None:
+def test_what_a_deploy_makes_tells_and_leaves(
+    dev: configuration.Project, workspace: Workspace
+) -> None:
     planned = ml.plan(dev)
     name, endpoint = f"v-{planned.image.tag}", f"endpoint {ml.endpoint(dev)}"
     assert [row for row in ml.rows(planned) if not row[1].startswith("image ")] == [
@@ -65,13 +68,13 @@ def test_what_a_deploy_makes_tells_and_leaves(dev: config.Project, workspace: Wo
     assert found.image_id.endswith(f"{FOLDER}/hello@{found.digest}")
 
     # Since when, and who saw to it.
-    (row,) = pipeline.status_rows(found)
+    (row,) = pipeline.create_status_rows(found)
     tags = workspace.endpoint(ml.endpoint(dev)).tags
-    assert row["created"] == tags[naming.SINCE]
+    assert row["created"] == tags[naming.SINCE_TAG]
     assert row["by"]
     # Where somebody has moved requests by hand, nobody knows since when.
-    tags[naming.SHARES] = "v-other 100"
-    assert pipeline.status_rows(ml.status(dev))[0]["created"] == ""
+    tags[naming.SHARES_TAG] = "v-other 100"
+    assert pipeline.create_status_rows(ml.status(dev))[0]["created"] == ""
 
     removed = pipeline.destroy(ml.spec(dev))
     assert [(row.action, row.what) for row in removed] == [
@@ -82,7 +85,7 @@ def test_what_a_deploy_makes_tells_and_leaves(dev: config.Project, workspace: Wo
 
 
 def test_an_update_rises_step_by_step_and_goes_back_at_once(
-    dev: config.Project, workspace: Workspace
+    dev: configuration.Project, workspace: Workspace
 ) -> None:
     first = ml.deploy(dev)
     change(dev, "# the second")
@@ -113,7 +116,7 @@ def test_an_update_rises_step_by_step_and_goes_back_at_once(
 
 
 def test_a_setting_changes_the_version_and_the_plan_says_which(
-    dev: config.Project,
+    dev: configuration.Project,
 ) -> None:
     first = ml.deploy(dev)
     dev = dataclasses.replace(dev, environ={"MY_TOKEN": "token-that-nobody-may-see"})
@@ -128,19 +131,19 @@ def test_a_setting_changes_the_version_and_the_plan_says_which(
     assert shown["env.COLOUR"] == ("-", "green")
     assert shown["env.MY_TOKEN"] == ("-", "***")
     assert shown["request_timeout"] == ("180 s", "20 s")
-    assert "token-that-nobody-may-see" not in json.dumps(pipeline.as_data(planned.steps[0]))
+    assert "token-that-nobody-may-see" not in json.dumps(pipeline.to_dict(planned.steps[0]))
     assert "token-that-nobody-may-see" not in repr(planned)
     second = ml.deploy(dev)
     # The same image, so a number makes the name another one.
     assert (second.tag, second.name) == (first.tag, f"{first.name}-2")
     assert second.digest == first.digest
-    assert not ml.plan(dev).changes
+    assert not ml.plan(dev).has_changes
 
 
 def test_instances_and_their_rule_change_in_place(
-    dev: config.Project, workspace: Workspace, azure: Azure
+    dev: configuration.Project, workspace: Workspace, azure: Azure
 ) -> None:
-    azure.directory.everybody()[0].give("group", "Contributor")
+    azure.directory.list_identities()[0].assign_roles("group", "Contributor")
     first = ml.deploy(dev)
     ml.declare(dev, instance_count=2)
     assert ("change", "instance_count") in ml.rows(ml.plan(dev))
@@ -152,7 +155,7 @@ def test_instances_and_their_rule_change_in_place(
     assert ("create", rule) in ml.rows(ml.plan(dev))
     ml.deploy(dev)
     assert ("keep", rule) in ml.rows(ml.plan(dev))
-    assert not ml.plan(dev).changes
+    assert not ml.plan(dev).has_changes
     (setting,) = azure.autoscale.settings.values()
     (profile,) = setting["properties"]["profiles"]
     assert profile["capacity"] == {"minimum": "1", "maximum": "3", "default": "1"}
@@ -162,11 +165,13 @@ def test_instances_and_their_rule_change_in_place(
     assert not azure.autoscale.settings
 
 
-def test_callers_come_with_a_token_of_entra(dev: config.Project, workspace: Workspace) -> None:
+def test_callers_come_with_a_token_of_entra(
+    dev: configuration.Project, workspace: Workspace
+) -> None:
     ml.declare(dev, auth="entra")
     found = ml.deploy(dev)
     assert found.auth == "entra"
-    assert pipeline.prove(ml.spec(dev)).answer == {"answer": "you asked why?"}
+    assert pipeline.run_smoke_test(ml.spec(dev)).answer == {"answer": "you asked why?"}
     # Nobody has asked for a key, which such an endpoint has not got.
     assert not workspace.arm.server.requests("POST", "listKeys")
     ml.declare(dev, auth="key")
@@ -174,7 +179,9 @@ def test_callers_come_with_a_token_of_entra(dev: config.Project, workspace: Work
         ml.plan(dev)
 
 
-def test_a_copy_of_the_requests_comes_first(dev: config.Project, workspace: Workspace) -> None:
+def test_a_copy_of_the_requests_comes_first(
+    dev: configuration.Project, workspace: Workspace
+) -> None:
     first = ml.deploy(dev)
     change(dev, "# mirrored")
     ml.declare(dev, mirror=20, rollout=[100])
@@ -188,12 +195,14 @@ def test_a_copy_of_the_requests_comes_first(dev: config.Project, workspace: Work
     ]
 
 
-def test_without_waiting_the_next_run_goes_on(dev: config.Project, workspace: Workspace) -> None:
-    with workspace.held():
+def test_without_waiting_the_next_run_goes_on(
+    dev: configuration.Project, workspace: Workspace
+) -> None:
+    with workspace.hold_operations():
         assert ml.deploy(dev, wait=False).state == "starting"
         assert ml.status(dev).state == "starting"
     until(lambda: workspace.endpoint(ml.endpoint(dev)).state == "Succeeded")
-    with workspace.held():
+    with workspace.hold_operations():
         # The endpoint is there; now its deployment begins.
         assert ml.deploy(dev, wait=False).state == "starting"
         assert workspace.endpoint(ml.endpoint(dev)).deployments
@@ -202,23 +211,25 @@ def test_without_waiting_the_next_run_goes_on(dev: config.Project, workspace: Wo
     assert len(found.shares) == 1
 
 
-def test_the_log_is_followed(dev: config.Project) -> None:
+def test_the_log_is_followed(dev: configuration.Project) -> None:
     found = ml.deploy(dev)
     spec = ml.spec(dev)
     known = list(pipeline.logs(spec, 100))
     assert any("serve score 200" in line for line in known)
     lines = pipeline.logs(spec, 100, follow=True)
     assert [next(lines) for _ in known] == known
-    pipeline.prove(spec, found)
+    pipeline.run_smoke_test(spec, found)
     # Only what is new comes after what was there.
     new = next(line for line in lines if "serve score 200" in line)
     assert new not in known
 
 
-def test_a_user_assigned_identity(dev: config.Project, azure: Azure, workspace: Workspace) -> None:
+def test_a_user_assigned_identity(
+    dev: configuration.Project, azure: Azure, workspace: Workspace
+) -> None:
     who = azure.identity("id-flows", crflows=["AcrPull"])
     ml.declare_place(dev, identity=f"{azure.arm.group}/{IDENTITIES}/{who.name}")
     found = ml.deploy(dev)
     (instance,) = workspace.deployment(ml.endpoint(dev), found.name).instances
     assert instance.plan.variables["AZURE_CLIENT_ID"] == who.client_id
-    assert not ml.plan(dev).changes
+    assert not ml.plan(dev).has_changes

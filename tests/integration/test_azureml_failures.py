@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from deploy import config, drift, pipeline
-from deploy.errors import DeployError
-from deploy.model import Deployment
+from deploy.config import configuration
+from deploy.core.entities import Deployment
+from deploy.core.errors import DeployError
+from deploy.delivery import drift, pipeline
+from deploy.sandbox.azureml.frontend import DEPLOYMENT
+from deploy.sandbox.http_exchange import Exchange
+from deploy.sandbox.identities import ACR_PULL, DATA_SCIENTIST
 from deploy.targets.azureml import naming
-from tests.emulator.exchange import Exchange
-from tests.emulator.identities import ACR_PULL, DATA_SCIENTIST
-from tests.emulator.ml.front import DEPLOYMENT
 from tests.integration import ml_project as ml
 from tests.integration.interrupting import once
 from tests.integration.ml_standing import Standing, writes
@@ -89,11 +90,11 @@ def test_a_start_that_the_service_ends(
     text = refused(world, world.fresh())
     assert expected in text
     assert "\n  → " in text
-    assert world.workspace.operations.are_met
+    assert world.workspace.operations.has_injected_all
 
 
 def test_a_container_that_is_never_ready(world: Standing) -> None:
-    world.workspace.pace.patience = 0
+    world.workspace.pace.startup_grace = 0
     probe = {"initial_delay": 1, "period": 1, "failure_threshold": 2}
     probes = {"readiness": probe, "liveness": {**probe, "failure_threshold": 200}}
     text = refused(world, world.fresh(), "hang", probes=probes)
@@ -133,7 +134,7 @@ def test_a_step_of_the_ramp_that_the_service_ends(world: Standing, share: int) -
     with once(world.azure.arm.server, traffic_write(share), fail):
         text = refused(world, world.other)
     assert "the service itself failed: Something broke" in text
-    assert operations.are_met
+    assert operations.has_injected_all
     moved(world)
 
 
@@ -143,7 +144,7 @@ def test_a_service_that_is_busy(world: Standing, status: int, retry_after: str) 
     faults.answer(status, retry_after=retry_after, method="PUT", path=ENDPOINT)
     faults.answer(429, retry_after="0", method="GET", path=ENDPOINT)
     moved(world)
-    assert faults.are_met
+    assert faults.has_injected_all
 
 
 def test_a_conflict_that_stays(world: Standing) -> None:
@@ -162,7 +163,7 @@ def test_a_connection_that_breaks_while_traffic_moves(world: Standing, cut: str)
         faults.cut_download(0, path=ENDPOINT, method="PUT")
     faults.cut_download(10, path=ENDPOINT)
     moved(world)
-    assert faults.are_met
+    assert faults.has_injected_all
 
 
 def test_a_start_whose_acceptance_is_lost(world: Standing) -> None:
@@ -171,17 +172,17 @@ def test_a_start_whose_acceptance_is_lost(world: Standing) -> None:
     with world.scored():
         world.deploy(colour)
     assert world.traffic() == {colour: 100}
-    assert world.azure.arm.server.faults.are_met
+    assert world.azure.arm.server.faults.has_injected_all
 
 
 def test_a_role_that_is_missing_and_one_that_comes_late(world: Standing) -> None:
     # The registry is not this workspace's own, so that nobody gives the endpoint the role.
     other = world.azure.workspace("mlw-other")
-    world.deployer.give("mlw-other", DATA_SCIENTIST)
+    world.deployer.assign_roles("mlw-other", DATA_SCIENTIST)
     world.locate(workspace="mlw-other")
     with pytest.raises(DeployError) as caught:
         world.deploy("blue")
-    name = naming.endpoint_of(world.spec())
+    name = naming.endpoint_name(world.spec())
     who = other.identity(name).object_id
     text = str(caught.value)
     assert f"the endpoint's identity (object {who}) may not pull the image" in text
@@ -201,22 +202,22 @@ def test_a_role_that_is_missing_and_one_that_comes_late(world: Standing) -> None
         return exchange.method == "PUT" and exchange.path.endswith(f"/onlineEndpoints/{name}")
 
     def take() -> None:
-        other.identity(name).take(REGISTRY, ACR_PULL)
+        other.identity(name).remove_roles(REGISTRY, ACR_PULL)
 
     def give() -> None:
-        other.identity(name).give(REGISTRY, ACR_PULL)
+        other.identity(name).assign_roles(REGISTRY, ACR_PULL)
 
     with (
         once(arm, made, take, after=True),
         once(arm, lambda exchange: exchange.method == "DELETE", give),
     ):
         assert world.deploy("blue").state == "healthy"
-    assert other.serving(name)
+    assert other.live_traffic(name)
     pipeline.destroy(world.spec())
 
 
 def test_a_deployer_who_may_only_read(world: Standing) -> None:
-    world.deployer.take(ml.WORKSPACE, DATA_SCIENTIST)
+    world.deployer.remove_roles(ml.WORKSPACE, DATA_SCIENTIST)
     try:
         # Nobody scores meanwhile: the key, too, is for those who may.
         before = world.traffic()
@@ -224,7 +225,7 @@ def test_a_deployer_who_may_only_read(world: Standing) -> None:
             world.deploy(world.other)
         assert world.traffic() == before
     finally:
-        world.deployer.give(ml.WORKSPACE, DATA_SCIENTIST)
+        world.deployer.assign_roles(ml.WORKSPACE, DATA_SCIENTIST)
     text = str(caught.value)
     assert f"the identity {world.deployer.client_id} may not do Microsoft.MachineLearning" in text
     assert "→ have the role AzureML Data Scientist on " in text
@@ -264,7 +265,7 @@ def test_drift_is_found_and_nothing_is_written(world: Standing) -> None:
     world.declare(now)
 
     def found() -> list[tuple[str, str, str]]:
-        every = drift.of_flow(world.project, world.spec())
+        every = drift.compare_flow(world.project, world.spec())
         return [(one.what, one.there, one.configured) for one in every if one.drift]
 
     world.azure.arm.server.seen.clear()
@@ -308,7 +309,7 @@ def test_traffic_that_is_moved_by_hand_in_the_middle(world: Standing) -> None:
 
 def test_an_endpoint_of_somebody_else(world: Standing) -> None:
     endpoint, before = world.endpoint, world.endpoint.tags
-    endpoint.tags = {**before, naming.FLOW: "invoices"}
+    endpoint.tags = {**before, naming.FLOW_TAG: "invoices"}
     try:
         with pytest.raises(DeployError, match="it is of the flow invoices in dev"):
             world.deploy(world.fresh())
@@ -325,7 +326,7 @@ def test_two_deploys_at_once(world: Standing, tmp_path: Path) -> None:
     other = replace(world.project, root=folder)
     world.declare(ours)
 
-    def deploy(project: config.Project) -> Deployment | str:
+    def deploy(project: configuration.Project) -> Deployment | str:
         try:
             return pipeline.deploy(project, ml.spec(project), world.handed)
         except DeployError as error:
@@ -357,8 +358,8 @@ def test_scoring_that_the_service_refuses(world: Standing, status: int, expected
     world.declare(world.now)
     world.front.server.faults.answer(status, path="/score")
     with pytest.raises(DeployError, match=expected):
-        pipeline.prove(world.spec())
-    assert pipeline.prove(world.spec()).answer
+        pipeline.run_smoke_test(world.spec())
+    assert pipeline.run_smoke_test(world.spec()).answer
 
 
 def test_a_flow_that_fails_is_told_from_the_service(world: Standing) -> None:
@@ -368,6 +369,6 @@ def test_a_flow_that_fails_is_told_from_the_service(world: Standing) -> None:
     sample.write_text('{"question": "fail"}', encoding="utf-8")
     try:
         with pytest.raises(DeployError, match=r"the flow answered 5\d\d"):
-            pipeline.prove(world.spec())
+            pipeline.run_smoke_test(world.spec())
     finally:
         sample.write_text(before, encoding="utf-8")

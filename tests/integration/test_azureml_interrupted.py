@@ -27,16 +27,16 @@ def state(world: Standing) -> Any:
     endpoint = world.endpoint
     found = {
         "state": endpoint.state,
-        "traffic": world.workspace.serving(endpoint.name),
+        "traffic": world.workspace.live_traffic(endpoint.name),
         "mirror": endpoint.mirror,
-        "tags": {**endpoint.tags, naming.SINCE: ""},
+        "tags": {**endpoint.tags, naming.SINCE_TAG: ""},
         "deployments": {
             name: [
                 one.state,
                 one.capacity,
                 one.properties["environmentId"],
                 one.properties["instanceType"],
-                {**one.tags, naming.AT: ""},
+                {**one.tags, naming.DEPLOYED_AT_TAG: ""},
             ]
             for name, one in endpoint.deployments.items()
         },
@@ -86,11 +86,11 @@ def test_killed_at_every_write(world: Standing, undisturbed: Any, tmp_path: Path
     until(lambda: len(world.colours()) == 2)
     assert world.now == colour
     assert state(world) == undisturbed
-    assert not world.plan(colour).changes
+    assert not world.plan(colour).has_changes
 
 
 def test_the_next_run_waits_for_what_a_killed_one_began(world: Standing, tmp_path: Path) -> None:
-    other, gate = world.other, world.workspace.pace.gate
+    other, gate = world.other, world.workspace.pace.completion_gate
     looks = world.azure.arm.server.requests
     with world.scored(), ThreadPoolExecutor(1) as pool:
         gate.clear()

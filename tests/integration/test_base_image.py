@@ -11,11 +11,11 @@ import docker
 import docker.errors
 import pytest
 
-from deploy.build import base_image, base_local, base_lock, debian_base, interpreter
-from deploy.build.base_image import Base
+from deploy.build import base_image, base_image_store, base_lock, debian_base, interpreter
+from deploy.build.base_image import BaseImage
+from deploy.core.entities import ImageSettings
+from deploy.core.errors import DeployError
 from deploy.docker import engine, pull
-from deploy.errors import DeployError
-from deploy.model import ImageSettings
 from tests.faulty_registry import Fault, Registry, digest_of
 from tests.integration.base_fixtures import Variant, problem
 
@@ -35,12 +35,12 @@ def registry(
     """A registry that has the official image, and layers that no other test has pulled."""
     seed = int(digest_of(request.node.name.encode())[7:15], 16)
     server = Registry(("amd64", "arm64"), seed)
-    monkeypatch.setattr(base_image, "OFFICIAL", f"{server.repository}:1")
+    monkeypatch.setattr(base_image, "OFFICIAL_IMAGE", f"{server.repository}:1")
     yield server
     server.close()
     digests = [name.removeprefix("/manifests/") for name in server.content if "manifests" in name]
     aliases = {
-        base_local.alias(f"{server.repository}@{digest}", f"linux/{architecture}")
+        base_image_store.make_alias(f"{server.repository}@{digest}", f"linux/{architecture}")
         for digest in digests
         for architecture in ("amd64", "arm64")
     }
@@ -65,7 +65,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def pins(root: Path) -> str:
-    path = root / base_lock.LOCK
+    path = root / base_lock.LOCK_FILE
     return path.read_text(encoding="utf-8").removeprefix(base_lock.HEADER) if path.exists() else ""
 
 
@@ -111,10 +111,10 @@ def test_each_platform_has_its_own_line(
     registry.faults = [Fault("/", 503)]
     assert [base_image.ensure(client, settings, home) for settings in both] == first
     assert [base_image.find(client, settings, home) for settings in both] == first
-    assert len({base.id for base in first}) == len({base.source for base in first}) == 2
+    assert len({base.id for base in first}) == len({base.build_reference for base in first}) == 2
     for base, settings in zip(first, both, strict=True):
         image, _ = client.images.build(
-            fileobj=io.BytesIO(f"FROM {base.source}\nLABEL a=b\n".encode()),
+            fileobj=io.BytesIO(f"FROM {base.build_reference}\nLABEL a=b\n".encode()),
             platform=settings.platform,
         )
         assert image.attrs["Parent"] == base.id
@@ -126,12 +126,12 @@ def test_both_platforms_of_a_pin(
 ) -> None:
     both = [ImageSettings(), ImageSettings(platform="linux/arm64")]
     for settings in both:
-        base_lock.write(home, settings, f"{registry.repository}@{registry.digest}")
+        base_lock.write_pin(home, settings, f"{registry.repository}@{registry.digest}")
     first = [base_image.ensure(client, settings, home) for settings in both]
     registry.faults = [Fault("/", 503)]
     again = [base_image.ensure(client, settings, home) for settings in both]
     assert [base.id for base in again] == [base.id for base in first]
-    assert len({base.source for base in again}) == 2
+    assert len({base.build_reference for base in again}) == 2
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_no_network(
     registry.close()
     assert base_image.ensure(client, ImageSettings(), home).reference == "flow-base:made"
     # Nothing but the pinned one with a pin.
-    base_lock.write(home, ImageSettings(), f"{registry.repository}@{registry.digest}")
+    base_lock.write_pin(home, ImageSettings(), f"{registry.repository}@{registry.digest}")
     message = problem(client, home)
     assert "the engine cannot reach its registry (" in message
     assert message.endswith("base.lock pins it, so no other base takes its place")
@@ -254,7 +254,7 @@ def examined(client: docker.DockerClient, image: str, python: str = "3.11") -> s
     client.images.get(image).tag("corp/python", "1")
     try:
         chosen = ImageSettings(python, origin="flows/faq/deploy.yaml")
-        return interpreter.examine(client, Base("corp/python:1", image), chosen, True).version
+        return interpreter.examine(client, BaseImage("corp/python:1", image), chosen, True).version
     except DeployError as error:
         return str(error).partition("\n")[0]
 

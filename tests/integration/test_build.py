@@ -11,17 +11,18 @@ from pathlib import Path
 import docker
 import pytest
 
-from deploy import config, images, labels
-from deploy.build import base_image, docker_build, image, packages
+from deploy.build import base_image, docker_build, flow_image, labels, packages
+from deploy.config import configuration
+from deploy.core.entities import Image, ImageSettings
+from deploy.core.errors import DeployError
+from deploy.delivery import resolve_image
 from deploy.docker import engine
-from deploy.errors import DeployError
-from deploy.model import Image, ImageSettings
 from tests import projects
 from tests.integration.conftest import ROOT, built
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> config.Project:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> configuration.Project:
     """A project with the locked packages of faq, so that they are there already."""
     names = ("requirements.txt", "requirements.lock")
     files = {f"flows/hello/{n}": (ROOT / "flows/faq" / n).read_text("utf-8") for n in names}
@@ -29,11 +30,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> config.Project:
     return projects.make(tmp_path, files)
 
 
-def build(project: config.Project) -> Image:
-    return images.build(project, config.load_flow(project, "hello"))
+def build(project: configuration.Project) -> Image:
+    return resolve_image.build_image(project, configuration.load_flow(project, "hello"))
 
 
-def refusal(project: config.Project) -> str:
+def refusal(project: configuration.Project) -> str:
     with pytest.raises(DeployError) as caught:
         build(project)
     return str(caught.value)
@@ -53,7 +54,7 @@ def python(client: docker.DockerClient, made: Image, code: str) -> str:
 
 @pytest.mark.bases
 def test_unchanged_is_not_built_again(
-    project: config.Project, client: docker.DockerClient, capfd: pytest.CaptureFixture[str]
+    project: configuration.Project, client: docker.DockerClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
     first = build(project)
     capfd.readouterr()
@@ -64,7 +65,7 @@ def test_unchanged_is_not_built_again(
 
 @pytest.mark.alone  # A build of the same packages beside it makes layers of its own, which may be reused.
 def test_a_changed_line_changes_small_layers_only(
-    project: config.Project, client: docker.DockerClient
+    project: configuration.Project, client: docker.DockerClient
 ) -> None:
     first = build(project)
     path = project.root / "flows/hello/answer.py"
@@ -105,7 +106,7 @@ def test_packages_are_compiled_for_good(client: docker.DockerClient) -> None:
     _, made = built("faq")
     code = """
 import pathlib, sys
-for folder in ("packages/uvicorn", "runtime", "flow", "shims/promptflow/_internal"):
+for folder in ("packages/uvicorn", "flow_server", "flow", "shims/promptflow/_internal"):
     files = list(pathlib.Path("/app", folder, "__pycache__").glob("*.pyc"))
     assert files, folder
     for file in files:
@@ -173,7 +174,7 @@ print(len(sys.modules) > 1000, found)
 
 def test_a_base_made_here_has_no_shell_and_no_package_manager(client: docker.DockerClient) -> None:
     _, made = built("faq")
-    if not made.base.startswith(f"{base_image.MADE}:"):
+    if not made.base.startswith(f"{base_image.LOCAL_REPOSITORY}:"):
         pytest.skip("the official image was pulled; it has both")
     code = """
 import shutil
@@ -184,7 +185,10 @@ print(found)
 
 
 def test_a_base_made_twice_is_the_same(client: docker.DockerClient, tmp_path: Path) -> None:
-    if base_image.find(client, ImageSettings(), ROOT) is None or (ROOT / base_image.LOCK).exists():
+    if (
+        base_image.find(client, ImageSettings(), ROOT) is None
+        or (ROOT / base_image.LOCK_FILE).exists()
+    ):
         pytest.skip("the official image was pulled")
     made = base_image.find(client, ImageSettings(), ROOT)
     again = base_image.refresh(client, ImageSettings(), ROOT)
@@ -192,7 +196,7 @@ def test_a_base_made_twice_is_the_same(client: docker.DockerClient, tmp_path: Pa
     assert again.reference == made.reference, "the tag is a hash of the content"
 
 
-def test_a_base_that_is_configured_and_cannot_be_had(project: config.Project) -> None:
+def test_a_base_that_is_configured_and_cannot_be_had(project: configuration.Project) -> None:
     path = project.root / "flows/hello/deploy.yaml"
     path.write_text(projects.DEPLOY + "image: {base: 'localhost:1/none:1'}\n", encoding="utf-8")
     message = refusal(project)
@@ -204,7 +208,7 @@ def test_a_base_that_is_configured_and_cannot_be_had(project: config.Project) ->
     )
 
 
-def test_a_base_of_ones_own(project: config.Project, client: docker.DockerClient) -> None:
+def test_a_base_of_ones_own(project: configuration.Project, client: docker.DockerClient) -> None:
     found = base_image.find(client, ImageSettings(), ROOT)
     assert found is not None
     client.images.get(found.id).tag("own-base", "1")
@@ -212,14 +216,14 @@ def test_a_base_of_ones_own(project: config.Project, client: docker.DockerClient
         path = project.root / "flows/hello/deploy.yaml"
         path.write_text(projects.DEPLOY + "image: {base: 'own-base:1'}\n", encoding="utf-8")
         # The store of containerd knows a digest of every image.
-        name, _, _ = engine.familiar(build(project).base).partition("@")
+        name, _, _ = engine.shorten_reference(build(project).base).partition("@")
         assert name in ("own-base:1", "own-base")
     finally:
         client.images.remove("own-base:1")
 
 
 def test_a_flow_that_pf_cannot_pack_leaves_the_image_before(
-    project: config.Project, client: docker.DockerClient
+    project: configuration.Project, client: docker.DockerClient
 ) -> None:
     first = build(project)
     path = project.root / "flows/hello/flow.dag.yaml"
@@ -228,7 +232,7 @@ def test_a_flow_that_pf_cannot_pack_leaves_the_image_before(
     assert message.startswith("packing hello:")
     assert "nothing.py" in message
     assert "Traceback" not in message
-    assert first.reference in engine.tags_of(client.images.get(first.id))
+    assert first.reference in engine.list_short_tags(client.images.get(first.id))
 
 
 BUILDERS = ("command", "engine")
@@ -238,11 +242,11 @@ def docker_build_of(client: docker.DockerClient, builder: str, folder: Path, tag
     """Build `folder` with BuildKit, by the docker command, or with the engine's own builder."""
     platform = engine.native_platform(client)
     if builder == "engine":
-        return docker_build.by_engine(client, {".": folder}, tag, platform)
-    chosen = docker_build.choose(client, engine.endpoint())
+        return docker_build.build_with_engine(client, {".": folder}, tag, platform)
+    chosen = docker_build.choose_builder(client, engine.find_endpoint())
     if not chosen.command:
         pytest.skip("no docker command here can use BuildKit")
-    docker_build.by_command(chosen, engine.endpoint(), folder, tag, platform)
+    docker_build.build_with_command(chosen, engine.find_endpoint(), folder, tag, platform)
     return str(client.images.get(tag).id)
 
 
@@ -265,27 +269,29 @@ def test_a_failing_step_is_named_with_its_last_lines(
 
 @pytest.mark.parametrize("builder", BUILDERS)
 def test_the_same_context_gives_the_same_image_by_each_builder(
-    builder: str, project: config.Project, client: docker.DockerClient
+    builder: str, project: configuration.Project, client: docker.DockerClient
 ) -> None:
     folder = project.root / "context"
-    made = images.build(project, config.load_flow(project, "hello"), context=folder)
+    made = resolve_image.build_image(
+        project, configuration.load_flow(project, "hello"), context=folder
+    )
     tag = f"by-hand-{builder}:1"
     docker_build_of(client, builder, folder, tag)
     try:
         ours, by_hand = client.images.get(made.id).attrs, client.images.get(tag).attrs
         for key in ("User", "Env", "Cmd", "ExposedPorts"):
             assert by_hand["Config"][key] == ours["Config"][key], key
-        for label in (labels.FLOW, labels.TAG, f"{labels.OCI}.base.name"):
+        for label in (labels.FLOW, labels.TAG, f"{labels.OCI_PREFIX}.base.name"):
             assert by_hand["Config"]["Labels"][label] == ours["Config"]["Labels"][label]
         assert not by_hand["Config"].get("Entrypoint")
-        code = "import runtime.serve, sys; print(sys.version_info[:2])"
+        code = "import flow_server.serve, sys; print(sys.version_info[:2])"
         assert python(client, replace(made, id=tag), code) == python(client, made, code)
     finally:
         client.images.remove(tag, force=True)
 
 
 def test_proxies_and_variables_of_this_machine_reach_no_image(
-    project: config.Project,
+    project: configuration.Project,
     client: docker.DockerClient,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -295,20 +301,22 @@ def test_proxies_and_variables_of_this_machine_reach_no_image(
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("LEAK", "leak-of-machine")
     folder = project.root / "context"
-    made = images.build(project, config.load_flow(project, "hello"), context=folder)
+    made = resolve_image.build_image(
+        project, configuration.load_flow(project, "hello"), context=folder
+    )
     client.images.remove(made.id, force=True)
-    made = images.build(project, config.load_flow(project, "hello"))
+    made = resolve_image.build_image(project, configuration.load_flow(project, "hello"))
     text = json.dumps([client.images.get(made.id).attrs, client.images.get(made.id).history()])
     assert "secret-of-proxy" not in text
     assert "leak-of-machine" not in text
-    docker_build.by_engine(client, {".": folder}, "by-engine:proxy")
+    docker_build.build_with_engine(client, {".": folder}, "by-engine:proxy")
     text = json.dumps(client.images.get("by-engine:proxy").attrs)
     client.images.remove("by-engine:proxy", force=True)
     assert "secret-of-proxy" not in text
 
 
 def test_packing_sees_nothing_of_the_user(
-    project: config.Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    project: configuration.Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("LEAK", "from-the-machine")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -322,7 +330,7 @@ def test_packing_sees_nothing_of_the_user(
 
 
 def test_a_source_that_must_be_compiled_for_the_platform_is_refused(
-    project: config.Project,
+    project: configuration.Project,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     client: docker.DockerClient,
@@ -363,13 +371,13 @@ def test_a_source_that_must_be_compiled_for_the_platform_is_refused(
 
 
 def test_another_platform_is_built_without_emulation(
-    project: config.Project, client: docker.DockerClient
+    project: configuration.Project, client: docker.DockerClient
 ) -> None:
     native = engine.native_platform(client)
     other = "linux/arm64" if native == "linux/amd64" else "linux/amd64"
-    flow = config.load_flow(project, "hello")
+    flow = configuration.load_flow(project, "hello")
     foreign = replace(flow, image=replace(flow.image, platform=other))
-    made = image.build(client, foreign, project.root, engine.endpoint())
+    made = flow_image.build(client, foreign, project.root, engine.find_endpoint())
     attributes = client.images.get(made.id).attrs
     assert f"{attributes['Os']}/{attributes['Architecture']}" == other
     container = client.containers.create(made.id)

@@ -10,10 +10,11 @@ from pathlib import Path
 import docker
 import pytest
 
-from deploy import config, images
-from deploy.build import image
+from deploy.build import flow_image
+from deploy.config import configuration
+from deploy.core.entities import Image
+from deploy.delivery import resolve_image
 from deploy.docker import engine
-from deploy.model import Image
 from tests import projects
 from tests.integration.conftest import ROOT, Start
 
@@ -29,11 +30,13 @@ print(found, flags)
 
 
 @pytest.fixture
-def on_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], config.Project]:
+def on_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], configuration.Project]:
     """Return a function that makes a project whose flow is on the base that it is given."""
     monkeypatch.delenv("FLOW_BASE_IMAGE", raising=False)
 
-    def make(base: str) -> config.Project:
+    def make(base: str) -> configuration.Project:
         names = ("requirements.txt", "requirements.lock")
         files = {f"flows/hello/{n}": (ROOT / "flows/faq" / n).read_text("utf-8") for n in names}
         files["flows/hello/deploy.yaml"] = f"{projects.DEPLOY}image: {{base: '{base}'}}\n"
@@ -44,15 +47,15 @@ def on_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
     return make
 
 
-def build(project: config.Project) -> Image:
-    flow = config.load_flow(project, "hello")
-    return images.build(project, flow, context=project.root / "context")
+def build(project: configuration.Project) -> Image:
+    flow = configuration.load_flow(project, "hello")
+    return resolve_image.build_image(project, flow, context=project.root / "context")
 
 
 @pytest.mark.parametrize("base", ["official_python", "distroless_python"])
 def test_a_flow_answers_on_it(
     base: str,
-    on_base: Callable[[str], config.Project],
+    on_base: Callable[[str], configuration.Project],
     client: docker.DockerClient,
     start: Start,
     request: pytest.FixtureRequest,
@@ -76,16 +79,18 @@ def test_a_flow_answers_on_it(
 
 
 def test_another_platform_of_the_official_image_is_built_without_emulation(
-    on_base: Callable[[str], config.Project], official_python: str, client: docker.DockerClient
+    on_base: Callable[[str], configuration.Project],
+    official_python: str,
+    client: docker.DockerClient,
 ) -> None:
     other = {"linux/amd64": "linux/arm64", "linux/arm64": "linux/amd64"}[
         engine.native_platform(client)
     ]
     project = on_base(official_python)
-    flow = config.load_flow(project, "hello")
+    flow = configuration.load_flow(project, "hello")
     foreign = replace(flow, image=replace(flow.image, platform=other))
     folder = project.root / "foreign"
-    made = image.build(client, foreign, project.root, engine.endpoint(), folder)
+    made = flow_image.build(client, foreign, project.root, engine.find_endpoint(), folder)
     attributes = client.images.get(made.id).attrs
     assert f"{attributes['Os']}/{attributes['Architecture']}" == other
     # Bytecode is the same on all platforms, and the index has one version of Python.
@@ -100,14 +105,16 @@ def test_another_platform_of_the_official_image_is_built_without_emulation(
 
 
 def test_the_same_context_by_hand_keeps_the_contract(
-    on_base: Callable[[str], config.Project],
+    on_base: Callable[[str], configuration.Project],
     official_python: str,
     client: docker.DockerClient,
     start: Start,
 ) -> None:
     project = on_base(official_python)
     folder = project.root / "context"
-    made = images.build(project, config.load_flow(project, "hello"), context=folder)
+    made = resolve_image.build_image(
+        project, configuration.load_flow(project, "hello"), context=folder
+    )
     about = json.loads((folder / "app/about.json").read_text(encoding="utf-8"))
     assert about["tag"] == made.tag
     client.images.build(path=str(folder), tag="by-hand:official", rm=True)

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy import published, targets
-from deploy.errors import DeployError
-from deploy.model import Image
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.identities import ACR_PULL, SECRETS_USER, Identity
+from deploy.config import json_schema, target_registry
+from deploy.core.entities import Image
+from deploy.core.errors import DeployError
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import ACR_PULL, SECRETS_USER, Identity
 from tests.integration import apps_project as apps
 from tests.integration import extension, obedient_flow, obedient_project, scoring
 from tests.integration import web_project as web
@@ -113,7 +113,7 @@ def test_callers_that_do_not_reach_the_new_version_get_the_old_one_back(
     assert active(azure) == [first.name]
     assert dev.colour(first.url) == "blue"
     dev.declare()
-    assert not dev.plan().changes
+    assert not dev.plan().has_changes
 
 
 def test_an_app_that_is_public_or_somebody_elses(dev: ObedientProject, azure: Azure) -> None:
@@ -135,12 +135,12 @@ def test_an_app_that_is_public_or_somebody_elses(dev: ObedientProject, azure: Az
 
 
 def test_what_its_identity_may_not(dev: ObedientProject, acr: Acr, identity: Identity) -> None:
-    identity.take(acr.name, ACR_PULL)
+    identity.remove_roles(acr.name, ACR_PULL)
     assert "UNAUTHORIZED" in dev.refusal()
-    identity.give(acr.name, ACR_PULL)
-    identity.take(web.VAULT, SECRETS_USER)
+    identity.assign_roles(acr.name, ACR_PULL)
+    identity.remove_roles(web.VAULT, SECRETS_USER)
     assert "Unable to get value using Managed identity" in dev.refusal()
-    identity.give(web.VAULT, SECRETS_USER)
+    identity.assign_roles(web.VAULT, SECRETS_USER)
     assert dev.deploy().state == "healthy"
 
 
@@ -159,7 +159,7 @@ def test_what_can_be_known_before(dev: ObedientProject, azure: Azure) -> None:
 
 
 def test_schemas_have_what_is_installed(installed: Path) -> None:
-    schema = published.schemas(targets.every())["docs/schema/deploy.json"]
+    schema = json_schema.build_schemas(target_registry.all_targets())["docs/schema/deploy.json"]
     choices = schema["properties"]["environments"]["additionalProperties"]["oneOf"]
     names = [one["properties"]["target"]["const"] for one in choices]
     assert names == ["local", "azureml", "appservice", "containerapps"]
@@ -169,7 +169,7 @@ def test_listing_tasks_imports_no_extension(installed: Path) -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(installed)!r}); import tasks; "
         f"assert {extension.MODULE!r} not in sys.modules; "
-        "from deploy import targets; assert 'containerapps' in targets.names(); "
+        "from deploy.config import target_registry; assert 'containerapps' in target_registry.target_names(); "
         f"assert {extension.MODULE!r} not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], cwd=extension.ROOT, check=True)

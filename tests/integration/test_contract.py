@@ -13,12 +13,12 @@ import jsonschema
 import pytest
 import requests
 
-from deploy import labels as names
-from deploy import verify
-from tests import model_server
+from deploy.build import labels as names
+from deploy.sandbox import model_server
+from deploy.sandbox.model_server import ModelServer
+from deploy.targets import verification
 from tests.integration.conftest import ROOT, Start, built
 from tests.integration.running import Running, until
-from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.bases
 
@@ -41,7 +41,7 @@ def sample(name: str) -> dict[str, object]:
 def test_the_sample_is_answered_as_expected(flow: str, serving: Serving) -> None:
     response = serving(flow).post(sample(flow))
     assert response.status_code == 200
-    assert verify.judge(response.json(), built(flow)[0].expect) == []
+    assert verification.find_mismatches(response.json(), built(flow)[0].expect) == []
 
 
 def test_version_tells_flow_tag_and_commit(flow: str, serving: Serving) -> None:
@@ -124,11 +124,11 @@ def test_with_a_key_only_health_is_open(start: Start, variables: dict[str, str])
 def test_labels(flow: str, client: docker.DockerClient) -> None:
     made = built(flow)[1]
     labels = client.images.get(made.id).labels
-    assert labels[f"{names.OCI}.title"] == flow
-    assert labels[f"{names.OCI}.version"] == made.tag == labels[names.TAG]
-    assert labels[f"{names.OCI}.revision"]
-    assert labels[f"{names.OCI}.created"]
-    assert labels[f"{names.OCI}.base.name"] == made.base
+    assert labels[f"{names.OCI_PREFIX}.title"] == flow
+    assert labels[f"{names.OCI_PREFIX}.version"] == made.tag == labels[names.TAG]
+    assert labels[f"{names.OCI_PREFIX}.revision"]
+    assert labels[f"{names.OCI_PREFIX}.created"]
+    assert labels[f"{names.OCI_PREFIX}.base.name"] == made.base
 
 
 def test_sigterm_ends_at_once_when_nothing_runs(
@@ -197,7 +197,7 @@ def test_managed_identity_in_place_of_a_key(name: str, start: Start, model: Mode
     for _ in range(3):
         response = running.post(sample(name))
         assert response.status_code == 200, running.logs()
-        assert verify.judge(response.json(), built(name)[0].expect) == []
+        assert verification.find_mismatches(response.json(), built(name)[0].expect) == []
 
 
 @pytest.mark.parametrize("name", WITH_MODEL)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from ruamel.yaml import YAML
 
+from deploy.sandbox import sandbox
+from deploy.sandbox.sandbox import Sandbox
 from tests import documented
-from tests.emulator import sandbox
-from tests.emulator.sandbox import Sandbox
 from tests.integration import inv_process
 from tests.integration.conftest import built
 
@@ -23,7 +23,7 @@ def copied(folder: Path) -> Path:
 
     Where those deploy to in Azure is what `inv sandbox` does, in its own test.
     """
-    shutil.copytree(ROOT, folder, ignore=sandbox.LEFT_OUT, symlinks=True)
+    shutil.copytree(ROOT, folder, ignore=sandbox.IGNORED_FILES, symlinks=True)
     yaml = YAML()
     places = yaml.load(folder / "environments.yaml")
     for name in ("dev", "prod"):

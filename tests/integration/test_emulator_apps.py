@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import requests
 
-from deploy import cloud
-from deploy.arm.client import ResourceManager
-from deploy.errors import DeployError
-from deploy.model import Image
-from deploy.schema import CloudModel
-from tests.emulator.azure import Azure
-from tests.emulator.identities import CONTAINER_APPS_CONTRIBUTOR, GROUP_SCOPE, IDENTITY_OPERATOR
+from deploy.azure import clouds
+from deploy.azure.resource_manager import ResourceManager
+from deploy.config.schema import CloudModel
+from deploy.core.entities import Image
+from deploy.core.errors import DeployError
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import CONTAINER_APPS_CONTRIBUTOR, GROUP_SCOPE, IDENTITY_OPERATOR
 from tests.integration import apps_project as apps
 from tests.integration.azure_fixtures import LogIn
 
@@ -26,7 +26,7 @@ class Client:
 
     def __init__(self, azure: Azure, image: str) -> None:
         self._azure, self._image = azure, image
-        self.arm = ResourceManager(cloud.chosen(CloudModel(**azure.cloud)))
+        self.arm = ResourceManager(clouds.resolve_cloud(CloudModel(**azure.cloud)))
         self.path = azure.apps.id("containerApps", APP)
 
     def body(self, suffix: str, **traffic: int) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Client:
     def traffic(self, **weights: int) -> None:
         """Change the weights alone."""
         body = {"properties": {"configuration": {"ingress": {"traffic": rules(**weights)}}}}
-        self.arm.change("PATCH", self.path, API, body)
+        self.arm.write_and_wait("PATCH", self.path, API, body)
 
     def app(self) -> Any:
         found = self.arm.get(self.path, API)
@@ -71,7 +71,7 @@ class Client:
 
     def refusal(self, method: str, body: dict[str, Any]) -> str:
         with pytest.raises(DeployError) as caught:
-            self.arm.change(method, self.path, API, body)
+            self.arm.write_and_wait(method, self.path, API, body)
         return str(caught.value)
 
 
@@ -102,15 +102,15 @@ def colours(azure: Azure, host: str, count: int) -> Counter[str]:
 
 
 def test_traffic_is_as_the_rules_say(asker: Client, azure: Azure) -> None:
-    asker.arm.change("PUT", asker.path, API, asker.body("blue"))
+    asker.arm.write_and_wait("PUT", asker.path, API, asker.body("blue"))
     host = asker.app()["configuration"]["ingress"]["fqdn"]
     assert colours(azure, host, 3) == {"blue": 3}
     # The rule names it from now on, so that the next one gets nothing.
     asker.traffic(blue=100)
-    asker.arm.change("PATCH", asker.path, API, asker.body("green", blue=100))
+    asker.arm.write_and_wait("PATCH", asker.path, API, asker.body("green", blue=100))
     assert colours(azure, host, 20) == {"blue": 20}
     found = {
-        one["name"]: one["properties"] for one in asker.arm.every(f"{asker.path}/revisions", API)
+        one["name"]: one["properties"] for one in asker.arm.list_all(f"{asker.path}/revisions", API)
     }
     green = found[f"{APP}--green"]
     assert (green["trafficWeight"], green["runningState"]) == (0, "Running")
@@ -123,25 +123,25 @@ def test_traffic_is_as_the_rules_say(asker: Client, azure: Azure) -> None:
     assert colours(azure, host, 100) == {"blue": 75, "404": 25}
     asker.traffic(blue=100, green=0)
     assert colours(azure, host, 20) == {"blue": 20}
-    asker.arm.change("DELETE", asker.path, API)
+    asker.arm.write_and_wait("DELETE", asker.path, API)
     assert asker.arm.get(asker.path, API) is None
-    asker.arm.change("DELETE", asker.path, API)
+    asker.arm.write_and_wait("DELETE", asker.path, API)
 
 
 def test_one_operation_at_a_time_and_one_revision_of_a_name(asker: Client, azure: Azure) -> None:
-    azure.apps.pace.gate.clear()
+    azure.apps.pace.completion_gate.clear()
     answer = asker.arm.send("PUT", asker.path, API, asker.body("blue"))
     assert answer.status_code == 201
     assert answer.json()["properties"]["provisioningState"] == "InProgress"
     status = answer.headers["Azure-AsyncOperation"]
-    assert asker.arm.operation(status)["status"] == "InProgress"
+    assert asker.arm.get_operation(status)["status"] == "InProgress"
     told = asker.refusal("PATCH", asker.body("green"))
     assert "ContainerAppOperationInProgress" in told
-    azure.apps.pace.gate.set()
+    azure.apps.pace.completion_gate.set()
     (operation,) = azure.apps.operations.values()
     assert operation.thread
     operation.thread.join()
-    assert asker.arm.operation(status)["status"] == "Succeeded"
+    assert asker.arm.get_operation(status)["status"] == "Succeeded"
     assert asker.app()["provisioningState"] == "Succeeded"
 
     other = asker.body("blue")
@@ -156,15 +156,15 @@ def test_one_operation_at_a_time_and_one_revision_of_a_name(asker: Client, azure
 
 
 def test_who_may_not_and_what_is_not_known(asker: Client, azure: Azure) -> None:
-    (ci,) = (one for one in azure.directory.everybody() if one.name == "ci")
-    ci.take(GROUP_SCOPE, CONTAINER_APPS_CONTRIBUTOR)
+    (ci,) = (one for one in azure.directory.list_identities() if one.name == "ci")
+    ci.remove_roles(GROUP_SCOPE, CONTAINER_APPS_CONTRIBUTOR)
     assert "may not do Microsoft.App/containerApps/write" in asker.refusal(
         "PUT", asker.body("blue")
     )
-    ci.give(GROUP_SCOPE, CONTAINER_APPS_CONTRIBUTOR)
-    ci.take(apps.IDENTITY, IDENTITY_OPERATOR)
+    ci.assign_roles(GROUP_SCOPE, CONTAINER_APPS_CONTRIBUTOR)
+    ci.remove_roles(apps.IDENTITY, IDENTITY_OPERATOR)
     assert "userAssignedIdentities/assign/action" in asker.refusal("PUT", asker.body("blue"))
-    ci.give(apps.IDENTITY, IDENTITY_OPERATOR)
+    ci.assign_roles(apps.IDENTITY, IDENTITY_OPERATOR)
     assert azure.problems() == []
 
     body = asker.body("blue")

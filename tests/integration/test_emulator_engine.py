@@ -19,9 +19,9 @@ import requests
 from docker.models.images import Image
 
 from deploy.registry import oci
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.identities import ACR_PULL, ACR_PUSH
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import ACR_PULL, ACR_PUSH
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.registry_content import client as registry_client
 from tests.integration.registry_content import pull_blob, push_blob
@@ -56,7 +56,7 @@ def test_the_engine_pushes_and_pulls(
     client: docker.DockerClient, registry: oci.Registry, acr: Acr, image: Image
 ) -> None:
     (reference,) = image.tags
-    auth = registry.login.credentials().for_engine()
+    auth = registry.login.credentials().to_auth_config()
     lines = list(client.api.push(reference, auth_config=auth, stream=True, decode=True))
     assert not [line["error"] for line in lines if "error" in line]
     # The engine sends layers in chunks, of a length that it does not say.
@@ -67,7 +67,7 @@ def test_the_engine_pushes_and_pulls(
     pulled = client.images.pull(reference, auth_config=auth)
     assert pulled.id == image.id
     tag = reference.rpartition(":")[2]
-    stored = registry.manifest(NAME, tag)
+    stored = registry.get_manifest(NAME, tag)
     assert stored is not None
     assert stored.data["config"]["digest"] == image.id
 
@@ -82,12 +82,12 @@ def test_the_engine_is_refused_without_a_role(
 ) -> None:
     (reference,) = image.tags
     log_in(azure.identity("reader", crflows=[ACR_PULL]))
-    auth = registry_client(azure, acr).login.credentials().for_engine()
+    auth = registry_client(azure, acr).login.credentials().to_auth_config()
     lines = list(client.api.push(reference, auth_config=auth, stream=True, decode=True))
     assert [line["error"] for line in lines if "error" in line] == [
         "denied: requested access to the resource is denied"
     ]
-    assert acr.uploaded == 0
+    assert acr.uploaded_bytes == 0
 
 
 def test_the_password_grant_is_unknown(azure: Azure, acr: Acr, registry: oci.Registry) -> None:
@@ -107,14 +107,14 @@ def test_many_at_once(registry: oci.Registry, acr: Acr) -> None:
         digests = list(pool.map(lambda content: push_blob(registry, NAME, content), contents))
         pulled = list(pool.map(lambda digest: pull_blob(registry, NAME, digest), digests))
     assert pulled == contents
-    assert acr.downloaded == sum(map(len, contents))
+    assert acr.downloaded_bytes == sum(map(len, contents))
 
 
 def test_a_client_that_waits_for_the_go_ahead(
     azure: Azure, acr: Acr, registry: oci.Registry
 ) -> None:
     digest = push_blob(registry, NAME, b"so that there is a token")
-    token = acr.tokens.own(f"repository:{NAME}:pull,push")
+    token = acr.tokens.issue_internal_token(f"repository:{NAME}:pull,push")
     trusted = ssl.create_default_context(cafile=str(azure.authority.bundle))
     connection = http.client.HTTPSConnection("127.0.0.1", acr.server.port, context=trusted)
     headers = {"Authorization": f"Bearer {token}"}

@@ -11,10 +11,10 @@ from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
 from deploy.registry import oci
 from deploy.registry.oci import Manifest
-from tests.emulator.acr import Acr
-from tests.emulator.arm import GROUP
-from tests.emulator.azure import POLLING, Azure
-from tests.emulator.identities import ACR_PULL, ACR_PUSH, IMPORTER, READER, Identity
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.arm import GROUP
+from deploy.sandbox.azure import POLL_SECONDS, Azure
+from deploy.sandbox.identities import ACR_PULL, ACR_PUSH, IMPORTER, READER, Identity
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.registry_content import client, push_image
 
@@ -45,7 +45,7 @@ def sdk(azure: Azure) -> ContainerRegistryManagementClient:
         azure.arm.subscription,
         base_url=url,
         credential_scopes=[f"{url}/.default"],
-        polling_interval=POLLING,
+        polling_interval=POLL_SECONDS,
     )
 
 
@@ -71,7 +71,7 @@ def test_a_list_has_what_may_be_read(azure: Azure, promoter: Identity) -> None:
 
     servers = {name: acr.login_server for name, acr in azure.registries.items()}
     assert listed() == {name: servers[name] for name in ("crflows", "crproduction")}
-    promoter.take("crflows", READER)
+    promoter.remove_roles("crflows", READER)
     assert listed() == {"crproduction": servers["crproduction"]}
 
 
@@ -79,10 +79,10 @@ def test_an_image_is_copied_with_its_digest_and_without_referrers(
     azure: Azure, acr: Acr, production_acr: Acr, image: Manifest
 ) -> None:
     other, _ = push_image(client(azure, acr), NAME, "other")
-    index = oci.document(
+    index = oci.create_manifest(
         {
             "schemaVersion": 2,
-            "mediaType": oci.INDEX,
+            "mediaType": oci.INDEX_TYPE,
             "manifests": [image.descriptor, other.descriptor],
         }
     )
@@ -90,15 +90,15 @@ def test_an_image_is_copied_with_its_digest_and_without_referrers(
     acr.server.seen.clear()
     start_import(azure, acr, f"{NAME}@{index.digest}", targetTags=["promoted:both"], mode="Force")
     target = client(azure, production_acr)
-    assert target.manifest("promoted", "both") == index
+    assert target.get_manifest("promoted", "both") == index
     for part in (image, other):
-        assert target.manifest("promoted", part.digest) == part
+        assert target.get_manifest("promoted", part.digest) == part
         (layer,) = part.data["layers"]
         assert target.has_blob("promoted", layer["digest"])
-    assert target.referrers("promoted", image.digest) == []
+    assert target.list_referrers("promoted", image.digest) == []
     # The client has moved no byte of it.
     assert acr.server.seen == []
-    assert production_acr.uploaded == 0
+    assert production_acr.uploaded_bytes == 0
 
 
 def test_a_manifest_can_come_without_a_tag(
@@ -107,8 +107,8 @@ def test_a_manifest_can_come_without_a_tag(
     source = f"{NAME}@{image.digest}"
     start_import(azure, acr, source, untaggedTargetRepositories=["untagged"])
     target = client(azure, production_acr)
-    assert target.manifest("untagged", image.digest) == image
-    assert target.manifest("untagged", "latest") is None
+    assert target.get_manifest("untagged", image.digest) == image
+    assert target.get_manifest("untagged", "latest") is None
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -122,15 +122,15 @@ def test_a_tag_that_exists_is_kept(
     error = refusal(azure, acr, f"{NAME}:2", targetTags=[f"{NAME}:{tag}"], mode="NoForce")
     assert error.status_code == 409
     assert f"Tag {NAME}:{tag} already exists in target registry." in str(error)
-    assert client(azure, production_acr).manifest(NAME, tag) == image
+    assert client(azure, production_acr).get_manifest(NAME, tag) == image
     start_import(azure, acr, f"{NAME}:2", targetTags=[f"{NAME}:{tag}"], mode="Force")
-    assert client(azure, production_acr).manifest(NAME, tag) != image
+    assert client(azure, production_acr).get_manifest(NAME, tag) != image
 
 
 def test_pushing_does_not_include_importing(
     azure: Azure, acr: Acr, promoter: Identity, image: Manifest
 ) -> None:
-    promoter.take("crproduction", IMPORTER)
+    promoter.remove_roles("crproduction", IMPORTER)
     error = refusal(azure, acr, f"{NAME}:1")
     assert error.status_code == 403
     assert error.error is not None
@@ -141,8 +141,8 @@ def test_pushing_does_not_include_importing(
 def test_pulling_does_not_include_reading_the_source(
     azure: Azure, acr: Acr, promoter: Identity, image: Manifest
 ) -> None:
-    promoter.take("crflows", READER)
-    promoter.give("crflows", ACR_PULL)
+    promoter.remove_roles("crflows", READER)
+    promoter.assign_roles("crflows", ACR_PULL)
     error = refusal(azure, acr, f"{NAME}:1")
     assert error.error is not None
     assert error.error.code == "LinkedAuthorizationFailed"

@@ -22,18 +22,12 @@ from azure.core.exceptions import (
     ResourceNotFoundError,
 )
 
-from deploy.model import Image
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.identities import (
-    ACR_PULL,
-    CONTRIBUTOR,
-    DATA_SCIENTIST,
-    Directory,
-    Identity,
-)
-from tests.emulator.ml.workspace import Workspace
-from tests.emulator.server import HOST
+from deploy.core.entities import Image
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.azureml.workspace import Workspace
+from deploy.sandbox.https_server import HOST
+from deploy.sandbox.identities import ACR_PULL, CONTRIBUTOR, DATA_SCIENTIST, Directory, Identity
 from tests.integration import ml_client
 from tests.integration.ml_client import INFERENCE, Sdk
 from tests.integration.running import until
@@ -74,7 +68,7 @@ def test_two_deployments_share_an_endpoint(azure: Azure, workspace: Workspace, s
     sdk.deploy("blue")
     sdk.deploy("green")
     sdk.share({"blue": 70, "green": 30})
-    assert workspace.serving("faq") == {"blue": 70, "green": 30}
+    assert workspace.live_traffic("faq") == {"blue": 70, "green": 30}
     token = str(sdk.client.online_endpoints.get_keys("faq").primary_key)
     url = str(endpoint.scoring_uri)
     answers = [sdk.ask(url, token, "why?") for _ in range(100)]
@@ -196,7 +190,7 @@ def test_a_container_that_crashes(
 
 @pytest.mark.parametrize("how", ["hang", "wrong port"])
 def test_a_container_that_does_not_answer(workspace: Workspace, sdk: Sdk, how: str) -> None:
-    workspace.pace.patience = 0
+    workspace.pace.startup_grace = 0
     sdk.endpoint()
     if how == "hang":
         error = refused(sdk, threshold=3, BREAK="hang")
@@ -212,7 +206,7 @@ def test_an_image_that_may_not_be_pulled(
 ) -> None:
     # The registry is not the workspace's own, so that nobody gives the endpoint the role.
     workspace = azure.workspace("mlw-other")
-    deployer.give("mlw-other", DATA_SCIENTIST)
+    deployer.assign_roles("mlw-other", DATA_SCIENTIST)
     sdk = Sdk(ml_client.connect(azure, workspace), image, str(azure.authority.bundle))
     endpoint = sdk.endpoint()
     error = refused(sdk)
@@ -220,7 +214,7 @@ def test_an_image_that_may_not_be_pulled(
     assert "Endpoint identity does not have pull permission on the registry." in str(error)
     assert endpoint.identity
     assert str(endpoint.identity.principal_id) == workspace.identity("faq").object_id
-    workspace.identity("faq").give(acr.name, ACR_PULL)
+    workspace.identity("faq").assign_roles(acr.name, ACR_PULL)
     sdk.client.online_deployments.begin_delete("blue", "faq").result()
     assert sdk.deploy("blue").provisioning_state == "Succeeded"
     sdk.image = image.partition("@")[0] + ":no-such-tag"
@@ -236,7 +230,7 @@ def test_no_quota(workspace: Workspace, sdk: Sdk) -> None:
     assert "Current usage/limit: 0/6. Additional needed: 8 " in str(error)
     workspace.operations.fail_next("deployment", "OutOfQuota", "There is no capacity.")
     assert code(refused(sdk)) == "OutOfQuota"
-    assert workspace.operations.are_met
+    assert workspace.operations.has_injected_all
     # Measured: the SDK's own entity has no current_value.
     usages = {
         row.name["value"]: row for row in sdk.client.compute.list_usage(location="westeurope")
@@ -261,14 +255,14 @@ def test_what_is_refused_at_once(azure: Azure, workspace: Workspace, sdk: Sdk) -
     assert "180 seconds" in str(refused(sdk, "green", timeout_ms=181_000))
     endpoint = sdk.client.online_endpoints.get("faq")
     endpoint.traffic = {"blue": 100}
-    with workspace.held():
+    with workspace.hold_operations():
         changed = sdk.client.online_endpoints.begin_create_or_update(endpoint)
         # It is about to get traffic.
         with pytest.raises(ResourceExistsError):
             sdk.client.online_deployments.begin_delete("blue", "faq")
     changed.result()
     sdk.share({})
-    with workspace.held():
+    with workspace.hold_operations():
         poller = sdk.client.online_deployments.begin_delete("blue", "faq")
         with pytest.raises(ResourceExistsError):
             sdk.client.online_deployments.begin_delete("blue", "faq")
@@ -281,7 +275,7 @@ def test_what_is_refused_at_once(azure: Azure, workspace: Workspace, sdk: Sdk) -
 def test_two_workspaces_at_once(
     azure: Azure, acr: Acr, workspace: Workspace, sdk: Sdk, deployer: Identity
 ) -> None:
-    deployer.give("mlw-other", DATA_SCIENTIST)
+    deployer.assign_roles("mlw-other", DATA_SCIENTIST)
     workspaces = [workspace, azure.workspace("mlw-other", acr)]
     others = ml_client.connect(azure, workspaces[1])
     sdk.endpoint()
@@ -301,7 +295,7 @@ def test_two_workspaces_at_once(
     for poller in pollers:
         poller.result()
     assert containers(azure) == 2
-    assert workspace.region.used()["standardDASv4Family"] == 8
+    assert workspace.region.count_used_cores()["standardDASv4Family"] == 8
     sdk.client.online_endpoints.begin_delete("faq").result()
     assert containers(azure) == 1
     assert [list(one.endpoints) for one in workspaces] == [[], ["news"]]
@@ -314,9 +308,9 @@ def test_two_workspaces_at_once(
 def test_busy_servers_are_asked_again(azure: Azure, workspace: Workspace, sdk: Sdk) -> None:
     azure.arm.server.faults.answer(429, times=2, retry_after="0", path="mfeOperationsStatus")
     azure.arm.server.faults.answer(503, method="PUT", path="/onlineEndpoints/faq")
-    workspace.pace.polls = 4
+    workspace.pace.pending_polls = 4
     assert sdk.endpoint().provisioning_state == "Succeeded"
-    assert azure.arm.server.faults.are_met
+    assert azure.arm.server.faults.has_injected_all
     assert len(azure.arm.server.requests("GET", "mfeOperationsStatus")) >= 6
 
 
@@ -324,7 +318,7 @@ def test_a_token_ends_in_the_middle_of_an_operation(
     azure: Azure, workspace: Workspace, sdk: Sdk
 ) -> None:
     azure.entra.lifetime = 1
-    workspace.pace.polls = 30
+    workspace.pace.pending_polls = 30
     assert sdk.endpoint().provisioning_state == "Succeeded"
     assert len(azure.entra.server.requests("POST")) > 1
 
@@ -354,8 +348,8 @@ def test_whose_tokens_hold(
 def test_the_native_pace(azure: Azure, workspace: Workspace, sdk: Sdk) -> None:
     sdk.endpoint()
     before = len(azure.arm.server.requests("GET", "mfeOperationsStatus"))
-    workspace.pace.native = True
-    workspace.pace.polls = 1
+    workspace.pace.real_time = True
+    workspace.pace.pending_polls = 1
     began = time.monotonic()
     sdk.client.online_endpoints.begin_delete("faq").result()
     # The SDK looks at once, and then every five seconds, whatever it was told.
@@ -390,12 +384,12 @@ def test_who_may_what(
         "properties": {"profiles": [profile], "targetResourceUri": f"{workspace.id}/x"},
     }
     assert ask("PUT", scale, "2022-10-01", json=body).status_code == 403
-    deployer.give("group", CONTRIBUTOR)
+    deployer.assign_roles("group", CONTRIBUTOR)
     assert ask("PUT", scale, "2022-10-01", json=body).status_code == 201
     assert ask("GET", scale, "2022-10-01").json()["properties"] == body["properties"]
     assert ask("DELETE", scale, "2022-10-01").status_code == 200
-    deployer.take("group", CONTRIBUTOR)
-    deployer.take("mlw-flows", DATA_SCIENTIST)
+    deployer.remove_roles("group", CONTRIBUTOR)
+    deployer.remove_roles("mlw-flows", DATA_SCIENTIST)
     with pytest.raises(HttpResponseError, match="AuthorizationFailed"):
         sdk.client.online_endpoints.get_keys("faq")
     assert ask("GET", f"{workspace.id}/jobs", "2024-10-01").status_code == 404
@@ -412,7 +406,7 @@ def test_no_container_outlives_the_process(
 ) -> None:
     script = (
         "import sys, time\n"
-        "from tests.emulator.engine import Engine\n"
+        "from deploy.sandbox.engine import Engine\n"
         "engine = Engine()\n"
         "image = sys.argv[1]\n"
         "engine.create(image, 'x', {}, {8080}).start()\n"

@@ -9,14 +9,14 @@ from collections.abc import Callable
 import pytest
 from azure.identity import DefaultAzureCredential
 
-from deploy import wire
-from deploy.errors import DeployError
+from deploy.core import http_requests
+from deploy.core.errors import DeployError
 from deploy.registry import oci
 from deploy.registry.login import DockerLogin
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.identities import ACR_PULL, ACR_PUSH, Identity
-from tests.emulator.registry import Registry as PlainRegistry
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import ACR_PULL, ACR_PUSH, Identity
+from deploy.sandbox.registry import RegistryProcess as PlainRegistry
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.registry_content import (
     ARTIFACT,
@@ -33,7 +33,7 @@ NAME = "team/faq"
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """How long it waits by itself is no part of what is tested here."""
-    monkeypatch.setattr(wire, "BACK_OFF", 0.01)
+    monkeypatch.setattr(http_requests, "BACK_OFF", 0.01)
 
 
 @pytest.fixture
@@ -65,48 +65,48 @@ def test_the_sdk_logs_in_with_one_request(azure: Azure, publisher: Identity) -> 
 
 def test_an_image_comes_back_as_it_was_pushed(registry: oci.Registry, acr: Acr) -> None:
     manifest, _ = push_image(registry, NAME, "1")
-    assert registry.manifest(NAME, "1") == manifest
-    assert registry.manifest(NAME, manifest.digest) == manifest
-    assert registry.manifest(NAME, "no-such-tag") is None
-    assert registry.blob(NAME, oci.digest_of(CONFIG)) == CONFIG
+    assert registry.get_manifest(NAME, "1") == manifest
+    assert registry.get_manifest(NAME, manifest.digest) == manifest
+    assert registry.get_manifest(NAME, "no-such-tag") is None
+    assert registry.get_blob(NAME, oci.compute_digest(CONFIG)) == CONFIG
     (layer,) = manifest.data["layers"]
-    assert oci.digest_of(pull_blob(registry, NAME, layer["digest"])) == layer["digest"]
-    assert acr.uploaded == len(CONFIG) + 1000
-    assert acr.downloaded == len(CONFIG) + 1000
+    assert oci.compute_digest(pull_blob(registry, NAME, layer["digest"])) == layer["digest"]
+    assert acr.uploaded_bytes == len(CONFIG) + 1000
+    assert acr.downloaded_bytes == len(CONFIG) + 1000
 
 
 def test_a_blob_is_mounted_without_a_byte_on_the_wire(registry: oci.Registry, acr: Acr) -> None:
     digest = push_blob(registry, NAME, os.urandom(1000))
-    before = acr.uploaded
-    assert registry.mount("team/other", digest, NAME)
+    before = acr.uploaded_bytes
+    assert registry.mount_blob("team/other", digest, NAME)
     assert registry.has_blob("team/other", digest)
-    assert acr.uploaded == before
+    assert acr.uploaded_bytes == before
 
 
 def test_without_a_role_the_message_names_it(azure: Azure, acr: Acr, log_in: LogIn) -> None:
     reader, nobody = azure.identity("reader", crflows=[ACR_PULL]), azure.identity("nobody")
     log_in(reader)
     registry = client(azure, acr)
-    assert registry.manifest(NAME, "no-such-tag") is None
+    assert registry.get_manifest(NAME, "no-such-tag") is None
     assert sentence(lambda: push_blob(registry, NAME, b"x")) == (
         f"registry {acr.login_server}: the identity {reader.client_id} (object {reader.object_id}) "
         "may not push to team/faq: the role AcrPush is missing\n"
         "  → have AcrPush assigned to it on this registry; a new role takes minutes to work"
     )
     log_in(nobody)
-    assert sentence(lambda: client(azure, acr).manifest(NAME, "1")) == (
+    assert sentence(lambda: client(azure, acr).get_manifest(NAME, "1")) == (
         f"registry {acr.login_server}: the identity {nobody.client_id} (object {nobody.object_id}) "
         "may not pull from team/faq: the role AcrPull is missing\n"
         "  → have AcrPull assigned to it on this registry; a new role takes minutes to work"
     )
-    assert acr.uploaded == 0
+    assert acr.uploaded_bytes == 0
 
 
 def test_a_role_that_is_taken_away_counts_with_the_next_token(
     registry: oci.Registry, acr: Acr, publisher: Identity
 ) -> None:
     push_blob(registry, NAME, b"before")
-    publisher.take("crflows", ACR_PUSH)
+    publisher.remove_roles("crflows", ACR_PUSH)
     push_blob(registry, NAME, b"the token still says so")
     acr.expire_tokens()
     assert "the role AcrPush is missing" in sentence(lambda: push_blob(registry, NAME, b"after"))
@@ -117,7 +117,7 @@ def test_a_token_that_ran_out_is_renewed(registry: oci.Registry, acr: Acr) -> No
     for act in (
         lambda: push_blob(registry, NAME, os.urandom(100_000)),
         lambda: push_image(registry, NAME, "2"),
-        lambda: registry.manifest(NAME, "1"),
+        lambda: registry.get_manifest(NAME, "1"),
     ):
         acr.server.seen.clear()
         acr.expire_tokens()
@@ -130,26 +130,26 @@ def test_the_service_says_how_long_to_wait(registry: oci.Registry, acr: Acr) -> 
     push_image(registry, NAME, "1")
     acr.server.faults.answer(429, retry_after="1", method="GET", path="/manifests/")
     start = time.monotonic()
-    assert registry.manifest(NAME, "1")
+    assert registry.get_manifest(NAME, "1")
     assert time.monotonic() - start >= 1
     assert [seen.status for seen in acr.server.requests("GET", "/manifests/")] == [429, 200]
 
 
 def test_a_service_that_stays_busy_is_named(registry: oci.Registry, acr: Acr) -> None:
-    registry.manifest(NAME, "1")
+    registry.get_manifest(NAME, "1")
     acr.server.faults.answer(503, times=5, path="/manifests/")
-    assert sentence(lambda: registry.manifest(NAME, "1")) == (
+    assert sentence(lambda: registry.get_manifest(NAME, "1")) == (
         f"registry {acr.login_server}: it answered 503 Service Unavailable, 5 times in a row\n"
         "  → try again later; what was done is kept"
     )
-    assert acr.server.faults.are_met
+    assert acr.server.faults.has_injected_all
 
 
 # At the first bytes, and in the middle: inside of TLS a cut looks different each time.
 @pytest.mark.parametrize("after", [0, 1, 300_000])
 def test_an_upload_that_is_cut_is_sent_again(registry: oci.Registry, acr: Acr, after: int) -> None:
     content = os.urandom(1_000_000)
-    registry.manifest(NAME, "1")
+    registry.get_manifest(NAME, "1")
     acr.server.faults.cut_upload(after)
     digest = push_blob(registry, NAME, content)
     assert pull_blob(registry, NAME, digest) == content
@@ -169,19 +169,19 @@ def test_a_download_that_is_cut_is_started_again(
 
 
 def test_a_registry_that_is_gone_is_named(registry: oci.Registry, acr: Acr) -> None:
-    with acr.down():
-        assert sentence(lambda: registry.manifest(NAME, "1")) == (
+    with acr.outage():
+        assert sentence(lambda: registry.get_manifest(NAME, "1")) == (
             f"registry {acr.login_server}: it cannot be reached ([Errno 111] Connection refused)\n"
             "  → is its name right, and does your network (VPN, private endpoint) lead there?"
         )
-    assert registry.manifest(NAME, "no-such-tag") is None
+    assert registry.get_manifest(NAME, "no-such-tag") is None
 
 
 def test_a_certificate_of_somebody_else_is_not_trusted(
     azure: Azure, acr: Acr, registry: oci.Registry
 ) -> None:
-    with acr.server.certified_by(azure.stranger):
-        text = sentence(lambda: registry.manifest(NAME, "1"))
+    with acr.server.use_authority(azure.stranger):
+        text = sentence(lambda: registry.get_manifest(NAME, "1"))
     assert text.startswith(f"registry {acr.login_server}: its certificate is not trusted (")
     assert text.endswith(
         ")\n  → if its authority is your company's, let REQUESTS_CA_BUNDLE name the file with it"
@@ -196,7 +196,7 @@ def test_a_job_that_entra_does_not_expect_is_told_so(
     publisher.subject = "repo:contoso/flows:ref:refs/heads/main"
     log_in(publisher)
     publisher.subject = "repo:contoso/flows:environment:prod"
-    assert sentence(lambda: client(azure, acr).manifest(NAME, "1")) == (
+    assert sentence(lambda: client(azure, acr).get_manifest(NAME, "1")) == (
         "Azure: no Azure log-in works: WorkloadIdentityCredential: Microsoft Entra ID error "
         "'(invalid_client) AADSTS700213: No matching federated identity record found for presented "
         "assertion subject 'repo:contoso/flows:ref:refs/heads/main' and issuer "
@@ -209,7 +209,7 @@ def test_an_application_that_is_unknown_is_told_so(
     azure: Azure, acr: Acr, publisher: Identity
 ) -> None:
     azure.directory.clear()
-    text = sentence(lambda: client(azure, acr).manifest(NAME, "1"))
+    text = sentence(lambda: client(azure, acr).get_manifest(NAME, "1"))
     assert f"AADSTS700016: Application with identifier '{publisher.client_id}'" in text
 
 
@@ -217,20 +217,20 @@ def test_an_application_that_is_unknown_is_told_so(
 def test_what_refers_to_an_image_is_found(registry: oci.Registry, acr: Acr, api: bool) -> None:
     acr.referrers_api = api
     image, _ = push_image(registry, NAME, "1")
-    assert registry.referrers(NAME, image.digest) == []
+    assert registry.list_referrers(NAME, image.digest) == []
     artifact, noted = push_image(registry, NAME, subject=image)
     assert noted is api
     listed = {**artifact.descriptor, "artifactType": ARTIFACT}
     if not api:
         # What a client does that gets no OCI-Subject.
-        index = {"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": [listed]}
-        registry.put_manifest(NAME, oci.fallback_tag(image.digest), oci.document(index))
-    assert registry.referrers(NAME, image.digest) == [listed]
+        index = {"schemaVersion": 2, "mediaType": oci.INDEX_TYPE, "manifests": [listed]}
+        registry.put_manifest(NAME, oci.get_fallback_tag(image.digest), oci.create_manifest(index))
+    assert registry.list_referrers(NAME, image.digest) == [listed]
 
 
 def test_a_registry_without_tls_and_log_in(plain_registry: PlainRegistry) -> None:
     registry = oci.Registry(plain_registry.name, DockerLogin(plain_registry.name))
     image, noted = push_image(registry, NAME, "1")
     assert not noted
-    assert registry.manifest(NAME, "1") == image
-    assert registry.referrers(NAME, image.digest) == []
+    assert registry.get_manifest(NAME, "1") == image
+    assert registry.list_referrers(NAME, image.digest) == []

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 
-from tests.emulator.azure import Azure
-from tests.emulator.exchange import Exchange
-from tests.emulator.identities import DATA_SCIENTIST, Directory, Identity
-from tests.emulator.ml.front import AUDIENCE
-from tests.emulator.ml.workspace import Workspace
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.azureml.frontend import AUDIENCE
+from deploy.sandbox.azureml.workspace import Workspace
+from deploy.sandbox.http_exchange import Exchange
+from deploy.sandbox.identities import DATA_SCIENTIST, Directory, Identity
 from tests.integration.ml_client import Sdk
 from tests.integration.running import until
 
@@ -56,7 +56,7 @@ def test_tokens_of_entra(azure: Azure, sdk: Sdk, deployer: Identity) -> None:
         Directory(azure.stranger).issue(deployer, AUDIENCE),
     ):
         assert sdk.ask(url, other, "why?").status_code == 401
-    deployer.take("mlw-flows", DATA_SCIENTIST)
+    deployer.remove_roles("mlw-flows", DATA_SCIENTIST)
     assert sdk.ask(url, token, "why?").status_code == 401
 
 

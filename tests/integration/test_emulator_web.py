@@ -16,11 +16,15 @@ from azure.identity import DefaultAzureCredential
 from azure.keyvault.secrets import SecretClient
 from azure.mgmt.web import WebSiteManagementClient
 
-from deploy.model import Image
-from tests.emulator.acr import Acr
-from tests.emulator.arm import GROUP, LOCATION
-from tests.emulator.azure import Azure
-from tests.emulator.identities import (
+from deploy.core.entities import Image
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.appservice import platform_log
+from deploy.sandbox.appservice.plans import Plan
+from deploy.sandbox.appservice.platform_log import Wording
+from deploy.sandbox.appservice.slot import Site, Slot
+from deploy.sandbox.arm import GROUP, LOCATION
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import (
     ACR_PULL,
     CONTRIBUTOR,
     READER,
@@ -29,10 +33,6 @@ from tests.emulator.identities import (
     WEBSITE_CONTRIBUTOR,
     Identity,
 )
-from tests.emulator.web import platform_log
-from tests.emulator.web.plans import Plan
-from tests.emulator.web.platform_log import Wording
-from tests.emulator.web.slot import Site, Slot
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.running import until
 
@@ -129,7 +129,7 @@ def site(azure: Azure, acr: Acr) -> Site:
     made = azure.web.add_site(SITE, azure.web.add_plan("plan-faq"), SLOT)
     for slot in made.slots.values():
         assert slot.managed.system
-        slot.managed.system.give(acr.name, ACR_PULL)
+        slot.managed.system.assign_roles(acr.name, ACR_PULL)
     return made
 
 
@@ -158,7 +158,7 @@ def containers(azure: Azure) -> int:
 def test_a_site_and_a_slot_run_by_digest(
     azure: Azure, sdk: Sdk, site: Site, deployer: Identity
 ) -> None:
-    deployer.give("group", CONTRIBUTOR)
+    deployer.assign_roles("group", CONTRIBUTOR)
     apps, plans = sdk.client.web_apps, sdk.client.app_service_plans
     wanted: Any = {"location": LOCATION, "sku": {"name": "P0v3"}, "properties": {"reserved": True}}
     plan = plans.begin_create_or_update(GROUP, "plan-new", wanted).result()
@@ -185,7 +185,7 @@ def test_a_site_and_a_slot_run_by_digest(
     assert new.worker.starts == 0
     assert made.identity and new.managed.system
     assert made.identity.principal_id == new.managed.system.object_id
-    new.managed.system.give("crflows", ACR_PULL)
+    new.managed.system.assign_roles("crflows", ACR_PULL)
     apps.restart(GROUP, "app-new")
     assert made.properties.default_host_name == new.front.server.name
     answer = requests.get(f"{new.url}/version", verify=sdk.bundle, timeout=60)
@@ -259,9 +259,9 @@ def test_a_swap_leaves_sticky_settings_and_what_is_of_the_slot(
     staging = site.slot(SLOT)
     assert (sdk.colour(site.production), sdk.colour(staging)) == ("blue", "green")
     before = sdk.ask(site.production).json()
-    azure.web.pace.polls = 3
+    azure.web.pace.pending_polls = 3
     body: Any = {"targetSlot": "production", "preserveVnet": True}
-    with azure.web.held():
+    with azure.web.hold_swaps():
         poller = apps.begin_swap_slot(GROUP, SITE, SLOT, body)
         # The source is ready with the settings of the target, which still answers as before.
         until(lambda: sdk.colour(staging) == "blue")
@@ -312,7 +312,7 @@ def test_a_swap_that_fails_in_the_middle(azure: Azure, sdk: Sdk, site: Site, how
 def test_an_image_that_may_not_be_pulled(azure: Azure, acr: Acr, sdk: Sdk, site: Site) -> None:
     identity = site.production.managed.system
     assert identity
-    identity.take(acr.name, ACR_PULL)
+    identity.remove_roles(acr.name, ACR_PULL)
     sdk.set()
     sdk.configure()
     assert sdk.ask(site.production).status_code == 503
@@ -320,7 +320,7 @@ def test_an_image_that_may_not_be_pulled(azure: Azure, acr: Acr, sdk: Sdk, site:
     assert "Container pull image failed with reason: ImagePullFailure" in sdk.logs()
     assert "Site container: app-faq terminated during site startup." in sdk.logs()
     # It is tried again, later, by whoever asks.
-    identity.give(acr.name, ACR_PULL)
+    identity.assign_roles(acr.name, ACR_PULL)
     until(lambda: sdk.ask(site.production).status_code == 200)
     site.production.log.wording = platform_log.CLASSIC
     sdk.configure(image=sdk.image.partition("@")[0] + ":no-such-tag")
@@ -335,7 +335,7 @@ def test_an_identity_that_is_assigned_pulls(
     pulls = azure.identity("id-faq", **{acr.name: [ACR_PULL]})
     system = site.production.managed.system
     assert system
-    system.take(acr.name, ACR_PULL)
+    system.remove_roles(acr.name, ACR_PULL)
     id = f"/subscriptions/x/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{pulls.name}"
     identity: Any = {"identity": {"type": "SystemAssigned, UserAssigned"}}
     identity["identity"]["userAssignedIdentities"] = {id: {}}
@@ -370,7 +370,7 @@ def test_a_container_that_crashes(sdk: Sdk, site: Site, wording: Wording) -> Non
 def test_a_container_that_does_not_answer_in_time(
     azure: Azure, sdk: Sdk, site: Site, how: str
 ) -> None:
-    azure.web.pace.patience = 0
+    azure.web.pace.startup_grace = 0
     site.production.log.wording = platform_log.CLASSIC
     changes = {
         "hang": {"BREAK": "hang"},
@@ -487,7 +487,7 @@ def test_settings_refer_to_secrets_of_a_vault(azure: Azure, sdk: Sdk, site: Site
     assert status() == "AccessToKeyVaultDenied"
     identity = site.production.managed.system
     assert identity
-    identity.give("kv-faq", SECRETS_USER)
+    identity.assign_roles("kv-faq", SECRETS_USER)
     assert status() == "Resolved"
     for reader, found in (("/no/such/identity", "MSINotEnabled"), ("SystemAssigned", "Resolved")):
         change: Any = {"properties": {"keyVaultReferenceIdentity": reader}}
@@ -554,7 +554,7 @@ def test_what_is_refused_at_once(azure: Azure, sdk: Sdk, site: Site, deployer: I
     assert error.status_code == 403 and "LinkedAuthorizationFailed" in str(error)
     error = refused(lambda: apps.begin_create_or_update(GROUP, "app-other", body(small)))
     assert error.status_code == 403 and "AuthorizationFailed" in str(error)
-    deployer.give("group", WEBSITE_CONTRIBUTOR)
+    deployer.assign_roles("group", WEBSITE_CONTRIBUTOR)
     error = refused(lambda: apps.begin_create_or_update(GROUP, "popular", body(small)))
     assert error.status_code == 409
     assert "Website with given name popular already exists." in str(error)
@@ -571,7 +571,7 @@ def test_what_is_refused_at_once(azure: Azure, sdk: Sdk, site: Site, deployer: I
     )
     assert error.status_code == 409
     assert "exceed the number of slots allowed for the 'Basic' SKU" in str(error)
-    deployer.give("group", CONTRIBUTOR)
+    deployer.assign_roles("group", CONTRIBUTOR)
     shrink: Any = {"sku": {"name": "B1"}, "location": LOCATION}
     error = refused(lambda: plans.begin_create_or_update(GROUP, "plan-faq", shrink))
     assert "exceed the number of slots" in str(error)
@@ -580,8 +580,8 @@ def test_what_is_refused_at_once(azure: Azure, sdk: Sdk, site: Site, deployer: I
     azure.web.conflict_next()
     assert refused(lambda: sdk.set(COLOUR="red")).status_code == 409
     sdk.set(COLOUR="red")
-    deployer.take("group", WEBSITE_CONTRIBUTOR, CONTRIBUTOR)
-    deployer.take(SITE, WEBSITE_CONTRIBUTOR)
+    deployer.remove_roles("group", WEBSITE_CONTRIBUTOR, CONTRIBUTOR)
+    deployer.remove_roles(SITE, WEBSITE_CONTRIBUTOR)
     assert apps.get(GROUP, SITE).name == SITE
     assert refused(sdk.settings).status_code == 403
     token = azure.directory.issue(deployer, azure.arm.audiences[0], -5)

@@ -60,7 +60,7 @@ def over_ssh(
 
 def test_streams_in_both_directions(over_ssh: docker.DockerClient, image: str) -> None:
     lines: list[str] = []
-    archive = isolated.run_online(
+    archive = isolated.run_with_network(
         over_ssh,
         image,
         ["python3", "-c", CODE],
@@ -105,7 +105,7 @@ def _processes() -> list[str]:
 
 
 def test_the_docker_command_takes_the_same_way(over_ssh: docker.DockerClient) -> None:
-    there = engine.endpoint()
+    there = engine.find_endpoint()
     line = ["docker", *there.command_line(), "version", "--format", "{{.Server.Version}}"]
     done = subprocess.run(line, env=there.environment(), capture_output=True, text=True, check=True)
     assert done.stdout.strip() == over_ssh.version()["Version"]

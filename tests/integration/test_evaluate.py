@@ -19,17 +19,18 @@ from typing import Any
 import docker
 import pytest
 
-from deploy import config
+from deploy.config import configuration
+from deploy.core.errors import DeployError
 from deploy.docker import isolated, tar_files
-from deploy.errors import DeployError
-from deploy.evaluation import evaluate, record, report
+from deploy.evaluation import evaluate, history, report
 from deploy.evaluation.evaluate import Report
-from deploy.evaluation.record import Record
-from tests import model_server, projects
+from deploy.evaluation.history import Record
+from deploy.sandbox import model_server
+from deploy.sandbox.model_server import ModelServer
+from tests import projects
 from tests.integration import inv_process
 from tests.integration.conftest import ROOT, built
 from tests.made_up import LETTERS, text
-from tests.model_server import ModelServer
 
 SECRET = text(LETTERS, 24)
 
@@ -44,21 +45,23 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return root
 
 
-def run(project: config.Project, name: str, environment: str | None = None) -> Report:
-    return evaluate.evaluate(project, config.load_flow(project, name), environment)
+def run(project: configuration.Project, name: str, environment: str | None = None) -> Report:
+    return evaluate.evaluate(project, configuration.load_flow(project, name), environment)
 
 
 def everything(root: Path, capfd: pytest.CaptureFixture[str]) -> str:
     """Return all that a run has said and written."""
     said = capfd.readouterr()
-    kept = [path.read_text(encoding="utf-8") for path in (root / record.FOLDER).iterdir()]
+    kept = [path.read_text(encoding="utf-8") for path in (root / history.FOLDER).iterdir()]
     return "\n".join([said.out, said.err, *kept])
 
 
 def test_a_flow_without_a_model(copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    project = config.open_project(copy)
+    project = configuration.open_project(copy)
     earlier = {"evaluation/accuracy": {"found": 1.0, "first": 0.75}}
-    record.keep(copy, Record("faq", "0" * 12, "", "2026-11-01", "other", True, earlier, {}, []))
+    history.save_record(
+        copy, Record("faq", "0" * 12, "", "2026-11-01", "other", True, earlier, {}, [])
+    )
     found = run(project, "faq")
     report.show([found])
     said = capfd.readouterr()
@@ -72,7 +75,7 @@ def test_a_flow_without_a_model(copy: Path, capfd: pytest.CaptureFixture[str]) -
         "before is the last run that passed: 2026-11-01, image tag 000000000000, of other rows\n"
     )
     assert found.problems == ()
-    kept = record.previous(copy, "faq")
+    kept = history.load_last_passed(copy, "faq")
     assert kept == found.record
     assert kept.tag == built("faq")[1].tag
     assert kept.rows[1]["inputs"]["section"] == "Holidays"
@@ -84,7 +87,7 @@ def test_a_flow_without_a_model(copy: Path, capfd: pytest.CaptureFixture[str]) -
 def test_a_flow_with_a_model_is_judged_by_code_and_by_a_model(
     copy: Path, model: ModelServer, variables: dict[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    project = config.Project(copy, variables)
+    project = configuration.Project(copy, variables)
     found = run(project, "triage")
     assert found.problems == ()
     assert found.record.metrics == {
@@ -130,7 +133,7 @@ evaluation:
 
 
 @pytest.fixture
-def failing(project: config.Project) -> Iterator[config.Project]:
+def failing(project: configuration.Project) -> Iterator[configuration.Project]:
     """A project whose flow fails at two of four rows, and knows a secret."""
     local = "  local: {target: local, env: {secret: [MY_TOKEN]}}\n"
     questions = ["why?", "who?", "when?", "who?"]
@@ -152,11 +155,11 @@ FAQ = (ROOT / "flows/faq/requirements.txt").read_text(encoding="utf-8")
 
 
 def test_rows_that_fail_thresholds_that_are_missed_and_no_secret_anywhere(
-    failing: config.Project, capfd: pytest.CaptureFixture[str]
+    failing: configuration.Project, capfd: pytest.CaptureFixture[str]
 ) -> None:
     earlier: dict[str, Any] = {"evaluation/match": {"right": 1.0}}
     good = Record("hello", "0" * 12, "", "2026-11-01", "other", True, earlier, {}, [])
-    record.keep(failing.root, good)
+    history.save_record(failing.root, good)
     found = run(failing, "hello", "local")
     assert "\n".join(map(str, found.problems)) == (
         "flows/hello/evaluation/questions.jsonl:2: the flow failed: "
@@ -178,14 +181,14 @@ def test_rows_that_fail_thresholds_that_are_missed_and_no_secret_anywhere(
         "error": "Execution failure in 'answer': (ValueError) nobody has ***",
         "evaluations": {"evaluation/match": {}},
     }
-    assert record.previous(failing.root, "hello") == good
+    assert history.load_last_passed(failing.root, "hello") == good
     said = everything(failing.root, capfd)
     assert SECRET not in said
     # At once, the first of the two that has failed.
     assert re.search(r"^hello: evaluate  flows/.*:[24]: the flow failed: ", said, re.MULTILINE)
 
 
-def test_a_missing_variable_of_an_environment(failing: config.Project) -> None:
+def test_a_missing_variable_of_an_environment(failing: configuration.Project) -> None:
     with pytest.raises(DeployError) as caught:
         run(replace(failing, environ={}), "hello", "local")
     assert (
@@ -221,7 +224,7 @@ def test_a_prompty_by_the_identity_of_whoever_is_logged_in(
     # As on App Service: azure-identity asks the model server for the token.
     monkeypatch.setenv("IDENTITY_ENDPOINT", f"http://127.0.0.1:{model.port}/identity")
     monkeypatch.setenv("IDENTITY_HEADER", model_server.KEY)
-    found = run(config.Project(copy, {"AZURE_OPENAI_ENDPOINT": model.endpoint}), "rewrite")
+    found = run(configuration.Project(copy, {"AZURE_OPENAI_ENDPOINT": model.endpoint}), "rewrite")
     assert found.problems == ()
     said = len("[2 messages] You said: ")
     assert found.record.metrics == {"evaluation/length": {"more": float(said)}}
@@ -254,11 +257,11 @@ def test_a_class_that_answers_with_a_dataclass_and_a_key_that_is_refused(
     (folder / "amount.py").write_text(code)
     with (copy / "flows/extract/deploy.yaml").open("a") as file:
         file.write(FLEX)
-    good = run(config.Project(copy, variables), "extract")
+    good = run(configuration.Project(copy, variables), "extract")
     assert good.problems == ()
     assert good.record.metrics == {"evaluation/amount": {"right": 1.0}}
     wrong = {**variables, "AZURE_OPENAI_API_KEY": SECRET}
-    bad = run(config.Project(copy, wrong), "extract")
+    bad = run(configuration.Project(copy, wrong), "extract")
     # The service quotes the key, and so does its error.
     assert "Access denied due to invalid subscription key: ***" in bad.problems[0].what
     assert bad.problems[1].what == "right was not measured: no row was answered"
@@ -295,7 +298,7 @@ def test_ctrl_c_leaves_nothing_behind(
         one.id for one in client.containers.list(all=True, ignore_removed=True)
     }
     assert log.read_text().endswith("interrupted\n  → run this again: it goes on from there\n")
-    assert not list((copy / record.FOLDER).iterdir())
+    assert not list((copy / history.FOLDER).iterdir())
 
 
 def running(client: docker.DockerClient) -> set[str]:
@@ -320,7 +323,7 @@ def test_a_program_that_takes_too_long_is_ended(client: docker.DockerClient) -> 
     program = "import time; print('one', flush=True); time.sleep(60)"
     command = ["python3", "-c", program]
     with pytest.raises(DeployError) as caught:
-        isolated.run_online(
+        isolated.run_with_network(
             client, made.id, command, tar_files.pack({}), "/", {}, "waiting", {}, said.append, 1
         )
     assert said == ["one"]

@@ -15,8 +15,9 @@ import docker.errors
 import pytest
 import requests
 
-from deploy import config, images
-from deploy.model import Image
+from deploy.config import configuration
+from deploy.core.entities import Image
+from deploy.delivery import resolve_image
 from tests import projects
 from tests.integration import footprint
 from tests.integration.conftest import ROOT, Start
@@ -39,7 +40,7 @@ def _image(root: Path, is_async: bool = False) -> Image:
     files["flows/hello/sample.json"] = GOOD
     files["flows/hello/answer.py"] = None
     project = projects.make(root, files)
-    return images.build(project, config.load_flow(project, "hello"))
+    return resolve_image.build_image(project, configuration.load_flow(project, "hello"))
 
 
 @pytest.fixture(scope="module")

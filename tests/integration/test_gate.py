@@ -22,22 +22,17 @@ import docker
 import docker.errors
 import pytest
 
-from deploy import config
-from deploy.build import base_image, docker_build, image
-from deploy.config import Project
+from deploy.build import base_image, docker_build, flow_image
+from deploy.config import configuration
+from deploy.config.configuration import Project
+from deploy.core.entities import AllowedSecret, Flow, ImageSettings
+from deploy.core.errors import DeployError
 from deploy.docker import engine, image_archive
 from deploy.docker.image_archive import ImageArchive
-from deploy.errors import DeployError
-from deploy.gate import check, values
-from deploy.inside import inspection
-from deploy.model import AllowedSecret, Flow, ImageSettings
+from deploy.supply_chain import inspection
+from deploy.supply_chain.secret_scan import known_secrets, scanner
 from tests import made_up, projects
 from tests.integration.conftest import ROOT, built
-from tests.integration.official_base_fixtures import (  # noqa: F401 (pytest finds fixtures here)
-    base_registry,
-    distroless_python,
-    official_python,
-)
 
 KEY = made_up.text(made_up.LETTERS, 84)
 ENV = {".env": f"AI_API_KEY={KEY}\nAI_ENDPOINT=https://contoso-gate.openai.azure.com/\n"}
@@ -59,7 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 @pytest.fixture
 def flow(project: Project) -> Flow:
-    return config.load_flow(project, "hello")
+    return configuration.load_flow(project, "hello")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +73,7 @@ def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
     )
     content: dict[str, Path | bytes] = {f"flow/{n}.md": text.encode() for n in ("kept", "gone")}
     content |= {f"flow/{name}": data for name, data in _hidden(text.encode()).items()}
-    above = docker_build.by_engine(
+    above = docker_build.build_with_engine(
         client, {"Dockerfile": recipe.encode(), **content}, f"{NAME}:above"
     )
     container = client.containers.create(above, ["python3"])
@@ -87,7 +82,7 @@ def planted(client: docker.DockerClient) -> Iterator[ImageArchive]:
     finally:
         container.remove()
     try:
-        with image_archive.saved(client, str(whole.id)) as files:
+        with image_archive.save_image(client, str(whole.id)) as files:
             yield files
     finally:
         for tag in ("whole", "above"):
@@ -113,7 +108,7 @@ def _hidden(text: bytes) -> dict[str, bytes]:
 def test_secrets_that_do_not_stand_as_they_are_are_found(
     planted: ImageArchive, project: Project, flow: Flow, cache: Path
 ) -> None:
-    found = refusal(planted, flow, values.of(project), cache).splitlines()[::2]
+    found = refusal(planted, flow, known_secrets.collect_secrets(project), cache).splitlines()[::2]
     for name in _hidden(b""):
         kinds = {line.rpartition("looks like ")[2] for line in found if f"/app/flow/{name}" in line}
         assert set(made_up.SECRETS) <= kinds, name
@@ -123,7 +118,7 @@ def test_secrets_that_do_not_stand_as_they_are_are_found(
 
 def refusal(files: ImageArchive, flow: Flow, hidden: dict[str, str], cache: Path) -> str:
     with pytest.raises(DeployError) as caught:
-        check.refuse_secrets(files, flow, hidden, cache)
+        scanner.refuse_secrets(files, flow, hidden, cache)
     return str(caught.value)
 
 
@@ -131,7 +126,7 @@ def refusal(files: ImageArchive, flow: Flow, hidden: dict[str, str], cache: Path
 def test_each_secret_is_found_in_each_place(
     planted: ImageArchive, project: Project, flow: Flow, cache: Path
 ) -> None:
-    message = refusal(planted, flow, values.of(project), cache)
+    message = refusal(planted, flow, known_secrets.collect_secrets(project), cache)
     found = [line for line in message.splitlines() if not line.startswith("  →")]
     told = {
         rule: sorted(
@@ -160,8 +155,8 @@ def test_exceptions_cover_shapes_and_never_values(
     allowed = replace(flow, allow_secrets=tuple(exceptions))
     with planted.layers[-1].open() as last:
         assert "app/flow/.wh.gone.md" in last.getnames()
-    check.refuse_secrets(planted, allowed, {}, cache)
-    message = refusal(planted, allowed, values.of(project), cache)
+    scanner.refuse_secrets(planted, allowed, {}, cache)
+    message = refusal(planted, allowed, known_secrets.collect_secrets(project), cache)
     places = [line.split(":")[0] for line in message.splitlines()[::2]]
     number = len(made_up.SECRETS)
     assert {f"variable PLANTED_{number}", f"label planted.{number}"} < set(places)
@@ -174,8 +169,8 @@ def test_the_flows_pass_without_exceptions(
 ) -> None:
     flow, made = built(name)
     assert flow.allow_secrets == ()
-    with image_archive.saved(client, made.id) as files:
-        check.refuse_secrets(files, flow, values.of(project), cache)
+    with image_archive.save_image(client, made.id) as files:
+        scanner.refuse_secrets(files, flow, known_secrets.collect_secrets(project), cache)
 
 
 @pytest.fixture(scope="module", params=["official_python", "distroless_python"])
@@ -183,7 +178,7 @@ def base(request: pytest.FixtureRequest, client: docker.DockerClient) -> Iterato
     """A base image as users have it, with all of Debian's own files."""
     reference = request.getfixturevalue(request.param)
     client.images.pull(reference)
-    with image_archive.saved(client, reference, "linux/amd64") as files:
+    with image_archive.save_image(client, reference, "linux/amd64") as files:
         yield files
     # Another test may be done with the same base.
     with contextlib.suppress(docker.errors.ImageNotFound):
@@ -194,22 +189,22 @@ def test_a_base_of_a_distribution_passes_without_exceptions(
     base: ImageArchive, flow: Flow, tmp_path: Path
 ) -> None:
     for _ in ("searched", "remembered"):
-        check.refuse_secrets(base, flow, {}, tmp_path / "outlines")
+        scanner.refuse_secrets(base, flow, {}, tmp_path / "outlines")
     assert len(list((tmp_path / "outlines").iterdir())) == len(base.layers)
 
 
 def test_a_flow_on_an_official_base_passes_and_its_layers_are_named(
     client: docker.DockerClient,
-    official_python: str,  # noqa: F811
+    official_python: str,
     project: Project,
     cache: Path,
 ) -> None:
-    flow = config.load_flow(config.open_project(ROOT), "faq")
+    flow = configuration.load_flow(configuration.open_project(ROOT), "faq")
     flow = replace(flow, image=replace(flow.image, base=official_python))
-    made = image.build(client, flow, ROOT, engine.endpoint())
+    made = flow_image.build(client, flow, ROOT, engine.find_endpoint())
     try:
-        with image_archive.saved(client, made.id, made.platform) as files:
-            check.refuse_secrets(files, flow, values.of(project), cache)
+        with image_archive.save_image(client, made.id, made.platform) as files:
+            scanner.refuse_secrets(files, flow, known_secrets.collect_secrets(project), cache)
         names = [layer.what for layer in inspection.inspect(client, made).layers]
         own = ["standard library bytecode", "packages", "server and flow"]
         assert names == ["base"] * 4 + own
@@ -236,11 +231,11 @@ def test_a_file_of_the_flow_that_holds_a_value_stops_the_push(
         (project.root / "flows/hello" / name).write_text(text, encoding="utf-8")
     code = f'{projects.CODE}\nKEY = "{KEY}"\n'
     (project.root / "flows/hello/answer.py").write_text(code, encoding="utf-8")
-    flow = config.load_flow(project, "hello")
-    made = image.build(client, flow, project.root, engine.endpoint())
+    flow = configuration.load_flow(project, "hello")
+    made = flow_image.build(client, flow, project.root, engine.find_endpoint())
     try:
-        with image_archive.saved(client, made.id) as files:
-            message = refusal(files, flow, values.of(project), cache)
+        with image_archive.save_image(client, made.id) as files:
+            message = refusal(files, flow, known_secrets.collect_secrets(project), cache)
             number = len(files.layers)
         places = [line.split(":")[0].split(" ")[0] for line in message.splitlines()[::2]]
         # Its bytecode, too.

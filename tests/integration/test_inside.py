@@ -19,16 +19,18 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from deploy import config, locks, pipeline
-from deploy.build import base_image
+from deploy.build import base_image, lock_files
+from deploy.config import configuration
+from deploy.core.entities import Attachment, Flow, Image
+from deploy.core.errors import DeployError
+from deploy.delivery import pipeline
 from deploy.docker import image_archive
 from deploy.docker.image_archive import ImageArchive
-from deploy.errors import DeployError
-from deploy.inside import bom, contents, inspection, provenance
-from deploy.inside.inspection import Inspection
-from deploy.model import Attachment, Flow, Image
-from tests import model_server, projects
-from tests.emulator.registry import Registry
+from deploy.sandbox import model_server
+from deploy.sandbox.registry import RegistryProcess
+from deploy.supply_chain import image_files, inspection, provenance, sbom
+from deploy.supply_chain.inspection import Inspection
+from tests import projects
 from tests.integration.conftest import ROOT, built
 from tests.integration.publishing import publish, spec, with_places
 
@@ -54,7 +56,7 @@ class Inside:
 @pytest.fixture(scope="module")
 def faq(client: docker.DockerClient) -> Iterator[Inside]:
     flow, image = built("faq")
-    with image_archive.saved(client, image.id) as saved:
+    with image_archive.save_image(client, image.id) as saved:
         yield Inside(flow, image, saved, documents(flow, image, saved))
 
 
@@ -64,7 +66,7 @@ def inspected(client: docker.DockerClient) -> Inspection:
 
 
 def documents(flow: Flow, image: Image, saved: ImageArchive) -> dict[str, Attachment]:
-    made = [*bom.make(saved, image), provenance.make(image, saved, flow, ROOT)]
+    made = [*sbom.make(saved, image), provenance.make(image, saved, flow, ROOT)]
     return {attachment.kind: attachment for attachment in made}
 
 
@@ -84,7 +86,7 @@ def spdx(found: dict[str, Any]) -> Listed:
 
 def test_the_python_packages_are_those_of_the_lock(faq: Inside) -> None:
     locked = set()
-    for line in locks.read(faq.flow).splitlines():
+    for line in lock_files.read(faq.flow).splitlines():
         if "==" in line:
             wanted = Requirement(line.rstrip("\\ "))
             if wanted.marker is None or wanted.marker.evaluate(dict(MARKERS)):
@@ -98,13 +100,13 @@ def test_the_python_packages_are_those_of_the_lock(faq: Inside) -> None:
 
 
 def made_here(faq: Inside) -> bool:
-    return faq.image.base.startswith(f"{base_image.MADE}:")
+    return faq.image.base.startswith(f"{base_image.LOCAL_REPOSITORY}:")
 
 
 def test_a_package_that_stands_in_nowhere_is_listed_as_itself(client: docker.DockerClient) -> None:
     _, image = built("triage")
-    with image_archive.saved(client, image.id) as saved:
-        document = json.loads(bom.make(saved, image)[0].content)
+    with image_archive.save_image(client, image.id) as saved:
+        document = json.loads(sbom.make(saved, image)[0].content)
     versions = [version for name, version in cyclonedx(document, "pypi") if name == "openai"]
     assert len(versions) == 1
     assert "stand" not in versions[0]
@@ -113,7 +115,7 @@ def test_a_package_that_stands_in_nowhere_is_listed_as_itself(client: docker.Doc
 def test_each_file_of_the_base_belongs_to_a_debian_package_that_is_listed(faq: Inside) -> None:
     if not made_here(faq):
         pytest.skip("the official image was pulled")
-    found = contents.read(faq.archive, lambda path: path.startswith("var/lib/dpkg/"))
+    found = image_files.read_contents(faq.archive, lambda path: path.startswith("var/lib/dpkg/"))
     owned: dict[str, set[str]] = {}
     for path, text in found.texts.items():
         if path.endswith(".list"):
@@ -204,7 +206,7 @@ def test_spdx_has_what_the_format_requires(faq: Inside) -> None:
 
 
 def test_the_same_image_gives_the_same_documents(faq: Inside, client: docker.DockerClient) -> None:
-    with image_archive.saved(client, faq.image.id) as again:
+    with image_archive.save_image(client, faq.image.id) as again:
         assert documents(faq.flow, faq.image, again) == faq.documents
 
 
@@ -255,7 +257,7 @@ def test_provenance_is_that_of_the_image(faq: Inside, client: docker.DockerClien
     for one in every.values():
         assert set(one) <= {"name", "uri", "digest", "annotations"}
         assert one.keys() & {"uri", "digest"}
-    for path in (faq.flow.folder / locks.LOCK, locks.PACK_LOCK):
+    for path in (faq.flow.folder / lock_files.LOCK, lock_files.PACK_LOCK):
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         assert every[path.relative_to(ROOT).as_posix()]["digest"] == {"sha256": digest}
     found = base_image.find(client, faq.flow.image, ROOT)
@@ -267,7 +269,7 @@ def test_provenance_is_that_of_the_image(faq: Inside, client: docker.DockerClien
 
 
 def test_what_an_image_was_built_with_is_not_in_its_answer_and_tag(faq: Inside) -> None:
-    about = json.loads(contents.text(faq.archive, "app/about.json") or "{}")
+    about = json.loads(image_files.read_text(faq.archive, "app/about.json") or "{}")
     assert about["built_with"]["python"] == faq.flow.image.python
     assert about["tag"] == faq.image.tag
 
@@ -310,7 +312,7 @@ print(json.dumps(found))
 """
     output = client.containers.run(inspected.id, ["python3", "-c", code], remove=True)
     sizes = json.loads(output)
-    largest = sorted(sizes.items(), key=lambda item: -item[1])[: inspection.LARGEST]
+    largest = sorted(sizes.items(), key=lambda item: -item[1])[: inspection.LARGEST_COUNT]
     assert [(f"{p.kind} {p.name}", p.size) for p in inspected.largest] == largest
     counted = inspected.python + inspected.debian
     assert counted == len(sizes)
@@ -323,31 +325,31 @@ def test_inspect_tells_what_the_image_says(
     assert (inspected.id, inspected.tag, inspected.commit) == (image.id, image.tag, image.commit)
     assert inspected.user == "10001:10001"
     assert inspected.ports == ("8080/tcp",)
-    assert inspected.command == ("python3", "-m", "runtime.serve")
+    assert inspected.command == ("python3", "-m", "flow_server.serve")
     assert {"PATH", "PYTHONPATH", "HOME"} <= set(inspected.variables)
     count = "import os; print(sum(len(files) for _, _, files in os.walk('/app')))"
     output = client.containers.run(image.id, ["python3", "-c", count], remove=True)
     assert inspected.files > int(output)
-    inspection.show([inspected])
+    inspection.print_inspections([inspected])
     text = capsys.readouterr().out
     assert f"image      {image.reference}\n" in text
     assert re.search(r"^packages +\d+\.\d$", text, re.MULTILINE)
 
 
 def test_documents_in_a_registry_are_shown(
-    project: config.Project,
-    plain_registry: Registry,
+    project: configuration.Project,
+    plain_registry: RegistryProcess,
     folder: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     place = {"registry": f"{plain_registry.name}/{folder}"}
     published = publish(with_places(project, {"dev": place}))
     flow = spec(project).flow
-    inspection.show([pipeline.inspect(project, flow, spec(project))])
+    inspection.print_inspections([pipeline.inspect(project, flow, spec(project))])
     text = capsys.readouterr().out
     assert f"published  {published.pinned}\n" in text
     for kind, media_type in (
-        {**dict(bom.DOCUMENTS.values()), provenance.KIND: provenance.TYPE}
+        {**dict(sbom.DOCUMENTS.values()), provenance.KIND: provenance.MEDIA_TYPE}
     ).items():
         assert re.search(
             rf"^{re.escape(kind)} +{re.escape(media_type)} +\d+\.\d +sha256:", text, re.M
@@ -361,7 +363,7 @@ def test_what_is_not_built_is_a_sentence(tmp_path: Path, monkeypatch: pytest.Mon
     project = projects.make(tmp_path, {**files, **code})
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DeployError) as caught:
-        pipeline.inspect(project, config.load_flow(project, "hello"))
+        pipeline.inspect(project, configuration.load_flow(project, "hello"))
     assert str(caught.value) == (
         "hello: the image of its files, as they are now, is not built\n  → `inv build --flow hello`"
     )
@@ -377,4 +379,4 @@ def test_inspect_prints_json(faq: Inside) -> None:
     )
     (found,) = json.loads(done.stdout)
     assert found["reference"] == faq.image.reference
-    assert len(found["largest"]) == inspection.LARGEST
+    assert len(found["largest"]) == inspection.LARGEST_COUNT

@@ -15,8 +15,8 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from deploy.docker import close_network, isolated, isolated_container, isolated_network, tar_files
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
+from deploy.docker import isolated, isolated_container, isolated_network, network_rules, tar_files
 from deploy.evaluation import results
 from tests.integration.conftest import built
 
@@ -63,7 +63,7 @@ def online(client: docker.DockerClient, image: str, code: str, *arguments: str) 
     """Run `code` where flows are evaluated; return what it prints."""
     lines: list[str] = []
     command, files = ["python3", "-c", code, *arguments], tar_files.pack({"out/empty": b""})
-    isolated.run_online(
+    isolated.run_with_network(
         client, image, command, files, "/out", {}, DOING, {}, lines.append, 60
     ).close()
     return lines
@@ -82,7 +82,7 @@ for number in range(5000):
 """
     sentence = attack(client, image, code)
     assert sentence.endswith("processes, then: Resource temporarily unavailable")
-    assert 400 < int(sentence.split()[-6]) < isolated_container.PROCESSES
+    assert 400 < int(sentence.split()[-6]) < isolated_container.MAX_PROCESSES
 
 
 def test_memory_has_a_limit(
@@ -147,7 +147,7 @@ def test_a_bad_line_of_an_evaluation_is_a_sentence(
 ) -> None:
     command, files = ["python3", "-c", f"print({line!r})"], tar_files.pack({"out/empty": b""})
     with pytest.raises(DeployError, match="a line of its output is no event of the evaluation"):
-        isolated.run_online(
+        isolated.run_with_network(
             client,
             image,
             command,
@@ -156,7 +156,7 @@ def test_a_bad_line_of_an_evaluation_is_a_sentence(
             {},
             DOING,
             {},
-            lambda text: void(results.event(text, 1, DOING)),
+            lambda text: void(results.parse_event(text, 1, DOING)),
             60,
         )
 
@@ -168,10 +168,10 @@ def void(_: object) -> None:
 def test_addresses_of_metadata_services_have_no_route(
     client: docker.DockerClient, image: str
 ) -> None:
-    found = online(client, image, CONNECT, *close_network.ADDRESSES)
+    found = online(client, image, CONNECT, *network_rules.METADATA_ADDRESSES)
     assert set(found) <= {"ENETUNREACH", "EADDRNOTAVAIL", "EINVAL", "EAFNOSUPPORT"}
     assert found[:3] == ["ENETUNREACH"] * 3
-    assert len(found) == len(close_network.ADDRESSES)
+    assert len(found) == len(network_rules.METADATA_ADDRESSES)
 
 
 @contextlib.contextmanager
@@ -204,7 +204,7 @@ def test_a_service_that_others_reach_is_closed(
     client: docker.DockerClient, image: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A service stands where a metadata service would."""
-    name = f"{isolated_container.NAME}-test-{uuid.uuid4().hex[:8]}"
+    name = f"{isolated_container.NAME_PREFIX}-test-{uuid.uuid4().hex[:8]}"
     network = client.networks.create(name)
     try:
         with listener(client, image, network=network.name) as (_, address):
@@ -213,7 +213,7 @@ def test_a_service_that_others_reach_is_closed(
             program.write_text(text.replace("169.254.170.2", address), encoding="utf-8")
             monkeypatch.setattr(isolated_network, "PROGRAM", program)
             monkeypatch.setattr(
-                isolated_network, "_network", lambda *_: contextlib.nullcontext(network.name)
+                isolated_network, "_create_bridge", lambda *_: contextlib.nullcontext(network.name)
             )
             assert plain(client, image, str(network.name), address) == "connected"
             assert online(client, image, CONNECT, address) == ["ENETUNREACH"]
@@ -250,13 +250,13 @@ def test_nothing_stays(client: docker.DockerClient, image: str) -> None:
         networks.extend(
             str(one.name)
             for one in client.networks.list()
-            if str(one.name).startswith(isolated_container.NAME) and one.name not in before
+            if str(one.name).startswith(isolated_container.NAME_PREFIX) and one.name not in before
         )
         raise DeployError("test", "it was interrupted", "")
 
     command, files = ["python3", "-c", "print(1)"], tar_files.pack({"out/empty": b""})
     with pytest.raises(DeployError, match="it was interrupted"):
-        isolated.run_online(client, image, command, files, "/out", {}, DOING, {}, look, 60)
+        isolated.run_with_network(client, image, command, files, "/out", {}, DOING, {}, look, 60)
     assert networks
     # Another process may have made one of its own, and removes it.
     names = {one.name for one in client.networks.list()}

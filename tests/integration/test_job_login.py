@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deploy import cloud
-from deploy.cloud import REGISTRY_AUDIENCE, Cloud
-from deploy.errors import DeployError
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.identities import Identity
+from deploy.azure import clouds
+from deploy.azure.clouds import REGISTRY_AUDIENCE, Cloud
+from deploy.core.errors import DeployError
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import Identity
 from tests.integration.azure_fixtures import RunAs
 
 SCOPE = f"{REGISTRY_AUDIENCE}/.default"
@@ -37,7 +37,7 @@ def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def failure(here: Cloud) -> str:
     with pytest.raises(DeployError) as caught:
-        cloud.token(here, SCOPE)
+        clouds.get_token(here, SCOPE)
     return str(caught.value)
 
 
@@ -48,7 +48,7 @@ def test_each_log_in_asks_for_a_new_token(
     azure.entra.lifetime, azure.job_tokens.lifetime = 0, 60
     run_as(azure.job_tokens.github(job))
     for _ in range(3):
-        cloud.token(here, SCOPE)
+        clouds.get_token(here, SCOPE)
     assert len(azure.job_tokens.server.seen) == 3
     assert [seen.status for seen in azure.entra.server.seen] == [200] * 3
 
@@ -58,7 +58,7 @@ def test_a_busy_service_is_asked_again(
 ) -> None:
     run_as(azure.job_tokens.github(job))
     azure.job_tokens.server.faults.answer(503, times=2)
-    assert cloud.token(here, SCOPE)
+    assert clouds.get_token(here, SCOPE)
     assert [seen.status for seen in azure.job_tokens.server.seen] == [503, 503, 200]
 
 
@@ -68,10 +68,10 @@ def test_a_job_that_entra_does_not_expect_is_told_what_its_token_says(
     variables = azure.job_tokens.github(job)
     run_as(variables)
     expected = job.subject
-    token = azure.directory.federated_token
+    token = azure.directory.issue_federated_token
     monkeypatch.setattr(
         azure.directory,
-        "federated_token",
+        "issue_federated_token",
         lambda *given, **claims: token(
             *given, **claims, sub="repo:contoso/flows:ref:refs/heads/main"
         ),
@@ -214,7 +214,7 @@ def test_a_token_is_for_the_cloud_that_it_is_used_in(
         azure.arm.server.url,
         azure.entra.server.url,
         "",
-        federation=cloud.CLOUDS["china"].federation,
+        federation_audience=clouds.CLOUDS["china"].federation_audience,
     )
     assert "AADSTS700212" in failure(china)
     (asked,) = azure.job_tokens.server.seen

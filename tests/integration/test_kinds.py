@@ -10,16 +10,18 @@ import docker
 import jsonschema
 import pytest
 
-from deploy import config, images, kinds
-from deploy.build import image as image_of
-from deploy.build.base_image import Base
-from deploy.config import Project
-from deploy.model import Image
+from deploy import kinds
+from deploy.build import flow_image as image_of
+from deploy.build.base_image import BaseImage
+from deploy.config import configuration
+from deploy.config.configuration import Project
+from deploy.core.entities import Image
+from deploy.delivery import resolve_image
+from deploy.sandbox.model_server import ModelServer
 from tests import otlp_collector
 from tests.integration import extension
 from tests.integration.conftest import ROOT, Start
 from tests.integration.running import until
-from tests.model_server import ModelServer
 
 EXAMPLE = ROOT / "examples/kind-function"
 ASKED = {"question": "Who is there?"}
@@ -38,7 +40,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 @pytest.fixture(scope="module")
 def image(project: Project) -> Built:
-    return cache(lambda name: images.build(project, config.load_flow(project, name)))
+    return cache(
+        lambda name: resolve_image.build_image(project, configuration.load_flow(project, name))
+    )
 
 
 def test_it_keeps_the_contract(image: Built, start: Start) -> None:
@@ -96,15 +100,17 @@ def test_its_requests_are_traced_by_the_newer_opentelemetry(image: Built, start:
 
 
 def test_nothing_of_promptflow_is_in_its_image(image: Built, client: docker.DockerClient) -> None:
-    code = "import importlib.util as u, pathlib; print(u.find_spec('promptflow'), *sorted(p.name for p in pathlib.Path('/app').iterdir()), pathlib.Path('/app/runtime/pf').exists())"
+    code = "import importlib.util as u, pathlib; print(u.find_spec('promptflow'), *sorted(p.name for p in pathlib.Path('/app').iterdir()), pathlib.Path('/app/flow_server/promptflow').exists())"
     said = client.containers.run(image("greet").id, ["python3", "-c", code], remove=True)
-    assert said.decode() == "None about.json flow packages runtime False\n"
+    assert said.decode() == "None about.json flow flow_server packages False\n"
 
 
 def test_a_function_that_is_missing_is_told_at_the_start(project: Project, start: Start) -> None:
     shutil.copytree(project.root / "flows/greet", project.root / "flows/broken")
     (project.root / "flows/broken/function.py").write_text("answer = 42\n", encoding="utf-8")
-    running = start(images.build(project, config.load_flow(project, "broken")), wait=False)
+    running = start(
+        resolve_image.build_image(project, configuration.load_flow(project, "broken")), wait=False
+    )
     assert running.exit_status() == 78
     assert running.logs() == (
         "cannot start: the flow cannot be loaded: AttributeError: module 'function' has no attribute 'flow'\n"
@@ -122,14 +128,14 @@ def test_an_agent_of_agent_framework(
 
 
 def test_its_tag_follows_its_scorer(project: Project) -> None:
-    flow = config.load_flow(project, "greet")
-    base = Base("flow-base:python3.11-bookworm-amd64-000000000000", "sha256:0")
-    before = image_of.inputs(flow, base, project.root).tag
+    flow = configuration.load_flow(project, "greet")
+    base = BaseImage("flow-base:python3.11-bookworm-amd64-000000000000", "sha256:0")
+    before = image_of.collect_inputs(flow, base, project.root).tag
     code = kinds.get("function").code
     assert code is not None
     loading = code / "loading.py"
     text = loading.read_text("utf-8")
     loading.write_text(f"{text}\n", "utf-8")
-    assert image_of.inputs(flow, base, project.root).tag != before
+    assert image_of.collect_inputs(flow, base, project.root).tag != before
     loading.write_text(text, "utf-8")
-    assert image_of.inputs(flow, base, project.root).tag == before
+    assert image_of.collect_inputs(flow, base, project.root).tag == before

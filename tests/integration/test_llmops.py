@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 import requests
 
-from deploy import config, images, locks
-from deploy.config import Project
+from deploy.build import lock_files
+from deploy.config import configuration
+from deploy.config.configuration import Project
+from deploy.core.entities import Flow
+from deploy.delivery import resolve_image
 from deploy.evaluation import evaluate
-from deploy.llmops import finding, mapping, writing
-from deploy.model import Flow
+from deploy.importers.llmops import conversion, detection, writer
 from tests import llmops_repositories, projects
 from tests.integration.conftest import ROOT, Start
 
@@ -24,15 +26,15 @@ def imported(
     project = projects.make(tmp_path / "ours", {})
     monkeypatch.chdir(project.root)
     theirs = llmops_repositories.write(tmp_path / "theirs", files)
-    found = mapping.plan(project, finding.load(theirs, None), None)
-    writing.write(project, found)
-    return project, config.load_flow(project, found.flow)
+    found = conversion.convert_use_case(project, detection.load_use_case(theirs, None), None)
+    writer.write_import(project, found)
+    return project, configuration.load_flow(project, found.flow)
 
 
 def test_an_imported_flow_is_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, flow = imported(tmp_path, llmops_repositories.older(), monkeypatch)
-    locks.lock(flow)
-    locked = locks.read(flow)
+    lock_files.write_lock(flow)
+    locked = lock_files.read(flow)
     for name in ("promptflow-core", "promptflow-tools", "lunr", "openai", "azure-identity"):
         assert f"\n{name}==" in f"\n{locked}"
     assert "\npromptflow==" not in locked
@@ -46,8 +48,8 @@ def test_an_imported_flow_is_built_and_answers(
     experiment = llmops_repositories.EXPERIMENT.partition("- name: polite")[0]
     files["order_status/experiment.yaml"] = experiment
     project, flow = imported(tmp_path, files, monkeypatch)
-    shutil.copy(ROOT / "flows/faq" / locks.LOCK, flow.folder)
-    image = images.build(project, flow)
+    shutil.copy(ROOT / "flows/faq" / lock_files.LOCK, flow.folder)
+    image = resolve_image.build_image(project, flow)
     running = start(image)
     answer = requests.post(f"{running.url}/score", json={"order": "A-1"}, timeout=30)
     assert answer.json() == {"status": "sent", "text": "Your order A-1 is sent.\n"}

@@ -15,8 +15,12 @@ from invoke.context import Context
 from invoke.exceptions import Exit
 
 import tasks
-from deploy import config, console, drift, images, pipeline
-from deploy.errors import DeployError
+from deploy.cli import delivery, repository
+from deploy.cli.errors import EXIT_CODE_DIFFERENT
+from deploy.config import configuration
+from deploy.core import output
+from deploy.core.errors import DeployError
+from deploy.delivery import drift, pipeline, resolve_image
 from deploy.targets import local_container
 from tests import projects
 from tests.integration.local_project import ask, containers, deploy, refusal, spec, write
@@ -34,7 +38,7 @@ connections:
 
 @pytest.mark.bases
 def test_the_first_container_is_as_strict_as_can_be(
-    project: config.Project, client: docker.DockerClient
+    project: configuration.Project, client: docker.DockerClient
 ) -> None:
     planned = pipeline.plan(project, spec(project))
     assert [step.action for step in planned.steps] == ["create"]
@@ -55,7 +59,7 @@ def test_the_first_container_is_as_strict_as_can_be(
 
 @pytest.mark.bases
 def test_a_change_replaces_the_container_and_keeps_its_url(
-    project: config.Project, client: docker.DockerClient
+    project: configuration.Project, client: docker.DockerClient
 ) -> None:
     first = deploy(project)
     write(project, "answer.py", projects.CODE.replace("you asked", "you wonder"))
@@ -68,42 +72,42 @@ def test_a_change_replaces_the_container_and_keeps_its_url(
     assert len(containers(client, project)) == 1
 
 
-def test_other_settings_replace_it_too(project: config.Project) -> None:
+def test_other_settings_replace_it_too(project: configuration.Project) -> None:
     deploy(project)
     settings = "target: local, memory: 512m, env: {clear: {SERVE_THREADS: '8'}}"
     write(project, "deploy.yaml", projects.DEPLOY.replace("target: local", settings))
     planned = pipeline.plan(project, spec(project))
     assert planned.steps[0].why == "other limits, other variables"
     deploy(project)
-    assert not pipeline.plan(project, spec(project)).changes
+    assert not pipeline.plan(project, spec(project)).has_changes
     write(project, "deploy.yaml", projects.DEPLOY)
     assert pipeline.plan(project, spec(project)).steps[0].why == "other limits, other variables"
 
 
 def test_drift_of_what_runs_is_found(
-    project: config.Project,
+    project: configuration.Project,
     client: docker.DockerClient,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(tasks, "ROOT", project.root)
-    (nothing,) = drift.of_flow(project, spec(project))
+    monkeypatch.setattr(repository, "ROOT", project.root)
+    (nothing,) = drift.compare_flow(project, spec(project))
     assert (nothing.what, nothing.why, nothing.drift) == (
         "deployment",
         "nothing is deployed",
         True,
     )
     deploy(project)
-    assert drift.of_flow(project, spec(project)) == []
+    assert drift.compare_flow(project, spec(project)) == []
     write(project, "answer.py", projects.CODE.replace("you asked", "you wonder"))
-    (content,) = drift.of_flow(project, spec(project))
+    (content,) = drift.compare_flow(project, spec(project))
     assert (content.what, content.drift) == ("content", False)
     write(project, "answer.py", projects.CODE)
 
     (name,) = containers(client, project)
     # As somebody does by `docker update`.
     client.containers.get(name).update(mem_limit="700m", memswap_limit="1400m")
-    (limits,) = drift.of_flow(project, spec(project))
+    (limits,) = drift.compare_flow(project, spec(project))
     assert (limits.flow, limits.what, limits.why, limits.drift) == (
         "hello",
         f"container {name}",
@@ -113,15 +117,17 @@ def test_drift_of_what_runs_is_found(
     assert containers(client, project) == [name]
     capsys.readouterr()
     with pytest.raises(Exit) as ended:
-        tasks.drift(Context(), json=True)
-    assert ended.value.code == tasks.CHANGES
+        delivery.drift(Context(), json=True)
+    assert ended.value.code == EXIT_CODE_DIFFERENT
     assert json.loads(capsys.readouterr().out) == [vars(limits)]
     deploy(project)
-    tasks.drift(Context())
+    delivery.drift(Context())
     assert capsys.readouterr().out == "what runs is as configured\n"
 
 
-def test_a_flow_that_cannot_start(project: config.Project, client: docker.DockerClient) -> None:
+def test_a_flow_that_cannot_start(
+    project: configuration.Project, client: docker.DockerClient
+) -> None:
     write(project, "answer.py", BROKEN)
     message = refusal(project)
     assert "no table" in message
@@ -129,14 +135,14 @@ def test_a_flow_that_cannot_start(project: config.Project, client: docker.Docker
     assert containers(client, project) == []
 
 
-def test_a_sample_that_the_flow_rejects(project: config.Project) -> None:
+def test_a_sample_that_the_flow_rejects(project: configuration.Project) -> None:
     write(project, "sample.json", '{"query": "why?"}')
     assert refusal(project).startswith(
         "flows/hello/sample.json: the flow rejects it: missing input: question"
     )
 
 
-def test_an_answer_that_lacks_an_expected_field(project: config.Project) -> None:
+def test_an_answer_that_lacks_an_expected_field(project: configuration.Project) -> None:
     write(
         project,
         "deploy.yaml",
@@ -149,14 +155,14 @@ def test_an_answer_that_lacks_an_expected_field(project: config.Project) -> None
     assert pipeline.status(spec(project)) is None
 
 
-def test_a_failing_flow_tells_the_node(project: config.Project) -> None:
+def test_a_failing_flow_tells_the_node(project: configuration.Project) -> None:
     write(project, "answer.py", projects.CODE.replace("return", "raise KeyError('x')\n    return"))
     message = refusal(project)
     assert "status 500: the flow failed in node answer" in message
     assert "KeyError" in message
 
 
-def test_port_that_is_taken(project: config.Project, client: docker.DockerClient) -> None:
+def test_port_that_is_taken(project: configuration.Project, client: docker.DockerClient) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -173,7 +179,7 @@ def test_port_that_is_taken(project: config.Project, client: docker.DockerClient
 
 
 def test_another_port_is_taken_without_a_gap(
-    project: config.Project, client: docker.DockerClient
+    project: configuration.Project, client: docker.DockerClient
 ) -> None:
     first = deploy(project)
     with socket.socket() as taken:
@@ -190,7 +196,7 @@ def test_another_port_is_taken_without_a_gap(
 
 
 def test_secret_variables_are_masked_in_the_log(
-    project: config.Project, monkeypatch: pytest.MonkeyPatch
+    project: configuration.Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = "target: local, env: {secret: [MY_TOKEN]}"
     write(project, "deploy.yaml", projects.DEPLOY.replace("target: local", settings))
@@ -205,7 +211,7 @@ def test_secret_variables_are_masked_in_the_log(
     assert "hidden-value" not in "".join(pipeline.logs(spec(given), 100))
 
 
-def test_code_that_ends_the_process_while_it_is_packed(project: config.Project) -> None:
+def test_code_that_ends_the_process_while_it_is_packed(project: configuration.Project) -> None:
     write(project, "answer.py", f"import os\nos._exit(0)\n{projects.CODE}")
     message = refusal(project)
     assert message.startswith("packing hello: it failed:")
@@ -214,12 +220,12 @@ def test_code_that_ends_the_process_while_it_is_packed(project: config.Project) 
 
 
 def test_destroy_removes_its_own_and_nothing_else(
-    project: config.Project, client: docker.DockerClient
+    project: configuration.Project, client: docker.DockerClient
 ) -> None:
     made = deploy(project)
     label = {
-        f"{local_container.LABEL}.project": "another-project",
-        f"{local_container.LABEL}.flow": "hello",
+        f"{local_container.LABEL_PREFIX}.project": "another-project",
+        f"{local_container.LABEL_PREFIX}.flow": "hello",
     }
     stranger = client.containers.create(made.image_id, labels=label)
     try:
@@ -235,7 +241,7 @@ def test_destroy_removes_its_own_and_nothing_else(
 
 
 def test_connection_values_reach_the_flow_and_only_it(
-    project: config.Project, client: docker.DockerClient, capfd: pytest.CaptureFixture[str]
+    project: configuration.Project, client: docker.DockerClient, capfd: pytest.CaptureFixture[str]
 ) -> None:
     code = projects.CODE.replace("(question: str)", "(question: str, store: CustomConnection)")
     code = code.replace('f"you asked {question}"', 'f"{store.url} {len(store.token)}"')
@@ -253,22 +259,22 @@ def test_connection_values_reach_the_flow_and_only_it(
         "(its token)\n  → in .env (see .env.example)"
     )
     (project.root / ".env").write_text("STORE_URL=https://a\nSTORE_TOKEN=hidden-value\n", "utf-8")
-    given = config.open_project(project.root)
+    given = configuration.open_project(project.root)
     made = pipeline.deploy(given, spec(given))
     assert ask(made.url) == "https://a 12"
     shown = json.dumps(config_of(given)) + "\n".join(pipeline.logs(spec(given), 100))
-    shown += json.dumps(pipeline.as_data(made)) + "".join(capfd.readouterr())
+    shown += json.dumps(pipeline.to_dict(made)) + "".join(capfd.readouterr())
     assert "hidden-value" not in shown
     assert "https://a" in shown
 
 
-def config_of(project: config.Project) -> object:
-    from deploy import explain
+def config_of(project: configuration.Project) -> object:
+    from deploy.config import origins
 
-    return explain.describe(spec(project))
+    return origins.describe_spec(spec(project))
 
 
-def test_custom_strong_type(project: config.Project) -> None:
+def test_custom_strong_type(project: configuration.Project) -> None:
     code = """\
 from promptflow.connections import CustomStrongTypeConnection
 from promptflow.contracts.types import Secret
@@ -294,7 +300,7 @@ def answer(question: str, store: Store) -> str:
     assert ask(pipeline.deploy(given, spec(given)).url) == "Store https://a 12"
 
 
-def test_engine_that_is_gone(project: config.Project, tmp_path: Path) -> None:
+def test_engine_that_is_gone(project: configuration.Project, tmp_path: Path) -> None:
     address = f"unix://{tmp_path}/gone.sock"
     found = replace(spec(project), place=local_container.Place(engine=address))
     with pytest.raises(DeployError) as caught:
@@ -306,7 +312,7 @@ def test_engine_that_is_gone(project: config.Project, tmp_path: Path) -> None:
 
 
 def test_disk_that_is_full(
-    project: config.Project, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+    project: configuration.Project, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A full disk of an engine cannot be had in a test: its answer is, word by word, that of the engine."""
     from docker.models.containers import ContainerCollection
@@ -315,7 +321,7 @@ def test_disk_that_is_full(
         text = "mkdir /var/lib/docker/overlay2/abc: no space left on device"
         raise docker.errors.APIError("500 Server Error", explanation=text)
 
-    images.build(project, spec(project).flow)
+    resolve_image.build_image(project, spec(project).flow)
     monkeypatch.setattr(ContainerCollection, "create", full)
     message = refusal(project)
     assert message.startswith(
@@ -325,21 +331,21 @@ def test_disk_that_is_full(
 
 
 def test_the_commands_of_a_day_print_tables(
-    project: config.Project,
+    project: configuration.Project,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(tasks, "ROOT", project.root)
+    monkeypatch.setattr(repository, "ROOT", project.root)
     # What others in this process left.
-    console.end("")
+    output.send_summary("")
     summary = tmp_path / "summary.md"
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
     for name in ("deploy", "status", "smoke", "logs", "destroy"):
-        getattr(tasks, name)(Context())
+        tasks.namespace[name](Context())
         assert "hello" in capsys.readouterr().out, name
-    tasks.destroy(Context())
+    delivery.destroy(Context())
     assert capsys.readouterr().out == "nothing was deployed\n"
     text = summary.read_text("utf-8")
     heads = [line for line in text.splitlines() if line.startswith(("###", "<details>"))]
@@ -354,7 +360,7 @@ def test_the_commands_of_a_day_print_tables(
     assert re.search(r"^\| hello \| healthy \| \d+\.\d\d \|$", text, re.MULTILINE)
 
 
-def test_a_key_from_the_environment_and_another(project: config.Project) -> None:
+def test_a_key_from_the_environment_and_another(project: configuration.Project) -> None:
     write(
         project, "deploy.yaml", projects.DEPLOY.replace("target: local", "target: local, auth: key")
     )
@@ -364,7 +370,7 @@ def test_a_key_from_the_environment_and_another(project: config.Project) -> None
     found = deploy(keyed)
     other = replace(project, environ={**project.environ, "SERVE_KEY": "another-key-of-a-test"})
     with pytest.raises(DeployError) as caught:
-        pipeline.prove(spec(other))
+        pipeline.run_smoke_test(spec(other))
     assert "the container has another key than SERVE_KEY now" in str(caught.value)
     assert deploy(other).created != found.created
-    pipeline.prove(spec(other))
+    pipeline.run_smoke_test(spec(other))

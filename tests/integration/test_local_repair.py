@@ -5,14 +5,15 @@ from __future__ import annotations
 import docker
 import pytest
 
-from deploy import config, pipeline
-from deploy.errors import DeployError
+from deploy.config import configuration
+from deploy.core.errors import DeployError
+from deploy.delivery import pipeline
 from tests import projects
 from tests.integration.local_project import ask, containers, deploy, refusal, spec, write
 
 
 def test_image_that_is_gone_is_built_again(
-    project: config.Project, client: docker.DockerClient
+    project: configuration.Project, client: docker.DockerClient
 ) -> None:
     first = deploy(project)
     client.images.remove(f"hello:{first.tag}", force=True)
@@ -20,7 +21,7 @@ def test_image_that_is_gone_is_built_again(
 
 
 def test_a_container_that_stopped_is_replaced(
-    project: config.Project, client: docker.DockerClient
+    project: configuration.Project, client: docker.DockerClient
 ) -> None:
     deploy(project)
     (name,) = containers(client, project)
@@ -29,12 +30,12 @@ def test_a_container_that_stopped_is_replaced(
     assert stopped is not None
     assert stopped.state == "stopped"
     with pytest.raises(DeployError, match="nothing is deployed"):
-        pipeline.prove(spec(project))
+        pipeline.run_smoke_test(spec(project))
     assert deploy(project).state == "healthy"
 
 
 def test_a_deploy_that_was_killed_half_way_is_mended(
-    project: config.Project, client: docker.DockerClient
+    project: configuration.Project, client: docker.DockerClient
 ) -> None:
     first = deploy(project)
     (name,) = containers(client, project)
@@ -48,7 +49,7 @@ def test_a_deploy_that_was_killed_half_way_is_mended(
 
 
 def test_a_deploy_that_was_killed_before_its_container_started_keeps_the_proved_one(
-    project: config.Project, client: docker.DockerClient
+    project: configuration.Project, client: docker.DockerClient
 ) -> None:
     first = deploy(project)
     (name,) = containers(client, project)
@@ -63,7 +64,7 @@ def test_a_deploy_that_was_killed_before_its_container_started_keeps_the_proved_
 
 
 def test_what_a_killed_deploy_left_goes_even_when_there_is_nothing_to_change(
-    project: config.Project, client: docker.DockerClient
+    project: configuration.Project, client: docker.DockerClient
 ) -> None:
     first = deploy(project)
     (name,) = containers(client, project)
@@ -73,9 +74,9 @@ def test_what_a_killed_deploy_left_goes_even_when_there_is_nothing_to_change(
     assert containers(client, project) == [name]
 
 
-def test_two_deploys_at_once(project: config.Project) -> None:
+def test_two_deploys_at_once(project: configuration.Project) -> None:
     deploy(project)
-    with pipeline._alone(project, spec(project)):
+    with pipeline._lock_deployment(project, spec(project)):
         assert refusal(project) == (
             "hello in local: another deploy of it is under way\n  → wait for it, then try again"
         )

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from deploy import config, locks
-from deploy.errors import DeployError
+from deploy.build import lock_files
+from deploy.config import configuration
+from deploy.core.errors import DeployError
 from tests import projects
 
 
 def lock(root: Path, requirements: str, **files: str) -> str:
     project = projects.make(root, {"flows/hello/requirements.txt": requirements, **files})
-    flow = config.load_flow(project, "hello")
-    path = locks.lock(flow)
-    assert locks.read(flow), "what was just locked is up to date"
+    flow = configuration.load_flow(project, "hello")
+    path = lock_files.write_lock(flow)
+    assert lock_files.read(flow), "what was just locked is up to date"
     return path.read_text(encoding="utf-8")
 
 
@@ -68,9 +69,9 @@ def test_included_requirements_count(tmp_path: Path) -> None:
     more = {"flows/hello/more.txt": "lunr==0.8.0\n"}
     assert "\nlunr==0.8.0" in lock(tmp_path, "promptflow-core==1.18.5\n-r more.txt\n", **more)
     (tmp_path / "flows/hello/more.txt").write_text("lunr==0.7.0\n", encoding="utf-8")
-    flow = config.load_flow(config.open_project(tmp_path), "hello")
+    flow = configuration.load_flow(configuration.open_project(tmp_path), "hello")
     with pytest.raises(DeployError, match="out of date"):
-        locks.read(flow)
+        lock_files.read(flow)
 
 
 def test_requirements_that_cannot_be_met(tmp_path: Path) -> None:
@@ -90,5 +91,5 @@ def test_another_promptflow_than_that_which_packs(
         lock(tmp_path, "promptflow-core==1.18.1\n")
     assert str(caught.value) == (
         "flows/hello/requirements.txt: it gives promptflow-core 1.18.1, and flows are packed with 1.18.5\n"
-        "  → write promptflow-core==1.18.5, or change deploy/pack.txt"
+        "  → write promptflow-core==1.18.5, or change deploy/build/pack.txt"
     )

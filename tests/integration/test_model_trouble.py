@@ -13,12 +13,14 @@ from functools import cache
 import pytest
 import requests
 
-from deploy import config, images, locks
+from deploy.build import lock_files
+from deploy.config import configuration
+from deploy.delivery import resolve_image
+from deploy.sandbox.model_server import KEY, ModelServer
 from tests.integration import footprint, local_project
 from tests.integration.conftest import Start, built
 from tests.integration.running import Running
 from tests.integration.test_contract import WITH_MODEL, sample
-from tests.model_server import KEY, ModelServer
 
 Serving = Callable[[str], Running]
 # Longer than every wait that is worth while for a client, shorter than what the model asks for.
@@ -121,7 +123,7 @@ def test_a_refusal_is_a_failure_of_the_flow(
 
 @pytest.mark.parametrize("name", WITH_MODEL)
 def test_garbage_is_a_failure_of_the_flow(name: str, troubled: Serving, model: ModelServer) -> None:
-    model.garbage = True
+    model.answer_html = True
     response = ask(troubled(name), name)
     check(response, 500, "FlowFailed")
     assert "html" not in response.text
@@ -169,14 +171,14 @@ def answer(question: str) -> str:
 
 
 def test_a_model_that_is_too_slow_is_504(
-    project: config.Project, start: Start, model: ModelServer
+    project: configuration.Project, start: Start, model: ModelServer
 ) -> None:
     # faq's packages, which the project has, are without openai.
     local_project.write(project, "requirements.txt", "promptflow-core==1.18.5\nopenai>=1.55,<4\n")
-    locks.lock(config.load_flow(project, "hello"))
+    lock_files.write_lock(configuration.load_flow(project, "hello"))
     local_project.write(project, "answer.py", SLOW)
-    flow = config.load_flow(project, "hello")
-    running = start(images.build(project, flow), ENDPOINT=model.endpoint, KEY=KEY)
+    flow = configuration.load_flow(project, "hello")
+    running = start(resolve_image.build_image(project, flow), ENDPOINT=model.endpoint, KEY=KEY)
     assert running.post({"question": "why?"}).status_code == 200
     model.latency = 5
     check(running.post({"question": "why?"}), 504, "ModelTimeout")
@@ -188,7 +190,7 @@ def test_a_busy_model_does_not_take_every_thread(troubled: Serving, model: Model
     with ThreadPoolExecutor(100) as pool:
         statuses = list(pool.map(lambda _: ask(running, "chat").status_code, range(100)))
     assert statuses == [503] * 100
-    model.behave()
+    model.reset()
     assert ask(running, "chat").status_code == 200
 
 
@@ -210,7 +212,7 @@ def test_500_failures_leave_the_same_processes_and_memory(
     assert footprint.processes(running.container) == processes
     # What a failure leaves behind would be there 500 times; less than this the allocator may keep.
     assert footprint.memory(running.container) - before < 25
-    model.behave()
+    model.reset()
     begin = time.monotonic()
     assert ask(running, name).status_code == 200
     assert time.monotonic() - begin < 5

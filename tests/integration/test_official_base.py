@@ -12,11 +12,6 @@ import pytest
 from docker.models.images import Image as DockerImage
 
 from tests import official_base
-from tests.integration.official_base_fixtures import (  # noqa: F401 (pytest finds fixtures here)
-    base_registry,
-    distroless_python,
-    official_python,
-)
 
 MODULES = "bz2, ctypes, lzma, readline, sqlite3, ssl, uuid, zoneinfo"
 REPORT = f"""
@@ -40,7 +35,7 @@ CHECK_SUMS = (
 @pytest.fixture(scope="module")
 def official(
     client: docker.DockerClient,
-    official_python: str,  # noqa: F811
+    official_python: str,
 ) -> Iterator[DockerImage]:
     """The official image, pulled by the digest of its index."""
     yield client.images.pull(official_python)
@@ -50,7 +45,7 @@ def official(
 @pytest.fixture(scope="module")
 def distroless(
     client: docker.DockerClient,
-    distroless_python: str,  # noqa: F811
+    distroless_python: str,
 ) -> Iterator[DockerImage]:
     yield client.images.pull(distroless_python)
     client.images.remove(distroless_python, force=True)

@@ -11,9 +11,11 @@ import docker
 import pytest
 from uv import find_uv_bin
 
-from deploy import config, flow, images, kinds, locks
-from deploy.build import base_image, package_flow, packages
-from deploy.model import ImageSettings
+from deploy import kinds
+from deploy.build import base_image, flow_files, lock_files, package_flow, packages
+from deploy.config import configuration
+from deploy.core.entities import ImageSettings
+from deploy.delivery import resolve_image
 from tests import projects
 from tests.integration.conftest import ROOT, built
 
@@ -25,7 +27,7 @@ def pf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The command `pf` of a virtual environment with all of promptflow, and what the flows need."""
     venv = tmp_path_factory.mktemp("pf") / "venv"
     uv = find_uv_bin()
-    needed = [f"-r{ROOT / 'flows' / name / locks.REQUIREMENTS}" for name in FLOWS]
+    needed = [f"-r{ROOT / 'flows' / name / lock_files.REQUIREMENTS}" for name in FLOWS]
     for command in (
         [uv, "venv", "--quiet", "--python", "3.11", str(venv)],
         [uv, "pip", "install", "--quiet", f"--python={venv}", *needed, "promptflow==1.18.5"],
@@ -50,8 +52,8 @@ def test_the_same_as_plain_pf_flow_build(
     definition, _ = built(name)
     native = base_image.find(client, definition.image, ROOT)
     assert native is not None
-    lock = locks.read(definition)
-    tree = flow.files(definition, ROOT)
+    lock = lock_files.read(definition)
+    tree = flow_files.list_files(definition, ROOT)
     package_flow.pack(client, definition, tree, lock, native, tmp_path / "ours")
 
     for path, file in tree.items():
@@ -80,22 +82,22 @@ def test_tools_that_are_not_whole_are_made_again(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     # A key of this test's own, and one small package in place of promptflow-devkit.
-    monkeypatch.setattr(packages, "RECIPE", "test")
+    monkeypatch.setattr(packages, "RECIPE_VERSION", "test")
     lock = (ROOT / "flows/faq/requirements.lock").read_text(encoding="utf-8")
     small = re.search(r"^lunr==.*?(?=^[a-z])", lock, re.MULTILINE | re.DOTALL)
     assert small is not None
-    monkeypatch.setattr(locks, "body_of", lambda _: small[0])
+    monkeypatch.setattr(lock_files, "strip_comments", lambda _: small[0])
     native = base_image.find(client, ImageSettings(), ROOT)
     assert native is not None
-    name = package_flow.tools(client, native, "3.11")
+    name = package_flow.ensure_tools_volume(client, native, "3.11")
     mark = f"flow-volume:{name.rpartition('-')[2]}"
     try:
         assert "into the volume" in capfd.readouterr().err
-        assert package_flow.tools(client, native, "3.11") == name
+        assert package_flow.ensure_tools_volume(client, native, "3.11") == name
         assert capfd.readouterr().err == ""
         # As a process that was killed leaves it: a volume, and nothing that says it is whole.
         client.images.remove(mark, noprune=True)
-        assert package_flow.tools(client, native, "3.11") == name
+        assert package_flow.ensure_tools_volume(client, native, "3.11") == name
         assert client.images.get(mark)
         assert "into the volume" in capfd.readouterr().err
     finally:
@@ -122,7 +124,7 @@ def write(path, content):
 
 bytecode = pathlib.Path(__file__).read_bytes()
 for root in ("/out", "/app", "/pack", "/app/packages", "/opt/pack", "/out/flow/..", sysconfig.get_path("stdlib")):
-    for name in ("runtime/app.py", "runtime/serve.py", "shims/promptflow/_internal/__init__.py"):
+    for name in ("flow_server/app.py", "flow_server/serve.py", "shims/promptflow/_internal/__init__.py"):
         write(f"{root}/{name}", EVIL.encode())
         folder, _, file = name.rpartition("/")
         cached = f"{file[:-3]}.{sys.implementation.cache_tag}.pyc"
@@ -140,15 +142,22 @@ def test_a_flow_that_is_packed_cannot_replace_the_server(
     files["flows/hello/answer.py"] = projects.CODE + ATTACK
     project = projects.make(tmp_path / "project", files)
     monkeypatch.chdir(project.root)
-    made = images.build(project, config.load_flow(project, "hello"), context=tmp_path / "context")
+    made = resolve_image.build_image(
+        project, configuration.load_flow(project, "hello"), context=tmp_path / "context"
+    )
     try:
         app = tmp_path / "context/app"
         definition, _ = built("faq")
-        sent = package_flow.server(kinds.get("dag"), locks.read(definition))
-        assert {path.name for path in app.iterdir()} == {"about.json", "flow", "runtime", "shims"}
+        sent = package_flow.list_server_files(kinds.get("dag"), lock_files.read(definition))
+        assert {path.name for path in app.iterdir()} == {
+            "about.json",
+            "flow",
+            "flow_server",
+            "shims",
+        }
         sources = {
             path.relative_to(app).as_posix(): path
-            for name in ("runtime", "shims")
+            for name in ("flow_server", "shims")
             for path in (app / name).rglob("*")
             if path.is_file() and path.suffix != ".pyc"
         }
@@ -159,7 +168,7 @@ def test_a_flow_that_is_packed_cannot_replace_the_server(
         code = """
 import hashlib, pathlib, sys, sysconfig
 print([getattr(sys.modules.get(name), "__file__", "") for name in ("sitecustomize", "usercustomize")])
-for root in ("/app/runtime", "/app/shims", "/app/packages", sysconfig.get_path("stdlib")):
+for root in ("/app/flow_server", "/app/shims", "/app/packages", sysconfig.get_path("stdlib")):
     for path in sorted(pathlib.Path(root).rglob("*")):
         if path.is_file():
             print(path, hashlib.sha256(path.read_bytes()).hexdigest())

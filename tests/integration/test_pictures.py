@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from deploy.sandbox.model_server import ModelServer
 from tests import picture_host
 from tests.integration import footprint, input_flows
 from tests.integration.conftest import Start
 from tests.integration.running import Running
-from tests.model_server import ModelServer
 from tests.picture_host import PICTURE, SECRET, PictureHost
 
 BASE64 = base64.b64encode(PICTURE).decode()

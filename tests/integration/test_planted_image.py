@@ -12,16 +12,17 @@ from pathlib import Path
 import docker
 import pytest
 
-from deploy import artifact, config, images, pipeline
-from deploy.build import docker_build, image
+from deploy.build import docker_build, flow_image
+from deploy.config import configuration
+from deploy.core.entities import Image
+from deploy.core.errors import DeployError
+from deploy.delivery import image_reference, pipeline, resolve_image
 from deploy.docker import engine, isolated, tar_files
-from deploy.errors import DeployError
-from deploy.model import Image
 from deploy.registry import push
-from deploy.trust import records
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
+from deploy.supply_chain.image_verification import records
 from tests import made_up
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.publishing import attached, publish, spec, where, with_places
 
@@ -44,7 +45,7 @@ for path in pathlib.Path("/app").rglob("*.pyc"):
 
 @pytest.fixture
 def two(
-    project: config.Project,
+    project: configuration.Project,
     azure: Azure,
     acr: Acr,
     production_acr: Acr,
@@ -52,7 +53,7 @@ def two(
     log_in: LogIn,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> config.Project:
+) -> configuration.Project:
     """The small project with two environments, on a machine that has verified nothing yet."""
     log_in(azure.identity("ci", crflows=["AcrPush"], crproduction=["AcrPush"]))
     monkeypatch.setattr(records, "VERIFIED", str(tmp_path / "verified"))
@@ -61,18 +62,20 @@ def two(
 
 
 @pytest.fixture
-def plant(two: config.Project, client: docker.DockerClient, tmp_path: Path) -> Iterator[Plant]:
+def plant(
+    two: configuration.Project, client: docker.DockerClient, tmp_path: Path
+) -> Iterator[Plant]:
     """Push an image with the flow's labels and tag, made of its context with a change."""
     made: list[str] = []
 
     def planted(change: Change) -> Image:
         flow = spec(two).flow
-        ours = images.build(two, flow, context=tmp_path / "ours")
+        ours = resolve_image.build_image(two, flow, context=tmp_path / "ours")
         # A real copy: files of a context are linked to this machine's cache.
         shutil.copytree(tmp_path / "ours", tmp_path / "theirs")
         change(tmp_path / "theirs")
         reference = f"planted:{uuid.uuid4().hex}"
-        endpoint = engine.endpoint()
+        endpoint = engine.find_endpoint()
         docker_build.build(client, endpoint, tmp_path / "theirs", reference, ours.platform)
         made.append(reference)
         there = where(two)
@@ -98,7 +101,7 @@ def append(path: str, text: str) -> Change:
 
 def replace_bytecode(context: Path) -> None:
     """Put the bytecode of another module in the place of the server's; the source stays."""
-    folder = context / "app/runtime/__pycache__"
+    folder = context / "app/flow_server/__pycache__"
     (wanted,) = folder.glob("app.*.pyc")
     (other,) = folder.glob("limits.*.pyc")
     # With the right hash of the source.
@@ -111,8 +114,11 @@ def set_command(context: Path) -> None:
 
 
 ATTACKS: dict[str, tuple[Change, str]] = {
-    "server": (append("app/runtime/app.py", "\nimport os\n"), "/app/runtime/app.py: other content"),
-    "bytecode": (replace_bytecode, "/app/runtime/__pycache__/app.cpython-"),
+    "server": (
+        append("app/flow_server/app.py", "\nimport os\n"),
+        "/app/flow_server/app.py: other content",
+    ),
+    "bytecode": (replace_bytecode, "/app/flow_server/__pycache__/app.cpython-"),
     "site": (append("app/sitecustomize.py", ""), "/app/sitecustomize.py: only there"),
     "package": (append("packages/lunr/__init__.py", "\n"), "/app/packages/lunr/__init__.py: other"),
     "command": (set_command, "Cmd of its configuration"),
@@ -128,7 +134,7 @@ SLOW = ("bytecode", "site", "package")
     [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in ATTACKS],
 )
 def test_a_planted_image_is_refused(
-    name: str, two: config.Project, plant: Plant, acr: Acr, client: docker.DockerClient
+    name: str, two: configuration.Project, plant: Plant, acr: Acr, client: docker.DockerClient
 ) -> None:
     change, difference = ATTACKS[name]
     found = plant(change)
@@ -148,7 +154,7 @@ def test_a_planted_image_is_refused(
 
 
 def test_the_same_content_of_another_machine_is_used(
-    two: config.Project,
+    two: configuration.Project,
     plant: Plant,
     acr: Acr,
     client: docker.DockerClient,
@@ -184,9 +190,9 @@ def test_the_same_content_of_another_machine_is_used(
     assert len(attached(two, "dev", found.digest)) == 3
     acr.server.reset()
     # From now on it is known: nothing is built, nor downloaded.
-    monkeypatch.setattr(image, "build", lambda *_: pytest.fail("it was built"))
+    monkeypatch.setattr(flow_image, "build", lambda *_: pytest.fail("it was built"))
     assert publish(two) == found
-    assert acr.downloaded < 20_000
+    assert acr.downloaded_bytes < 20_000
     assert "not verified" not in pipeline.plan(two, spec(two)).steps[0].why
 
 
@@ -198,9 +204,11 @@ def with_secret(context: Path) -> None:
 
 
 @pytest.mark.parametrize("by", ["tag", "file"])
-def test_the_scan_runs_on_what_others_pushed(by: str, two: config.Project, plant: Plant) -> None:
+def test_the_scan_runs_on_what_others_pushed(
+    by: str, two: configuration.Project, plant: Plant
+) -> None:
     found = plant(with_secret)
-    handed = artifact.write(two.root, "hello", found, image.commit(two.root))
+    handed = image_reference.write(two.root, "hello", found, flow_image.read_commit(two.root))
     with pytest.raises(DeployError) as caught:
         pipeline.deploy(two, spec(two), handed if by == "file" else None)
     assert "label org.opencontainers.image.source" in str(caught.value)
@@ -209,16 +217,18 @@ def test_the_scan_runs_on_what_others_pushed(by: str, two: config.Project, plant
 
 
 def test_a_team_may_trust_its_registry(
-    two: config.Project, plant: Plant, capfd: pytest.CaptureFixture[str]
+    two: configuration.Project, plant: Plant, capfd: pytest.CaptureFixture[str]
 ) -> None:
     found = plant(append("app/extra.txt", "of a colleague"))
-    assert images.publish(two, spec(two), trust_registry=True) == found
+    assert resolve_image.publish_image(two, spec(two), trust_registry=True) == found
     assert "is used unverified: --trust-registry" in capfd.readouterr().err
     # Not by us.
     assert attached(two, "dev", found.digest) == set()
 
 
-def test_what_runs_is_promoted_only_if_it_is_verified(two: config.Project, plant: Plant) -> None:
+def test_what_runs_is_promoted_only_if_it_is_verified(
+    two: configuration.Project, plant: Plant
+) -> None:
     found = plant(append("app/extra.txt", "planted"))
     try:
         deployed = pipeline.deploy(two, spec(two), trust_registry=True)
@@ -226,7 +236,7 @@ def test_what_runs_is_promoted_only_if_it_is_verified(two: config.Project, plant
         with pytest.raises(DeployError, match=r"/app/extra\.txt: only there"):
             pipeline.promote(spec(two, "dev"), spec(two, "prod"), two)
         prod = where(two, "prod")
-        assert prod.registry.manifest(prod.repository, found.digest or "") is None
+        assert prod.registry.get_manifest(prod.repository, found.digest or "") is None
         promoted = pipeline.promote(spec(two, "dev"), spec(two, "prod"), two, trust_registry=True)
         assert promoted.digest == found.digest
     finally:
@@ -234,7 +244,7 @@ def test_what_runs_is_promoted_only_if_it_is_verified(two: config.Project, plant
 
 
 def test_what_runs_of_other_files_cannot_be_compared(
-    two: config.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    two: configuration.Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try:
         pipeline.deploy(two, spec(two))

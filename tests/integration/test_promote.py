@@ -8,15 +8,16 @@ from dataclasses import replace
 import docker
 import pytest
 
-from deploy import artifact, config, pipeline
-from deploy.build import image
-from deploy.errors import DeployError
-from deploy.model import Image
-from deploy.registry import oci, remote
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.identities import Identity
-from tests.emulator.registry import Registry
+from deploy.build import flow_image
+from deploy.config import configuration
+from deploy.core.entities import Image
+from deploy.core.errors import DeployError
+from deploy.delivery import image_reference, pipeline
+from deploy.registry import image_repository, oci
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import Identity
+from deploy.sandbox.registry import RegistryProcess
 from tests.integration.azure_fixtures import LogIn
 from tests.integration.publishing import change, publish, spec, where, with_places
 
@@ -29,47 +30,49 @@ IMPORTER = "Container Registry Data Importer and Data Reader"
 def promoter(azure: Azure, log_in: LogIn) -> Identity:
     """Be somebody who may push to both registries, and let Azure copy between them."""
     identity = azure.identity("ci", crflows=["AcrPush", "Reader"])
-    identity.give("crproduction", "AcrPush", IMPORTER)
+    identity.assign_roles("crproduction", "AcrPush", IMPORTER)
     log_in(identity)
     return identity
 
 
 @pytest.fixture
 def two(
-    project: config.Project, azure: Azure, acr: Acr, production_acr: Acr, folder: str
-) -> config.Project:
+    project: configuration.Project, azure: Azure, acr: Acr, production_acr: Acr, folder: str
+) -> configuration.Project:
     """The small project with a registry for dev, and another for prod."""
     places = {"dev": azure.place(acr, folder), "prod": azure.place(production_acr, folder)}
     return with_places(project, places)
 
 
-def promote(project: config.Project) -> Image:
+def promote(project: configuration.Project) -> Image:
     handed = project.root / ".artifacts/hello.json"
     return pipeline.promote(spec(project, "dev"), spec(project, "prod"), project, handed)
 
 
-def documents(at: remote.Remote, digest: str | None) -> set[str]:
-    return {str(entry["digest"]) for entry in at.registry.referrers(at.repository, digest or "")}
+def documents(at: image_repository.ImageRepository, digest: str | None) -> set[str]:
+    return {
+        str(entry["digest"]) for entry in at.registry.list_referrers(at.repository, digest or "")
+    }
 
 
-def check(project: config.Project, published: Image, promoted: Image) -> None:
+def check(project: configuration.Project, published: Image, promoted: Image) -> None:
     """The same bytes at both ends, with their documents, and the next step's file says so."""
     dev, prod = where(project, "dev"), where(project, "prod")
-    there = dev.registry.manifest(dev.repository, published.digest or "")
+    there = dev.registry.get_manifest(dev.repository, published.digest or "")
     assert there
-    assert prod.registry.manifest(prod.repository, promoted.digest or "") == there
-    assert prod.registry.manifest(prod.repository, promoted.tag) == there
+    assert prod.registry.get_manifest(prod.repository, promoted.digest or "") == there
+    assert prod.registry.get_manifest(prod.repository, promoted.tag) == there
     found = documents(dev, published.digest)
     assert len(found) == 3
     assert documents(prod, promoted.digest) == found
-    handed = artifact.read(
-        project.root / ".artifacts/hello.json", "hello", image.commit(project.root)
+    handed = image_reference.read(
+        project.root / ".artifacts/hello.json", "hello", flow_image.read_commit(project.root)
     )
     assert handed.pinned == promoted.pinned == f"{prod.name}@{published.digest}"
 
 
 def test_azure_copies_between_its_registries(
-    two: config.Project, azure: Azure, acr: Acr, production_acr: Acr, promoter: Identity
+    two: configuration.Project, azure: Azure, acr: Acr, production_acr: Acr, promoter: Identity
 ) -> None:
     published = publish(two)
     acr.server.reset()
@@ -84,27 +87,27 @@ def test_azure_copies_between_its_registries(
 
 
 def test_layers_go_through_this_machine_where_azure_may_not_import(
-    two: config.Project, azure: Azure, production_acr: Acr, promoter: Identity
+    two: configuration.Project, azure: Azure, production_acr: Acr, promoter: Identity
 ) -> None:
-    promoter.take("crproduction", IMPORTER)
+    promoter.remove_roles("crproduction", IMPORTER)
     published = publish(two)
     check(two, published, promote(two))
 
 
 def test_a_copy_that_breaks_is_taken_up_again(
-    two: config.Project, acr: Acr, production_acr: Acr, promoter: Identity
+    two: configuration.Project, acr: Acr, production_acr: Acr, promoter: Identity
 ) -> None:
-    promoter.take("crproduction", IMPORTER)
+    promoter.remove_roles("crproduction", IMPORTER)
     published = publish(two)
     production_acr.server.faults.cut_upload(10)
     acr.server.faults.cut_download(10)
     check(two, published, promote(two))
-    assert production_acr.server.faults.are_met
-    assert acr.server.faults.are_met
+    assert production_acr.server.faults.has_injected_all
+    assert acr.server.faults.has_injected_all
 
 
 def test_what_is_there_is_not_copied_again(
-    two: config.Project, acr: Acr, production_acr: Acr, promoter: Identity
+    two: configuration.Project, acr: Acr, production_acr: Acr, promoter: Identity
 ) -> None:
     publish(two)
     first = promote(two)
@@ -112,13 +115,13 @@ def test_what_is_there_is_not_copied_again(
         registry.server.reset()
     # The file names production's repository now: the digest is what is looked for.
     assert promote(two) == first
-    assert production_acr.uploaded == 0
+    assert production_acr.uploaded_bytes == 0
     # Its configuration is read, which tells what it is.
-    assert acr.downloaded < 10_000
+    assert acr.downloaded_bytes < 10_000
 
 
 def test_one_registry_for_both_environments(
-    project: config.Project, azure: Azure, acr: Acr, promoter: Identity, folder: str
+    project: configuration.Project, azure: Azure, acr: Acr, promoter: Identity, folder: str
 ) -> None:
     same = azure.place(acr, folder)
     with_places(project, {"dev": same, "prod": same})
@@ -129,18 +132,18 @@ def test_one_registry_for_both_environments(
 
 
 def test_the_role_to_push_is_missing_at_the_other_end(
-    two: config.Project, production_acr: Acr, promoter: Identity
+    two: configuration.Project, production_acr: Acr, promoter: Identity
 ) -> None:
     publish(two)
-    promoter.take("crproduction", "AcrPush", IMPORTER)
-    promoter.give("crproduction", "AcrPull")
+    promoter.remove_roles("crproduction", "AcrPush", IMPORTER)
+    promoter.assign_roles("crproduction", "AcrPull")
     with pytest.raises(DeployError, match="the role AcrPush is missing") as caught:
         promote(two)
     assert production_acr.login_server in str(caught.value)
 
 
 def test_a_tag_of_something_else_is_not_overwritten(
-    two: config.Project, production_acr: Acr, promoter: Identity
+    two: configuration.Project, production_acr: Acr, promoter: Identity
 ) -> None:
     published = publish(two)
     prod = where(two, "prod")
@@ -149,12 +152,12 @@ def test_a_tag_of_something_else_is_not_overwritten(
     prod.registry.put_manifest(prod.repository, published.tag, stranger)
     with pytest.raises(DeployError, match="is no image of the flow hello"):
         promote(two)
-    assert prod.registry.manifest(prod.repository, published.tag) == stranger
-    assert prod.registry.manifest(prod.repository, published.digest or "") is None
+    assert prod.registry.get_manifest(prod.repository, published.tag) == stranger
+    assert prod.registry.get_manifest(prod.repository, published.digest or "") is None
 
 
 def test_another_image_of_the_same_content_keeps_its_tag(
-    two: config.Project, client: docker.DockerClient, promoter: Identity
+    two: configuration.Project, client: docker.DockerClient, promoter: Identity
 ) -> None:
     elsewhere = publish(two, "prod")
     client.images.remove(f"hello:{elsewhere.tag}", force=True)
@@ -162,22 +165,22 @@ def test_another_image_of_the_same_content_keeps_its_tag(
     assert (published.tag, published.digest != elsewhere.digest) == (elsewhere.tag, True)
     promoted = promote(two)
     prod = where(two, "prod")
-    kept = prod.registry.manifest(prod.repository, published.tag)
+    kept = prod.registry.get_manifest(prod.repository, published.tag)
     assert kept
     assert kept.digest == elsewhere.digest
     assert promoted.digest == published.digest
-    assert prod.registry.manifest(
+    assert prod.registry.get_manifest(
         prod.repository, f"{published.tag}-{(published.digest or '')[7:19]}"
     )
 
 
 def test_an_index_of_platforms_is_kept_whole(
-    two: config.Project, azure: Azure, promoter: Identity
+    two: configuration.Project, azure: Azure, promoter: Identity
 ) -> None:
-    promoter.take("crproduction", IMPORTER)
+    promoter.remove_roles("crproduction", IMPORTER)
     published = publish(two)
     dev = where(two, "dev")
-    inner = dev.registry.manifest(dev.repository, published.digest or "")
+    inner = dev.registry.get_manifest(dev.repository, published.digest or "")
     other = _manifest(dev, b'{"os":"linux","architecture":"arm64","config":{}}')
     dev.registry.put_manifest(dev.repository, other.digest, other)
     assert inner
@@ -185,23 +188,25 @@ def test_an_index_of_platforms_is_kept_whole(
         {**manifest.descriptor, "platform": {"os": "linux", "architecture": architecture}}
         for manifest, architecture in ((inner, "amd64"), (other, "arm64"))
     ]
-    index = oci.document({"schemaVersion": 2, "mediaType": oci.INDEX, "manifests": entries})
+    index = oci.create_manifest(
+        {"schemaVersion": 2, "mediaType": oci.INDEX_TYPE, "manifests": entries}
+    )
     dev.registry.put_manifest(dev.repository, index.digest, index)
-    handed = artifact.write(
-        two.root, "hello", _with_digest(published, index.digest), image.commit(two.root)
+    handed = image_reference.write(
+        two.root, "hello", _with_digest(published, index.digest), flow_image.read_commit(two.root)
     )
     promoted = pipeline.promote(spec(two, "dev"), spec(two, "prod"), two, handed)
     assert promoted.digest == index.digest
     prod = where(two, "prod")
-    assert prod.registry.manifest(prod.repository, index.digest) == index
-    assert prod.registry.manifest(prod.repository, other.digest) == other
+    assert prod.registry.get_manifest(prod.repository, index.digest) == index
+    assert prod.registry.get_manifest(prod.repository, other.digest) == other
 
 
 def test_from_azure_to_a_registry_of_another_kind(
-    project: config.Project,
+    project: configuration.Project,
     azure: Azure,
     acr: Acr,
-    plain_registry: Registry,
+    plain_registry: RegistryProcess,
     promoter: Identity,
     folder: str,
 ) -> None:
@@ -211,7 +216,7 @@ def test_from_azure_to_a_registry_of_another_kind(
     check(project, published, promote(project))
 
 
-def test_what_runs_is_what_is_promoted(two: config.Project, promoter: Identity) -> None:
+def test_what_runs_is_what_is_promoted(two: configuration.Project, promoter: Identity) -> None:
     with pytest.raises(DeployError, match="nothing is deployed"):
         pipeline.promote(spec(two, "dev"), spec(two, "prod"), two)
     try:
@@ -224,14 +229,14 @@ def test_what_runs_is_what_is_promoted(two: config.Project, promoter: Identity) 
         pipeline.destroy(spec(two, "dev"))
 
 
-def _manifest(at: remote.Remote, config_blob: bytes) -> oci.Manifest:
+def _manifest(at: image_repository.ImageRepository, config_blob: bytes) -> oci.Manifest:
     """Return a manifest without layers; its configuration is in the registry."""
-    digest = oci.digest_of(config_blob)
-    at.registry.upload(at.repository, digest, io.BytesIO(config_blob), len(config_blob))
+    digest = oci.compute_digest(config_blob)
+    at.registry.upload_blob(at.repository, digest, io.BytesIO(config_blob), len(config_blob))
     kind = "application/vnd.oci.image.config.v1+json"
     about = {"mediaType": kind, "digest": digest, "size": len(config_blob)}
-    return oci.document(
-        {"schemaVersion": 2, "mediaType": oci.MANIFEST, "config": about, "layers": []}
+    return oci.create_manifest(
+        {"schemaVersion": 2, "mediaType": oci.MANIFEST_TYPE, "config": about, "layers": []}
     )
 
 

@@ -12,14 +12,16 @@ import docker.errors
 import pytest
 import requests
 
-from deploy import artifact, config, console, images, pipeline, publishing, wire
-from deploy.build import image
-from deploy.errors import DeployError
-from deploy.model import Image
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.identities import Identity
-from tests.emulator.registry import Registry
+from deploy.build import flow_image
+from deploy.config import configuration
+from deploy.core import http_requests, progress
+from deploy.core.entities import Image
+from deploy.core.errors import DeployError
+from deploy.delivery import image_reference, pipeline, publication, resolve_image
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import Identity
+from deploy.sandbox.registry import RegistryProcess
 from tests.integration import local_project
 from tests.integration.azure_fixtures import LogIn, RunAs
 from tests.integration.publishing import attached, change, publish, spec, where, with_places
@@ -43,27 +45,27 @@ def pusher(azure: Azure, log_in: LogIn) -> Identity:
 
 @pytest.fixture
 def cloud_project(
-    project: config.Project, azure: Azure, acr: Acr, production_acr: Acr, folder: str
-) -> config.Project:
+    project: configuration.Project, azure: Azure, acr: Acr, production_acr: Acr, folder: str
+) -> configuration.Project:
     """The small project, with an environment for each of the two registries."""
     places = {"dev": azure.place(acr, folder), "prod": azure.place(production_acr, folder)}
     return with_places(project, places)
 
 
 @pytest.fixture
-def fresh_acr(azure: Azure, project: config.Project, folder: str, pusher: Identity) -> Acr:
+def fresh_acr(azure: Azure, project: configuration.Project, folder: str, pusher: Identity) -> Acr:
     """An empty registry, to which every layer must be sent: `dev` of the project."""
     name = f"cr{folder.replace('-', '')}"
     fresh = azure.registry(name)
     with_places(project, {"dev": azure.place(fresh)})
-    pusher.give(name, "AcrPush")
+    pusher.assign_roles(name, "AcrPush")
     return fresh
 
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait a tenth of the time before another attempt."""
-    monkeypatch.setattr(wire, "BACK_OFF", 0.05)
+    monkeypatch.setattr(http_requests, "BACK_OFF", 0.05)
 
 
 def pushes(acr: Acr) -> list[str]:
@@ -85,22 +87,24 @@ def forget(client: docker.DockerClient, published: Image) -> None:
 
 @pytest.mark.bases
 def test_an_image_is_published_with_its_documents(
-    cloud_project: config.Project, acr: Acr, pusher: Identity
+    cloud_project: configuration.Project, acr: Acr, pusher: Identity
 ) -> None:
     published = publish(cloud_project)
     there = where(cloud_project)
     assert published.repository == there.name
     assert published == there.find(spec(cloud_project).flow, published.tag)
     assert attached(cloud_project, "dev", published.digest) == TYPES
-    file = artifact.read(
-        cloud_project.root / ".artifacts/hello.json", "hello", image.commit(cloud_project.root)
+    file = image_reference.read(
+        cloud_project.root / ".artifacts/hello.json",
+        "hello",
+        flow_image.read_commit(cloud_project.root),
     )
     assert file.pinned == published.pinned == f"{there.name}@{published.digest}"
 
 
 @pytest.mark.bases
 def test_what_is_there_is_neither_built_nor_pushed(
-    cloud_project: config.Project,
+    cloud_project: configuration.Project,
     acr: Acr,
     pusher: Identity,
     client: docker.DockerClient,
@@ -108,32 +112,32 @@ def test_what_is_there_is_neither_built_nor_pushed(
 ) -> None:
     first = publish(cloud_project)
     acr.server.reset()
-    monkeypatch.setattr(image, "build", lambda *_: pytest.fail("it was built"))
+    monkeypatch.setattr(flow_image, "build", lambda *_: pytest.fail("it was built"))
     assert publish(cloud_project) == first
     assert pushes(acr) == []
-    assert acr.uploaded == 0
+    assert acr.uploaded_bytes == 0
     # Log-in, the image by its tag with its configuration, its documents.
     assert len(acr.server.requests(".*", ".*")) <= 8
 
 
 @pytest.mark.alone  # A build of the same packages beside it makes layers of its own, which may be reused.
 def test_a_changed_line_sends_kilobytes(
-    cloud_project: config.Project, acr: Acr, pusher: Identity
+    cloud_project: configuration.Project, acr: Acr, pusher: Identity
 ) -> None:
     publish(cloud_project)
     acr.server.reset()
     change(cloud_project, "# changed")
     published = publish(cloud_project)
     there = where(cloud_project)
-    manifest = there.registry.manifest(there.repository, published.tag)
+    manifest = there.registry.get_manifest(there.repository, published.tag)
     assert manifest
     size = sum(layer["size"] for layer in manifest.data["layers"])
     # Layers and documents; the latter are about the same size each time.
-    assert 0 < acr.uploaded < size / 20
+    assert 0 < acr.uploaded_bytes < size / 20
 
 
 def test_a_missing_role_is_named_with_who_lacks_it(
-    cloud_project: config.Project, azure: Azure, acr: Acr, log_in: LogIn
+    cloud_project: configuration.Project, azure: Azure, acr: Acr, log_in: LogIn
 ) -> None:
     reader = azure.identity("reader", crflows=["AcrPull"])
     log_in(reader)
@@ -146,7 +150,7 @@ def test_a_missing_role_is_named_with_who_lacks_it(
 
 
 def test_a_role_to_read_is_missing(
-    cloud_project: config.Project, azure: Azure, log_in: LogIn
+    cloud_project: configuration.Project, azure: Azure, log_in: LogIn
 ) -> None:
     log_in(azure.identity("nobody"))
     with pytest.raises(DeployError, match="the role AcrPull is missing"):
@@ -154,7 +158,7 @@ def test_a_role_to_read_is_missing(
 
 
 def test_tokens_that_run_out_in_the_middle_are_renewed(
-    project: config.Project, pusher: Identity, fresh_acr: Acr
+    project: configuration.Project, pusher: Identity, fresh_acr: Acr
 ) -> None:
     done = threading.Event()
 
@@ -179,32 +183,32 @@ def test_tokens_that_run_out_in_the_middle_are_renewed(
 
 
 def test_a_connection_that_is_cut_in_the_middle_of_a_layer(
-    project: config.Project, pusher: Identity, fresh_acr: Acr
+    project: configuration.Project, pusher: Identity, fresh_acr: Acr
 ) -> None:
     fresh_acr.server.faults.cut_upload(3_000_000)
     published = publish(project)
-    assert fresh_acr.server.faults.are_met
+    assert fresh_acr.server.faults.has_injected_all
     assert where(project).find(spec(project).flow, published.tag) == published
 
 
 def test_a_busy_registry_is_asked_again(
-    cloud_project: config.Project, acr: Acr, pusher: Identity
+    cloud_project: configuration.Project, acr: Acr, pusher: Identity
 ) -> None:
     acr.server.faults.answer(503, times=2, path="/manifests/")
     acr.server.faults.answer(429, retry_after="1", path="/oauth2/exchange")
     publish(cloud_project)
-    assert acr.server.faults.are_met
+    assert acr.server.faults.has_injected_all
 
 
 def test_an_interrupted_push_is_completed(
-    cloud_project: config.Project,
+    cloud_project: configuration.Project,
     acr: Acr,
     pusher: Identity,
     client: docker.DockerClient,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(publishing, "_attach", _interrupted)
+        patch.setattr(publication, "_push_attachments", _interrupted)
         with pytest.raises(KeyboardInterrupt):
             publish(cloud_project)
     found = where(cloud_project).find(spec(cloud_project).flow, _tag(cloud_project))
@@ -215,7 +219,7 @@ def test_an_interrupted_push_is_completed(
 
 
 def test_documents_are_completed_by_a_machine_that_has_not_built_it(
-    cloud_project: config.Project, acr: Acr, pusher: Identity, client: docker.DockerClient
+    cloud_project: configuration.Project, acr: Acr, pusher: Identity, client: docker.DockerClient
 ) -> None:
     published = publish(cloud_project)
     acr.referrers.clear()
@@ -225,13 +229,13 @@ def test_documents_are_completed_by_a_machine_that_has_not_built_it(
 
 
 def test_two_pushes_of_the_same_content_at_once(
-    cloud_project: config.Project, acr: Acr, pusher: Identity, client: docker.DockerClient
+    cloud_project: configuration.Project, acr: Acr, pusher: Identity, client: docker.DockerClient
 ) -> None:
     # Two machines build the same content to images that differ in the time they were made.
-    one = images.build(cloud_project, spec(cloud_project).flow)
+    one = resolve_image.build_image(cloud_project, spec(cloud_project).flow)
     client.images.get(one.id).tag("hello", "one")
     client.images.remove(one.reference, noprune=True)
-    other = images.build(cloud_project, spec(cloud_project).flow)
+    other = resolve_image.build_image(cloud_project, spec(cloud_project).flow)
     assert (one.tag, one.id != other.id) == (other.tag, True)
     start = threading.Barrier(2)
     results: list[Image] = []
@@ -240,7 +244,7 @@ def test_two_pushes_of_the_same_content_at_once(
         start.wait()
         there = where(cloud_project)
         results.append(
-            publishing.publish(
+            publication.push_image(
                 client, there, spec(cloud_project).flow, built, {}, cloud_project.root
             )
         )
@@ -258,27 +262,29 @@ def test_two_pushes_of_the_same_content_at_once(
 
 
 def test_a_tag_with_other_content_is_left_as_it_is(
-    cloud_project: config.Project, acr: Acr, pusher: Identity
+    cloud_project: configuration.Project, acr: Acr, pusher: Identity
 ) -> None:
     published = publish(cloud_project)
     there = where(cloud_project)
-    stranger = there.registry.manifest(there.repository, published.tag)
+    stranger = there.registry.get_manifest(there.repository, published.tag)
     change(cloud_project, "# other content")
     assert stranger
     there.registry.put_manifest(there.repository, _tag(cloud_project), stranger)
     with pytest.raises(DeployError, match="is no image of the flow hello with this content"):
         publish(cloud_project)
-    kept = there.registry.manifest(there.repository, _tag(cloud_project))
+    kept = there.registry.get_manifest(there.repository, _tag(cloud_project))
     assert kept == stranger
 
 
-def test_a_registry_that_is_down(cloud_project: config.Project, acr: Acr, pusher: Identity) -> None:
-    with acr.down(), pytest.raises(DeployError, match="it cannot be reached"):
+def test_a_registry_that_is_down(
+    cloud_project: configuration.Project, acr: Acr, pusher: Identity
+) -> None:
+    with acr.outage(), pytest.raises(DeployError, match="it cannot be reached"):
         publish(cloud_project)
 
 
 def test_a_certificate_that_nobody_vouches_for(
-    cloud_project: config.Project,
+    cloud_project: configuration.Project,
     azure: Azure,
     acr: Acr,
     pusher: Identity,
@@ -287,29 +293,29 @@ def test_a_certificate_that_nobody_vouches_for(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(azure.stranger.bundle))
     there = where(cloud_project)
     with pytest.raises(DeployError, match="its certificate is not trusted"):
-        there.registry.manifest(there.repository, "latest")
+        there.registry.get_manifest(there.repository, "latest")
 
 
 def test_a_registry_without_the_referrers_api_lists_documents_under_a_tag(
-    project: config.Project, plain_registry: Registry, folder: str
+    project: configuration.Project, plain_registry: RegistryProcess, folder: str
 ) -> None:
     place = {"registry": f"{plain_registry.name}/{folder}"}
     published = publish(with_places(project, {"dev": place}))
     assert attached(project, "dev", published.digest) == TYPES
     there = where(project)
     tag = (published.digest or "").replace(":", "-")
-    index = there.registry.manifest(there.repository, tag)
+    index = there.registry.get_manifest(there.repository, tag)
     assert index
     assert {entry["artifactType"] for entry in index.data["manifests"]} == TYPES
 
 
-def test_an_environment_without_a_registry(project: config.Project) -> None:
+def test_an_environment_without_a_registry(project: configuration.Project) -> None:
     with pytest.raises(DeployError, match="the environment has no registry"):
-        images.publish(project, local_project.spec(project))
+        resolve_image.publish_image(project, local_project.spec(project))
 
 
 def test_no_token_is_said_or_kept(
-    cloud_project: config.Project,
+    cloud_project: configuration.Project,
     acr: Acr,
     pusher: Identity,
     capfd: pytest.CaptureFixture[str],
@@ -324,7 +330,7 @@ def test_no_token_is_said_or_kept(
 
 @pytest.mark.bases
 def test_a_deploy_publishes_and_runs_that_very_digest(
-    cloud_project: config.Project, acr: Acr, pusher: Identity, client: docker.DockerClient
+    cloud_project: configuration.Project, acr: Acr, pusher: Identity, client: docker.DockerClient
 ) -> None:
     planned = pipeline.plan(cloud_project, spec(cloud_project))
     assert [step.action for step in planned.steps] == ["create", "create"]
@@ -339,13 +345,13 @@ def test_a_deploy_publishes_and_runs_that_very_digest(
         answer = requests.post(f"{done.url}/score", json={"question": "why?"}, timeout=30).json()
         assert answer["answer"]
         again = pipeline.plan(cloud_project, spec(cloud_project))
-        assert not again.changes
+        assert not again.has_changes
     finally:
         pipeline.destroy(spec(cloud_project))
 
 
 def test_a_file_of_a_push_is_deployed_without_a_build(
-    cloud_project: config.Project,
+    cloud_project: configuration.Project,
     acr: Acr,
     pusher: Identity,
     client: docker.DockerClient,
@@ -353,7 +359,7 @@ def test_a_file_of_a_push_is_deployed_without_a_build(
 ) -> None:
     published = publish(cloud_project)
     forget(client, published)
-    monkeypatch.setattr(image, "build", lambda *_: pytest.fail("it was built"))
+    monkeypatch.setattr(flow_image, "build", lambda *_: pytest.fail("it was built"))
     handed = cloud_project.root / ".artifacts/hello.json"
     try:
         done = pipeline.deploy(cloud_project, spec(cloud_project), handed)
@@ -370,7 +376,11 @@ def test_a_file_of_a_push_is_deployed_without_a_build(
     ],
 )
 def test_a_file_that_the_registry_does_not_bear_out_is_refused(
-    cloud_project: config.Project, acr: Acr, pusher: Identity, lie: dict[str, Any], reason: str
+    cloud_project: configuration.Project,
+    acr: Acr,
+    pusher: Identity,
+    lie: dict[str, Any],
+    reason: str,
 ) -> None:
     publish(cloud_project)
     handed = cloud_project.root / ".artifacts/hello.json"
@@ -379,9 +389,9 @@ def test_a_file_that_the_registry_does_not_bear_out_is_refused(
         pipeline.deploy(cloud_project, spec(cloud_project), handed)
 
 
-def _tag(project: config.Project) -> str:
-    with console.about("hello"):
-        return images.content(spec(project).flow, project.root)[1]
+def _tag(project: configuration.Project) -> str:
+    with progress.log_prefix("hello"):
+        return resolve_image.find_content_tag(spec(project).flow, project.root)[1]
 
 
 def _interrupted(*_: object) -> None:
@@ -390,7 +400,7 @@ def _interrupted(*_: object) -> None:
 
 @pytest.mark.parametrize("system", ["github", "azure_pipelines"])
 def test_a_job_of_ci_publishes_and_plans_with_its_own_token(
-    system: str, azure: Azure, run_as: RunAs, cloud_project: config.Project
+    system: str, azure: Azure, run_as: RunAs, cloud_project: configuration.Project
 ) -> None:
     job = azure.identity("job", crflows=["AcrPush"])
     run_as(getattr(azure.job_tokens, system)(job))

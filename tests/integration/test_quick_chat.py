@@ -11,12 +11,12 @@ import docker
 import pytest
 import requests
 
-from deploy import verify
 from deploy.docker import tar_files
-from tests import model_server
+from deploy.sandbox import model_server
+from deploy.sandbox.model_server import ModelServer
+from deploy.targets import verification
 from tests.integration.conftest import Start, built
 from tests.integration.running import Running, until
-from tests.model_server import ModelServer
 
 NAME = "chat"
 SAMPLE = {"question": "Hello?"}
@@ -100,7 +100,7 @@ def test_a_stream_that_does_not_begin_is_an_error(
 def test_a_page_in_place_of_a_stream_is_what_it_is_by_the_sdk(
     running: Running, model: ModelServer
 ) -> None:
-    model.garbage = True
+    model.answer_html = True
     assert streamed(running) == (200, [], "")
 
 
@@ -183,7 +183,7 @@ def test_https_with_a_certificate_that_is_looked_at(
             container.reload()
             port = container.attrs["NetworkSettings"]["Ports"]["8080/tcp"][0]["HostPort"]
             running = Running(container, f"http://127.0.0.1:{port}")
-            verify.ready(running.url, built(NAME)[1], 60, lambda: "")
+            verification.wait_until_ready(running.url, built(NAME)[1], 60, lambda: "")
             answers = [running.post(SAMPLE) for _ in range(3)]
         finally:
             container.remove(force=True)

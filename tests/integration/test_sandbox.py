@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.model import Spec
-from tests.emulator import delivery
-from tests.emulator.sandbox import Sandbox
+from deploy.core.entities import Spec
+from deploy.sandbox import demo
+from deploy.sandbox.sandbox import Sandbox
 from tests.integration.conftest import built
 
 ROOT = Path(__file__).parents[2]
@@ -22,17 +22,17 @@ def test_whole_deliveries(
     """To Azure Machine Learning for dev and to App Service for prod, as configuration has it."""
     built("faq")
     keys: list[str] = []
-    access = Sandbox.access
+    access = Sandbox.get_scoring_access
 
     def noted(sandbox: Sandbox, spec: Spec) -> tuple[str, dict[str, str]]:
         url, headers = access(sandbox, spec)
         keys.append(headers["Authorization"].partition(" ")[2])
         return url, headers
 
-    monkeypatch.setattr(Sandbox, "access", noted)
+    monkeypatch.setattr(Sandbox, "get_scoring_access", noted)
     with Sandbox(ROOT) as sandbox:
         targets = {spec.environment: spec.target for spec in sandbox.specs(flow="faq")}
-        status = delivery.deliver(sandbox, flow="faq")
+        status = demo.deliver_to_environments(sandbox, flow="faq")
         assert sandbox.azure.problems() == []
     assert targets == {"dev": "azureml", "prod": "appservice"}
     output = "".join(capfd.readouterr())
@@ -41,7 +41,7 @@ def test_whole_deliveries(
     assert not any(key in output for key in keys)
     # The table at the end of each has a row for each step.
     rows = re.findall(r"  inv \w+ .*--env (\w+) --flow faq  .* [02]$", output, re.MULTILINE)
-    assert rows == [name for name in targets for _ in delivery.STEPS]
+    assert rows == [name for name in targets for _ in demo.STEPS]
     answered = re.findall(r"callers had [1-9]\d* answers and lost 0 requests", output)
     assert len(answered) == len(targets)
 
@@ -51,7 +51,7 @@ def test_whole_deliveries(
 def test_a_delivery_on_a_base_that_is_given(registry_program: None) -> None:
     built("faq")
     with Sandbox(ROOT) as sandbox:
-        status = delivery.deliver(sandbox, "dev", "faq")
+        status = demo.deliver_to_environments(sandbox, "dev", "faq")
         assert sandbox.azure.problems() == []
     assert status == 0
 
@@ -60,5 +60,5 @@ def test_an_environment_that_there_is_not(
     registry_program: None, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.argv", ["delivery", "--env", "no-such"])
-    assert delivery.main() == 1
+    assert demo.main() == 1
     assert "environments.yaml has no such environment" in capfd.readouterr().err

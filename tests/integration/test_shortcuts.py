@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from deploy import config, images
-from deploy.model import Image
+from deploy.config import configuration
+from deploy.core.entities import Image
+from deploy.delivery import resolve_image
+from deploy.sandbox.model_server import ModelServer
 from tests import projects
 from tests.integration.conftest import ROOT, Start, built
 from tests.integration.running import Running
-from tests.model_server import ModelServer
 
 FLOWS = Path(__file__).parent / "flows"
 
@@ -59,7 +60,7 @@ def _built(root: Path, name: str) -> Image:
     files["flows/hello/deploy.yaml"] = projects.DEPLOY.replace("answer", "joined")
     files["flows/hello/answer.py"] = None
     project = projects.make(root, files)
-    return images.build(project, config.load_flow(project, "hello"))
+    return resolve_image.build_image(project, configuration.load_flow(project, "hello"))
 
 
 def told(running: Running, body: Any, **headers: str) -> tuple[int, Any]:

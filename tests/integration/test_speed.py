@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from deploy.sandbox.model_server import ModelServer
 from tests.integration import load
 from tests.integration.conftest import ROOT
 from tests.integration.running import Running
-from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.alone
 

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import pytest
 from docker.models.containers import Container
 
+from deploy.sandbox.model_server import ModelServer
 from tests.integration import load
 from tests.integration.conftest import Start, built
 from tests.integration.load import Tally
 from tests.integration.test_contract import sample
-from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.alone
 

@@ -11,10 +11,11 @@ import docker
 import docker.errors
 import pytest
 
-from deploy import config, images
 from deploy.build import base_image, interpreter
-from deploy.build.base_image import Base
-from deploy.model import Image, ImageSettings
+from deploy.build.base_image import BaseImage
+from deploy.config import configuration
+from deploy.core.entities import Image, ImageSettings
+from deploy.delivery import resolve_image
 from tests import projects
 from tests.integration.base_fixtures import Variant, problem
 from tests.integration.conftest import ROOT
@@ -27,16 +28,16 @@ def with_packages(*names: str, base: str | None = None) -> ImageSettings:
 
 
 @pytest.fixture
-def derived(client: docker.DockerClient) -> Iterator[list[Base]]:
+def derived(client: docker.DockerClient) -> Iterator[list[BaseImage]]:
     """Bases that are removed at the end."""
-    made: list[Base] = []
+    made: list[BaseImage] = []
     yield made
     for base in made:
         with contextlib.suppress(docker.errors.APIError):
             client.images.remove(base.reference)
 
 
-def output(client: docker.DockerClient, base: Base, *command: str) -> str:
+def output(client: docker.DockerClient, base: BaseImage, *command: str) -> str:
     text: bytes = client.containers.run(
         base.id,
         entrypoint=list(command),
@@ -55,15 +56,15 @@ def build(root: Path) -> Image:
     project = projects.make(root / "project", files)
     path = project.root / "flows/hello/deploy.yaml"
     path.write_text(projects.DEPLOY + "image: {system_packages: [poppler-utils]}\n", "utf-8")
-    return images.build(project, config.load_flow(project, "hello"))
+    return resolve_image.build_image(project, configuration.load_flow(project, "hello"))
 
 
 @pytest.mark.slow
 def test_system_packages_on_a_base_that_was_made_here(
-    client: docker.DockerClient, derived: list[Base], home: Path
+    client: docker.DockerClient, derived: list[BaseImage], home: Path
 ) -> None:
     plain = base_image.find(client, ImageSettings(), ROOT)
-    if plain is None or not plain.reference.startswith(f"{base_image.MADE}:"):
+    if plain is None or not plain.reference.startswith(f"{base_image.LOCAL_REPOSITORY}:"):
         pytest.skip("the official image was pulled")
     settings = with_packages("poppler-utils")
     base = base_image.ensure(client, settings, ROOT)
@@ -77,7 +78,7 @@ def test_system_packages_on_a_base_that_was_made_here(
     assert output(client, base, "python3", "-c", code) == "True\n"
     image = build(home)
     assert image.base == base.reference
-    assert "pdftotext version" in output(client, Base("", image.id), "pdftotext", "-v")
+    assert "pdftotext version" in output(client, BaseImage("", image.id), "pdftotext", "-v")
     assert problem(client, ROOT, with_packages("popler-utils")).startswith(
         "flows/faq/deploy.yaml: image.system_packages: there is no package popler-utils for "
     )
@@ -91,18 +92,18 @@ def other_user(
     # On the classic store its digest may name the image of another platform by now.
     settings = ImageSettings(base=official_python)
     official = base_image.ensure(client, settings, tmp_path_factory.mktemp("official"))
-    dockerfile = f'FROM {official.source}\nUSER 65532\nENTRYPOINT ["/nothing"]\nENV A=b\n'
+    dockerfile = f'FROM {official.build_reference}\nUSER 65532\nENTRYPOINT ["/nothing"]\nENV A=b\n'
     tag = "own-base:other-user"
     client.images.build(fileobj=io.BytesIO(dockerfile.encode()), tag=tag, rm=True)
     yield tag
     client.images.remove(tag, force=True)
-    client.images.remove(official.source, force=True)
+    client.images.remove(official.build_reference, force=True)
 
 
 def test_system_packages_on_a_base_with_apt(
     client: docker.DockerClient,
     other_user: str,
-    derived: list[Base],
+    derived: list[BaseImage],
     monkeypatch: pytest.MonkeyPatch,
     home: Path,
 ) -> None:
@@ -124,7 +125,7 @@ def test_system_packages_on_a_base_with_apt(
     again = base_image.refresh(client, settings, home)
     derived.append(again)
     assert again == base
-    assert again.content == base.reference
+    assert again.content_id == base.reference
 
 
 def test_a_package_that_does_not_exist(

@@ -1,4 +1,4 @@
-"""What every target promises (deploy/targets/base.py), with real containers: the same tests for all of them.
+"""What every target promises (deploy/targets/protocol.py), with real containers: the same tests for all of them.
 
 Nothing here knows a target: what one needs is its stage (stages.py).
 """
@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 import requests
 
-from deploy import pipeline, targets
-from deploy.errors import DeployError
-from deploy.model import Deployment, Image
-from tests.callers import Calls
-from tests.emulator.azure import Azure
-from tests.emulator.identities import ACR_PUSH, READER, Identity
+from deploy.config import target_registry
+from deploy.core.entities import Deployment, Image
+from deploy.core.errors import DeployError
+from deploy.delivery import pipeline
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import ACR_PUSH, READER, Identity
+from deploy.sandbox.scoring_clients import Calls
 from tests.integration import extension, obedient_flow, obedient_project, scoring
 from tests.integration.azure_fixtures import LogIn, logged_in
 from tests.integration.obedient_project import ObedientProject
@@ -41,7 +42,7 @@ environments:
 
 
 def test_every_target_has_a_stage() -> None:
-    assert set(STAGES) >= set(targets.OWN)
+    assert set(STAGES) >= set(target_registry.BUILT_IN)
 
 
 def make_deployer(azure: Azure) -> Identity:
@@ -144,8 +145,8 @@ class TestContract:
     ) -> None:
         nothing = stage.changes(dev.spec())
         assert dev.status() is None
-        assert dev.plan().changes
-        for ask in (lambda: pipeline.prove(dev.spec()), dev.logs):
+        assert dev.plan().has_changes
+        for ask in (lambda: pipeline.run_smoke_test(dev.spec()), dev.logs):
             with pytest.raises(DeployError, match="nothing is deployed"):
                 ask()
         assert dev.destroy() == ()
@@ -156,14 +157,14 @@ class TestContract:
         (image, _) = dev.images
         assert (first.target, first.state, first.auth) == (name, "healthy", "key")
         assert (first.tag, first.digest) == (image.tag, image.digest)
-        proof = pipeline.prove(dev.spec())
+        proof = pipeline.run_smoke_test(dev.spec())
         assert (proof.url, proof.auth) == (first.url, "key")
         assert scoring.colour(json.dumps(proof.answer)) == "blue"
         assert dev.status() == first
 
         made = stage.changes(dev.spec())
         assert made != nothing
-        assert not dev.plan().changes
+        assert not dev.plan().has_changes
         assert dev.deploy() == first
         with pytest.raises(DeployError):
             dev.rollback()
@@ -183,9 +184,9 @@ class TestContract:
 
         dev.declare("green")
         planned = dev.plan()
-        told = [repr(planned), *(pipeline.in_words(step) for step in planned.steps)]
-        told += [json.dumps(pipeline.as_data(step)) for step in planned.steps]
-        told += [repr(blue), json.dumps(pipeline.status_rows(blue)), dev.logs()]
+        told = [repr(planned), *(pipeline.format_step(step) for step in planned.steps)]
+        told += [json.dumps(pipeline.to_dict(step)) for step in planned.steps]
+        told += [repr(blue), json.dumps(pipeline.create_status_rows(blue)), dev.logs()]
         told += [repr(dev.spec()), *capfd.readouterr()]
         assert not [text for text in told if key(dev) in text]
 
@@ -244,7 +245,7 @@ class TestContract:
         assert dev.status() is None
         assert not answers(blue.url, access)
         assert dev.destroy() == ()
-        assert dev.plan().changes
+        assert dev.plan().has_changes
 
 
 def test_a_flow_moves_to_another_target_by_one_line(

@@ -11,11 +11,12 @@ import docker
 import pytest
 import requests
 
-from tests import model_server, otlp_collector
+from deploy.sandbox import model_server
+from deploy.sandbox.model_server import ModelServer
+from tests import otlp_collector
 from tests.integration.conftest import Start, built
 from tests.integration.running import Running, until
 from tests.integration.test_contract import sample
-from tests.model_server import ModelServer
 from tests.otlp_collector import Collector, Span
 
 pytestmark = pytest.mark.alone
@@ -313,12 +314,16 @@ def test_a_collector_that_is_not_there_costs_a_line(traced: Traced) -> None:
 LOAD = """
 import asyncio, gc, json, os, sys
 sys.path[:0] = ["/app"]
-from runtime import app, connections, serve, settings, telemetry
+from flow_server import app, connections, serve, settings
+from flow_server.telemetry import setup as telemetry
 about = json.load(open("/app/about.json"))
 found = connections.resolve(about["connections"], os.environ)
 config = settings.read(os.environ)
-scorer = serve.Served(about, found.connections, (), config).load()
+scorer = serve.ServedFlow(about, found.connections, (), config).load()
 sending = telemetry.start(os.environ, about)
+if sending:
+    from flow_server.promptflow import tracing
+    tracing.enable(config.trace_content)
 """
 
 
@@ -348,7 +353,8 @@ from promptflow.tracing import start_trace
 start_trace()
 assert not isinstance(trace.get_tracer_provider(), TracerProvider)
 heavy = ("opentelemetry.exporter", "opentelemetry.proto", "opentelemetry.sdk.metrics",
-         "opentelemetry.sdk.trace.export", "azure.monitor", "google.protobuf", "runtime.telemetry_")
+         "opentelemetry.sdk.trace.export", "azure.monitor", "google.protobuf", "flow_server.telemetry.export",
+         "flow_server.telemetry.metrics", "flow_server.telemetry.request")
 print([name for name in sys.modules if name.startswith(heavy)])
 """
     assert _inside(client, "triage", code, PF_DISABLE_TRACING="false", **variables) == "[]\n"

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from deploy import console
-from deploy.targets.appservice.naming import app_of
-from deploy.targets.azureml.naming import DIGEST, endpoint_of
-from tests.emulator.sandbox import LEFT_OUT, Sandbox
+from deploy.core import output
+from deploy.sandbox.sandbox import IGNORED_FILES, Sandbox
+from deploy.targets.appservice.naming import app_name
+from deploy.targets.azureml.naming import DIGEST_TAG, endpoint_name
 from tests.unit.infra import az_answers
 from tests.workflows import azure_devops, github
 from tests.workflows.world import CHECKOUT, ELSEWHERE, Done, World
@@ -37,13 +37,13 @@ def world(registry_program: None, tmp_path_factory: pytest.TempPathFactory) -> I
         made = World(sandbox, folder, programs=folder / "programs")
         yield made
         print()
-        console.table(made.rows())
+        output.print_table(made.rows())
         print(f"\n{sum(one.seconds for one in made.done):.0f} s")
 
 
 def _checkout(folder: Path) -> Path:
     """Return a copy of this checkout with fewer flows, two of which go to Azure."""
-    shutil.copytree(CHECKOUT, folder, ignore=LEFT_OUT, symlinks=True)
+    shutil.copytree(CHECKOUT, folder, ignore=IGNORED_FILES, symlinks=True)
     for path in (folder / "flows").iterdir():
         if path.name not in (DELIVERED, ASKING):
             shutil.rmtree(path)
@@ -61,8 +61,8 @@ def _checkout(folder: Path) -> Path:
 def change(world: World) -> str:
     """Change two flows on a branch, as a pull request does; return the commit."""
     world.git("checkout", "-q", "-b", "change")
-    world.sandbox.change(DELIVERED)
-    world.sandbox.change(ASKING)
+    world.sandbox.edit_flow(DELIVERED)
+    world.sandbox.edit_flow(ASKING)
     made = world.commit("two flows get better")
     world.git("checkout", "-q", "main")
     return made
@@ -161,7 +161,7 @@ def test_github_brings_the_version_before_back(world: World) -> None:
 
 def test_azure_devops_tries_the_flows_of_a_pull_request(world: World) -> None:
     world.git("checkout", "-q", "-b", "other")
-    world.sandbox.change(DELIVERED)
+    world.sandbox.edit_flow(DELIVERED)
     commit = world.commit("one flow gets better still")
     world.git("checkout", "-q", "main")
     run = _azure_devops(world, "a pull request", world.merge_of(commit))
@@ -205,7 +205,7 @@ def test_every_line_was_run(world: World, system: str, folder: str) -> None:
 def _changed_by_hand(sandbox: Sandbox) -> Iterator[None]:
     """Let a setting of production be another one inside of the block."""
     (spec,) = sandbox.specs("prod", DELIVERED)
-    config = sandbox.azure.web.sites[app_of(spec).lower()].production.config
+    config = sandbox.azure.web.sites[app_name(spec).lower()].production.config
     before, config["alwaysOn"] = config["alwaysOn"], not config["alwaysOn"]
     yield
     config["alwaysOn"] = before
@@ -236,13 +236,13 @@ def _running(world: World, environment: str, flow: str = DELIVERED) -> tuple[str
     (spec,) = world.sandbox.specs(environment, flow)
     azure = world.sandbox.azure
     if environment == "prod":
-        site = azure.web.sites[app_of(spec).lower()].production
+        site = azure.web.sites[app_name(spec).lower()].production
         return site.image.partition("@")[2], site.image
     workspace = azure.find_workspace(spec.place.workspace)
-    ((name, share),) = workspace.serving(endpoint_of(spec)).items()
-    deployment = workspace.deployment(endpoint_of(spec), name)
+    ((name, share),) = workspace.live_traffic(endpoint_name(spec)).items()
+    deployment = workspace.deployment(endpoint_name(spec), name)
     assert share == 100
-    return deployment.tags[DIGEST], deployment.instances[0]
+    return deployment.tags[DIGEST_TAG], deployment.instances[0]
 
 
 def _written(node: Any) -> Iterator[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from deploy.model import Plan
-from tests.emulator.acr import Acr
-from tests.emulator.azure import Azure
-from tests.emulator.identities import (
+from deploy.core.entities import Plan
+from deploy.sandbox.acr import Acr
+from deploy.sandbox.appservice.slot import Site
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import (
     ACR_PULL,
     ACR_PUSH,
     READER,
@@ -15,7 +16,6 @@ from tests.emulator.identities import (
     WEBSITE_CONTRIBUTOR,
     Identity,
 )
-from tests.emulator.web.slot import Site
 from tests.integration.obedient_flow import FLOW, REGISTRY
 
 GROUP, APP, SLOT, VAULT = "rg-flows", f"app-{FLOW}", "staging", "kv-flows"
@@ -36,8 +36,8 @@ def site(azure: Azure, acr: Acr, size: str = "S1", slots: tuple[str, ...] = (SLO
     azure.vault(VAULT).set(SECRET, KEY)
     for slot in made.slots.values():
         assert slot.managed.system
-        slot.managed.system.give(acr.name, ACR_PULL)
-        slot.managed.system.give(VAULT, SECRETS_USER)
+        slot.managed.system.assign_roles(acr.name, ACR_PULL)
+        slot.managed.system.assign_roles(VAULT, SECRETS_USER)
     return made
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests import build_cache
+from deploy.sandbox import folder_cache
 from tests.official_base import debian_root, distroless_image, oci_layout, python_image
 from tests.official_base.oci_layout import Layout
 
@@ -35,14 +35,14 @@ def push_distroless(
 
 def python_layout() -> Layout:
     """Return the image python:3.11-slim-bookworm for amd64 and arm64, made where this machine lacks it."""
-    recipe = build_cache.sources(*RECIPE, Path(python_image.__file__))
-    return Layout(build_cache.ensure("official-base", recipe, python_image.make))
+    recipe = folder_cache.sources(*RECIPE, Path(python_image.__file__))
+    return Layout(folder_cache.ensure("official-base", recipe, python_image.make))
 
 
 def distroless_layout() -> Layout:
     """Return the distroless image, made where this machine lacks it."""
-    recipe = build_cache.sources(*RECIPE, Path(distroless_image.__file__))
-    return Layout(build_cache.ensure("distroless-base", recipe, distroless_image.make))
+    recipe = folder_cache.sources(*RECIPE, Path(distroless_image.__file__))
+    return Layout(folder_cache.ensure("distroless-base", recipe, distroless_image.make))
 
 
 def _push(layout: Layout, server: str, repository: str, tag: str) -> str:

@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from deploy.registry.oci import INDEX
+from deploy.registry.oci import INDEX_TYPE
 from tests.official_base import debian_root, oci_layout
 from tests.official_base.debian_root import path_of
 from tests.official_base.oci_layout import Layer, LayerWriter, Layout
@@ -70,7 +70,7 @@ def make(folder: Path) -> None:
     archive.unlink()
     history = [{"created": oci_layout.CREATED, "created_by": layer.created_by}]
     image = oci_layout.add_manifest(layout, architecture, SETTINGS, [layer], history)
-    layout.finish({"schemaVersion": 2, "mediaType": INDEX, "manifests": [image]})
+    layout.finish({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [image]})
 
 
 def _layer(layout: Layout, root: tarfile.TarFile) -> Layer:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from deploy.registry.login import DockerLogin
-from deploy.registry.oci import INDEX, MANIFEST, Manifest, Registry, digest_of
+from deploy.registry.oci import INDEX_TYPE, MANIFEST_TYPE, Manifest, Registry, compute_digest
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -49,7 +49,7 @@ class Layout:
     def index(self) -> Manifest:
         """The image's own index, the one that a tag names."""
         entry = json.loads((self.folder / "index.json").read_text("utf-8"))["manifests"][0]
-        return Manifest(entry["digest"], INDEX, self._path(entry["digest"]).read_bytes())
+        return Manifest(entry["digest"], INDEX_TYPE, self._path(entry["digest"]).read_bytes())
 
     def blob(self, digest: str) -> bytes:
         """Return the content of a blob."""
@@ -57,7 +57,7 @@ class Layout:
 
     def add(self, media_type: str, content: bytes) -> Descriptor:
         """Store a blob, and return its descriptor."""
-        digest = digest_of(content)
+        digest = compute_digest(content)
         self._blobs.mkdir(parents=True, exist_ok=True)
         self._path(digest).write_bytes(content)
         return {"mediaType": media_type, "digest": digest, "size": len(content)}
@@ -74,8 +74,8 @@ class Layout:
 
     def finish(self, index: Mapping[str, Any]) -> None:
         """Store the image's index, and the files that make a layout of the folder."""
-        entry = self.add_json(INDEX, index)
-        top = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}
+        entry = self.add_json(INDEX_TYPE, index)
+        top = {"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": [entry]}
         (self.folder / "index.json").write_text(json.dumps(top), "utf-8")
         (self.folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}', "utf-8")
 
@@ -94,7 +94,7 @@ class Layout:
     def _push_blob(self, registry: Registry, repository: str, part: Descriptor) -> None:
         if not registry.has_blob(repository, part["digest"]):
             with self._path(part["digest"]).open("rb") as content:
-                registry.upload(repository, part["digest"], content, part["size"])
+                registry.upload_blob(repository, part["digest"], content, part["size"])
 
     def _path(self, digest: str) -> Path:
         return self._blobs / digest.partition(":")[2]
@@ -212,11 +212,11 @@ def add_manifest(
     }
     manifest = {
         "schemaVersion": 2,
-        "mediaType": MANIFEST,
+        "mediaType": MANIFEST_TYPE,
         "config": layout.add_json(CONFIG, config),
         "layers": [layer.descriptor for layer in layers],
     }
-    return {**layout.add_json(MANIFEST, manifest), "platform": platform}
+    return {**layout.add_json(MANIFEST_TYPE, manifest), "platform": platform}
 
 
 def add_attestation(layout: Layout, image: Descriptor, statement: Mapping[str, Any]) -> Descriptor:
@@ -231,7 +231,7 @@ def add_attestation(layout: Layout, image: Descriptor, statement: Mapping[str, A
     rootfs = {"type": "layers", "diff_ids": [layer["digest"]]}
     manifest = {
         "schemaVersion": 2,
-        "mediaType": MANIFEST,
+        "mediaType": MANIFEST_TYPE,
         "config": layout.add_json(CONFIG, {**nowhere, "config": {}, "rootfs": rootfs}),
         "layers": [{**layer, "annotations": predicate}],
     }
@@ -240,7 +240,7 @@ def add_attestation(layout: Layout, image: Descriptor, statement: Mapping[str, A
         "vnd.docker.reference.type": "attestation-manifest",
     }
     return {
-        **layout.add_json(MANIFEST, manifest),
+        **layout.add_json(MANIFEST_TYPE, manifest),
         "platform": nowhere,
         "annotations": annotations,
     }

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
-from deploy.registry.oci import INDEX
+from deploy.registry.oci import INDEX_TYPE
 from tests.official_base import debian_root, oci_layout
 from tests.official_base.debian_root import PackageDatabase, path_of
 from tests.official_base.oci_layout import Descriptor, Layer, LayerWriter, Layout
@@ -114,7 +114,7 @@ def make(folder: Path) -> None:
     attestations = [
         oci_layout.add_attestation(layout, image, _provenance(image)) for image in images
     ]
-    layout.finish({"schemaVersion": 2, "mediaType": INDEX, "manifests": images + attestations})
+    layout.finish({"schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": images + attestations})
 
 
 def _make_image(layout: Layout, architecture: str) -> Descriptor:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deploy import config
-from deploy.model import Image, Spec
+from deploy.config import configuration
+from deploy.core.entities import Image, Spec
 from deploy.targets.appservice import naming
-from deploy.targets.appservice.decide import Decision, content, decide, record
+from deploy.targets.appservice.diff import Decision, build_record, build_settings, decide
 from deploy.targets.appservice.naming import PRODUCTION
-from deploy.targets.appservice.state import ServicePlan, Site, World
+from deploy.targets.appservice.state import ObservedState, ServicePlan, Site
 from tests import projects
 
 IMAGE = Image(
@@ -40,7 +40,7 @@ KEY_REFERENCE = "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secret
 
 def project(
     root: Path, settings: Mapping[str, Any], place: Mapping[str, Any], **files: Any
-) -> config.Project:
+) -> configuration.Project:
     declared = {
         "sample": "sample.json",
         "expect": {"answer": "string"},
@@ -60,7 +60,7 @@ def project(
 def spec_of(root: Path, place: Mapping[str, Any] | None = None, /, **settings: Any) -> Spec:
     """Return a spec of settings, and of what environments.yaml says."""
     found = project(root, {"auth": "key", **settings}, place or {})
-    (one,) = config.load_specs(found, "dev")
+    (one,) = configuration.load_specs(found, "dev")
     return one
 
 
@@ -70,8 +70,8 @@ def site(name: str = PRODUCTION, **changes: Any) -> Site:
         state="Running",
         host=f"{name}.test",
         plan="/plans/plan",
-        own=f"object-{name}",
-        assigned=(),
+        system_principal=f"object-{name}",
+        user_identities=(),
         properties={"httpsOnly": True},
         web={
             "acrUseManagedIdentityCreds": True,
@@ -87,22 +87,22 @@ def site(name: str = PRODUCTION, **changes: Any) -> Site:
 
 def world(
     production: Site, slot: Site | None = None, *sticky: str, tier: str = "Standard"
-) -> World:
-    return World(production, slot, sticky, ServicePlan("plan", tier, True))
+) -> ObservedState:
+    return ObservedState(production, slot, sticky, ServicePlan("plan", tier, True))
 
 
-def decided(spec: Spec, found: World, image: Image = IMAGE) -> Decision:
+def decided(spec: Spec, found: ObservedState, image: Image = IMAGE) -> Decision:
     return decide(spec, image, found, {})
 
 
-def deployed(spec: Spec, found: World, *, image: Image = IMAGE, **others: str) -> Site:
+def deployed(spec: Spec, found: ObservedState, *, image: Image = IMAGE, **others: str) -> Site:
     """Return production as a deploy leaves it, with settings of others."""
     decision = decided(spec, found, image)
-    left = record(spec, image, found, decision.wanted, "ci", "2026")
-    mine = content(spec, found, found.production, decision.wanted)
+    left = build_record(spec, image, found, decision.desired, "ci", "2026")
+    mine = build_settings(spec, found, found.production, decision.desired)
     web = {
         **found.production.web,
-        "linuxFxVersion": naming.reference(image),
+        "linuxFxVersion": naming.linux_fx_version(image),
         "healthCheckPath": "/health",
     }
     return replace(found.production, web=web, settings={**mine, **others, **left.settings})

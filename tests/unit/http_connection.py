@@ -12,9 +12,9 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.server import ServerState
 
-from deploy.runtime.http_protocol import HttpProtocol
-from deploy.runtime.open_connections import OpenConnections
-from deploy.runtime.refusal_log import RefusalLog
+from deploy.server.http_protocol import HttpProtocol
+from deploy.server.open_connections import OpenConnections
+from deploy.server.refusal_log import RefusalLog
 
 CHUNKED = b"POST /score HTTP/1.1\r\nHost: flow\r\nTransfer-Encoding: chunked\r\n\r\n"
 GET = b"GET /health HTTP/1.1\r\nHost: flow\r\n\r\n"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from starlette.testclient import TestClient
 
-from deploy.runtime import access, app, settings
-from deploy.runtime.scorer import CannotStart
-from deploy.runtime.settings import Settings
+from deploy.server import app, auth, settings
+from deploy.server.scorer import StartupError
+from deploy.server.settings import Settings
 from tests.unit.test_app import ABOUT, FakeScorer, echo
 
 FIRST, SECOND = "first-key-of-a-test", "second-key-of-a-test=="
@@ -69,32 +69,32 @@ def test_the_description_tells_that_a_key_is_needed(keyed: TestClient) -> None:
 
 
 def test_no_variable_no_key() -> None:
-    assert access.keys({}) == ()
-    assert access.refusal((), []) == ""
+    assert auth.read_keys({}) == ()
+    assert auth.check_key((), []) == ""
 
 
-@pytest.mark.parametrize("name", access.NAMES)
+@pytest.mark.parametrize("name", auth.KEY_VARIABLES)
 @pytest.mark.parametrize("key", ["", "short", "with a space in it", f"{FIRST}\n", "schlüssel" * 3])
 def test_what_is_no_key_does_not_open_the_door(name: str, key: str) -> None:
-    with pytest.raises(CannotStart) as caught:
-        access.keys({name: key})
+    with pytest.raises(StartupError) as caught:
+        auth.read_keys({name: key})
     assert name in str(caught.value)
     assert not key or key not in str(caught.value)
 
 
 def test_a_reference_that_was_not_resolved_is_no_key() -> None:
     reference = "@Microsoft.KeyVault(SecretUri=https://kv.vault.azure.net/secrets/key)"
-    environ = {"SERVE_SECRETS": "TOKEN", "TOKEN": reference, access.KEY: reference}
-    with pytest.raises(CannotStart) as caught:
+    environ = {"SERVE_SECRETS": "TOKEN", "TOKEN": reference, auth.KEY_VARIABLE: reference}
+    with pytest.raises(StartupError) as caught:
         settings.read(environ)
     assert [line.partition(" ")[0] for line in str(caught.value).splitlines()] == [
         "TOKEN",
-        access.KEY,
+        auth.KEY_VARIABLE,
     ]
     assert "Key Vault Secrets User" in str(caught.value)
 
 
 def test_keys_are_masked_and_not_shown() -> None:
-    environ = {access.KEY: FIRST, access.SECONDARY_KEY: SECOND}
-    assert settings.secrets(environ) == (FIRST, SECOND)
+    environ = {auth.KEY_VARIABLE: FIRST, auth.SECONDARY_KEY_VARIABLE: SECOND}
+    assert settings.list_secrets(environ) == (FIRST, SECOND)
     assert FIRST not in repr(settings.read(environ))

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-import tasks
-from deploy.advice import answers, places, record, report
-from deploy.advice.answers import QUESTIONS
-from deploy.advice.facts import CONTAINERAPPS
-from deploy.advice.judge import judge
-from deploy.advice.places import Environment
-from deploy.errors import DeployError
+from deploy.advise import answers, decision_record, environments, report
+from deploy.advise.answers import QUESTIONS
+from deploy.advise.environments import Environment
+from deploy.advise.facts import CONTAINERAPPS
+from deploy.advise.recommend import recommend_targets
+from deploy.cli import advise as advise_tasks
+from deploy.core.errors import DeployError
 from tests import choosing
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ def test_links_of_the_page_lead_somewhere() -> None:
 
 
 def test_every_question_has_its_flag() -> None:
-    known = inspect.signature(tasks.advise.body).parameters
+    known = inspect.signature(advise_tasks.advise.body).parameters
     others = {"c", "flow", "env", "adr", "json"}
     assert set(known) - others == {question.name for question in QUESTIONS}
 
@@ -87,7 +87,7 @@ def test_all_mistakes_are_told_at_once_with_the_nearest_right_thing(root: Path) 
 @pytest.mark.parametrize("text", ["", "0", "-1", "nan", "inf", "1e400", "ten", "1 0"])
 def test_what_is_no_number_above_0(text: str) -> None:
     with pytest.raises(DeployError) as caught:
-        answers.read({"peak": text})
+        answers.collect_answers({"peak": text})
     assert str(caught.value) == (
         f"--peak: {text!r} is no number above 0\n  → in requests/s, such as 10"
     )
@@ -112,17 +112,20 @@ def test_environments_that_cannot_be_read(
     if content:
         (tmp_path / "environments.yaml").write_text(content, "utf-8")
     with pytest.raises(DeployError) as caught:
-        places.read(tmp_path)
+        environments.read_environments(tmp_path)
     assert str(caught.value) == expected
 
 
 def test_environments_are_known_by_their_keys(tmp_path: Path) -> None:
     text = "local:\nbuilder: {engine: 'tcp://b:1', registry: r}\nboth: {workspace: w, app: a}\n"
     (tmp_path / "environments.yaml").write_text(text + "dev: {app: a}\n", "utf-8")
-    local, builder, both, dev = places.read(tmp_path)
-    assert [one.local for one in (local, builder, both, dev)] == [True, True, False, False]
-    assert [one.place for one in (both, dev)] == [None, "appservice"]
-    assert [one.name for one in places.read(tmp_path, " dev, local,,dev")] == ["dev", "local"]
+    local, builder, both, dev = environments.read_environments(tmp_path)
+    assert [one.is_local for one in (local, builder, both, dev)] == [True, True, False, False]
+    assert [one.configured_target for one in (both, dev)] == [None, "appservice"]
+    assert [one.name for one in environments.read_environments(tmp_path, " dev, local,,dev")] == [
+        "dev",
+        "local",
+    ]
 
 
 def test_json_has_all_of_it(root: Path) -> None:
@@ -143,11 +146,11 @@ def test_json_has_all_of_it(root: Path) -> None:
 
 
 def test_where_nothing_fits_the_ways_out_are_told() -> None:
-    given = answers.read({"cost": "zero", "cold_starts": "no", "longest": "100"})
-    (found,) = judge(given, [Environment("prod", frozenset({"infra"}))])
-    text = report.text("faq", given, [found])
+    given = answers.collect_answers({"cost": "zero", "cold_starts": "no", "longest": "100"})
+    (found,) = recommend_targets(given, [Environment("prod", frozenset({"infra"}))])
+    text = report.render_text("faq", given, [found])
     assert "prod: nothing does all of this\n  ruled out     azureml:" in text
-    assert [report.way(way) for way in found.ways] == [
+    assert [report.format_alternative(way) for way in found.alternatives] == [
         "--cold-starts yes: containerapps (Azure Container Apps)",
         "--cost instances: appservice (Azure App Service)",
     ]
@@ -164,7 +167,7 @@ def test_it_is_quick_and_imports_nothing_heavy(root: Path) -> None:
     # Of the processor, the best of three: the machine may be busy with something else.
     assert min(times) < 0.7
     code = (
-        "import sys, pathlib; from deploy.advice import advise\n"
+        "import sys, pathlib; from deploy.advise import advise\n"
         f"advise(pathlib.Path({str(root)!r}), None, '', {{}})\n"
         "print(' '.join(sorted(sys.modules)), file=sys.stderr)"
     )
@@ -256,13 +259,15 @@ def test_an_interruption_leaves_nothing(key: str, root: Path) -> None:
 
 
 def the_record(root: Path, flow: str = "triage") -> Path:
-    said = answers.read({"longest": "5", "callers": "services", "team": "ml", "rollout": "percent"})
+    said = answers.collect_answers(
+        {"longest": "5", "callers": "services", "team": "ml", "rollout": "percent"}
+    )
     environments = [
         Environment("local", frozenset()),
         Environment("dev", frozenset({"infra"})),
         Environment("prod", frozenset({"app", "registry"})),
     ]
-    return record.write(root, flow, said, judge(said, environments), TODAY)
+    return decision_record.write(root, flow, said, recommend_targets(said, environments), TODAY)
 
 
 def test_the_record_in_whole(tmp_path: Path) -> None:
@@ -275,7 +280,7 @@ def test_records_are_numbered_and_never_overwritten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    folder = tmp_path / record.FOLDER
+    folder = tmp_path / decision_record.FOLDER
     folder.mkdir(parents=True)
     for name in ("0003-first.md", "0012-second.md", "notes.md", "12345-none.md"):
         (folder / name).touch()
@@ -294,7 +299,9 @@ def test_records_are_numbered_and_never_overwritten(
 
 def test_a_record_that_cannot_be_written_to_its_end_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(UnicodeEncodeError):
-        record.create(tmp_path / "0001-where-faq-runs.md", f"{'long ' * 10_000}\ud800")
+        decision_record.create_file(
+            tmp_path / "0001-where-faq-runs.md", f"{'long ' * 10_000}\ud800"
+        )
     assert list(tmp_path.iterdir()) == []
 
 

@@ -10,22 +10,22 @@ from typing import Any
 
 import pytest
 
-from deploy import config
-from deploy.advice import answers, facts, settings
-from deploy.advice.answers import QUESTIONS, Answers
-from deploy.advice.facts import AKS, APPSERVICE, AZUREML, CONTAINERAPPS, FUNCTIONS, LOCAL
-from deploy.advice.judge import Recommendation, judge
-from deploy.advice.limits import broken
-from deploy.advice.places import Environment
-from deploy.runtime.settings import Settings as Container
-from deploy.targets import OWN
+from deploy.advise import answers, deploy_yaml, facts
+from deploy.advise.answers import QUESTIONS, Answers
+from deploy.advise.environments import Environment
+from deploy.advise.facts import AKS, APPSERVICE, AZUREML, CONTAINERAPPS, FUNCTIONS, LOCAL
+from deploy.advise.limits import find_exceeded_limits
+from deploy.advise.recommend import Recommendation, recommend_targets
+from deploy.config import configuration
+from deploy.config.target_registry import BUILT_IN
+from deploy.server.settings import Settings as Container
 from deploy.targets.appservice import settings as site
 from deploy.targets.azureml import settings as endpoint
-from deploy.targets.azureml import sizes
+from deploy.targets.azureml import vm_sizes
 from tests import projects
 from tests.integration import extension
 
-DEFAULTS = answers.read({})
+DEFAULTS = answers.collect_answers({})
 BARE = Environment("prod", frozenset({"subscription"}))
 # Where a limit may lie, from the answer that is easiest to keep to the strictest.
 STRICTER: dict[str, tuple[Any, ...]] = {
@@ -75,34 +75,36 @@ def impossible(a: Answers) -> set[str]:
 
 
 def check(found: Recommendation, out: set[str]) -> None:
-    assert {one.option for one in found.ruled_out} == out
+    assert {one.option for one in found.exclusions} == out
     assert found.reasons
-    assert all(one.says and one.fact.text and one.fact.source.link for one in found.reasons)
+    assert all(one.explanation and one.fact.text and one.fact.source.link for one in found.reasons)
     if found.target is None:
         assert out == {AZUREML, APPSERVICE, CONTAINERAPPS, AKS, FUNCTIONS}
-        assert found.ways
+        assert found.alternatives
     else:
         assert found.target not in out
         assert {one.option for one in found.reasons} == {found.target}
         # By an extension only where no supported target can do it.
-        assert found.by_extension == ({AZUREML, APPSERVICE} <= out)
-        told = {one.option for one in (*found.ruled_out, *found.not_needed, *found.against)}
+        assert found.is_extension == ({AZUREML, APPSERVICE} <= out)
+        told = {
+            one.option for one in (*found.exclusions, *found.redundant_options, *found.objections)
+        }
         assert told | {found.target} >= {CONTAINERAPPS, AKS, FUNCTIONS}
-    assert found.target not in {one.option for one in found.against}
-    for way in found.ways:
+    assert found.target not in {one.option for one in found.objections}
+    for way in found.alternatives:
         changed: Answers = dataclasses.replace(found.answers, **{way.question: way.value})
         assert way.target not in impossible(changed)
         # Who follows the way gets what it promised.
-        (then,) = judge(changed, [found.environment])
+        (then,) = recommend_targets(changed, [found.environment])
         assert way.target == then.target
-        assert found.target is None or way.target in facts.SUPPORTED
+        assert found.target is None or way.target in facts.SUPPORTED_OPTIONS
 
 
 def test_every_combination_beside_every_limit() -> None:
     seen = set()
     for given in combinations(STRICTER):
-        (found,) = judge(given, [BARE])
-        assert (found,) == judge(given, [BARE])
+        (found,) = recommend_targets(given, [BARE])
+        assert (found,) == recommend_targets(given, [BARE])
         check(found, impossible(given))
         seen.add(found.target)
     assert seen == {AZUREML, APPSERVICE, CONTAINERAPPS, AKS, None}
@@ -119,7 +121,7 @@ def test_every_combination_of_what_is_liked(team: str) -> None:
         Environment("local", frozenset()),
     ]
     for given in combinations({**TASTES, **few, **longest, "team": (team,)}):
-        prod, dev, test, local = judge(given, environments)
+        prod, dev, test, local = recommend_targets(given, environments)
         check(prod, impossible(given))
         tried = dataclasses.replace(given, domain=False, zones=False, rollout="at-once")
         check(dev, impossible(tried))
@@ -136,14 +138,14 @@ def test_a_stricter_answer_never_brings_back_what_was_ruled_out() -> None:
             before: set[str] = set()
             for step in STRICTER[name]:
                 stricter: Answers = dataclasses.replace(given, **{name: step})
-                out = {option for option in facts.OPTIONS if broken(option, stricter)}
+                out = {option for option in facts.OPTIONS if find_exceeded_limits(option, stricter)}
                 assert out >= before, (name, step, given)
                 before = out
 
 
 def target(environment: Environment = BARE, **given: Any) -> str | None:
     changed: Answers = dataclasses.replace(DEFAULTS, **given)
-    return judge(changed, [environment])[0].target
+    return recommend_targets(changed, [environment])[0].target
 
 
 def test_the_order_of_what_decides() -> None:
@@ -169,15 +171,15 @@ def test_dev_differs_only_where_production_has_wishes_of_its_own() -> None:
     dev = Environment("dev-2", frozenset({"infra"}))
     there = Environment("dev", frozenset({"workspace"}))
     changed = dataclasses.replace(DEFAULTS, domain=True)
-    found = [one.target for one in judge(changed, [dev, there, prod])]
+    found = [one.target for one in recommend_targets(changed, [dev, there, prod])]
     # Also where a workspace is there: what is tried should be what is relied on.
     assert found == [APPSERVICE, APPSERVICE, APPSERVICE]
     changed = dataclasses.replace(DEFAULTS, rollout="percent", callers="users")
-    assert [one.target for one in judge(changed, [dev, prod])] == [APPSERVICE, AZUREML]
+    assert [one.target for one in recommend_targets(changed, [dev, prod])] == [APPSERVICE, AZUREML]
     changed = dataclasses.replace(DEFAULTS, rollout="mirror")
-    assert [one.target for one in judge(changed, [dev, prod])] == [AZUREML, AZUREML]
-    assert not Environment("developers", frozenset()).trial
-    assert not Environment("staging", frozenset()).trial
+    assert [one.target for one in recommend_targets(changed, [dev, prod])] == [AZUREML, AZUREML]
+    assert not Environment("developers", frozenset()).is_trial
+    assert not Environment("staging", frozenset()).is_trial
 
 
 def test_lines_can_be_pasted_into_a_project(tmp_path: Path) -> None:
@@ -189,16 +191,20 @@ def test_lines_can_be_pasted_into_a_project(tmp_path: Path) -> None:
     axes = {**STRICTER, "longest": (60.0, 175.0, 225.0, 300.0), "body": (16.0, 20_000.0)}
     distinct: dict[str, Recommendation] = {}
     for given in combinations({**axes, "network": ("public", "private"), "zones": (False, True)}):
-        for found in judge(given, environments):
-            distinct[f"{found.environment.name} {settings.of('hello', found)}"] = found
-    pasted = {settings.lines("hello", [found]): found.target for found in distinct.values()}
+        for found in recommend_targets(given, environments):
+            distinct[f"{found.environment.name} {deploy_yaml.build_settings('hello', found)}"] = (
+                found
+            )
+    pasted = {
+        deploy_yaml.render_yaml("hello", [found]): found.target for found in distinct.values()
+    }
     place = "local: {}\ntest: {registry: a.azurecr.io}\nprod: {registry: a.azurecr.io}\n"
     loaded = set()
     with extension.installed(tmp_path / "installed", extension.EXAMPLE):
         for number, text in enumerate(filter(None, pasted)):
             written = f"sample: sample.json\nexpect: {{answer: string}}\n{text}"
             files = {"environments.yaml": place, "flows/hello/deploy.yaml": written}
-            flow = config.load_flow(projects.make(tmp_path / str(number), files), "hello")
+            flow = configuration.load_flow(projects.make(tmp_path / str(number), files), "hello")
             assert list(flow.environments.values()) == [pasted[text]]
             loaded |= {*flow.environments.values()}
     assert loaded == {LOCAL, AZUREML, APPSERVICE, CONTAINERAPPS}
@@ -207,10 +213,10 @@ def test_lines_can_be_pasted_into_a_project(tmp_path: Path) -> None:
 
 
 def test_the_name_of_a_container_app_fits() -> None:
-    (found,) = judge(dataclasses.replace(DEFAULTS, longest=300.0), [BARE])
-    assert settings.of("a" * 40, found)["app"] == "a" * 32
-    assert settings.of("‹flow›", found)["app"] == "flow-prod"
-    assert settings.of("a" * 31 + "-b", found)["app"] == "a" * 31
+    (found,) = recommend_targets(dataclasses.replace(DEFAULTS, longest=300.0), [BARE])
+    assert deploy_yaml.build_settings("a" * 40, found)["app"] == "a" * 32
+    assert deploy_yaml.build_settings("‹flow›", found)["app"] == "flow-prod"
+    assert deploy_yaml.build_settings("a" * 31 + "-b", found)["app"] == "a" * 31
 
 
 def test_numbers_are_those_of_the_targets_and_the_container() -> None:
@@ -220,18 +226,18 @@ def test_numbers_are_those_of_the_targets_and_the_container() -> None:
         if hasattr(one, "le")
     ]
     assert most == facts.ML_SECONDS
-    assert facts.SITE_SECONDS == site.LONGEST_REQUEST
-    assert site.Settings.model_fields["request_timeout"].default == settings.REQUEST_TIMEOUT
+    assert facts.SITE_SECONDS == site.MAX_REQUEST_SECONDS
+    assert site.Settings.model_fields["request_timeout"].default == deploy_yaml.REQUEST_TIMEOUT
     assert (
         Container.timeout,
         Container.body_limit,
-    ) == (settings.SERVE_TIMEOUT, settings.SERVE_BODY_LIMIT)
-    assert {LOCAL, *facts.SUPPORTED} == set(OWN)
-    assert sizes.retires(endpoint.INSTANCE_TYPE) is None
+    ) == (deploy_yaml.SERVE_TIMEOUT, deploy_yaml.SERVE_BODY_LIMIT)
+    assert {LOCAL, *facts.SUPPORTED_OPTIONS} == set(BUILT_IN)
+    assert vm_sizes.retirement_date(endpoint.DEFAULT_INSTANCE_TYPE) is None
 
 
 def test_every_fact_has_a_source() -> None:
-    every = [fact for row in facts.TABLE.values() for fact in row.values()]
+    every = [fact for row in facts.COMPARISON_TABLE.values() for fact in row.values()]
     assert every
     for fact in every:
         assert fact.text and fact.source.title
@@ -244,7 +250,7 @@ def test_answers_have_a_question_each() -> None:
     fields = [field.name for field in dataclasses.fields(Answers)]
     assert sorted(one.name for one in QUESTIONS) == sorted(fields[:-1])
     for one in QUESTIONS:
-        assert one.show(one.read(one.default)).split()[0] == one.default
+        assert one.format_answer(one.parse_answer(one.default)).split()[0] == one.default
 
 
 @pytest.mark.parametrize(
@@ -264,16 +270,18 @@ def test_answers_have_a_question_each() -> None:
 def test_the_container_is_told_what_it_would_refuse(
     given: dict[str, str], target: str, clear: dict[str, str]
 ) -> None:
-    (found,) = judge(answers.read(given), [BARE])
+    (found,) = recommend_targets(answers.collect_answers(given), [BARE])
     assert found.target == target
-    assert settings.of("hello", found).get("env", {}).get("clear", {}) == clear
+    assert deploy_yaml.build_settings("hello", found).get("env", {}).get("clear", {}) == clear
 
 
 @pytest.mark.parametrize(("peak", "told"), [("25", False), ("26", True)])
 def test_more_connections_than_an_endpoint_takes_are_told(peak: str, told: bool) -> None:
-    (found,) = judge(answers.read({"team": "ml", "longest": "20", "peak": peak}), [BARE])
+    (found,) = recommend_targets(
+        answers.collect_answers({"team": "ml", "longest": "20", "peak": peak}), [BARE]
+    )
     note = (
         "if every answer took the longest time, 520 connections would be open at the peak, and an "
         "endpoint takes 500"
     )
-    assert (note in settings.notes("hello", found)) is told
+    assert (note in deploy_yaml.list_notes("hello", found)) is told

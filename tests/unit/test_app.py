@@ -12,10 +12,10 @@ import jsonschema
 import pytest
 from starlette.testclient import TestClient
 
-from deploy.runtime import app
-from deploy.runtime.scorer import BadInput, Field, FlowFailed, Stream
-from deploy.runtime.settings import Settings
-from deploy.runtime.vitals import Board
+from deploy.server import app
+from deploy.server.scorer import BadInput, Field, FlowError, Stream
+from deploy.server.settings import Settings
+from deploy.server.worker_status import WorkerStatus
 
 ABOUT = {
     "flow": "hello",
@@ -141,7 +141,7 @@ def test_bad_input_that_the_flow_finds() -> None:
 
 def test_failure_of_the_flow_is_500_without_its_detail() -> None:
     def fail(inputs: dict[str, Any], stream: bool) -> Any:
-        raise FlowFailed("the flow failed in node answer (KeyError)", "Traceback ... sk-123")
+        raise FlowError("the flow failed in node answer (KeyError)", "Traceback ... sk-123")
 
     response = client(fail).post(
         "/score", json={"question": "a"}, headers={"x-request-id": "abc-1"}
@@ -169,7 +169,7 @@ def test_code_of_a_flow_does_not_end_the_server(error: type[BaseException]) -> N
 
 def test_a_busy_model_is_told_with_the_time_to_come_again() -> None:
     def fail(inputs: dict[str, Any], stream: bool) -> Any:
-        raise FlowFailed("the model is busy", "", 503, "ModelBusy", "7")
+        raise FlowError("the model is busy", "", 503, "ModelBusy", "7")
 
     response = client(fail).post("/score", json={"question": "a"})
     assert response.status_code == 503
@@ -345,20 +345,20 @@ def test_health_is_bad_while_no_thread_can_score() -> None:
 
 
 def test_a_request_is_shown_until_its_stream_ends() -> None:
-    board = Board(4)
+    board = WorkerStatus(4)
     seen: list[str] = []
 
     def answer(inputs: dict[str, Any], stream: bool) -> Any:
-        seen.extend(each.request_id for each in board.running())
+        seen.extend(each.request_id for each in board.list_running())
         return Stream({}, "answer", watched()) if stream else {"answer": "a"}
 
     async def watched() -> AsyncIterator[str]:
-        seen.extend(each.request_id for each in board.running())
+        seen.extend(each.request_id for each in board.list_running())
         yield "a"
 
     asked = TestClient(app.Application(FakeScorer(answer), ABOUT, Settings(), board))
     for accept in ("application/json", "text/event-stream"):
         headers = {"Accept": accept, "X-Request-ID": accept.replace("/", "-")}
         assert asked.post("/score", json={"question": "a"}, headers=headers).status_code == 200
-        assert board.running() == []
+        assert board.list_running() == []
     assert seen == ["application-json", "text-event-stream", "text-event-stream"]

@@ -9,24 +9,24 @@ from typing import Any
 
 import pytest
 
-from deploy import config
-from deploy.arm.errors import Said
-from deploy.errors import DeployError
-from deploy.model import Spec
+from deploy.azure.errors import AzureError
+from deploy.config import configuration
+from deploy.core.entities import Spec
+from deploy.core.errors import DeployError
 from deploy.targets import appservice
 from deploy.targets.appservice import (
-    access,
-    back,
-    causes,
+    authentication,
+    desired,
     errors,
     naming,
     plan,
     preflight,
+    rollback,
+    startup_failures,
     state,
-    wanted,
 )
-from deploy.targets.appservice.decide import content
-from deploy.targets.appservice.state import Identity, World
+from deploy.targets.appservice.diff import build_settings
+from deploy.targets.appservice.state import Identity, ObservedState
 from tests.unit.appservice_world import (
     IDENTITY,
     IMAGE,
@@ -67,7 +67,7 @@ def test_settings_that_cannot_be(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DeployError) as caught:
-        config.load_specs(project(tmp_path, settings, {}), "dev")
+        configuration.load_specs(project(tmp_path, settings, {}), "dev")
     assert expected in str(caught.value)
 
 
@@ -102,7 +102,7 @@ def test_what_is_known_to_be_wrong_before_anything_is_built(
 def test_what_is_set_and_no_secret_among_it(made: Any) -> None:
     references = {"TOKEN": "keyvault:https://kv.test/secrets/token/abc"}
     spec = made(request_timeout=200, env={"clear": {"A": "1"}, "secret_refs": references})
-    found = wanted.of(spec, IMAGE, world(site()))
+    found = desired.build_desired_state(spec, IMAGE, world(site()))
     assert found.settings == {
         "WEBSITES_PORT": "8080",
         "WEBSITES_CONTAINER_START_TIME_LIMIT": "230",
@@ -124,13 +124,13 @@ def test_what_is_set_and_no_secret_among_it(made: Any) -> None:
 def test_an_identity_of_its_own_stays_with_each_site(made: Any) -> None:
     one = Identity("object-1", f"{IDENTITY}one", "client-1")
     two = Identity("object-2", f"{IDENTITY}two", "client-2")
-    found = world(site(assigned=(one,)), site("staging", assigned=(two,)))
+    found = world(site(user_identities=(one,)), site("staging", user_identities=(two,)))
     decision = decided(made(slot="staging"), found)
-    assert decision.sticky == ("AZURE_CLIENT_ID",)
+    assert decision.new_sticky_names == ("AZURE_CLIENT_ID",)
     assert found.slot
-    on_slot = content(made(slot="staging"), found, found.slot, decision.wanted)
+    on_slot = build_settings(made(slot="staging"), found, found.slot, decision.desired)
     assert on_slot["AZURE_CLIENT_ID"] == "client-2"
-    production, staging = decision.fixes
+    production, staging = decision.site_updates
     assert production.settings == {"AZURE_CLIENT_ID": "client-1"}
     assert production.web["acrUserManagedIdentityID"] == "client-1"
     assert staging.web["acrUserManagedIdentityID"] == "client-2"
@@ -139,20 +139,20 @@ def test_an_identity_of_its_own_stays_with_each_site(made: Any) -> None:
 
 def test_several_identities_need_one_to_be_named(made: Any) -> None:
     pair = tuple(Identity(f"o{n}", f"{IDENTITY}{n}", f"c{n}") for n in (1, 2))
-    found = world(site(assigned=pair, own=""))
+    found = world(site(user_identities=pair, system_principal=""))
     with pytest.raises(DeployError, match="it has 2 identities"):
-        plan.refuse(made(), found)
-    plan.refuse(made({"identity": f"{IDENTITY}2"}), found)
+        plan.check_blockers(made(), found)
+    plan.check_blockers(made({"identity": f"{IDENTITY}2"}), found)
     with pytest.raises(DeployError, match="does not have the identity that identity in"):
-        plan.refuse(made({"identity": f"{IDENTITY}3"}), found)
+        plan.check_blockers(made({"identity": f"{IDENTITY}3"}), found)
 
 
 def test_what_was_deployed_needs_no_change(made: Any) -> None:
     spec = made()
     production = deployed(spec, world(site(settings={"THEIRS": "1"})))
     decision = decided(spec, world(production))
-    assert not decision.changes
-    assert decided(spec, world(production), replace(IMAGE, tag="another")).deploys
+    assert not decision.has_changes
+    assert decided(spec, world(production), replace(IMAGE, tag="another")).has_new_version
 
 
 def test_settings_are_merged_not_replaced(made: Any) -> None:
@@ -163,12 +163,12 @@ def test_settings_are_merged_not_replaced(made: Any) -> None:
     changed = made(slot="staging", env={"clear": {"NEW": "1"}})
     now = world(production, slot, "STAYS")
     decision = decided(changed, now)
-    settings = content(changed, now, slot, decision.wanted)
+    settings = build_settings(changed, now, slot, decision.desired)
     assert settings["THEIRS"] == "2", "as production has it"
     assert settings["STAYS"] == "s", "as the slot has it"
     assert settings["NEW"] == "1"
     assert not {"OURS", "ONLY_HERE"} & set(settings)
-    assert decision.dropped == ("ONLY_HERE",)
+    assert decision.removed_slot_settings == ("ONLY_HERE",)
     shown = {one.what: (one.before, one.after) for one in decision.differences}
     assert shown == {"setting OURS": ("1", "-"), "setting NEW": ("-", "1")}
 
@@ -177,9 +177,9 @@ def test_what_a_slot_has_already_is_not_written_again(made: Any) -> None:
     spec = made(slot="staging")
     staged = replace(deployed(spec, world(site())), name="staging")
     decision = decided(spec, world(site(), staged))
-    assert decision.deploys
-    assert decision.staged
-    rows = plan.steps(spec, IMAGE, world(site(), staged), decision)
+    assert decision.has_new_version
+    assert decision.is_staged
+    rows = plan.list_steps(spec, IMAGE, world(site(), staged), decision)
     assert ("keep", "slot staging") in [(row.action, row.what) for row in rows]
 
 
@@ -187,7 +187,7 @@ def test_no_secret_is_in_a_plan(made: Any) -> None:
     spec = made(plain_secrets=True, env={"secret": ["TOKEN"], "clear": {"A": "shown"}})
     before = site(settings={"TOKEN": "yesterdays-token", "SERVE_KEY": "a-key-in-plain-text"})
     decision = decided(spec, world(before))
-    text = repr([plan.steps(spec, IMAGE, world(before), decision), decision])
+    text = repr([plan.list_steps(spec, IMAGE, world(before), decision), decision])
     for secret in ("a-token-of-a-test", "yesterdays-token", "a-key-in-plain-text"):
         assert secret not in text
     assert "secret hello-dev-key" in text
@@ -196,28 +196,30 @@ def test_no_secret_is_in_a_plan(made: Any) -> None:
 
 def test_defaults_are_safe_and_stricter_ones_stay(made: Any) -> None:
     lax = site(properties={}, web={"minTlsVersion": "1.0", "ftpsState": "AllAllowed"})
-    (fix,) = decided(made(public_network=False), world(lax)).fixes
+    (fix,) = decided(made(public_network=False), world(lax)).site_updates
     assert fix.web["minTlsVersion"] == "1.2"
     assert fix.web["ftpsState"] == "Disabled"
     assert fix.properties["httpsOnly"] is True
     assert fix.properties["publicNetworkAccess"] == "Disabled"
     strict = replace(lax, web={"minTlsVersion": "1.3"})
-    assert "minTlsVersion" not in decided(made(), world(strict)).fixes[0].web
-    assert "alwaysOn" not in decided(made(), world(lax, tier="Free")).fixes[0].web
+    assert "minTlsVersion" not in decided(made(), world(strict)).site_updates[0].web
+    assert "alwaysOn" not in decided(made(), world(lax, tier="Free")).site_updates[0].web
 
 
 def test_access_restrictions_of_others_stay(made: Any) -> None:
     theirs = {"name": "office", "action": "Allow", "priority": 50, "ipAddress": "198.51.100.0/24"}
     anybody = {"name": "Allow all", "action": "Allow", "ipAddress": "Any", "priority": 2147483647}
     spec = made(allow=["203.0.113.0/24", "AzureFrontDoor.Backend"])
-    web = wanted.web(spec, site(web={"ipSecurityRestrictions": [theirs, anybody]}), "S1", False)
+    web = desired.configuration_changes(
+        spec, site(web={"ipSecurityRestrictions": [theirs, anybody]}), "S1", False
+    )
     rules = web["ipSecurityRestrictions"]
     assert [rule["name"] for rule in rules] == ["office", "flow-deploy-1", "flow-deploy-2"]
     assert [rule.get("tag") for rule in rules[1:]] == ["Default", "ServiceTag"]
     assert web["ipSecurityRestrictionsDefaultAction"] == "Deny"
-    again = wanted.web(spec, site(web=web), "S1", False)
+    again = desired.configuration_changes(spec, site(web=web), "S1", False)
     assert "ipSecurityRestrictions" not in again
-    opened = wanted.web(made(), site(web=web), "S1", False)
+    opened = desired.configuration_changes(made(), site(web=web), "S1", False)
     assert opened["ipSecurityRestrictions"] == [theirs]
     assert {**web, **opened}["ipSecurityRestrictionsDefaultAction"] == "Deny", "theirs holds"
 
@@ -226,24 +228,24 @@ def test_access_restrictions_of_others_stay(made: Any) -> None:
 def test_slots_need_standard(tier: str, made: Any) -> None:
     found = world(site(), site("staging"), tier=tier)
     with pytest.raises(DeployError, match=f"slots need Standard or higher, and it is {tier}"):
-        plan.refuse(made(slot="staging"), found)
+        plan.check_blockers(made(slot="staging"), found)
 
 
 def test_the_platforms_authentication_is_merged(made: Any) -> None:
     class Manager:
-        def issuer(self) -> str:
+        def get_token_issuer(self) -> str:
             return "https://sts.windows.net/tenant/"
 
     client = "00000000-0000-0000-0000-000000000001"
     spec = made({"auth_client": client}, auth="entra")
     theirs = {"platform": {"runtimeVersion": "~1"}, "login": {"tokenStore": {"enabled": True}}}
-    asked = access.wanted(spec, Manager(), theirs)  # type: ignore[arg-type]
+    asked = authentication.desired_auth(spec, Manager(), theirs)  # type: ignore[arg-type]
     assert asked
     assert asked["platform"] == {"runtimeVersion": "~1", "enabled": True}
     assert asked["login"] == theirs["login"]
     assert asked["globalValidation"]["unauthenticatedClientAction"] == "Return401"
-    assert access.wanted(spec, Manager(), asked) is None  # type: ignore[arg-type]
-    off = access.wanted(made(), Manager(), asked)  # type: ignore[arg-type]
+    assert authentication.desired_auth(spec, Manager(), asked) is None  # type: ignore[arg-type]
+    off = authentication.desired_auth(made(), Manager(), asked)  # type: ignore[arg-type]
     assert off
     assert off["platform"]["enabled"] is False
 
@@ -252,17 +254,17 @@ def test_a_site_that_runs_does_not_lose_its_lock(made: Any) -> None:
     locked = {"platform": {"enabled": True}, "globalValidation": {"requireAuthentication": True}}
     running = world(site(auth=locked))
     with pytest.raises(DeployError, match="on the way to key it would be open"):
-        plan.refuse(made(), running)
-    plan.refuse(made(), world(site(auth=locked, state="Stopped")))
+        plan.check_blockers(made(), running)
+    plan.check_blockers(made(), world(site(auth=locked, state="Stopped")))
     client = "00000000-0000-0000-0000-000000000001"
     entra = made({"auth_client": client}, auth="entra")
-    plan.refuse(entra, running)
+    plan.check_blockers(entra, running)
     # Somebody has stopped what a deploy has made: started again, it is the version before.
     stopped = replace(deployed(entra, running), state="Stopped")
     with pytest.raises(DeployError, match="on the way to key it would be open"):
-        plan.refuse(made(), world(stopped))
+        plan.check_blockers(made(), world(stopped))
     with pytest.raises(DeployError, match="on the way to entra it would let nobody in"):
-        plan.refuse(entra, world(deployed(made(), world(site()))))
+        plan.check_blockers(entra, world(deployed(made(), world(site()))))
 
 
 def test_no_rollback_to_a_version_that_lets_others_in(made: Any) -> None:
@@ -273,7 +275,7 @@ def test_no_rollback_to_a_version_that_lets_others_in(made: Any) -> None:
     class Looking:
         where = "site app-hello"
 
-        def look(self) -> World:
+        def read_state(self) -> ObservedState:
             serving = deployed(spec, world(site()))
             found = serving.record
             assert found
@@ -282,12 +284,12 @@ def test_no_rollback_to_a_version_that_lets_others_in(made: Any) -> None:
             return world(replace(serving, settings={**serving.settings, **found.settings}), slot)
 
     with pytest.raises(DeployError, match="lets callers in by public, and deploy"):
-        back.roll_back(Looking(), spec, {})  # type: ignore[arg-type]
+        rollback.roll_back(Looking(), spec, {})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", "1", '{"names": 1}'])
 def test_a_record_that_is_none(text: str) -> None:
-    found = naming.read({naming.RECORD: text})
+    found = naming.read_record({naming.RECORD_SETTING: text})
     assert found is None
 
 
@@ -295,99 +297,104 @@ LOGS = {
     "an old pull": (
         "ERROR - Pulling docker image cr/hello@sha256:dd failed:\n"
         "INFO  - Stopping site hello because it failed during startup.",
-        causes.PULL,
+        startup_failures.PULL,
     ),
     "a pull": (
         "Pulling image: cr/hello.\nContainer pull image failed with reason: ImagePullFailure. "
         "Revert by terminate.",
-        causes.PULL,
+        startup_failures.PULL,
     ),
     "an old crash": (
         "ERROR - Container h_0 for site hello has exited, failing site start\n"
         "ERROR - Container h_0 didn't respond to HTTP pings on port: 8080, failing site start.",
-        causes.CRASH,
+        startup_failures.CRASH,
     ),
-    "a crash": ("Container has finished running with exit code: 3.", causes.CRASH),
+    "a crash": ("Container has finished running with exit code: 3.", startup_failures.CRASH),
     "a variable": (
         "cannot start: SERVE_THREADS is 'x': set a whole number\n"
         "Container has finished running with exit code: 78.",
-        causes.CONFIGURATION,
+        startup_failures.CONFIGURATION,
     ),
     "a reference": (
         "cannot start: SERVE_KEY is a reference to a vault that could not be read",
-        causes.UNRESOLVED_SECRET,
+        startup_failures.UNRESOLVED_SECRET,
     ),
     "an old limit": (
         "ERROR - Container h_0 for site hello did not start within expected time limit. Elapsed",
-        causes.NO_ANSWER,
+        startup_failures.NO_ANSWER,
     ),
-    "a limit": ("Site startup probe failed after 230.1241714 seconds.", causes.NO_ANSWER),
+    "a limit": ("Site startup probe failed after 230.1241714 seconds.", startup_failures.NO_ANSWER),
 }
 
 
 @pytest.mark.parametrize("case", LOGS)
 def test_causes(case: str) -> None:
     text, kind = LOGS[case]
-    found = causes.find(text.splitlines(), "cr", "its identity x", 230)
+    found = startup_failures.find_failure(text.splitlines(), "cr", "its identity x", 230)
     assert found
-    assert found.kind == kind
+    assert found.category == kind
     assert found.what
     assert found.hint
 
 
 def test_a_start_that_went_well_has_no_cause() -> None:
     lines = ["Site startup probe succeeded.", "Container has finished running with exit code: 0."]
-    assert causes.find(lines, "cr", "x", 230) is None
+    assert startup_failures.find_failure(lines, "cr", "x", 230) is None
 
 
 def test_only_what_comes_after_the_image_counts() -> None:
     lines = ["exit code: 1", "Pulling image: cr/hello@sha256:dd.", "Container is running."]
-    assert causes.since(lines, "dd") == lines[1:]
-    assert causes.since(lines, "ee") == []
+    assert startup_failures.lines_since_image(lines, "dd") == lines[1:]
+    assert startup_failures.lines_since_image(lines, "ee") == []
 
 
 @pytest.mark.parametrize(
     ("said", "kind"),
     [
         (
-            Said(
+            AzureError(
                 "Conflict", "Cannot modify this site because another operation is in progress.", 409
             ),
             errors.CONFLICT,
         ),
-        (Said("Conflict", "Website with given name a already exists.", 409), errors.TAKEN),
-        (Said("Conflict", "the site will exceed the number of slots allowed", 409), errors.SLOTS),
+        (AzureError("Conflict", "Website with given name a already exists.", 409), errors.TAKEN),
         (
-            Said("ExpectationFailed", "the 'a' slot did not respond to http ping.", 417),
+            AzureError("Conflict", "the site will exceed the number of slots allowed", 409),
+            errors.SLOTS,
+        ),
+        (
+            AzureError("ExpectationFailed", "the 'a' slot did not respond to http ping.", 417),
             errors.WARM_UP,
         ),
-        (Said("AuthorizationFailed", "The client 'x' …", 403), errors.FORBIDDEN),
-        (Said("Conflict", "something else", 409), errors.CONFLICT),
-        (Said("InternalServerError", "", 500), errors.FAULT),
+        (AzureError("AuthorizationFailed", "The client 'x' …", 403), errors.FORBIDDEN),
+        (AzureError("Conflict", "something else", 409), errors.CONFLICT),
+        (AzureError("InternalServerError", "", 500), errors.FAULT),
         (
-            Said("BadRequest", "The parameter LinuxFxVersion has an invalid value.", 400),
+            AzureError("BadRequest", "The parameter LinuxFxVersion has an invalid value.", 400),
             errors.OTHER,
         ),
     ],
 )
-def test_refusals_are_told_apart(said: Said, kind: str, made: Any) -> None:
-    found = errors.reason(made(), said)
-    assert found.kind == kind
+def test_refusals_are_told_apart(said: AzureError, kind: str, made: Any) -> None:
+    found = errors.diagnose(made(), said)
+    assert found.category == kind
     assert found.hint
 
 
 def test_a_message_without_what_support_needs(made: Any) -> None:
-    said = Said("Conflict", "another operation is in progress. Details: Id: 1, RequestId: 2", 409)
-    assert "RequestId" not in errors.reason(made(), said).what
+    said = AzureError(
+        "Conflict", "another operation is in progress. Details: Id: 1, RequestId: 2", 409
+    )
+    assert "RequestId" not in errors.diagnose(made(), said).what
 
 
 def test_a_plan_of_another_target_is_refused(made: Any) -> None:
-    from deploy.model import Plan
+    from deploy.core.entities import Plan
 
     with pytest.raises(DeployError, match="of another target"):
         appservice.TARGET.apply(Plan(made(), IMAGE, ()), lambda url, headers: None)
 
 
 def test_fingerprints_differ_by_any_setting() -> None:
-    assert state.fingerprint({"A": "1"}) != state.fingerprint({"A": "2"})
-    assert state.fingerprint({"A": "1", "B": "2"}) == state.fingerprint({"B": "2", "A": "1"})
+    assert state.hash_settings({"A": "1"}) != state.hash_settings({"A": "2"})
+    assert state.hash_settings({"A": "1", "B": "2"}) == state.hash_settings({"B": "2", "A": "1"})

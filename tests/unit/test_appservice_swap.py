@@ -10,24 +10,33 @@ from typing import Any
 
 import pytest
 
-from deploy import pausing
-from deploy.arm.errors import Said
-from deploy.errors import DeployError
-from deploy.model import Image, Spec
-from deploy.targets.appservice import back, decide, naming, plan, rollout, wanted, warming, writes
-from deploy.targets.appservice.changed import ChangedError
-from deploy.targets.appservice.naming import PRODUCTION, Record
+from deploy.azure.errors import AzureError
+from deploy.core import interrupts
+from deploy.core.entities import Image, Spec
+from deploy.core.errors import DeployError
+from deploy.targets.appservice import (
+    desired,
+    diff,
+    mutations,
+    naming,
+    plan,
+    readiness,
+    rollback,
+    rollout,
+)
+from deploy.targets.appservice.conflict import ConflictError
+from deploy.targets.appservice.mutations import WriteRejected
+from deploy.targets.appservice.naming import PRODUCTION, DeploymentRecord
+from deploy.targets.appservice.readiness import format_version
 from deploy.targets.appservice.rollout import Rollout
-from deploy.targets.appservice.state import Site, World
-from deploy.targets.appservice.swapping import Swap, put_back
-from deploy.targets.appservice.warming import name_of
-from deploy.targets.appservice.writes import RefusedError
+from deploy.targets.appservice.slot_swap import Swap, restore_site
+from deploy.targets.appservice.state import ObservedState, Site
 from tests.unit.appservice_world import IMAGE, deployed, site, spec_of, world
 
 NEW = replace(IMAGE, tag="newnewnewnew", digest="sha256:" + "e" * 64)
 THIRD = replace(IMAGE, tag="thirdthirdth", digest="sha256:" + "f" * 64)
-BUSY = Said("Conflict", "Cannot modify this site: another operation is in progress.", 409)
-LOST = Said("", "the connection broke off")
+BUSY = AzureError("Conflict", "Cannot modify this site: another operation is in progress.", 409)
+LOST = AzureError("", "the connection broke off")
 NOTHING: Callable[[], None] = lambda: None  # noqa: E731
 
 
@@ -59,16 +68,16 @@ class Service:
 
     class arm:
         class cloud:
-            polling = 0.001
+            polling_interval = 0.001
 
         @staticmethod
-        def who() -> str:
+        def get_principal_name() -> str:
             return "ci"
 
-    def look(self) -> World:
+    def read_state(self) -> ObservedState:
         return world(self.production, self.slot)
 
-    def log(self, name: str) -> list[str]:
+    def read_log(self, name: str) -> list[str]:
         return []
 
     def wait(self) -> None:
@@ -80,16 +89,16 @@ class Service:
             replace(self.production, name="staging", host="staging.test"),
         )
 
-    def swap(self, slot: str) -> Ended:
+    def begin_swap(self, slot: str) -> Ended:
         self.asked += 1
         (self.swaps.pop(0) if self.swaps else self.change_places)()
         return Ended()
 
-    def settings(self, name: str, settings: Mapping[str, str]) -> None:
+    def write_settings(self, name: str, settings: Mapping[str, str]) -> None:
         self.written.append(("settings", name))
         self._set(name, settings=dict(settings))
 
-    def web(self, name: str, changes: Mapping[str, Any]) -> None:
+    def update_configuration(self, name: str, changes: Mapping[str, Any]) -> None:
         self.written.append(("web", name))
         self._set(name, web={**self._of(name).web, **changes})
 
@@ -104,7 +113,7 @@ class Service:
         found = next(one for one in (self.production, self.slot) if one.url == url)
         if not headers:
             return "status 401 of /version"
-        return name_of(found.record) if found.record else ""
+        return format_version(found.record) if found.record else ""
 
     def _of(self, name: str) -> Site:
         return self.production if name == PRODUCTION else self.slot
@@ -124,14 +133,14 @@ def spec(tmp_path: Path) -> Spec:
 @pytest.fixture
 def service(spec: Spec, monkeypatch: pytest.MonkeyPatch) -> Service:
     made = Service(spec, site("staging"))
-    for module in (warming, rollout, back):
-        monkeypatch.setattr(module, "asked", made.answer)
+    for module in (readiness, rollout, rollback):
+        monkeypatch.setattr(module, "fetch_version", made.answer)
     return made
 
 
 def rolled(service: Service, image: Image = NEW) -> Rollout:
     """Return a deploy of `image` that was planned for what there is now."""
-    decision = decide.decide(service.spec, image, service.look(), {})
+    decision = diff.decide(service.spec, image, service.read_state(), {})
     made = Rollout(service, service.spec, image, decision, lambda: {"Authorization": "Bearer k"})  # type: ignore[arg-type]
     made.writer = service  # type: ignore[assignment]
     return made
@@ -141,15 +150,15 @@ def content_with(no_proof: object = None, *_: object) -> None:
     """Be content with every proof."""
 
 
-def refuse(said: Said, then: Callable[[], None] = NOTHING) -> Callable[[], None]:
+def refuse(said: AzureError, then: Callable[[], None] = NOTHING) -> Callable[[], None]:
     def swap() -> None:
         then()
-        raise RefusedError(said)
+        raise WriteRejected(said)
 
     return swap
 
 
-def record_of(found: Site) -> Record:
+def record_of(found: Site) -> DeploymentRecord:
     assert found.record
     return found.record
 
@@ -162,9 +171,9 @@ def test_a_deploy_swaps_once(service: Service) -> None:
     assert record_of(service.production).previous == record_of(service.slot).id
 
 
-@pytest.mark.parametrize("said", [BUSY, LOST, Said("InternalServerError", "", 503)])
+@pytest.mark.parametrize("said", [BUSY, LOST, AzureError("InternalServerError", "", 503)])
 def test_a_swap_that_happened_though_its_answer_was_lost_is_not_taken_back(
-    said: Said, service: Service
+    said: AzureError, service: Service
 ) -> None:
     service.swaps = [refuse(said, service.change_places)]
     rolled(service).run(content_with, wait=True)
@@ -186,7 +195,7 @@ def test_another_deploy_that_came_first_stays(service: Service) -> None:
 
     service.swaps = [refuse(BUSY, third)]
     deploy = rolled(service)
-    with pytest.raises(ChangedError, match="somebody else changed it"):
+    with pytest.raises(ConflictError, match="somebody else changed it"):
         deploy.run(content_with, wait=True)
     assert service.asked == 1
     assert record_of(service.production).tag == THIRD.tag
@@ -200,7 +209,7 @@ def test_what_was_proved_is_what_is_swapped(service: Service) -> None:
         )
 
     deploy = rolled(service)
-    with pytest.raises(ChangedError, match="slot staging of app-hello: somebody else"):
+    with pytest.raises(ConflictError, match="slot staging of app-hello: somebody else"):
         deploy.run(prove, wait=True)
     assert service.asked == 0
     assert record_of(service.production).tag == IMAGE.tag
@@ -212,15 +221,15 @@ def test_a_slot_that_started_with_an_earlier_key_is_started_again(
     rolled(service).run(content_with, wait=True)
     service.written.clear()
     # It was started a moment ago, and so would be waited for.
-    monkeypatch.setattr(rollout, "age", lambda at: 0.0)
+    monkeypatch.setattr(rollout, "age_seconds", lambda at: 0.0)
     earlier = record_of(service.slot).id
 
     def answer(url: str, headers: Mapping[str, str]) -> str:
         old_key = url == service.slot.url and record_of(service.slot).id == earlier
         return "status 401 of /version" if old_key else service.answer(url, headers)
 
-    for module in (warming, rollout):
-        monkeypatch.setattr(module, "asked", answer)
+    for module in (readiness, rollout):
+        monkeypatch.setattr(module, "fetch_version", answer)
     rolled(service, IMAGE).run(content_with, wait=True)
     assert ("settings", "staging") in service.written
     assert record_of(service.production).tag == IMAGE.tag
@@ -263,7 +272,9 @@ def test_a_site_that_lets_everybody_in_does_not_serve(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        warming, "asked", lambda url, headers: service.answer(url, {"Authorization": "whoever"})
+        readiness,
+        "fetch_version",
+        lambda url, headers: service.answer(url, {"Authorization": "whoever"}),
     )
     with pytest.raises(DeployError, match="nobody may be let in without a key or token"):
         rolled(service).run(content_with, wait=True)
@@ -279,7 +290,7 @@ def test_half_a_swap_is_put_back(spec: Spec) -> None:
 
     def break_off() -> None:
         made.production = replace(before, web=coming.web)
-        raise RefusedError(Said("ExpectationFailed", "it broke in the middle", 417))
+        raise WriteRejected(AzureError("ExpectationFailed", "it broke in the middle", 417))
 
     made.swaps = [break_off]
     with pytest.raises(DeployError, match="it broke in the middle"):
@@ -289,10 +300,10 @@ def test_half_a_swap_is_put_back(spec: Spec) -> None:
 
 
 def test_back_is_the_version_that_served(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(back, "Writer", lambda _: service)
+    monkeypatch.setattr(rollback, "Writer", lambda _: service)
     headers = {"Authorization": "Bearer k"}
     rolled(service).run(content_with, wait=True)
-    back.roll_back(service, service.spec, headers)  # type: ignore[arg-type]
+    rollback.roll_back(service, service.spec, headers)  # type: ignore[arg-type]
     assert record_of(service.production).tag == IMAGE.tag
 
     def bad(url: str, headers: object) -> None:
@@ -302,7 +313,7 @@ def test_back_is_the_version_that_served(service: Service, monkeypatch: pytest.M
     with pytest.raises(DeployError, match="answered badly"):
         rolled(service, THIRD).run(bad, wait=True)
     with pytest.raises(DeployError, match=f"holds {THIRD.tag}, which is not what served before"):
-        back.roll_back(service, service.spec, headers)  # type: ignore[arg-type]
+        rollback.roll_back(service, service.spec, headers)  # type: ignore[arg-type]
     assert record_of(service.production).tag == IMAGE.tag
 
 
@@ -310,7 +321,7 @@ def test_back_to_a_version_with_an_earlier_key(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service reads the vault again when a setting changes."""
-    monkeypatch.setattr(back, "Writer", lambda _: service)
+    monkeypatch.setattr(rollback, "Writer", lambda _: service)
     rolled(service).run(content_with, wait=True)
     service.written.clear()
 
@@ -318,9 +329,9 @@ def test_back_to_a_version_with_an_earlier_key(
         stale = url == service.slot.url and not service.written
         return "status 401 of /version" if stale else service.answer(url, headers)
 
-    for module in (warming, back):
-        monkeypatch.setattr(module, "asked", answer)
-    back.roll_back(service, service.spec, {"Authorization": "Bearer k"})  # type: ignore[arg-type]
+    for module in (readiness, rollback):
+        monkeypatch.setattr(module, "fetch_version", answer)
+    rollback.roll_back(service, service.spec, {"Authorization": "Bearer k"})  # type: ignore[arg-type]
     assert service.written == [("settings", "staging")]
     assert record_of(service.production).tag == IMAGE.tag
 
@@ -330,10 +341,10 @@ def test_what_stays_by_somebodys_declaration_comes_without_a_swap(tmp_path: Path
     spec = spec_of(tmp_path, slot="staging")
     production = deployed(spec_of(tmp_path, slot="staging", auth="public"), world(site()))
     there = world(production, replace(production, name="staging"), "SERVE_KEY")
-    found = decide.decide(spec, IMAGE, there, {})
-    assert "SERVE_KEY" in found.fixes[0].settings
+    found = diff.decide(spec, IMAGE, there, {})
+    assert "SERVE_KEY" in found.site_updates[0].settings
     assert there.slot
-    assert "SERVE_KEY" in decide.content(spec, there, there.slot, found.wanted)
+    assert "SERVE_KEY" in diff.build_settings(spec, there, there.slot, found.desired)
 
 
 def test_a_setting_that_stayed_once_converges(tmp_path: Path) -> None:
@@ -341,10 +352,10 @@ def test_a_setting_that_stayed_once_converges(tmp_path: Path) -> None:
     production = deployed(first, world(site(), site("staging"), "FOO"))
     second = spec_of(tmp_path, slot="staging", env={"clear": {"FOO": "2"}})
     there = world(production, replace(production, name="staging"), "FOO")
-    found = decide.decide(second, IMAGE, there, {})
-    assert found.fixes[0].settings == {"FOO": "2"}
+    found = diff.decide(second, IMAGE, there, {})
+    assert found.site_updates[0].settings == {"FOO": "2"}
     after = deployed(second, there)
-    assert not decide.decide(second, IMAGE, world(after, there.slot, "FOO"), {}).deploys
+    assert not diff.decide(second, IMAGE, world(after, there.slot, "FOO"), {}).has_new_version
 
 
 def test_a_setting_that_stayed_once_goes_when_the_new_version_serves(tmp_path: Path) -> None:
@@ -352,11 +363,11 @@ def test_a_setting_that_stayed_once_goes_when_the_new_version_serves(tmp_path: P
     production = deployed(first, world(site(), site("staging"), "FOO"))
     second = spec_of(tmp_path, slot="staging")
     there = world(production, replace(production, name="staging"), "FOO")
-    found = decide.decide(second, NEW, there, {})
-    assert found.leaving == ("FOO",)
+    found = diff.decide(second, NEW, there, {})
+    assert found.obsolete_settings == ("FOO",)
     # What runs still needs it.
-    assert found.fixes[0].settings == {}
-    rows = plan.steps(second, NEW, there, found)
+    assert found.site_updates[0].settings == {}
+    rows = plan.list_steps(second, NEW, there, found)
     assert ("remove", "setting FOO", "once the new version serves") in [
         (row.action, row.what, row.why) for row in rows
     ]
@@ -370,8 +381,10 @@ def test_what_was_a_secret_is_shown_nobody(tmp_path: Path) -> None:
         spec_of(tmp_path),
         spec_of(tmp_path, env={"clear": {"THEIRS": "2"}}),
     ):
-        found = decide.decide(spec, NEW, world(before), {})
-        told = json.dumps([row.__dict__ for row in plan.steps(spec, NEW, world(before), found)])
+        found = diff.decide(spec, NEW, world(before), {})
+        told = json.dumps(
+            [row.__dict__ for row in plan.list_steps(spec, NEW, world(before), found)]
+        )
         assert "setting TOKEN" in told
         for text in ("a-token-of-a-test", "of-somebody-else"):
             assert text not in told + repr(found)
@@ -380,16 +393,22 @@ def test_what_was_a_secret_is_shown_nobody(tmp_path: Path) -> None:
 def test_in_place_the_version_before_is_one_that_ran(tmp_path: Path) -> None:
     spec = spec_of(tmp_path)
     first = deployed(spec, world(site()))
-    left = decide.record(spec, NEW, world(first), wanted.of(spec, NEW, world(first)), "", "")
-    assert (left.before, left.before_tag) == (naming.reference(IMAGE), IMAGE.tag)
+    left = diff.build_record(
+        spec, NEW, world(first), desired.build_desired_state(spec, NEW, world(first)), "", ""
+    )
+    assert (left.before, left.before_tag) == (naming.linux_fx_version(IMAGE), IMAGE.tag)
     # Killed between the settings and the image: the record is of what does not run.
     half = replace(first, settings={**first.settings, **left.settings})
-    again = decide.record(spec, NEW, world(half), wanted.of(spec, NEW, world(half)), "", "")
-    assert (again.before, again.before_tag) == (naming.reference(IMAGE), IMAGE.tag)
+    again = diff.build_record(
+        spec, NEW, world(half), desired.build_desired_state(spec, NEW, world(half)), "", ""
+    )
+    assert (again.before, again.before_tag) == (naming.linux_fx_version(IMAGE), IMAGE.tag)
     # Only the settings change: the image before is still the one before.
-    whole = replace(half, web={**half.web, "linuxFxVersion": naming.reference(NEW)})
-    third = decide.record(spec, NEW, world(whole), wanted.of(spec, NEW, world(whole)), "", "")
-    assert (third.before, third.before_tag) == (naming.reference(IMAGE), IMAGE.tag)
+    whole = replace(half, web={**half.web, "linuxFxVersion": naming.linux_fx_version(NEW)})
+    third = diff.build_record(
+        spec, NEW, world(whole), desired.build_desired_state(spec, NEW, world(whole)), "", ""
+    )
+    assert (third.before, third.before_tag) == (naming.linux_fx_version(IMAGE), IMAGE.tag)
 
 
 def test_putting_back_is_patient_though_it_was_interrupted(
@@ -410,13 +429,13 @@ def test_putting_back_is_patient_though_it_was_interrupted(
 
             return call
 
-    monkeypatch.setattr(writes, "POLLING", 0.001)
-    writer = writes.Writer(spec)
+    monkeypatch.setattr(mutations, "POLL_SECONDS", 0.001)
+    writer = mutations.Writer(spec)
     writer.__dict__["_client"] = type("Client", (), {"web_apps": Apps()})()
-    pausing.interrupt()
+    interrupts.interrupt()
     try:
-        with pausing.putting_right():
-            put_back(writer, deployed(spec, world(site())))
+        with interrupts.uninterruptible():
+            restore_site(writer, deployed(spec, world(site())))
     finally:
-        pausing._interrupted.clear()
+        interrupts._interrupted.clear()
     assert calls == ["update_application_settings"] * 2 + ["update_configuration"]

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import requests
 
-from deploy import cloud, wire
-from deploy.arm import errors
-from deploy.arm.client import ResourceManager
-from deploy.arm.errors import Said
-from deploy.errors import DeployError
-from deploy.wire import Transient
+from deploy.azure import clouds, errors
+from deploy.azure.errors import AzureError
+from deploy.azure.resource_manager import ResourceManager
+from deploy.core import http_requests
+from deploy.core.errors import DeployError
+from deploy.core.http_requests import TransientError
 
 FORBIDDEN = (
     "The client '3c4d' with object id '3c4d' does not have authorization to perform action "
@@ -21,13 +21,15 @@ FORBIDDEN = (
 )
 
 
-def explain(said: Said, what: str) -> DeployError:
-    return DeployError(f"Azure, {what}", f"{said.code}: {errors.forbidden(said.text)}")
+def explain(said: AzureError, what: str) -> DeployError:
+    return DeployError(
+        f"Azure, {what}", f"{said.code}: {errors.describe_missing_permission(said.text)}"
+    )
 
 
 @pytest.fixture
 def client() -> ResourceManager:
-    return ResourceManager(cloud.chosen("public"), explain)
+    return ResourceManager(clouds.resolve_cloud("public"), explain)
 
 
 def test_every_attempt_brings_a_token_of_its_own(
@@ -44,16 +46,16 @@ def test_every_attempt_brings_a_token_of_its_own(
     def send(*_: object, headers: dict[str, str], **__: Any) -> requests.Response:
         sent.append(headers["Authorization"])
         if len(sent) == 1:
-            raise Transient("Azure", "it answered 503")
+            raise TransientError("Azure", "it answered 503")
         answer = requests.Response()
         answer.status_code, answer._content = 200, b"{}"
         return answer
 
-    monkeypatch.setattr(cloud, "token", token)
-    monkeypatch.setattr(wire, "send", send)
-    monkeypatch.setattr(wire, "BACK_OFF", 0.0)
+    monkeypatch.setattr(clouds, "get_token", token)
+    monkeypatch.setattr(http_requests, "send", send)
+    monkeypatch.setattr(http_requests, "BACK_OFF", 0.0)
     client.get("/x", "2024-10-01")
-    client.operation("https://management.azure.com/operation")
+    client.get_operation("https://management.azure.com/operation")
     assert sent == ["Bearer token-0", "Bearer token-1", "Bearer token-2"]
 
 
@@ -69,9 +71,9 @@ def test_a_list_is_read_page_by_page(
         answer.status_code, answer._content = 200, pages[len(asked) - 1]
         return answer
 
-    monkeypatch.setattr(cloud, "token", lambda *_: "token")
-    monkeypatch.setattr(wire, "send", send)
-    assert client.every("/deployments", "1") == [{"n": 1}, {"n": 2}]
+    monkeypatch.setattr(clouds, "get_token", lambda *_: "token")
+    monkeypatch.setattr(http_requests, "send", send)
+    assert client.list_all("/deployments", "1") == [{"n": 1}, {"n": 2}]
     assert asked[1] == "https://next/page"
 
 
@@ -110,14 +112,14 @@ def test_a_refusal_is_a_sentence(
     client: ResourceManager,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(cloud, "token", lambda *_: "token")
-    monkeypatch.setattr(wire, "send", lambda *_, **__: answer(status, body))
+    monkeypatch.setattr(clouds, "get_token", lambda *_: "token")
+    monkeypatch.setattr(http_requests, "send", lambda *_, **__: answer(status, body))
     with pytest.raises(DeployError) as caught:
         client.get("/providers/x", "1")
     assert expected in str(caught.value)
 
 
 def test_the_end_of_an_operation() -> None:
-    assert errors.of_operation({"status": "Failed"}) == Said("Failed", "")
+    assert errors.parse_operation({"status": "Failed"}) == AzureError("Failed", "")
     told = {"error": {"code": "OutOfQuota", "message": "No."}}
-    assert errors.of_operation(told) == Said("OutOfQuota", "No.")
+    assert errors.parse_operation(told) == AzureError("OutOfQuota", "No.")

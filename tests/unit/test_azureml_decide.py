@@ -11,19 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.model import Flow, Image, ImageSettings, Spec
-from deploy.targets.azureml import naming, scaling, traffic, wanted
-from deploy.targets.azureml.decide import (
+from deploy.core.entities import Flow, Image, ImageSettings, Spec
+from deploy.targets.azureml import autoscale_rules, desired, naming, traffic
+from deploy.targets.azureml.diff import (
     CHANGE,
     CREATE,
     KEEP,
     Decision,
-    changed,
     decide,
-    seen,
+    describe_changes,
+    fingerprint,
 )
 from deploy.targets.azureml.settings import Autoscale, Env, Place, Settings
-from deploy.targets.azureml.state import Endpoint, Version, Workspace, World
+from deploy.targets.azureml.state import Endpoint, ObservedState, Version, Workspace
 
 FLOW = Flow(
     "faq",
@@ -41,7 +41,7 @@ PLACE = Place(registry="crflows.azurecr.io", subscription="s", resource_group="r
 DIGEST = f"sha256:{'1' * 64}"
 IMAGE = Image("crflows.azurecr.io/faq", "0123456789ab", "sha256:2", "linux/amd64", "b", "c", DIGEST)
 NAME = "v-0123456789ab"
-OURS = {naming.FLOW: "faq", naming.ENVIRONMENT: "dev"}
+OURS = {naming.FLOW_TAG: "faq", naming.ENVIRONMENT_TAG: "dev"}
 
 
 def spec(**configured: Any) -> Spec:
@@ -53,7 +53,7 @@ def spec(**configured: Any) -> Spec:
 
 def version(name: str = NAME, **changes: Any) -> Version:
     """Return a deployment that is as `spec()` wants it, but for `changes`."""
-    aim = wanted.of(spec(), IMAGE, None)
+    aim = desired.build_desired_state(spec(), IMAGE, None)
     made = Version(
         name=name,
         id=f"/endpoint/deployments/{name}",
@@ -67,7 +67,7 @@ def version(name: str = NAME, **changes: Any) -> Version:
         liveness=aim.liveness,
         readiness=aim.readiness,
         app_insights=False,
-        tags={**OURS, naming.AT: name},
+        tags={**OURS, naming.DEPLOYED_AT_TAG: name},
     )
     return replace(made, **changes)
 
@@ -76,24 +76,28 @@ def older(name: str, **changes: Any) -> Version:
     return version(name, **{"image": "crflows.azurecr.io/faq@sha256:0", **changes})
 
 
-def world(*versions: Version, shares: Mapping[str, int] | None = None, **changes: Any) -> World:
+def world(
+    *versions: Version, shares: Mapping[str, int] | None = None, **changes: Any
+) -> ObservedState:
     endpoint = Endpoint(
         name="faq",
         state="Succeeded",
         auth="key",
-        kind="SystemAssigned",
+        identity_type="SystemAssigned",
         principals=("1f2e",),
-        clients={},
+        client_ids={},
         traffic=shares or {},
         mirror={},
         tags=dict(OURS),
         url="https://faq/score",
         location="westeurope",
     )
-    return World(Workspace("/w", "westeurope", ""), replace(endpoint, **changes), tuple(versions))
+    return ObservedState(
+        Workspace("/w", "westeurope", ""), replace(endpoint, **changes), tuple(versions)
+    )
 
 
-EMPTY = World(Workspace("/w", "westeurope", ""))
+EMPTY = ObservedState(Workspace("/w", "westeurope", ""))
 UP = (10, 50, 100)
 
 
@@ -132,7 +136,7 @@ UP = (10, 50, 100)
     ],
 )
 def test_decide(
-    before: World,
+    before: ObservedState,
     endpoint: str,
     made: str,
     name: str,
@@ -142,9 +146,13 @@ def test_decide(
     clear: tuple[str, ...],
 ) -> None:
     found = decide(spec(), IMAGE, before)
-    assert (found.endpoint, found.version, found.name) == (endpoint, made, name)
-    assert tuple(shares[name] for shares in found.ramp) == steps
-    assert (found.previous, found.remove, found.clear) == (previous, remove, clear)
+    assert (found.endpoint_action, found.version_action, found.name) == (endpoint, made, name)
+    assert tuple(shares[name] for shares in found.traffic_steps) == steps
+    assert (found.previous_version, found.obsolete_versions, found.broken_versions) == (
+        previous,
+        remove,
+        clear,
+    )
 
 
 @pytest.mark.parametrize(
@@ -159,22 +167,26 @@ def test_decide(
 )
 def test_instances(configured: Any, there: Version, made: str, scale: int | None) -> None:
     found = decide(spec(**configured), IMAGE, world(there, shares={there.name: 100}))
-    assert (found.version, found.scale) == (made, scale)
+    assert (found.version_action, found.instance_count) == (made, scale)
 
 
-def carried_out(decision: Decision, before: World) -> World:
+def carried_out(decision: Decision, before: ObservedState) -> ObservedState:
     """Return what is there once `decision` has been carried out."""
-    versions = [v for v in before.versions if v.name not in (*decision.clear, *decision.remove)]
-    if decision.version == CREATE:
+    versions = [
+        v
+        for v in before.versions
+        if v.name not in (*decision.broken_versions, *decision.obsolete_versions)
+    ]
+    if decision.version_action == CREATE:
         versions.append(version(decision.name))
     versions = [
-        replace(v, count=decision.scale or v.count) if v.name == decision.name else v
+        replace(v, count=decision.instance_count or v.count) if v.name == decision.name else v
         for v in versions
     ]
-    shares = dict(decision.ramp[-1]) if decision.ramp else before.traffic
+    shares = dict(decision.traffic_steps[-1]) if decision.traffic_steps else before.traffic
     done = world(*versions, shares=shares)
     assert done.endpoint
-    tags = {**OURS, naming.PREVIOUS: decision.previous}
+    tags = {**OURS, naming.PREVIOUS_TAG: decision.previous_version}
     return replace(done, endpoint=replace(done.endpoint, tags=tags))
 
 
@@ -193,35 +205,42 @@ def test_carrying_a_decision_out_leaves_nothing_to_do(
 ) -> None:
     versions = [kind(name, state=state) for name, (kind, state) in there.items()]
     given = {v.name: w for v, w in zip(versions, weights, strict=False) if w}
-    before = world(*versions, shares=traffic.scaled(given, 100) if given else {})
+    before = world(*versions, shares=traffic.scale_shares(given, 100) if given else {})
     aim = spec(keep_previous=keep)
     after = carried_out(decide(aim, IMAGE, before), before)
     again = decide(aim, IMAGE, after)
-    assert (again.endpoint, again.version, again.scale) == (KEEP, KEEP, None)
-    assert (again.ramp, again.remove, again.clear) == ((), (), ())
-    assert again.ready
+    assert (again.endpoint_action, again.version_action, again.instance_count) == (KEEP, KEEP, None)
+    assert (again.traffic_steps, again.obsolete_versions, again.broken_versions) == ((), (), ())
+    assert again.is_ready
     assert after.traffic == {again.name: 100}
 
 
 def test_what_has_changed_is_said_and_what_is_being_deleted_is_no_change() -> None:
     before = world(version(), older("a"), shares={NAME: 100})
     assert before.endpoint
-    planned = seen(before.endpoint, before.versions)
+    planned = fingerprint(before.endpoint, before.versions)
     going = (version(), older("a", state="Deleting"))
-    assert changed(planned, planned) == ""
-    assert changed(planned, seen(before.endpoint, going)) == "the deployment a is gone"
-    assert changed(seen(before.endpoint, going), seen(before.endpoint, going[:1])) == ""
+    assert describe_changes(planned, planned) == ""
+    assert (
+        describe_changes(planned, fingerprint(before.endpoint, going)) == "the deployment a is gone"
+    )
+    assert (
+        describe_changes(
+            fingerprint(before.endpoint, going), fingerprint(before.endpoint, going[:1])
+        )
+        == ""
+    )
     moved = replace(before.endpoint, traffic={"a": 100}, mirror={NAME: 5}, auth="entra")
-    assert changed(planned, seen(moved, before.versions)) == (
+    assert describe_changes(planned, fingerprint(moved, before.versions)) == (
         f"auth is entra, and was key; traffic is a 100 %, and was {NAME} 100 %; "
         "mirrored traffic is another"
     )
 
 
 def test_differences_show_no_secret() -> None:
-    aim = wanted.of(spec(), IMAGE, None)
+    aim = desired.build_desired_state(spec(), IMAGE, None)
     there = version(variables={"A": "2", "KEY": "old-secret"}, timeout=5.0)
-    found = wanted.differences(there, aim)
+    found = desired.list_differences(there, aim)
     assert [(one.what, one.before, one.after) for one in found] == [
         ("request_timeout", "5 s", "180 s"),
         ("env.A", "2", "1"),
@@ -230,14 +249,14 @@ def test_differences_show_no_secret() -> None:
     ]
     # A secret of the version before, which is none of this one's.
     gone = version(variables={"A": "1", "GONE": "old-secret", "SERVE_SECRETS": "GONE"})
-    told = {one.what: one.before for one in wanted.differences(gone, aim)}
+    told = {one.what: one.before for one in desired.list_differences(gone, aim)}
     assert told["env.GONE"] == "***"
     assert "old-secret" not in repr((found, there, aim))
-    assert wanted.differences(version(), aim) == ()
-    assert wanted.plain_secrets(spec()) == ("KEY",)
+    assert desired.list_differences(version(), aim) == ()
+    assert desired.list_plain_secrets(spec()) == ("KEY",)
     reference = {"KEY": "azureml://connections/ai/credentials/key"}
-    assert wanted.plain_secrets(spec(env=Env(secret_refs=reference))) == ()
-    variables = wanted.variables_of(spec(env=Env(secret_refs=reference)))
+    assert desired.list_plain_secrets(spec(env=Env(secret_refs=reference))) == ()
+    variables = desired.environment_variables(spec(env=Env(secret_refs=reference)))
     assert variables["KEY"] == "${{azureml://connections/ai/credentials/key}}"
     assert variables["SERVE_SECRETS"] == "KEY"
 
@@ -246,15 +265,15 @@ def test_differences_show_no_secret() -> None:
 @given(st.text(st.sampled_from("abcXYZ019-_. "), min_size=1, max_size=60))
 def test_names_are_as_azure_wants_them(flow: str) -> None:
     aim = replace(spec(), flow=replace(FLOW, name=f"f{flow}"))
-    name = naming.endpoint_of(aim)
+    name = naming.endpoint_name(aim)
     assert 3 <= len(name) <= 32
     assert name[0].isalpha()
     assert name[-1].isalnum()
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-")
-    assert naming.endpoint_of(replace(aim, environment="prod")) != name
+    assert naming.endpoint_name(replace(aim, environment="prod")) != name
     taken: set[str] = set()
     for _ in range(20):
-        made = naming.deployment_of(replace(IMAGE, tag="f" * 40), taken)
+        made = naming.choose_deployment_name(replace(IMAGE, tag="f" * 40), taken)
         assert made not in taken
         assert len(made) <= 32
         taken.add(made)
@@ -268,7 +287,7 @@ def test_names_are_as_azure_wants_them(flow: str) -> None:
     ],
 )
 def test_scaling(autoscale: Autoscale, metric: str, thresholds: tuple[float, float]) -> None:
-    made = scaling.document(autoscale, "/e/deployments/blue", "/e", "westeurope")
+    made = autoscale_rules.build_rule(autoscale, "/e/deployments/blue", "/e", "westeurope")
     (profile,) = made["properties"]["profiles"]
     assert profile["capacity"] == {"minimum": "2", "maximum": "5", "default": "2"}
     up, down = profile["rules"]
@@ -277,16 +296,18 @@ def test_scaling(autoscale: Autoscale, metric: str, thresholds: tuple[float, flo
     assert [rule["scaleAction"]["direction"] for rule in (up, down)] == ["Increase", "Decrease"]
     # What Azure returns may hold more than was sent.
     back = {"properties": {**made["properties"], "name": "x"}}
-    assert scaling.profiles(back) == scaling.profiles(made)
-    other = scaling.document(replace_max(autoscale), "/e/deployments/blue", "/e", "westeurope")
-    assert scaling.profiles(other) != scaling.profiles(made)
+    assert autoscale_rules.normalize_profiles(back) == autoscale_rules.normalize_profiles(made)
+    other = autoscale_rules.build_rule(
+        replace_max(autoscale), "/e/deployments/blue", "/e", "westeurope"
+    )
+    assert autoscale_rules.normalize_profiles(other) != autoscale_rules.normalize_profiles(made)
     aim = spec(autoscale=autoscale)
     there = version(id="/e/deployments/blue")
-    assert scaling.step(aim, None, there, "westeurope", None) == "create"
-    assert scaling.step(aim, back, there, "westeurope", None) == "keep"
-    assert scaling.step(aim, other, there, "westeurope", None) == "change"
-    assert scaling.step(spec(), back, there, "westeurope", None) == "remove"
-    assert scaling.step(spec(), None, there, "westeurope", None) == ""
+    assert autoscale_rules.choose_action(aim, None, there, "westeurope", None) == "create"
+    assert autoscale_rules.choose_action(aim, back, there, "westeurope", None) == "keep"
+    assert autoscale_rules.choose_action(aim, other, there, "westeurope", None) == "change"
+    assert autoscale_rules.choose_action(spec(), back, there, "westeurope", None) == "remove"
+    assert autoscale_rules.choose_action(spec(), None, there, "westeurope", None) == ""
 
 
 def replace_max(autoscale: Autoscale) -> Autoscale:

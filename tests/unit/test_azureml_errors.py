@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.arm import errors as arm_errors
-from deploy.arm.errors import Said
+from deploy.azure import errors as arm_errors
+from deploy.azure.errors import AzureError
 from deploy.targets.azureml import errors, scoring
-from deploy.targets.azureml.errors import About
+from deploy.targets.azureml.errors import ErrorContext
 
 GUIDE = "Please see troubleshooting guide, available here: https://aka.ms/oe-tsg#error"
-ABOUT = About("Standard_X", "the registry r.azurecr.io", "the identity 1f2e", "the workspace w")
+ABOUT = ErrorContext(
+    "Standard_X", "the registry r.azurecr.io", "the identity 1f2e", "the workspace w"
+)
 NO_PULL = (
     "Endpoint identity does not have pull permission on the registry. For System Assigned Identity "
     f"case and workspace ACR, platform will wire up the permissions. {GUIDE}"
@@ -78,8 +80,8 @@ UNDER_WAY = "There is already an operation in progress on x. Wait until it has e
     ],
 )
 def test_reason(code: str, text: str, status: int, kind: str, what: str) -> None:
-    found = errors.reason(Said(code, text, status), ABOUT)
-    assert found.kind == kind
+    found = errors.diagnose(AzureError(code, text, status), ABOUT)
+    assert found.category == kind
     assert what in found.what
     assert found.hint
     assert "http" not in found.what
@@ -87,7 +89,10 @@ def test_reason(code: str, text: str, status: int, kind: str, what: str) -> None
 
 
 def test_a_reason_is_short() -> None:
-    assert len(errors.reason(Said("Odd", "word " * 1000), ABOUT).what) < arm_errors.LONGEST + 50
+    assert (
+        len(errors.diagnose(AzureError("Odd", "word " * 1000), ABOUT).what)
+        < arm_errors.MAX_MESSAGE_LENGTH + 50
+    )
 
 
 @pytest.mark.parametrize(
@@ -113,8 +118,8 @@ def test_a_reason_is_short() -> None:
     ],
 )
 def test_scoring(status: int, headers: dict[str, str], expected: str) -> None:
-    about = About(options="--flow faq --env dev")
-    found = scoring.refusal("endpoint x", status, headers, about)
+    about = ErrorContext(options="--flow faq --env dev")
+    found = scoring.explain_response("endpoint x", status, headers, about)
     assert found
     assert expected in found.what
     # A command in a hint is for the flow that it is about.
@@ -124,4 +129,4 @@ def test_scoring(status: int, headers: dict[str, str], expected: str) -> None:
 
 @pytest.mark.parametrize("status", [200, 400, 413, 500])
 def test_scoring_that_the_flow_answered(status: int) -> None:
-    assert scoring.refusal("endpoint x", status, {}, About()) is None
+    assert scoring.explain_response("endpoint x", status, {}, ErrorContext()) is None

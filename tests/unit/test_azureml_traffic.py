@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deploy.targets.azureml import scoring, state, traffic
-from deploy.targets.azureml.scoring import Shot
+from deploy.targets.azureml.scoring import Probe
 from deploy.targets.azureml.settings import Guards
 
 SOME = st.dictionaries(st.sampled_from("abcdefg"), st.integers(1, 100), min_size=1)
@@ -19,7 +19,7 @@ ROLLOUT = st.sets(st.integers(1, 99)).map(lambda steps: [*sorted(steps), 100])
 def test_scaled_shares_are_whole_sum_up_and_keep_their_order(
     shares: dict[str, int], total: int
 ) -> None:
-    found = traffic.scaled(shares, total)
+    found = traffic.scale_shares(shares, total)
     assert sum(found.values()) == total
     assert all(share > 0 for share in found.values())
     whole = sum(shares.values())
@@ -32,12 +32,12 @@ def test_scaled_shares_are_whole_sum_up_and_keep_their_order(
 
 
 @settings(max_examples=50)
-@given(SOME.map(lambda some: traffic.scaled(some, 100)), st.sampled_from("abcz"), ROLLOUT)
+@given(SOME.map(lambda some: traffic.scale_shares(some, 100)), st.sampled_from("abcz"), ROLLOUT)
 def test_a_ramp_rises_to_all_and_each_step_sums_up(
     now: dict[str, int], name: str, rollout: list[int]
 ) -> None:
     before = now.get(name, 0)
-    for shares in traffic.ramp(now, name, rollout):
+    for shares in traffic.ramp_steps(now, name, rollout):
         assert sum(shares.values()) == 100
         assert shares[name] > before
         assert set(shares) <= {*now, name}
@@ -46,11 +46,11 @@ def test_a_ramp_rises_to_all_and_each_step_sums_up(
 
 
 @settings(max_examples=50)
-@given(SOME.map(lambda some: traffic.scaled(some, 100)), ROLLOUT)
+@given(SOME.map(lambda some: traffic.scale_shares(some, 100)), ROLLOUT)
 def test_a_ramp_that_was_interrupted_goes_on(now: dict[str, int], rollout: list[int]) -> None:
-    whole = traffic.ramp(now, "new", rollout)
+    whole = traffic.ramp_steps(now, "new", rollout)
     for done, shares in enumerate(whole):
-        rest = traffic.ramp(shares, "new", rollout)
+        rest = traffic.ramp_steps(shares, "new", rollout)
         assert [one["new"] for one in rest] == [one["new"] for one in whole[done + 1 :]]
 
 
@@ -65,14 +65,14 @@ def test_a_ramp_that_was_interrupted_goes_on(now: dict[str, int], rollout: list[
     ],
 )
 def test_a_ramp(now: dict[str, int], expected: list[dict[str, int]]) -> None:
-    assert list(traffic.ramp(now, "new", [10, 50, 100]))[: len(expected) or None] == expected
+    assert list(traffic.ramp_steps(now, "new", [10, 50, 100]))[: len(expected) or None] == expected
 
 
 def test_without_and_shown() -> None:
-    assert traffic.without({"old": 90, "new": 10}, "new") == {"old": 100}
-    assert traffic.without({"new": 100, "old": 0}, "new") == {}
-    assert traffic.shown({"a": 10, "b": 90, "c": 0}) == "b 90 %, a 10 %"
-    assert traffic.shown({"c": 0}) == "none"
+    assert traffic.exclude_version({"old": 90, "new": 10}, "new") == {"old": 100}
+    assert traffic.exclude_version({"new": 100, "old": 0}, "new") == {}
+    assert traffic.format_shares({"a": 10, "b": 90, "c": 0}) == "b 90 %, a 10 %"
+    assert traffic.format_shares({"c": 0}) == "none"
 
 
 @pytest.mark.parametrize(
@@ -91,12 +91,12 @@ def test_without_and_shown() -> None:
     ],
 )
 def test_seconds(duration: str | None, expected: float) -> None:
-    assert state.seconds(duration) == expected
+    assert state.parse_duration(duration) == expected
 
 
-def shots(*seconds: float, bad: int = 0) -> list[Shot]:
-    good = [Shot(one, "new", "") for one in seconds]
-    return [Shot(0.1, "new", "no answer", 0)] * bad + good
+def shots(*seconds: float, bad: int = 0) -> list[Probe]:
+    good = [Probe(one, "new", "") for one in seconds]
+    return [Probe(0.1, "new", "no answer", 0)] * bad + good
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def shots(*seconds: float, bad: int = 0) -> list[Shot]:
         (shots(*[0.05] * 18, 9.0, 9.0), Guards(probes=20, p95_ms=100), "p95 is 9000 ms"),
     ],
 )
-def test_verdict(seen: list[Shot], guards: Guards, expected: str) -> None:
-    found = scoring.verdict(seen, guards)
+def test_verdict(seen: list[Probe], guards: Guards, expected: str) -> None:
+    found = scoring.check_guards(seen, guards)
     assert expected in found
     assert bool(found) == bool(expected)
 
@@ -132,13 +132,13 @@ def test_p95_is_a_value_that_at_most_a_twentieth_exceeds(values: list[float]) ->
 def test_a_watch_stops_at_the_first_verdict_and_else_takes_every_probe() -> None:
     taken: list[int] = []
 
-    def shot() -> Shot:
+    def shot() -> Probe:
         taken.append(1)
-        return Shot(0.0, "new", "no answer" if len(taken) == 3 else "")
+        return Probe(0.0, "new", "no answer" if len(taken) == 3 else "")
 
     said: list[str] = []
-    reason = scoring.watch(shot, Guards(probes=5), 0, said.append)
+    reason = scoring.watch_probes(shot, Guards(probes=5), 0, said.append)
     assert "1 of 3 requests failed" in reason
     assert len(taken) == 3
-    assert scoring.watch(shot, Guards(probes=5), 0, said.append) == ""
+    assert scoring.watch_probes(shot, Guards(probes=5), 0, said.append) == ""
     assert len(taken) == 8

@@ -8,16 +8,18 @@ from typing import Any
 
 import pytest
 
-from deploy import config, targets
-from deploy.errors import DeployError
+from deploy.config import configuration, target_registry
+from deploy.core.errors import DeployError
 from tests import projects
 
 ANY_KEY = "0123456789abcdef0123456789abcdef"
 
 
-def message(project: config.Project, environment: str = "local", flow: str | None = None) -> str:
+def message(
+    project: configuration.Project, environment: str = "local", flow: str | None = None
+) -> str:
     with pytest.raises(DeployError) as caught:
-        config.load_specs(project, environment, flow)
+        configuration.load_specs(project, environment, flow)
     return str(caught.value)
 
 
@@ -338,9 +340,9 @@ def test_secret_variable_that_is_not_set_stops_a_deploy_and_nothing_else(
     connection = "connections:\n  ai: {type: open_ai, api_key: AI_KEY}\n"
     deploy = projects.DEPLOY.replace("target: local", settings) + connection
     project = projects.make(tmp_path, {"flows/hello/deploy.yaml": deploy})
-    (spec,) = config.load_specs(project, "local")
+    (spec,) = configuration.load_specs(project, "local")
     with pytest.raises(DeployError) as caught:
-        targets.get("local").check(spec)
+        target_registry.get("local").check(spec)
     assert str(caught.value) == (
         "hello in local: set DB_PASSWORD (env.secret); connection ai: set AI_KEY (its api_key)\n"
         "  → in .env (see .env.example)"
@@ -351,7 +353,7 @@ def test_line_of_env_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     projects.make(tmp_path, {".env": "GOOD=1\nthis is hunter2 'and no line\n"})
     with pytest.raises(DeployError) as caught:
-        config.open_project(tmp_path)
+        configuration.open_project(tmp_path)
     assert str(caught.value) == ".env:2: this line cannot be read\n  → write NAME=value"
 
 

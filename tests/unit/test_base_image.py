@@ -11,11 +11,11 @@ from unittest.mock import Mock
 import docker.errors
 import pytest
 
-from deploy.build import base_image, base_local, base_lock, base_pull, debian_base
-from deploy.build.base_image import Base
-from deploy.docker.pull import PullError, reason_of
-from deploy.errors import DeployError
-from deploy.model import ImageSettings
+from deploy.build import base_image, base_image_store, base_lock, base_pull, debian_base
+from deploy.build.base_image import BaseImage
+from deploy.core.entities import ImageSettings
+from deploy.core.errors import DeployError
+from deploy.docker.pull import PullError, classify_failure
 
 OLD, NEW = ("python@sha256:" + digit * 64 for digit in "ab")
 OFFICIAL = "python:3.11-slim-bookworm"
@@ -74,7 +74,7 @@ class Engine:
         self.pulled.append(reference)
         answer = self.registry.get(reference, NO_NETWORK)
         if isinstance(answer, str):
-            raise PullError(reason_of(answer), answer)
+            raise PullError(classify_failure(answer), answer)
         digest = str(answer.attrs["RepoDigests"][0])
         self.images |= {reference: answer, digest: answer}
         return digest.partition("@")[2]
@@ -95,12 +95,12 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Engine]:
 
 
 def pins(root: Path) -> str:
-    path = root / base_lock.LOCK
+    path = root / base_lock.LOCK_FILE
     return path.read_text(encoding="utf-8").removeprefix(base_lock.HEADER) if path.exists() else ""
 
 
 def pin(root: Path, text: str = f"3.11 linux/amd64 {OLD}\n") -> None:
-    (root / base_lock.LOCK).write_text(base_lock.HEADER + text, encoding="utf-8")
+    (root / base_lock.LOCK_FILE).write_text(base_lock.HEADER + text, encoding="utf-8")
 
 
 def problem(engine: Engine, root: Path, settings: ImageSettings, again: bool = False) -> str:
@@ -115,7 +115,7 @@ def test_the_official_one_is_pulled_and_pinned(
 ) -> None:
     engine.registry[OFFICIAL] = image("new", digests=(NEW,))
     base = base_image.ensure(engine.client, ImageSettings(), tmp_path)
-    assert base == Base(NEW, "sha256:new")
+    assert base == BaseImage(NEW, "sha256:new")
     assert pins(tmp_path) == f"3.11 linux/amd64 {NEW}\n"
     assert f"base      {NEW} is pinned in base.lock: commit that file\n" in capsys.readouterr().err
 
@@ -127,7 +127,7 @@ def test_a_fresh_clone_pins_what_the_engine_has(
     found = base_image.find(engine.client, ImageSettings(), tmp_path)
     assert pins(tmp_path) == "", "looking writes nothing"
     base = base_image.ensure(engine.client, ImageSettings(), tmp_path)
-    assert found == base == Base(f"docker.io/library/{NEW}", "sha256:there")
+    assert found == base == BaseImage(f"docker.io/library/{NEW}", "sha256:there")
     assert engine.pulled == []
     assert pins(tmp_path) == f"3.11 linux/amd64 docker.io/library/{NEW}\n"
     assert "is pinned in base.lock: commit that file\n" in capsys.readouterr().err
@@ -148,7 +148,7 @@ def test_a_pin_is_pulled_by_its_digest(engine: Engine, tmp_path: Path) -> None:
     engine.registry[OLD] = image("old", digests=(OLD,))
     assert base_image.find(engine.client, ImageSettings(), tmp_path) is None
     base = base_image.ensure(engine.client, ImageSettings(), tmp_path)
-    assert base == Base(OLD, "sha256:old")
+    assert base == BaseImage(OLD, "sha256:old")
     assert pins(tmp_path) == f"3.11 linux/amd64 {OLD}\n"
 
 
@@ -302,22 +302,22 @@ def test_the_image_of_a_platform_where_the_engine_has_several() -> None:
     client.info.return_value = {}
     attrs = {"Id": "sha256:index", "Os": "linux", "Architecture": "arm64"}
     client.api._result.return_value = attrs
-    found = base_local.find(client, NEW, "linux/arm64")
+    found = base_image_store.find(client, NEW, "linux/arm64")
     assert found is not None
     assert (found[0].attrs, found[1]) == (attrs, "")
     wanted = {"platform": '{"os": "linux", "architecture": "arm64"}'}
     assert client.api._get.call_args.kwargs == {"params": wanted}
     client.api._result.side_effect = docker.errors.NotFound("no such platform")
-    assert base_local.find(client, NEW, "linux/arm64") is None
+    assert base_image_store.find(client, NEW, "linux/arm64") is None
 
 
 def test_the_digest_of_the_repository_itself() -> None:
     found = image("x", digests=(f"corp/my{OLD}", f"docker.io/library/{NEW}"))
-    assert base_pull.by_digest(found, OFFICIAL) == f"docker.io/library/{NEW}"
+    assert base_pull.add_digest(found, OFFICIAL) == f"docker.io/library/{NEW}"
     two = image("x", digests=(OLD, NEW))
-    assert base_pull.by_digest(two, OFFICIAL, NEW.partition("@")[2]) == NEW
-    assert base_pull.by_digest(two, "localhost:5000/python") == "localhost:5000/python"
-    assert base_pull.by_digest(two, f"x@sha256:{'c' * 64}") == f"x@sha256:{'c' * 64}"
+    assert base_pull.add_digest(two, OFFICIAL, NEW.partition("@")[2]) == NEW
+    assert base_pull.add_digest(two, "localhost:5000/python") == "localhost:5000/python"
+    assert base_pull.add_digest(two, f"x@sha256:{'c' * 64}") == f"x@sha256:{'c' * 64}"
 
 
 @pytest.mark.parametrize(
@@ -348,19 +348,19 @@ def test_two_lines_for_the_same_base(engine: Engine, tmp_path: Path) -> None:
 
 def test_nothing_without_a_digest_is_pinned(tmp_path: Path) -> None:
     with pytest.raises(DeployError) as caught:
-        base_lock.write(tmp_path, ImageSettings(), OFFICIAL)
+        base_lock.write_pin(tmp_path, ImageSettings(), OFFICIAL)
     assert str(caught.value) == (
         f"base.lock: {OFFICIAL} has no digest, so it cannot be pinned\n  → pull it from a registry"
     )
 
 
 def test_what_files_alone_tell(tmp_path: Path) -> None:
-    assert base_image.pinned(ImageSettings(), tmp_path) is None
-    assert base_image.pinned(ImageSettings(base="own:1"), tmp_path) is None
-    assert base_image.pinned(ImageSettings(base=NEW), tmp_path) == Base(NEW, "")
+    assert base_image.find_pinned(ImageSettings(), tmp_path) is None
+    assert base_image.find_pinned(ImageSettings(base="own:1"), tmp_path) is None
+    assert base_image.find_pinned(ImageSettings(base=NEW), tmp_path) == BaseImage(NEW, "")
     pin(tmp_path)
-    assert base_image.pinned(ImageSettings(), tmp_path) == Base(OLD, "")
-    assert base_image.pinned(ImageSettings(system_packages=("jq",)), tmp_path) is None
+    assert base_image.find_pinned(ImageSettings(), tmp_path) == BaseImage(OLD, "")
+    assert base_image.find_pinned(ImageSettings(system_packages=("jq",)), tmp_path) is None
 
 
 def test_every_base_that_flows_need() -> None:
@@ -369,7 +369,7 @@ def test_every_base_that_flows_need() -> None:
         ImageSettings("3.12", "linux/arm64", origin="b"),
         ImageSettings(base="own:1", system_packages=("jq",), origin="c"),
     ]
-    assert base_image.settings_of(flows, None, "linux/amd64") == [
+    assert base_image.list_base_settings(flows, None, "linux/amd64") == [
         ImageSettings(),
         ImageSettings("3.12", "linux/arm64"),
         ImageSettings(base="own:1"),

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from deploy import config
-from deploy.build import cache, context
-from deploy.errors import DeployError
-from deploy.model import Flow
+from deploy.build import build_context, cache
+from deploy.config import configuration
+from deploy.core.entities import Flow
+from deploy.core.errors import DeployError
 from tests import projects
 
 
 @pytest.fixture
 def flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Flow:
     monkeypatch.chdir(tmp_path)
-    return config.load_flow(projects.make(tmp_path, {}), "hello")
+    return configuration.load_flow(projects.make(tmp_path, {}), "hello")
 
 
 def written(target: Path, text: str = "FROM base\n") -> None:
-    with context.writing(target) as draft:
-        context.write(draft / "Dockerfile", text)
-        context.write(draft / "app/flow/answer.py", "x = 1\n")
+    with build_context.create(target) as draft:
+        build_context.write_file(draft / "Dockerfile", text)
+        build_context.write_file(draft / "app/flow/answer.py", "x = 1\n")
 
 
 def test_a_context_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
@@ -40,8 +40,8 @@ def test_a_context_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
 def test_one_that_fails_leaves_the_one_before(tmp_path: Path) -> None:
     target = tmp_path / ".build/hello"
     written(target)
-    with pytest.raises(KeyError), context.writing(target) as draft:
-        context.write(draft / "Dockerfile", "FROM broken\n")
+    with pytest.raises(KeyError), build_context.create(target) as draft:
+        build_context.write_file(draft / "Dockerfile", "FROM broken\n")
         raise KeyError
     assert (target / "Dockerfile").read_text(encoding="utf-8") == "FROM base\n"
     assert [path.name for path in target.parent.iterdir()] == ["hello"]
@@ -76,34 +76,34 @@ def test_modes_do_not_depend_on_the_umask(tmp_path: Path) -> None:
 def test_a_large_file_of_the_flow_is_named(
     tmp_path: Path, flow: Flow, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(context, "LARGE_FILE", 1_000_000)
+    monkeypatch.setattr(build_context, "LARGE_FILE", 1_000_000)
     target = tmp_path / "context"
-    context.write(target / "app/flow/data/rows.jsonl", "x" * 2_500_000)
-    context.write(target / "packages/large.so", "x" * 2_500_000)
-    context.check_size(target, flow)
+    build_context.write_file(target / "app/flow/data/rows.jsonl", "x" * 2_500_000)
+    build_context.write_file(target / "packages/large.so", "x" * 2_500_000)
+    build_context.check_size(target, flow)
     assert capfd.readouterr().err == "build     flow/data/rows.jsonl takes 2.5 MB of the image\n"
 
 
 def test_an_image_above_its_limit_is_refused(tmp_path: Path, flow: Flow) -> None:
     target = tmp_path / "context"
-    context.write(target / "app/flow/rows.jsonl", "x" * 2_500_000)
+    build_context.write_file(target / "app/flow/rows.jsonl", "x" * 2_500_000)
     limited = replace(flow, image=replace(flow.image, max_size=2_000_000))
     with pytest.raises(DeployError) as caught:
-        context.check_size(target, limited)
+        build_context.check_size(target, limited)
     assert str(caught.value) == (
         "flows/hello/deploy.yaml: image.max_size: it is 2.0 MB, and the image adds 2.5 MB to its "
         "base\n  → the largest file is app/flow/rows.jsonl, 2.5 MB"
     )
-    context.check_size(target, replace(flow, image=replace(flow.image, max_size=2_500_000)))
+    build_context.check_size(target, replace(flow, image=replace(flow.image, max_size=2_500_000)))
 
 
 def test_what_is_shown(tmp_path: Path) -> None:
     target = tmp_path / "context"
     written(target)
-    context.write(target / "packages/large/a.py", "x" * 2_000_000)
-    for number in range(context.LISTED):
-        context.write(target / f"packages/small-{number:02}/a.py", "x" * 1_000_000)
-    lines = context.describe(target).splitlines()
+    build_context.write_file(target / "packages/large/a.py", "x" * 2_000_000)
+    for number in range(build_context.MAX_LISTED):
+        build_context.write_file(target / f"packages/small-{number:02}/a.py", "x" * 1_000_000)
+    lines = build_context.describe(target).splitlines()
     assert lines[:2] == ["FROM base", ""]
     assert lines[2:6] == [
         "    0.0 kB  app/",
@@ -118,23 +118,23 @@ def test_what_is_shown(tmp_path: Path) -> None:
 def test_the_limit_in_bytes(text: str, size: int, tmp_path: Path) -> None:
     declared = f"{projects.DEPLOY}image: {{max_size: {text}}}\n"
     project = projects.make(tmp_path, {"flows/hello/deploy.yaml": declared})
-    assert config.load_flow(project, "hello").image.max_size == size
+    assert configuration.load_flow(project, "hello").image.max_size == size
 
 
 def test_a_result_is_kept_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    kept = cache.folder("packages", "abc")
-    with pytest.raises(KeyError), kept.filling() as draft:
+    kept = cache.get_entry("packages", "abc")
+    with pytest.raises(KeyError), kept.fill() as draft:
         assert draft is not None
         (draft / "half").touch()
         raise KeyError
     assert not kept.path.exists()
-    with kept.filling() as draft:
+    with kept.fill() as draft:
         assert draft is not None
         (draft / "whole").touch()
-    with kept.filling() as draft:
+    with kept.fill() as draft:
         assert draft is None
     assert kept.path == tmp_path / "flow-deploy/packages/abc"
     assert [path.name for path in kept.path.iterdir()] == ["whole"]

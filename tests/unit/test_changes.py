@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy import config
 from deploy.ci import changes
-from deploy.config import Project
+from deploy.config import configuration
+from deploy.config.configuration import Project
 from tests import projects
 
 # Two flows: one includes a folder, the other is a copy that does not.
@@ -54,7 +54,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 def since(project: Project, revision: str = "HEAD") -> tuple[list[str], tuple[str, ...]]:
-    found = changes.since(project.root, config.load_flows(project), revision)
+    found = changes.find_changes(project.root, configuration.load_flows(project), revision)
     return [flow.name for flow in found.flows], found.notes
 
 

@@ -11,17 +11,20 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from deploy import artifact, config, pipeline, targets
-from deploy.ci import linters, matrix, trial
+from deploy.ci import matrix
 from deploy.ci.matrix import Row
-from deploy.config import Project
-from deploy.errors import DeployError
+from deploy.cli import linters
+from deploy.config import configuration, target_registry
+from deploy.config.configuration import Project
+from deploy.core.entities import Image, Spec
+from deploy.core.errors import DeployError
+from deploy.delivery import image_reference, pipeline, trial
 from deploy.evaluation import evaluate
-from deploy.infra import wanted
-from deploy.infra.needs import needs_of
-from deploy.model import Image, Spec
-from tests import model_server, projects, stand_in
-from tests.model_server import ModelServer
+from deploy.infra import desired
+from deploy.infra.requirements import collect_requirements
+from deploy.sandbox import model_server, model_stand_in
+from deploy.sandbox.model_server import ModelServer
+from tests import projects
 from tests.unit.test_tasks import inv
 from tests.workflows import github
 from tests.workflows.expressions import fill
@@ -40,9 +43,9 @@ OTHER = {
 
 def test_rows_say_which_flows_can_be_evaluated(tmp_path: Path) -> None:
     made = projects.make(tmp_path, {**OTHER, "flows/other/deploy.yaml": MODEL})
-    flows = config.load_flows(made)
-    assert matrix.rows(flows, {}) == (Row("hello", True), Row("other", False))
-    rows = matrix.rows(flows, {"MY_ENDPOINT": "https://a", "MY_KEY": "b"})
+    flows = configuration.load_flows(made)
+    assert matrix.create_rows(flows, {}) == (Row("hello", True), Row("other", False))
+    rows = matrix.create_rows(flows, {"MY_ENDPOINT": "https://a", "MY_KEY": "b"})
     assert rows == (Row("hello", True), Row("other", True))
 
 
@@ -50,26 +53,26 @@ ROWS = (Row("hello", True), Row("my-other", False))
 
 
 def test_each_system_gets_its_form() -> None:
-    assert json.loads(matrix.for_github(ROWS)) == {
+    assert json.loads(matrix.format_github(ROWS)) == {
         "include": [
             {"flow": "hello", "evaluate": True},
             {"flow": "my-other", "evaluate": False},
         ]
     }
-    assert json.loads(matrix.for_azure_devops(ROWS)) == {
+    assert json.loads(matrix.format_azure_devops(ROWS)) == {
         "hello": {"flow": "hello", "evaluate": "true"},
         "my_other": {"flow": "my-other", "evaluate": "false"},
     }
-    assert (matrix.for_github(()), matrix.for_azure_devops(())) == ('{"include": []}', "{}")
+    assert (matrix.format_github(()), matrix.format_azure_devops(())) == ('{"include": []}', "{}")
 
 
 def test_a_page_of_a_run_says_what_is_left_out() -> None:
     unasked = "my-other: not evaluated, as variables of their connections are not set"
-    assert matrix.notes(ROWS) == (unasked,)
-    assert matrix.summary(ROWS, ("a reason",)) == (
+    assert matrix.list_notes(ROWS) == (unasked,)
+    assert matrix.format_summary(ROWS, ("a reason",)) == (
         f"### Flows\n- `hello`\n- `my-other` (not evaluated)\n\na reason\n{unasked}\n"
     )
-    assert matrix.summary((), ()) == "### Flows\nnone\n\n"
+    assert matrix.format_summary((), ()) == "### Flows\nnone\n\n"
 
 
 def _matrix(tmp_path: Path, *options: str) -> tuple[Any, Mapping[str, str]]:
@@ -98,7 +101,9 @@ def test_the_task_tells_the_system(tmp_path: Path) -> None:
 
 def test_the_task_without_an_environment_has_every_flow(tmp_path: Path) -> None:
     rows, _ = _matrix(tmp_path)
-    assert [row["flow"] for row in rows] == config.flow_names(config.open_project(ROOT))
+    assert [row["flow"] for row in rows] == configuration.list_flow_names(
+        configuration.open_project(ROOT)
+    )
 
 
 def test_no_such_environment_is_a_sentence() -> None:
@@ -119,16 +124,20 @@ def test_of_an_environment_its_own_flows_are_evaluated(tmp_path: Path) -> None:
         "flows/other/deploy.yaml": projects.DEPLOY + judged,
     }
     made = projects.make(tmp_path, files)
-    assert [flow.name for flow in evaluate.chosen(made, None)] == ["hello", "other"]
-    assert [flow.name for flow in evaluate.chosen(made, None, "dev")] == ["hello"]
+    assert [flow.name for flow in evaluate.select_flows(made, None)] == ["hello", "other"]
+    assert [flow.name for flow in evaluate.select_flows(made, None, "dev")] == ["hello"]
 
 
 def test_an_image_is_named_by_its_file_or_by_the_folder_of_all(tmp_path: Path) -> None:
     image = Image("r/faq", "0" * 12, "sha256:1", "linux/amd64", "b", "c", "sha256:" + "a" * 64)
-    path = artifact.write(tmp_path, "faq", image, "c1")
-    assert artifact.file_of(path, "faq") == artifact.file_of(path.parent, "faq") == path
+    path = image_reference.write(tmp_path, "faq", image, "c1")
+    assert (
+        image_reference.get_reference_file(path, "faq")
+        == image_reference.get_reference_file(path.parent, "faq")
+        == path
+    )
     with pytest.raises(DeployError, match=r"chat\.json: it is not there"):
-        artifact.read(artifact.file_of(path.parent, "chat"), "chat", "c1")
+        image_reference.read(image_reference.get_reference_file(path.parent, "chat"), "chat", "c1")
 
 
 def test_a_folder_of_images_that_is_not_there_is_a_sentence() -> None:
@@ -148,7 +157,9 @@ def test_a_stand_in_is_for_models_and_says_so_of_the_rest(tmp_path: Path) -> Non
     made = projects.make(tmp_path, {"flows/hello/deploy.yaml": MODEL + connections})
     model = ModelServer(port=9)
     key = {"MY_KEY": model_server.KEY, "OTHER_KEY": model_server.KEY}
-    assert stand_in.variables_of(config.load_flow(made, "hello"), model) == {
+    assert model_stand_in.build_connection_variables(
+        configuration.load_flow(made, "hello"), model
+    ) == {
         "MY_ENDPOINT": "http://host.docker.internal:9",
         "MY_URL": "http://host.docker.internal:9/v1",
         **key,
@@ -156,7 +167,7 @@ def test_a_stand_in_is_for_models_and_says_so_of_the_rest(tmp_path: Path) -> Non
     search = MODEL + "  search: {type: serp, api_key: SERP}\n"
     made = projects.make(tmp_path, {"flows/hello/deploy.yaml": search})
     with pytest.raises(SystemExit) as raised:
-        stand_in.variables_of(config.load_flow(made, "hello"), model)
+        model_stand_in.build_connection_variables(configuration.load_flow(made, "hello"), model)
     assert raised.value.code == "hello: no stand-in for the connection search (serp)"
 
 
@@ -169,7 +180,7 @@ def test_a_stand_in_is_for_models_and_says_so_of_the_rest(tmp_path: Path) -> Non
     ],
 )
 def test_a_trial_in_words(seconds: float | None, by_stand_in: bool, sentence: str) -> None:
-    assert trial.Trial("a", "a:1", seconds, by_stand_in).sentence == sentence
+    assert trial.Trial("a", "a:1", seconds, by_stand_in).summary == sentence
 
 
 def test_what_runs_here_is_not_taken_away_by_a_trial(
@@ -178,7 +189,7 @@ def test_what_runs_here_is_not_taken_away_by_a_trial(
     made = projects.make(tmp_path, {})
     monkeypatch.setattr(pipeline, "status", lambda spec: spec)
     with pytest.raises(DeployError) as raised:
-        trial.run(made, config.load_flow(made, "hello"))
+        trial.run_trial(made, configuration.load_flow(made, "hello"))
     assert str(raised.value) == (
         "hello in local: it runs here already, and a trial would take it away\n"
         "  → `inv destroy --flow hello` first"
@@ -198,7 +209,7 @@ def test_a_trial_that_fails_leaves_nothing_behind(
     monkeypatch.setattr(pipeline, "deploy", fail)
     monkeypatch.setattr(pipeline, "destroy", lambda spec: removed.append(spec.name))
     with pytest.raises(DeployError, match=r"^hello in local: it does not start$"):
-        trial.run(made, config.load_flow(made, "hello"))
+        trial.run_trial(made, configuration.load_flow(made, "hello"))
     assert removed == ["hello in local"]
 
 
@@ -206,7 +217,7 @@ def test_linters_get_the_files_that_are_there(tmp_path: Path) -> None:
     for name in (".github/workflows/b.yml", ".github/workflows/a.yml", "environments.yaml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert linters.commands(tmp_path) == [
+    assert linters.list_commands(tmp_path) == [
         "zizmor --quiet --no-progress --offline --persona pedantic .github",
         "check-jsonschema --quiet --builtin-schema vendor.github-workflows "
         ".github/workflows/a.yml .github/workflows/b.yml",
@@ -224,7 +235,9 @@ def test_every_environment_of_github_may_log_in() -> None:
     names = [job["with"]["environment"] for job in delivered]
     assert looked["strategy"]["matrix"]["environment"] == names
     for name in names:
-        trusted = {one.subject for one in needs_of(wanted.load(project, name)).federations}
+        trusted = {
+            one.subject for one in collect_requirements(desired.load(project, name)).federations
+        }
         ends = {subject.rpartition(":")[2] for subject in trusted}
         assert {name, looked["environment"].replace("${{ matrix.environment }}", name)} <= ends
 
@@ -239,10 +252,10 @@ def test_a_flow_of_a_later_environment_is_refused_where_no_image_could_come_from
             "flows/hello/deploy.yaml": projects.DEPLOY + "  prod: {target: local}\n",
         },
     )
-    flows = config.load_flows(made)
-    matrix.refuse_without_origin(flows, "prod", "local")
+    flows = configuration.load_flows(made)
+    matrix.require_origin(flows, "prod", "local")
     with pytest.raises(DeployError) as raised:
-        matrix.refuse_without_origin(flows, "prod", "dev")
+        matrix.require_origin(flows, "prod", "dev")
     assert str(raised.value) == (
         "flows/hello/deploy.yaml: environments: it has prod and not dev, from where its image is "
         "promoted\n  → add dev"
@@ -250,7 +263,7 @@ def test_a_flow_of_a_later_environment_is_refused_where_no_image_could_come_from
 
 
 def test_what_others_named_is_no_markup_on_the_page_of_a_run() -> None:
-    assert matrix.summary((), ("deploy/<img src=x>: shared",)).splitlines()[-1] == (
+    assert matrix.format_summary((), ("deploy/<img src=x>: shared",)).splitlines()[-1] == (
         "deploy/&lt;img src=x&gt;: shared"
     )
 
@@ -315,7 +328,7 @@ def test_no_workflow_names_a_target() -> None:
     files = [*ROOT.glob(".github/**/*.yml"), *ROOT.glob("azure-pipelines/**/*.yml")]
     assert len(files) > 10
     # An environment is called local, too.
-    wanted_by_nobody = set(targets.own()) - {trial.ENVIRONMENT}
+    wanted_by_nobody = set(target_registry.built_in_targets()) - {trial.ENVIRONMENT}
     assert wanted_by_nobody
     for path in files:
         text = path.read_text("utf-8").lower()

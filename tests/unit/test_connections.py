@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from deploy.runtime.connections import TYPES, is_variable, resolve, variables
+from deploy.server.connections import CONNECTION_TYPES, is_variable_name, list_variables, resolve
 
-WITH_IDENTITY = [name for name, kind in TYPES.items() if kind.identity]
-WITH_KEY = [name for name, kind in TYPES.items() if kind.secret]
+WITH_IDENTITY = [name for name, kind in CONNECTION_TYPES.items() if kind.identity]
+WITH_KEY = [name for name, kind in CONNECTION_TYPES.items() if kind.secret]
 
 
 def declaration(name: str) -> dict[str, Any]:
     """Every variable that the type can have, named by its field."""
-    kind = TYPES[name]
+    kind = CONNECTION_TYPES[name]
     fields = [*kind.endpoint, *([kind.secret] if kind.secret else [])]
     return {"type": name, **{field: f"MY_{field.upper()}" for field in fields}}
 
@@ -28,11 +28,11 @@ def test_key(name: str) -> None:
     result = resolve({"it": declaration(name)}, environ(name))
     assert result.problems == ()
     connection = result.connections["it"]
-    assert connection["type"] == TYPES[name].class_name
+    assert connection["type"] == CONNECTION_TYPES[name].class_name
     assert connection["value"]["api_key"] == "value of MY_API_KEY"
     assert connection["secret_keys"] == ["api_key"]
     assert result.secrets == ("value of MY_API_KEY",)
-    for field in TYPES[name].endpoint:
+    for field in CONNECTION_TYPES[name].endpoint:
         assert connection["value"][field] == f"value of MY_{field.upper()}"
 
 
@@ -41,14 +41,15 @@ def test_missing_key_is_named(name: str) -> None:
     given = {k: v for k, v in environ(name).items() if k != "MY_API_KEY"}
     (problem,) = resolve({"it": declaration(name)}, given).problems
     assert problem.startswith("connection it: set MY_API_KEY (its api_key)")
-    assert ("managed identity" in problem) == TYPES[name].identity
+    assert ("managed identity" in problem) == CONNECTION_TYPES[name].identity
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in WITH_KEY if set(TYPES[n].endpoint) - set(TYPES[n].optional)]
+    "name",
+    [n for n in WITH_KEY if set(CONNECTION_TYPES[n].endpoint) - set(CONNECTION_TYPES[n].optional)],
 )
 def test_missing_endpoint_is_named(name: str) -> None:
-    field = TYPES[name].endpoint[0]
+    field = CONNECTION_TYPES[name].endpoint[0]
     given = {k: v for k, v in environ(name).items() if k != f"MY_{field.upper()}"}
     problems = resolve({"it": declaration(name)}, given).problems
     assert problems == (f"connection it: set MY_{field.upper()} (its {field})",)
@@ -148,7 +149,7 @@ def test_empty_variable_counts_as_not_set() -> None:
 
 
 def test_variables_tells_secrets_apart() -> None:
-    assert variables(declaration("azure_open_ai")) == {
+    assert list_variables(declaration("azure_open_ai")) == {
         "MY_API_BASE": False,
         "MY_RESOURCE_ID": False,
         "MY_API_KEY": True,
@@ -170,4 +171,4 @@ def test_variables_tells_secrets_apart() -> None:
     ],
 )
 def test_is_variable(text: str, expected: bool) -> None:
-    assert is_variable(text) is expected
+    assert is_variable_name(text) is expected

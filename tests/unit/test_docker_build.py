@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from deploy.build import docker_build, dockerfile
+from deploy.core.errors import DeployError
 from deploy.docker import engine
-from deploy.errors import DeployError
 
 ENDPOINT = engine.Endpoint("tcp://127.0.0.1:2375", "DOCKER_HOST")
 DOCKER: Any = SimpleNamespace(version=lambda: {"Components": [{"Name": "Engine"}]})
@@ -31,7 +31,7 @@ esac
 
 @pytest.fixture(autouse=True)
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    docker_build._buildkit.cache_clear()
+    docker_build._find_buildkit.cache_clear()
     monkeypatch.delenv("DOCKER_BUILDKIT", raising=False)
 
 
@@ -61,9 +61,9 @@ def test_buildx_builds_without_attestations_on_the_engine_itself(
 ) -> None:
     log = program(tmp_path / "bin", buildx="github.com/docker/buildx v0.19.3 48d6a39")
     use(monkeypatch, tmp_path / "bin")
-    found = docker_build.choose(DOCKER, ENDPOINT)
+    found = docker_build.choose_builder(DOCKER, ENDPOINT)
     assert found.name == "BuildKit (buildx 0.19.3)"
-    docker_build.by_command(found, ENDPOINT, tmp_path, "faq:1", "linux/arm64")
+    docker_build.build_with_command(found, ENDPOINT, tmp_path, "faq:1", "linux/arm64")
     *_, last = log.read_text(encoding="utf-8").splitlines()
     assert last == (
         f"{' '.join(ENDPOINT.command_line())} buildx build --load --provenance=false --sbom=false "
@@ -76,7 +76,7 @@ def test_an_old_command_has_buildkit_built_in(
 ) -> None:
     program(tmp_path / "bin", version="20.10.24+dfsg1")
     use(monkeypatch, tmp_path / "bin")
-    assert docker_build.choose(DOCKER, ENDPOINT).name == "BuildKit (docker 20.10.24+dfsg1)"
+    assert docker_build.choose_builder(DOCKER, ENDPOINT).name == "BuildKit (docker 20.10.24+dfsg1)"
 
 
 def test_a_later_command_of_the_path_may_have_what_the_first_lacks(
@@ -85,7 +85,7 @@ def test_a_later_command_of_the_path_may_have_what_the_first_lacks(
     program(tmp_path / "first")
     program(tmp_path / "second", version="20.10.24")
     use(monkeypatch, tmp_path / "first", tmp_path / "second")
-    found = docker_build.choose(DOCKER, ENDPOINT)
+    found = docker_build.choose_builder(DOCKER, ENDPOINT)
     assert found.command[0] == str(tmp_path / "second/docker")
 
 
@@ -98,7 +98,7 @@ def test_the_engine_builds_where_no_command_can(
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}/usr/sbin{os.pathsep}/sbin")
     if reason == "switched off":
         monkeypatch.setenv("DOCKER_BUILDKIT", "0")
-    found = docker_build.choose(PODMAN if reason == "podman" else DOCKER, ENDPOINT)
+    found = docker_build.choose_builder(PODMAN if reason == "podman" else DOCKER, ENDPOINT)
     assert found.command == ()
     assert found.name == ("podman" if reason == "podman" else "classic builder")
 
@@ -109,9 +109,9 @@ def test_a_failed_build_ends_with_its_last_lines(
     fails = "echo '#7 [2/3] COPY packages/ /app/packages/'; echo 'ERROR: failed to solve'; exit 1"
     program(tmp_path / "bin", version="20.10.24", build=fails)
     use(monkeypatch, tmp_path / "bin")
-    found = docker_build.choose(DOCKER, ENDPOINT)
+    found = docker_build.choose_builder(DOCKER, ENDPOINT)
     with pytest.raises(DeployError) as caught:
-        docker_build.by_command(found, ENDPOINT, tmp_path, "faq:1", "linux/amd64")
+        docker_build.build_with_command(found, ENDPOINT, tmp_path, "faq:1", "linux/amd64")
     assert str(caught.value) == (
         "faq:1: the build failed:\n"
         "    #7 [2/3] COPY packages/ /app/packages/\n"
@@ -145,5 +145,5 @@ def test_the_dockerfile_is_short_and_runs_nothing() -> None:
         "USER 10001:10001\n"
         "EXPOSE 8080\n"
         "ENTRYPOINT []\n"
-        'CMD ["python3", "-m", "runtime.serve"]\n'
+        'CMD ["python3", "-m", "flow_server.serve"]\n'
     )

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from deploy import config, drift, images, targets
-from deploy.config import Project
-from deploy.drift import Finding
-from deploy.errors import DeployError, Problem, Refusal
+from deploy.config import configuration, target_registry
+from deploy.config.configuration import Project
+from deploy.core.entities import Deployment, Image, Plan, Spec, Step
+from deploy.core.errors import DeployError, PlanBlocked, Problem
+from deploy.delivery import drift, resolve_image
+from deploy.delivery.drift import Finding
 from deploy.infra import comparison
-from deploy.infra.wanted import Wanted
-from deploy.model import Deployment, Image, Plan, Spec, Step
+from deploy.infra.desired import DesiredState
 from tests import projects
 from tests.unit import appservice_world
 
@@ -56,11 +57,11 @@ def found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, world: World, tag: str = RUNS.tag
 ) -> Any:
     project = projects.make(tmp_path, {})
-    (spec,) = config.load_specs(project, "local")
+    (spec,) = configuration.load_specs(project, "local")
     with monkeypatch.context() as patch:
-        patch.setattr(targets, "get", lambda name: world)
-        patch.setattr(images, "content", lambda flow, root: (None, tag))
-        return drift.of_flow(project, spec)
+        patch.setattr(target_registry, "get", lambda name: world)
+        patch.setattr(resolve_image, "find_content_tag", lambda flow, root: (None, tag))
+        return drift.compare_flow(project, spec)
 
 
 def test_what_is_as_configured_is_no_drift(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,9 +76,9 @@ def test_changes_are_drift_but_not_the_means_to_them(
 ) -> None:
     world = World(
         RUNS,
-        Step("create", "deployment v-2", "", "v", "other settings", means=True),
+        Step("create", "deployment v-2", "", "v", "other settings", implied=True),
         Step("change", "env.SERVE_THREADS", "99", "8", "in deployment v-2"),
-        Step("change", "traffic", "v-1 100 %", "v-2 100 %", "watched", means=True),
+        Step("change", "traffic", "v-1 100 %", "v-2 100 %", "watched", implied=True),
         Step("note", "traffic", "v-1 100", "v-0 100", "somebody moved traffic by hand"),
     )
     assert found(tmp_path, monkeypatch, world) == [
@@ -105,7 +106,7 @@ def test_what_rules_a_deploy_out_is_drift_and_a_failure_to_look_is_none(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = Problem("site app-hello", "it has no identity that could pull", "assign one")
-    world = World(RUNS, error=Refusal.of([problem]))
+    world = World(RUNS, error=PlanBlocked.from_problems([problem]))
     assert found(tmp_path, monkeypatch, world) == [
         Finding("hello", f"site app-hello: {problem.what}", "", "", "assign one")
     ]
@@ -118,21 +119,21 @@ def test_without_an_engine_the_content_is_not_compared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = projects.make(tmp_path, {})
-    (spec,) = config.load_specs(project, "local")
-    monkeypatch.setattr(targets, "get", lambda name: World(RUNS))
+    (spec,) = configuration.load_specs(project, "local")
+    monkeypatch.setattr(target_registry, "get", lambda name: World(RUNS))
 
     def no_engine(*_: object) -> None:
         raise DeployError("Docker", "no engine answers")
 
-    monkeypatch.setattr(images, "content", no_engine)
-    assert drift.of_flow(project, spec) == []
+    monkeypatch.setattr(resolve_image, "find_content_tag", no_engine)
+    assert drift.compare_flow(project, spec) == []
 
 
 def test_infrastructure_is_looked_at_with_the_whole_environment_only(tmp_path: Path) -> None:
     project: Project = projects.make(tmp_path, {})
-    specs = config.load_specs(project, "local")
-    whole = drift.looks(project, "local", specs, whole=True)
-    assert len(whole) == len(drift.looks(project, "local", specs, whole=False)) + 1
+    specs = configuration.load_specs(project, "local")
+    whole = drift.list_checks(project, "local", specs, whole=True)
+    assert len(whole) == len(drift.list_checks(project, "local", specs, whole=False)) + 1
     # Nothing of it is described here.
     assert whole[-1]() == []
 
@@ -144,12 +145,12 @@ def test_what_is_not_as_requested_of_infrastructure_is_drift(
     project = appservice_world.project(tmp_path, {"auth": "key"}, described)
     asked = []
 
-    def compare(wanted: Wanted) -> list[comparison.Finding]:
+    def compare(wanted: DesiredState) -> list[comparison.Finding]:
         asked.append(wanted.environment)
         return [comparison.Finding("different", "plan: sku", "B1", "P0v3", "two instances")]
 
     monkeypatch.setattr(comparison, "compare", compare)
-    assert drift.of_infrastructure(project, "dev") == [
+    assert drift.compare_infrastructure(project, "dev") == [
         Finding("-", "plan: sku", "B1", "P0v3", "different: two instances")
     ]
     assert asked == ["dev"]
@@ -186,4 +187,4 @@ def test_what_is_not_as_requested_of_infrastructure_is_drift(
     ],
 )
 def test_a_difference_as_a_sentence(finding: Finding, expected: str) -> None:
-    assert str(drift.problem(finding, "prod")) == expected
+    assert str(drift.create_problem(finding, "prod")) == expected

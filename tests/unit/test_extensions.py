@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from deploy import config, doctor, kinds, targets
-from deploy.errors import DeployError
-from deploy.targets.base import Target
+from deploy import kinds
+from deploy.cli import doctor
+from deploy.config import configuration, target_registry
+from deploy.config.target import Target
+from deploy.core.errors import DeployError
 
 EXAMPLE = Path(__file__).parents[2] / "examples/target-containerapps"
 GOOD = """\
-from deploy.schema import PlaceModel, TargetSettings
+from deploy.config.schema import PlaceModel, TargetSettings
 
 class Space:
     Settings, Place = TargetSettings, PlaceModel
-    engine = check = plan = apply = rollback = headers = refusal = status = logs = destroy = print
+    engine = check = plan = apply = rollback = headers = explain_response = status = logs = destroy = print
 
 TARGET = Space()
 """
@@ -32,7 +34,11 @@ class Installer:
         self._folder = folder
 
     def install(
-        self, name: str, points: dict[str, str], code: str = GOOD, group: str = targets.GROUP
+        self,
+        name: str,
+        points: dict[str, str],
+        code: str = GOOD,
+        group: str = target_registry.ENTRY_POINT_GROUP,
     ) -> None:
         """Install a distribution with a module, and these entry points."""
         about = self._folder / f"{name}-1.0.dist-info"
@@ -41,8 +47,8 @@ class Installer:
         lines = "\n".join(f"{key} = {value}" for key, value in points.items())
         about.joinpath("entry_points.txt").write_text(f"[{group}]\n{lines}\n", "utf-8")
         self._folder.joinpath(f"{name}.py").write_text(code, "utf-8")
-        targets.forget()
-        kinds.forget()
+        target_registry.clear_cache()
+        kinds.clear_cache()
 
 
 @pytest.fixture
@@ -50,28 +56,28 @@ def installer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Insta
     folder = tmp_path / "installed"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
-    targets.forget()
+    target_registry.clear_cache()
     yield Installer(folder)
     for name in [one for one in sys.modules if one.startswith("made_up_")]:
         del sys.modules[name]
     monkeypatch.undo()
-    targets.forget()
-    kinds.forget()
+    target_registry.clear_cache()
+    kinds.clear_cache()
 
 
 def refusal(name: str = "space") -> str:
     with pytest.raises(DeployError) as caught:
-        targets.get(name)
+        target_registry.get(name)
     return str(caught.value)
 
 
 def test_an_extension_is_found_and_imported_when_it_is_asked_for(installer: Installer) -> None:
     installer.install("made_up_space", {"space": "made_up_space:TARGET"})
-    assert targets.names() == ("local", "azureml", "appservice", "space")
+    assert target_registry.target_names() == ("local", "azureml", "appservice", "space")
     assert "made_up_space" not in sys.modules
-    assert targets.get("space") is sys.modules["made_up_space"].TARGET
-    assert list(targets.every()) == ["local", "azureml", "appservice", "space"]
-    assert list(targets.own()) == ["local", "azureml", "appservice"]
+    assert target_registry.get("space") is sys.modules["made_up_space"].TARGET
+    assert list(target_registry.all_targets()) == ["local", "azureml", "appservice", "space"]
+    assert list(target_registry.built_in_targets()) == ["local", "azureml", "appservice"]
 
 
 def test_names_that_are_taken(installer: Installer) -> None:
@@ -85,9 +91,9 @@ def test_names_that_are_taken(installer: Installer) -> None:
 
 def test_names_of_the_projects_own_are_its_own(installer: Installer) -> None:
     installer.install("made_up_local", {"local": "made_up_local:TARGET"})
-    assert type(targets.get("local")).__module__ == "deploy.targets.local"
+    assert type(target_registry.get("local")).__module__ == "deploy.targets.local"
     with pytest.raises(DeployError) as caught:
-        targets.names()
+        target_registry.target_names()
     assert str(caught.value) == (
         "extension made_up_local, entry point local = made_up_local:TARGET: its target local has the "
         "name of one of this project's own\n  → rename its entry point, or uninstall it"
@@ -134,18 +140,18 @@ def test_configuration_knows_extensions(installer: Installer, tmp_path: Path) ->
     flow.joinpath("flow.dag.yaml").write_text("{}\n", "utf-8")
     flow.joinpath("sample.json").write_text("{}\n", "utf-8")
     declared = flow / "deploy.yaml"
-    project = config.open_project(tmp_path)
+    project = configuration.open_project(tmp_path)
 
     declared.write_text(json.dumps({"environments": {"local": {"target": "spaec"}}}), "utf-8")
     with pytest.raises(DeployError, match="unknown target 'spaec'\n  → did you mean space"):
-        config.load_flow(project, "hello")
+        configuration.load_flow(project, "hello")
     declared.write_text(json.dumps({"environments": {"local": {"target": "space"}}}), "utf-8")
-    assert config.load_spec(project, "hello", "local").target == "space"
+    assert configuration.load_spec(project, "hello", "local").target == "space"
 
 
 def test_doctor_tells_of_extensions(installer: Installer, tmp_path: Path) -> None:
     def told() -> list[tuple[bool, str]]:
-        found = doctor.examine(config.open_project(tmp_path))
+        found = doctor.check_requirements(configuration.open_project(tmp_path))
         return [(one.found, one.detail) for one in found if one.requirement == "extensions"]
 
     assert told() == []
@@ -159,7 +165,10 @@ def test_doctor_tells_of_extensions(installer: Installer, tmp_path: Path) -> Non
 
 def test_the_example_is_small() -> None:
     lines = [
-        line for path in EXAMPLE.rglob("*.py") for line in path.read_text("utf-8").splitlines()
+        line
+        for path in EXAMPLE.rglob("*.py")
+        for line in path.read_text("utf-8").splitlines()
+        if line.strip()
     ]
     assert 100 < len(lines) < 200
 

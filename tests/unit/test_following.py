@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy import following
+from deploy.targets import log_tail
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from deploy import following
     ],
 )
 def test_lines_that_are_newer(before: str, now: str, new: str) -> None:
-    assert following.newer(list(before), list(now)) == list(new)
+    assert log_tail.new_lines(list(before), list(now)) == list(new)
 
 
 @settings(max_examples=50)
@@ -35,8 +35,8 @@ def test_a_followed_log_of_different_lines_shows_each_once(
     numbered = list(enumerate([*before, *more]))
     said = [str(one) for one in numbered[: len(before)]][-window:]
     now = [str(one) for one in numbered][-max(window, len(more) + 1) :]
-    assert following.newer(said, now) == [str(one) for one in numbered[len(before) :]]
+    assert log_tail.new_lines(said, now) == [str(one) for one in numbered[len(before) :]]
 
 
 def test_the_last_lines_without_following() -> None:
-    assert list(following.lines(lambda: ["a", "b", "c"], 2, False, 0)) == ["b", "c"]
+    assert list(log_tail.stream_lines(lambda: ["a", "b", "c"], 2, False, 0)) == ["b", "c"]

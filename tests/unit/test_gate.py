@@ -18,12 +18,12 @@ from urllib.parse import quote
 
 import pytest
 
-from deploy import config
+from deploy.config import configuration
+from deploy.core.entities import AllowedSecret, Flow
+from deploy.core.errors import DeployError
 from deploy.docker.image_archive import ImageArchive
-from deploy.errors import DeployError
-from deploy.gate import check, layers, values
-from deploy.gate.contents import Contents
-from deploy.model import AllowedSecret, Flow
+from deploy.supply_chain.secret_scan import known_secrets, layers, scanner
+from deploy.supply_chain.secret_scan.layer_contents import LayerContents
 from tests import made_up, projects
 from tests.saved_images import CLEAN, layer, write
 
@@ -51,7 +51,7 @@ PLACES: dict[str, Callable[[str], tuple[list[bytes], dict[str, Any]]]] = {
 @pytest.fixture
 def flow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Flow:
     monkeypatch.chdir(tmp_path)
-    return config.load_flow(projects.make(tmp_path, {}), "hello")
+    return configuration.load_flow(projects.make(tmp_path, {}), "hello")
 
 
 def image(
@@ -67,7 +67,7 @@ def refusal(
     cache: Path | None = None,
 ) -> str:
     with pytest.raises(DeployError) as caught:
-        check.refuse_secrets(made, flow, hidden or {}, cache)
+        scanner.refuse_secrets(made, flow, hidden or {}, cache)
     return str(caught.value)
 
 
@@ -126,7 +126,7 @@ def test_a_value_across_two_blocks_is_found_once(
     tmp_path: Path, flow: Flow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for size in (512, 1024, 1536, 1540, 1560, 2048):
-        monkeypatch.setattr("deploy.gate.contents.BLOCK", size)
+        monkeypatch.setattr("deploy.supply_chain.secret_scan.layer_contents.BLOCK", size)
         made = image(tmp_path, [layer({"a": "x" * 500, NOTES: "\n" * 10 + KEY + "\n", "z": ""})])
         message = refusal(made, flow, HIDDEN)
         assert message.startswith("/app/flow/notes.md (layer 1), line 11: this holds")
@@ -247,7 +247,9 @@ def test_archives_are_looked_into(name: str, tmp_path: Path, flow: Flow) -> None
 def test_a_broken_archive_is_no_obstacle(name: str, tmp_path: Path, flow: Flow) -> None:
     whole = ARCHIVES["a.tar.gz" if name == "a.tgz" else name]("text " * 99)
     for content in (whole[: len(whole) // 2], b"", b"PK\3\4", b"\x1f\x8b", b"no archive"):
-        check.refuse_secrets(image(tmp_path, [layer({f"app/flow/{name}": content})]), flow, HIDDEN)
+        scanner.refuse_secrets(
+            image(tmp_path, [layer({f"app/flow/{name}": content})]), flow, HIDDEN
+        )
 
 
 def test_layers_may_be_compressed(tmp_path: Path, flow: Flow) -> None:
@@ -273,7 +275,7 @@ def test_what_a_package_brought_is_not_searched_for_shapes(tmp_path: Path, flow:
         "app/packages/x-1.dist-info/RECORD": record(files),
         "app/packages/x/__pycache__/a.cpython-311.pyc": f"\0{token}",
     }
-    check.refuse_secrets(image(tmp_path, [layer(content)]), flow, {})
+    scanner.refuse_secrets(image(tmp_path, [layer(content)]), flow, {})
     # Values are another matter.
     message = refusal(image(tmp_path, [layer(content)]), flow, {"NPM_TOKEN": token})
     assert message.count("this holds the value of NPM_TOKEN") == 3
@@ -331,7 +333,7 @@ def test_what_the_distribution_brought_is_not_searched_for_patterns(
     layers: list[dict[str, bytes | str]], tmp_path: Path, flow: Flow
 ) -> None:
     made = image(tmp_path, [layer(files) for files in layers])
-    check.refuse_secrets(made, flow, {})
+    scanner.refuse_secrets(made, flow, {})
     known = {"TLS_KEY": made_up.SECRETS["a private key"]}
     assert "usr/lib/libtls.so.30" in refusal(made, flow, known)
 
@@ -359,7 +361,7 @@ def test_files_in_a_bundled_wheel_are_known_by_the_record_of_the_package(
     files = {"pip/a.py": MANUAL}
     wheel = {f"{folder}/ensurepip/_bundled/pip-24.0-py3-none-any.whl": zipped(files)}
     installed = {f"{folder}/site-packages/pip-24.0.dist-info/RECORD": record(files)}
-    check.refuse_secrets(image(tmp_path, [layer({**wheel, **installed})]), flow, {})
+    scanner.refuse_secrets(image(tmp_path, [layer({**wheel, **installed})]), flow, {})
     assert ".whl!pip/a.py (layer 1), line 1" in refusal(image(tmp_path, [layer(wheel)]), flow)
 
 
@@ -389,7 +391,7 @@ def test_an_exception_is_for_its_file_and_its_rule(
         "take the exception out of flows/hello/deploy.yaml\n"
     )
     everywhere = replace(flow, allow_secrets=(AllowedSecret("*", "an npm token", "made up"),))
-    check.refuse_secrets(made, everywhere, {})
+    scanner.refuse_secrets(made, everywhere, {})
     # Of a value that is really used there is no exception.
     assert refusal(made, everywhere, {"NPM_TOKEN": token}).count("the value of NPM_TOKEN") == 3
 
@@ -401,32 +403,32 @@ def test_layers_without_a_shape_are_remembered_and_values_never(
     lower = layer({"usr/a": "x", "usr/b.gz": gzip.compress(KEY.encode())})
     made = image(tmp_path, [lower, layer({NOTES: made_up.SECRETS["an npm token"]})])
     with pytest.raises(DeployError):
-        check.refuse_secrets(made, flow, {}, cache)
+        scanner.refuse_secrets(made, flow, {}, cache)
     (remembered,) = cache.iterdir()
     assert remembered.name == f"{made.layers[0].digest.replace(':', '-')}.json"
     # Only the layer that has one is read again.
     read: list[int] = []
-    outline = layers._outline
+    outline = layers._scan_patterns
 
-    def watched(inside: Contents, *given: Any) -> layers.Outline:
+    def watched(inside: LayerContents, *given: Any) -> layers.LayerScan:
         read.append(len(inside.files))
         return outline(inside, *given)
 
-    monkeypatch.setattr(layers, "_outline", watched)
+    monkeypatch.setattr(layers, "_scan_patterns", watched)
     with pytest.raises(DeployError):
-        check.refuse_secrets(made, flow, {}, cache)
+        scanner.refuse_secrets(made, flow, {}, cache)
     assert read == [1]
     # Values are searched for each time, in archives, too; and nothing of them is written down.
     with pytest.raises(DeployError) as caught:
-        check.refuse_secrets(made, flow, HIDDEN, cache)
+        scanner.refuse_secrets(made, flow, HIDDEN, cache)
     assert "/usr/b.gz! (layer 1), line 1: this holds the value of MODEL_API_KEY" in str(
         caught.value
     )
     assert KEY not in remembered.read_text("utf-8")
     # By other rules the layer has to be looked at again.
-    monkeypatch.setattr(layers, "_version", lambda: "other")
+    monkeypatch.setattr(layers, "_hash_rules", lambda: "other")
     with pytest.raises(DeployError):
-        check.refuse_secrets(made, flow, {}, cache)
+        scanner.refuse_secrets(made, flow, {}, cache)
     assert read[2:] == [2, 1]
 
 
@@ -435,19 +437,19 @@ def test_a_remembered_layer_is_judged_by_the_lists_of_each_image(
 ) -> None:
     cache = tmp_path / "cache"
     files, lists, other = layer(PACKAGED), layer(DPKG), layer({"a": "b"})
-    check.refuse_secrets(image(tmp_path, [files, lists]), flow, {}, cache)
+    scanner.refuse_secrets(image(tmp_path, [files, lists]), flow, {}, cache)
     assert len(list(cache.iterdir())) == 2
     assert made_up.SECRETS["a password in a URL"] not in "".join(
         path.read_text("utf-8") for path in cache.iterdir()
     )
-    searched: list[Contents] = []
+    searched: list[LayerContents] = []
 
-    def watched(inside: Contents, *_: Any) -> layers.Outline:
+    def watched(inside: LayerContents, *_: Any) -> layers.LayerScan:
         searched.append(inside)
-        return layers.Outline((), (), ())
+        return layers.LayerScan((), (), ())
 
-    monkeypatch.setattr(layers, "_outline", watched)
-    check.refuse_secrets(image(tmp_path, [lists, files]), flow, {}, cache)
+    monkeypatch.setattr(layers, "_scan_patterns", watched)
+    scanner.refuse_secrets(image(tmp_path, [lists, files]), flow, {}, cache)
     message = refusal(image(tmp_path, [other, files]), flow, cache=cache)
     assert message.count("(layer 2)") == 3
     # Only the layer that is new.
@@ -461,7 +463,7 @@ def test_a_broken_memory_is_none(content: str, tmp_path: Path, flow: Flow) -> No
     cache.mkdir()
     (cache / f"{made.layers[0].digest.replace(':', '-')}.json").write_text(content, "utf-8")
     with pytest.raises(DeployError):
-        check.refuse_secrets(made, flow, {}, cache)
+        scanner.refuse_secrets(made, flow, {}, cache)
 
 
 def test_a_clean_image_passes(tmp_path: Path, flow: Flow) -> None:
@@ -474,11 +476,11 @@ def test_a_clean_image_passes(tmp_path: Path, flow: Flow) -> None:
     # As the official image of Python has it.
     environment = [f"GPG_KEY={made_up.text('0123456789ABCDEF', 40)}", "PYTHON_VERSION=3.11.9"]
     made = image(tmp_path, [layer(files), layer({}), layer({})], {"config": {"Env": environment}})
-    check.refuse_secrets(made, flow, HIDDEN)
+    scanner.refuse_secrets(made, flow, HIDDEN)
 
 
 def hidden(root: Path, files: Mapping[str, Any], environ: Mapping[str, str]) -> dict[str, str]:
-    return values.of(projects.make(root, files, environ))
+    return known_secrets.collect_secrets(projects.make(root, files, environ))
 
 
 def test_what_must_be_in_no_image(tmp_path: Path) -> None:

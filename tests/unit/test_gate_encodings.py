@@ -17,9 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from deploy.core.entities import Flow
 from deploy.docker import tar_files
-from deploy.gate import archives, check, encodings
-from deploy.model import Flow
+from deploy.supply_chain.secret_scan import archives, encodings, scanner
 from tests import made_up
 from tests.saved_images import layer
 from tests.unit.test_gate import HIDDEN, KEY, flow, image, refusal, zipped  # noqa: F401 (fixture)
@@ -95,7 +95,7 @@ def test_text_that_is_no_secret_passes(tmp_path: Path, flow: Flow) -> None:  # n
         "c": made_up.text(made_up.BASE64, 5000),
         "d": bytes(range(256)) * 99,
     }
-    check.refuse_secrets(image(tmp_path, [layer(files)]), flow, HIDDEN)
+    scanner.refuse_secrets(image(tmp_path, [layer(files)]), flow, HIDDEN)
 
 
 def office(text: str) -> bytes:
@@ -189,12 +189,12 @@ def test_a_bomb_stays_small(name: str) -> None:
     content = BOMBS[name]()
     tracemalloc.start()
     try:
-        size = sum(len(data) for _, data in archives.unpacked("a", content))
+        size = sum(len(data) for _, data in archives.unpack_files("a", content))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
     # What is in archives counts once for each level.
-    assert size <= archives.LEVELS * archives.UNPACKED
+    assert size <= archives.MAX_LEVELS * archives.UNPACKED
     assert peak < 4 * archives.UNPACKED
 
 
@@ -205,7 +205,7 @@ def test_xz_with_a_dictionary_of_gigabytes_is_not_opened() -> None:
     content[at] = 40
     block = content[12:20]
     content[20:24] = zlib.crc32(block).to_bytes(4, "little")
-    assert list(archives.unpacked("a.xz", bytes(content))) == []
+    assert list(archives.unpack_files("a.xz", bytes(content))) == []
 
 
 def test_looking_takes_no_time_without_end() -> None:
@@ -217,7 +217,7 @@ def test_looking_takes_no_time_without_end() -> None:
         b"\0a" * 1_000_000,
         b"\\n" * 1_000_000,
     ):
-        assert list(encodings.find(content)) == []
+        assert list(encodings.find_secrets(content)) == []
 
 
 def test_names_in_archives_of_layers_are_strict() -> None:

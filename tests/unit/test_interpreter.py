@@ -15,12 +15,12 @@ import pytest
 import requests
 
 from deploy.build import interpreter
-from deploy.build.base_image import Base
+from deploy.build.base_image import BaseImage
 from deploy.build.interpreter import Interpreter
-from deploy.errors import DeployError
-from deploy.model import ImageSettings
+from deploy.core.entities import ImageSettings
+from deploy.core.errors import DeployError
 
-BASE = Base("corp/python:3.12", "sha256:abc")
+BASE = BaseImage("corp/python:3.12", "sha256:abc")
 SETTINGS = ImageSettings(origin="flows/faq/deploy.yaml")
 FACTS = {
     "version": "3.11",

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from deploy.runtime import json_memory
-from deploy.runtime.json_memory import JsonMemory, structure
+from deploy.server import json_memory
+from deploy.server.json_memory import JsonMemory, estimate_structure
 
 SIZE = 300_000
 # What Python takes for any text or list, however short.
@@ -59,7 +59,7 @@ SHAPES = {
 
 def estimate(body: bytes) -> JsonMemory:
     parts = (body[begin : begin + 1000] for begin in range(0, len(body), 1000))
-    return json_memory.estimate(body, sum(map(structure, parts)))
+    return json_memory.estimate_memory(body, sum(map(estimate_structure, parts)))
 
 
 def taken(body: bytes) -> JsonMemory:
@@ -101,7 +101,7 @@ def test_no_shape_takes_more_than_is_estimated(body: bytes) -> None:
 )
 def test_a_question_is_not_taken_for_much_more_than_it_is(text: str) -> None:
     body = json.dumps({"question": text}, ensure_ascii=False).encode()
-    assert estimate(body).parsing < 8 * len(body) + SMALLEST
+    assert estimate(body).peak < 8 * len(body) + SMALLEST
 
 
 def test_a_list_that_is_hidden_in_a_text_counts() -> None:
@@ -109,7 +109,7 @@ def test_a_list_that_is_hidden_in_a_text_counts() -> None:
     body = f'{{"history": "{hidden}"}}'.encode()
     values = json.loads(json.loads(body)["history"])
     assert len(values) == 10_001
-    assert estimate(body).parsed > 10_000 * 65
+    assert estimate(body).retained > 10_000 * 65
 
 
 JSON = st.recursive(

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from deploy import config, doctor, flow, kinds, locks
-from deploy.build import image, package_flow
-from deploy.build.base_image import Base
-from deploy.errors import DeployError
+from deploy import kinds
+from deploy.build import flow_files, flow_image, lock_files, package_flow
+from deploy.build.base_image import BaseImage
+from deploy.cli import doctor
+from deploy.config import configuration
+from deploy.core.errors import DeployError
 from tests import projects
 from tests.unit.test_extensions import Installer, installer  # noqa: F401 (a fixture)
 
@@ -19,12 +21,12 @@ ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples/kind-function"
 GOOD = """\
 from pathlib import Path
-from deploy.kinds.base import Kind, files_like
+from deploy.kinds.base import Kind, find_by_pattern
 from tests import projects
 
 CODE = Path(__file__).with_name("made_up_code")
 CODE.mkdir(exist_ok=True)
-KIND = Kind("script", "flow.script", files_like("*.script"), "made_up_code.loading", CODE)
+KIND = Kind("script", "flow.script", find_by_pattern("*.script"), "made_up_code.loading", CODE)
 """
 
 
@@ -34,16 +36,16 @@ def _install(installer: Installer) -> Installer:  # noqa: F811
 
 
 def install_kind(install: Installer, code: str = GOOD, name: str = "script") -> None:
-    install.install("made_up_kind", {name: "made_up_kind:KIND"}, code, kinds.GROUP)
+    install.install("made_up_kind", {name: "made_up_kind:KIND"}, code, kinds.ENTRY_POINT_GROUP)
 
 
 def test_a_folder_is_recognised_after_the_projects_own(install: Installer, tmp_path: Path) -> None:
     install_kind(install)
-    assert list(kinds.every()) == ["dag", "flex", "prompty", "script"]
+    assert list(kinds.all_kinds()) == ["dag", "flex", "prompty", "script"]
     (tmp_path / "a.script").touch()
-    assert kinds.detect(tmp_path) == ("script", "a.script")
+    assert kinds.detect_kind(tmp_path) == ("script", "a.script")
     (tmp_path / "flow.dag.yaml").touch()
-    assert kinds.detect(tmp_path) == ("dag", "flow.dag.yaml")
+    assert kinds.detect_kind(tmp_path) == ("dag", "flow.dag.yaml")
 
 
 def test_a_folder_without_a_flow_is_told_what_would_be_one(
@@ -51,7 +53,7 @@ def test_a_folder_without_a_flow_is_told_what_would_be_one(
 ) -> None:
     install_kind(install)
     with pytest.raises(DeployError) as caught:
-        kinds.detect(tmp_path)
+        kinds.detect_kind(tmp_path)
     assert caught.value.problems[0].hint == (
         "a flow has one of: flow.dag.yaml, flow.flex.yaml, one *.prompty file, flow.script"
     )
@@ -64,9 +66,9 @@ def test_a_folder_without_a_flow_is_told_what_would_be_one(
         (GOOD, "other", "its kind calls itself script, and its entry point other"),
         (GOOD, "dag", "its kind dag has the name of one of this project's own"),
         (
-            GOOD.replace('"made_up_code.loading"', '"pf.loading"'),
+            GOOD.replace('"made_up_code.loading"', '"promptflow.loading"'),
             "script",
-            "its scorer pf.loading is not in its code, a folder that is called pf",
+            "its scorer promptflow.loading is not in its code, a folder that is called promptflow",
         ),
         (
             GOOD.replace(", CODE)", ")"),
@@ -83,7 +85,7 @@ def test_a_folder_without_a_flow_is_told_what_would_be_one(
 def test_what_is_no_kind_is_told(install: Installer, code: str, name: str, told: str) -> None:
     install_kind(install, code, name)
     with pytest.raises(DeployError) as caught:
-        kinds.every()
+        kinds.all_kinds()
     (problem,) = caught.value.problems
     assert problem.where == f"extension made_up_kind, entry point {name} = made_up_kind:KIND"
     assert problem.what == told
@@ -91,7 +93,7 @@ def test_what_is_no_kind_is_told(install: Installer, code: str, name: str, told:
 
 def test_doctor_tells_of_kinds(install: Installer, tmp_path: Path) -> None:
     install_kind(install)
-    found = doctor.examine(config.open_project(tmp_path))
+    found = doctor.check_requirements(configuration.open_project(tmp_path))
     assert [one.detail for one in found if one.requirement == "extensions"] == ["script"]
 
 
@@ -106,11 +108,14 @@ def test_a_kind_that_is_gone(install: Installer) -> None:
 def test_promptflows_parts_are_in_images_of_its_kinds_alone(install: Installer) -> None:
     install_kind(install)
     of_dag, of_script = (
-        set(package_flow.server(kinds.get(name), "")) for name in ("dag", "script")
+        set(package_flow.list_server_files(kinds.get(name), "")) for name in ("dag", "script")
     )
-    assert {"runtime/serve.py", "runtime/scorer.py"} <= of_script
+    assert {"flow_server/serve.py", "flow_server/scorer.py"} <= of_script
     assert of_dag - of_script
-    assert all(name.startswith(("runtime/pf/", "shims/")) for name in of_dag - of_script)
+    assert all(
+        name.startswith(("flow_server/promptflow/", "flow_server/fast_client/", "shims/"))
+        for name in of_dag - of_script
+    )
 
 
 def test_the_locks_of_the_examples_flows_are_of_now(
@@ -119,27 +124,27 @@ def test_the_locks_of_the_examples_flows_are_of_now(
     monkeypatch.syspath_prepend(EXAMPLE)
     from flow_deploy_function import KIND
 
-    monkeypatch.setattr(kinds, "every", lambda: {**kinds.OWN, "function": KIND})
+    monkeypatch.setattr(kinds, "all_kinds", lambda: {**kinds.BUILT_IN, "function": KIND})
     shutil.copytree(EXAMPLE / "flows", tmp_path / "flows")
     (tmp_path / "environments.yaml").write_text("local: {}\n", encoding="utf-8")
-    project = config.open_project(tmp_path)
-    for definition in config.load_flows(project, None):
+    project = configuration.open_project(tmp_path)
+    for definition in configuration.load_flows(project, None):
         assert (definition.kind, definition.entry) == ("function", "function.py")
-        image.check(definition, project.root)
-        assert "\npromptflow" not in f"\n{locks.read(definition)}"
+        flow_image.check_files(definition, project.root)
+        assert "\npromptflow" not in f"\n{lock_files.read(definition)}"
 
 
 def test_another_way_to_be_scored_is_another_image(
     install: Installer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    faq = config.load_flow(config.open_project(ROOT), "faq")
-    base = Base("flow-base:python3.11-bookworm-amd64-000000000000", "sha256:0")
-    before = image.inputs(faq, base, ROOT).tag
+    faq = configuration.load_flow(configuration.open_project(ROOT), "faq")
+    base = BaseImage("flow-base:python3.11-bookworm-amd64-000000000000", "sha256:0")
+    before = flow_image.collect_inputs(faq, base, ROOT).tag
     install_kind(install)
-    assert image.inputs(faq, base, ROOT).tag == before, "others' kinds change no image"
-    other = replace(kinds.OWN["dag"], scorer="pf.other")
-    monkeypatch.setattr(kinds, "every", lambda: {**kinds.OWN, "dag": other})
-    assert image.inputs(faq, base, ROOT).tag != before
+    assert flow_image.collect_inputs(faq, base, ROOT).tag == before, "others' kinds change no image"
+    other = replace(kinds.BUILT_IN["dag"], scorer="pf.other")
+    monkeypatch.setattr(kinds, "all_kinds", lambda: {**kinds.BUILT_IN, "dag": other})
+    assert flow_image.collect_inputs(faq, base, ROOT).tag != before
 
 
 def test_a_tag_follows_what_its_kind_has_of_the_server(
@@ -147,20 +152,20 @@ def test_a_tag_follows_what_its_kind_has_of_the_server(
 ) -> None:
     """A change of promptflow's part of the server is a new image of promptflow's flows alone."""
     install_kind(install)
-    shutil.copytree(ROOT / "deploy/runtime", tmp_path / "runtime")
-    monkeypatch.setattr(locks, "RUNTIME", tmp_path / "runtime/requirements.txt")
+    shutil.copytree(ROOT / "deploy/server", tmp_path / "flow_server")
+    monkeypatch.setattr(kinds, "SERVER_FOLDER", tmp_path / "flow_server")
     every = [kinds.get(name) for name in ("dag", "script")]
 
     def seen() -> list[str]:
-        return [flow.fingerprint(package_flow.server(kind, "")) for kind in every]
+        return [flow_files.hash_files(package_flow.list_server_files(kind, "")) for kind in every]
 
     before = seen()
-    with (tmp_path / "runtime/pf/loading.py").open("a", encoding="utf-8") as file:
+    with (tmp_path / "flow_server/promptflow/loading.py").open("a", encoding="utf-8") as file:
         file.write("\n")
     dag, script = seen()
     assert dag != before[0]
     assert script == before[1]
-    with (tmp_path / "runtime/serve.py").open("a", encoding="utf-8") as file:
+    with (tmp_path / "flow_server/serve.py").open("a", encoding="utf-8") as file:
         file.write("\n")
     assert seen()[1] != before[1]
 
@@ -185,4 +190,4 @@ def test_what_to_do_about_a_flow_that_cannot_be_packed(
 ) -> None:
     project = projects.make(tmp_path, {})
     monkeypatch.chdir(project.root)
-    assert package_flow.hint_for(said, config.load_flow(project, "hello")) == hint
+    assert package_flow.find_hint(said, configuration.load_flow(project, "hello")) == hint

@@ -12,11 +12,13 @@ import pytest
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from deploy import config, documents
-from deploy.config import Project
-from deploy.errors import DeployError
-from deploy.llmops import finding, mapping, tasks, writing
-from deploy.llmops.model import Import
+from deploy.cli import import_llmops, repository
+from deploy.config import configuration
+from deploy.config.configuration import Project
+from deploy.core import yaml_files
+from deploy.core.errors import DeployError
+from deploy.importers.llmops import conversion, detection, writer
+from deploy.importers.llmops.entities import Import
 from tests import llmops_repositories, projects
 from tests.llmops_repositories import newer, older
 from tests.unit.test_tasks import copy_of_the_repository, inv
@@ -46,17 +48,17 @@ def plan(
     project: Project, files: dict[str, Any], use_case: str | None = None, flow: str | None = None
 ) -> Import:
     theirs = llmops_repositories.write(project.root.parent / "theirs", files)
-    return mapping.plan(project, finding.load(theirs, use_case), flow)
+    return conversion.convert_use_case(project, detection.load_use_case(theirs, use_case), flow)
 
 
 def imported(project: Project, files: dict[str, Any]) -> Import:
     found = plan(project, files)
-    writing.write(project, found)
+    writer.write_import(project, found)
     return found
 
 
 def deploy_yaml(project: Project, name: str) -> dict[str, Any]:
-    return documents.load(project.root / f"flows/{name}/deploy.yaml").data
+    return yaml_files.load(project.root / f"flows/{name}/deploy.yaml").data
 
 
 def text(project: Project, path: str) -> str:
@@ -64,13 +66,13 @@ def text(project: Project, path: str) -> str:
 
 
 def notes(found: Import) -> dict[str, str]:
-    return {note.where: note.what for note in found.left}
+    return {note.where: note.what for note in found.unsupported}
 
 
 def refusal(project: Project, files: dict[str, Any], **options: str) -> str:
     before = tree(project.root)
     with pytest.raises(DeployError) as caught:
-        writing.write(project, plan(project, files, **options))
+        writer.write_import(project, plan(project, files, **options))
     assert tree(project.root) == before
     return str(caught.value)
 
@@ -118,7 +120,7 @@ def test_the_older_form(project: Project) -> None:
             "live": {"target": "appservice", "auth": "key", "app": "app-tickets-live"},
         },
     }
-    assert documents.load(project.root / "environments.yaml").data == {
+    assert yaml_files.load(project.root / "environments.yaml").data == {
         "local": {},
         "test": {
             "subscription": "${AZURE_SUBSCRIPTION_ID}",
@@ -142,7 +144,7 @@ def test_the_older_form(project: Project) -> None:
         {"text": "No sound.", "team": "hardware"},
         {"text": "Who pays?", "team": "finance"},
     ]
-    assert found.added == ("test", "live")
+    assert found.new_environments == ("test", "live")
 
 
 def test_the_newer_form(project: Project) -> None:
@@ -166,7 +168,7 @@ def test_the_newer_form(project: Project) -> None:
     }
     assert declared["connections"]["aoai"]["api_version"] == "2023-07-01-preview"
     assert json.loads(text(project, "order-status/sample.json")) == {"order": "A-1"}
-    assert [note.what for note in found.guessed] == [
+    assert [note.what for note in found.assumptions] == [
         "evaluation flows alone use the connection aoai, and the container asks for its variables",
         "the template has no thresholds: any result is good",
     ]
@@ -177,9 +179,9 @@ def test_what_is_imported_loads(
     project: Project, files: Callable[[], dict[str, Any]], names: tuple[str, ...]
 ) -> None:
     found = imported(project, files())
-    assert [flow.name for flow in config.load_flows(project)] == ["hello", found.flow]
+    assert [flow.name for flow in configuration.load_flows(project)] == ["hello", found.flow]
     for name in ("local", *names):
-        (spec,) = config.load_specs(project, name, found.flow)
+        (spec,) = configuration.load_specs(project, name, found.flow)
         assert spec.environment == name
 
 
@@ -248,8 +250,8 @@ def test_environments_that_are_there_stay_to_the_byte(project: Project) -> None:
     assert after.startswith(
         f"{before}\n# Imported from ticket_routing/configs/deployment_config.json\nlive:\n"
     )
-    assert found.added == ("live",)
-    conflicts = [note.what for note in found.left if "stays as it is" in note.what]
+    assert found.new_environments == ("live",)
+    conflicts = [note.what for note in found.unsupported if "stays as it is" in note.what]
     assert conflicts == [
         "environments.yaml has none for test.resource_group, and stays as it is",
         "environments.yaml has none for test.registry, and stays as it is",
@@ -268,7 +270,9 @@ def test_an_environments_file_that_cannot_be_added_to(project: Project) -> None:
 def test_the_folder_of_one_use_case_will_do(project: Project) -> None:
     theirs = llmops_repositories.write(project.root.parent / "theirs", {**older(), **newer()})
     assert (
-        mapping.plan(project, finding.load(theirs / "order_status", None), "orders").flow
+        conversion.convert_use_case(
+            project, detection.load_use_case(theirs / "order_status", None), "orders"
+        ).flow
         == "orders"
     )
 
@@ -291,7 +295,7 @@ def test_one_file_with_everything(project: Project) -> None:
         "api_base": "AZURE_OPENAI_ENDPOINT",
         "api_key": "AZURE_OPENAI_KEY",
     }
-    place = documents.load(project.root / "environments.yaml").data["dev"]
+    place = yaml_files.load(project.root / "environments.yaml").data["dev"]
     assert (place["resource_group"], place["workspace"]) == ("${RESOURCE_GROUP}", "mlw")
 
 
@@ -312,7 +316,7 @@ def test_a_flow_of_a_class(project: Project) -> None:
         "model_config": {"azure_deployment": "gpt", "connection": "aoai"},
         "most": 4096,
     }
-    assert found.guessed[0].what == (
+    assert found.assumptions[0].what == (
         "model_config had its own address and key: it names the connection aoai here"
     )
 
@@ -338,7 +342,7 @@ def test_the_older_form_in_one_file(project: Project) -> None:
     # JSON is YAML.
     files[f"{case}/configs/config.yaml"] = json.dumps(whole)
     theirs = llmops_repositories.write(project.root.parent / "one-file", files)
-    found = mapping.plan(project, finding.load(theirs, None), "again")
+    found = conversion.convert_use_case(project, detection.load_use_case(theirs, None), "again")
     again = {name.replace("again", split.flow): f.content for name, f in found.files.items()}
     assert again == parts
 
@@ -359,7 +363,7 @@ def test_the_value_of_a_key_is_carried_nowhere(project: Project) -> None:
         "${api_key}", KEY
     )
     found = imported(project, files)
-    assert (found.guessed[0].where, found.guessed[0].what) == (
+    assert (found.assumptions[0].where, found.assumptions[0].what) == (
         "order_status/experiment.yaml:10: connections.0.api_key",
         "a key is written here: it is carried nowhere",
     )
@@ -577,14 +581,14 @@ def test_several_use_cases_need_a_name(project: Project) -> None:
 
 def test_what_is_no_repository_of_the_template(project: Project, tmp_path: Path) -> None:
     with pytest.raises(DeployError) as caught:
-        finding.load(project.root, None)
+        detection.load_use_case(project.root, None)
     assert str(caught.value) == (
         f"--from: {project.root} is no repository of the LLMOps template: no folder has "
         "experiment.yaml or llmops_config.yaml or configs/config.yaml or llmops_config.json or "
         "config.json\n  → name a copy of one, or the folder of one use case"
     )
     with pytest.raises(DeployError) as caught:
-        finding.load(tmp_path / "nothing", None)
+        detection.load_use_case(tmp_path / "nothing", None)
     assert str(caught.value) == (
         f"--from: there is no folder {tmp_path}/nothing\n  → name a copy of their repository"
     )
@@ -615,7 +619,7 @@ def test_links_are_refused(project: Project, link: str) -> None:
         real.write_text("A = 1\n", encoding="utf-8")
     path.symlink_to(real)
     with pytest.raises(DeployError) as caught:
-        mapping.plan(project, finding.load(theirs, None), None)
+        conversion.convert_use_case(project, detection.load_use_case(theirs, None), None)
     problem = caught.value.problems[0]
     assert "is a link" in problem.what
 
@@ -625,7 +629,7 @@ def test_a_file_that_no_memory_holds(project: Project) -> None:
     with (theirs / "ticket_routing/flows/standard/model.bin").open("wb") as file:
         file.truncate(2**40)
     with pytest.raises(DeployError) as caught:
-        mapping.plan(project, finding.load(theirs, None), None)
+        conversion.convert_use_case(project, detection.load_use_case(theirs, None), None)
     assert str(caught.value) == (
         "ticket_routing/flows/standard/model.bin: it is larger than 256 MB\n"
         "  → move it out: a flow loads such files from elsewhere"
@@ -643,7 +647,7 @@ def test_a_failure_on_the_way_leaves_all_as_it_was(
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(OSError, match="No space left"):
-        writing.write(project, found)
+        writer.write_import(project, found)
     assert tree(project.root) == before
 
 
@@ -670,10 +674,10 @@ def test_one_of_several_use_cases_looked_at_first(tmp_path: Path) -> None:
 def test_a_dry_run_writes_nothing_and_json_has_it_all(
     project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(tasks, "ROOT", project.root)
+    monkeypatch.setattr(repository, "ROOT", project.root)
     theirs = llmops_repositories.write(project.root.parent / "theirs", newer())
     before = tree(project.root)
-    tasks.llmops.body(Context(), from_=str(theirs), dry_run=True, json=True)
+    import_llmops.llmops.body(Context(), from_=str(theirs), dry_run=True, json=True)
     assert tree(project.root) == before
     shown = json.loads(capsys.readouterr().out)
     assert (shown["flow"], shown["written"]) == ("order-status", False)
@@ -682,5 +686,8 @@ def test_a_dry_run_writes_nothing_and_json_has_it_all(
     assert shown["variables"]["AOAI_API_KEY"] == "api_key of aoai (order_status/experiment.yaml:6)"
     assert set(shown["left"][0]) == {"where", "what", "then"}
     with pytest.raises(Exit) as stopped:
-        tasks.llmops.body(Context())
-    assert stopped.value.message == "--from: it is missing\n  → name a copy of their repository"
+        import_llmops.llmops.body(Context())
+    assert (
+        stopped.value.message
+        == "--from: it is missing\n  → name a copy of the template's repository"
+    )

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from deploy import config, pipeline
-from deploy.errors import DeployError
-from deploy.model import Image, Spec
+from deploy.config import configuration
+from deploy.core.entities import Image, Spec
+from deploy.core.errors import DeployError
+from deploy.delivery import pipeline
 from deploy.targets import local, local_container
 from tests import projects
 
@@ -34,7 +35,7 @@ def spec(root: Path, settings: str = "", address: str | None = None) -> Spec:
         ),
     }
     project = projects.make(root, files, {"SERVE_KEY": "a-key-of-clients"})
-    (found,) = config.load_specs(project, "local")
+    (found,) = configuration.load_specs(project, "local")
     return found
 
 
@@ -66,8 +67,8 @@ def test_the_variable_of_the_docker_command_counts_too(
 def test_this_machine_needs_no_word_and_binds_to_itself(address: str, folder: Path) -> None:
     found = spec(folder, address=address)
     local.TARGET.check(found)
-    assert local_container.exposure(found) is None
-    assert local_container._bind(address) == "127.0.0.1"
+    assert local_container.check_exposure(found) is None
+    assert local_container._bind_address(address) == "127.0.0.1"
 
 
 @pytest.mark.parametrize(
@@ -87,9 +88,9 @@ def test_a_plan_warns_of_what_is_open_or_readable(
     auth: str, note: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nothing: Any = lambda *_: None  # noqa: E731
-    monkeypatch.setattr(local, "_client", nothing)
-    monkeypatch.setattr(local, "_find", nothing)
+    monkeypatch.setattr(local, "_connect", nothing)
+    monkeypatch.setattr(local, "_find_container", nothing)
     image = Image("hello", "0" * 12, "sha256:" + "1" * 64, "linux/amd64", "base", "abc")
     plan = local.TARGET.plan(spec(folder, f", auth: {auth}", REMOTE[0]), image)
     assert [step.action for step in plan.steps] == ["create", "note"]
-    assert pipeline.in_words(plan.steps[1]) == note
+    assert pipeline.format_step(plan.steps[1]) == note

@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from deploy.runtime import redaction, settings
-from deploy.runtime.scorer import CannotStart
+from deploy.server import redaction, settings
+from deploy.server.scorer import StartupError
 
 ROOT = Path(__file__).parents[2]
 
 
 def run(code: str) -> subprocess.CompletedProcess[str]:
     """Run `code`; its log is on standard error."""
-    head = "import logging, sys\nfrom deploy.runtime import logs\n"
+    head = "import logging, sys\nfrom deploy.server import logs\n"
     return subprocess.run(
         [sys.executable, "-c", head + code], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -121,7 +121,7 @@ sys.modules["promptflow._utils.logger_utils"] = types.SimpleNamespace(logger=own
 other = logging.getLogger("promptflow.x"); other.propagate = False
 other.addHandler(logging.StreamHandler(sys.stderr))
 server = logging.getLogger("uvicorn.error"); server.addHandler(logging.StreamHandler(sys.stderr))
-logs.adopt()
+logs.remove_foreign_handlers()
 own.warning("one"); other.error("two"); server.warning("three")
 """
     )
@@ -136,7 +136,7 @@ def test_a_file_handler_of_the_flow_stays(tmp_path: Path) -> None:
     path = tmp_path / "own.log"
     done = run(
         "logs.start('info', 'json')\nlog = logging.getLogger('flow')\n"
-        f"log.addHandler(logging.FileHandler({str(path)!r})); logs.adopt(); log.info('kept')"
+        f"log.addHandler(logging.FileHandler({str(path)!r})); logs.remove_foreign_handlers(); log.info('kept')"
     )
     assert path.read_text("utf-8") == "kept\n"
     assert "kept" in done.stderr
@@ -171,7 +171,7 @@ def test_announcing_in_both_formats() -> None:
 )
 def test_a_secret_within_json_is_masked(secret: str) -> None:
     done = run(
-        "from deploy.runtime import redaction\nimport os\n"
+        "from deploy.server import redaction\nimport os\n"
         f"secret = {secret!r}\n"
         "finish = redaction.redact_output([secret])\n"
         "logs.start('info', 'json')\n"
@@ -184,7 +184,7 @@ def test_a_secret_within_json_is_masked(secret: str) -> None:
 
 
 def test_forms_are_the_longest_first_and_none_is_short() -> None:
-    assert redaction.forms(["short", "", 'long"one', "longest-one"]) == [
+    assert redaction.list_spellings(["short", "", 'long"one', "longest-one"]) == [
         "longest-one",
         'long\\"one',
         'long"one',
@@ -194,6 +194,6 @@ def test_forms_are_the_longest_first_and_none_is_short() -> None:
 def test_the_format_is_a_setting() -> None:
     assert settings.read({}).log_format == "text"
     assert settings.read({"SERVE_LOG_FORMAT": "JSON"}).log_format == "json"
-    with pytest.raises(CannotStart) as caught:
+    with pytest.raises(StartupError) as caught:
         settings.read({"SERVE_LOG_FORMAT": "xml"})
     assert str(caught.value) == "SERVE_LOG_FORMAT is 'xml': set one of text, json"

@@ -6,18 +6,18 @@ import threading
 
 import pytest
 
-from deploy import pausing
+from deploy.core import interrupts
 
 
 def test_an_interruption_ends_every_pause_but_those_that_put_right(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pausing, "_interrupted", threading.Event())
-    pausing.pause(0)
-    pausing.interrupt()
+    monkeypatch.setattr(interrupts, "_interrupted", threading.Event())
+    interrupts.pause(0)
+    interrupts.interrupt()
     with pytest.raises(KeyboardInterrupt):
-        pausing.pause(60)
-    with pausing.putting_right():
-        pausing.pause(0)
+        interrupts.pause(60)
+    with interrupts.uninterruptible():
+        interrupts.pause(0)
     with pytest.raises(KeyboardInterrupt):
-        pausing.pause(60)
+        interrupts.pause(60)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deploy.runtime.pf import picture_texts
+from deploy.server.promptflow import image_texts
 
 # promptflow-core 1.18.5, _utils/multimedia_utils.py and core/_prompty_utils.py.
 BASE64 = r"^([A-Za-z0-9+/]{4})*(([A-Za-z0-9+/]{2})*(==|[A-Za-z0-9+/]=)?)?$"
@@ -34,7 +34,7 @@ def texts(*pieces: str) -> st.SearchStrategy[str]:
 )
 @example("data:image/png;base64,AAAA")
 def test_base64_is_told_from_text_as_promptflow_does(value: str) -> None:
-    assert picture_texts.is_base64(value) == is_base64(value)
+    assert image_texts.is_base64(value) == is_base64(value)
 
 
 @settings(max_examples=3000, deadline=None)
@@ -43,9 +43,9 @@ def test_base64_is_told_from_text_as_promptflow_does(value: str) -> None:
 def test_pictures_of_prompties_are_read_as_promptflow_does(rest: str) -> None:
     for text in (rest, f"data:image/{rest}"):
         match = re.match(PROMPTY, text)
-        picture = picture_texts.parse(text)
+        picture = image_texts.parse(text)
         expected = match and (f"image/{match[1]}", match[2], match[3])
-        assert (picture and (picture.mime_type, picture.kind, picture.content)) == expected
+        assert (picture and (picture.mime_type, picture.source, picture.content)) == expected
 
 
 @pytest.mark.parametrize("piece", ["A", "AAAA", ",", "=", ";url:", " ", "\n", ";path:\n", "A="])
@@ -54,5 +54,5 @@ def test_a_megabyte_takes_no_time(piece: str, end: str) -> None:
     # Of promptflow's expressions, 8,000 characters take most of a second: the test would not end.
     for start in ("", "data:image/png;path:", "data:image/"):
         text = start + piece * (1_000_000 // len(piece)) + end
-        picture_texts.is_base64(text)
-        picture_texts.parse(text)
+        image_texts.is_base64(text)
+        image_texts.parse(text)

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from deploy.runtime.pf import picture_urls
-from deploy.runtime.pf.picture_urls import Hosts, Refused
+from deploy.server.promptflow import image_urls
+from deploy.server.promptflow.image_urls import AllowedHosts, FetchRejected
 from tests import picture_host
 from tests.picture_host import PICTURE, PictureHost
 
@@ -20,18 +20,18 @@ PUBLIC = "8.8.8.8"
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[PictureHost]:
     """A host at this machine's loopback address, which is never permitted outside of tests."""
-    monkeypatch.setattr(picture_urls, "permitted", lambda address, private: True)
+    monkeypatch.setattr(image_urls, "is_permitted", lambda address, private: True)
     with picture_host.serve() as served:
         yield served
 
 
-def allowed(host: PictureHost) -> Hosts:
-    return Hosts.declared({"urls": [f"http://localhost:{host.port}"]})
+def allowed(host: PictureHost) -> AllowedHosts:
+    return AllowedHosts.from_declaration({"urls": [f"http://localhost:{host.port}"]})
 
 
 def fetch(host: PictureHost, path: str, seconds: float = 10, most: int = 10**6) -> bytes:
     url = f"http://localhost:{host.port}{path}"
-    return picture_urls.fetch(url, allowed(host), seconds, most)
+    return image_urls.fetch(url, allowed(host), seconds, most)
 
 
 def test_a_picture_of_an_allowed_host_is_fetched(host: PictureHost) -> None:
@@ -53,7 +53,7 @@ def test_a_picture_of_an_allowed_host_is_fetched(host: PictureHost) -> None:
 def test_what_is_no_picture_is_refused_and_not_quoted(
     host: PictureHost, path: str, message: str
 ) -> None:
-    with pytest.raises(Refused) as refusal:
+    with pytest.raises(FetchRejected) as refusal:
         fetch(host, path)
     assert str(refusal.value) == message
     assert host.asked == [path]
@@ -62,22 +62,22 @@ def test_what_is_no_picture_is_refused_and_not_quoted(
 @pytest.mark.parametrize("path", ["/slow", "/slow-head", "/silent"])
 def test_a_slow_host_has_an_end(host: PictureHost, path: str) -> None:
     # Of a time limit for each read it would have none.
-    with pytest.raises(Refused, match="cannot be fetched"):
+    with pytest.raises(FetchRejected, match="cannot be fetched"):
         fetch(host, path, seconds=0.3)
 
 
 def test_a_slow_host_does_not_hold_every_thread(host: PictureHost) -> None:
     def hold() -> None:
-        with pytest.raises(Refused):
+        with pytest.raises(FetchRejected):
             fetch(host, "/silent", seconds=2)
 
-    threads = [threading.Thread(target=hold) for _ in range(picture_urls.AT_ONCE)]
+    threads = [threading.Thread(target=hold) for _ in range(image_urls.MAX_CONCURRENT)]
     for thread in threads:
         thread.start()
     until = time.monotonic() + 30
-    while len(host.asked) < picture_urls.AT_ONCE and time.monotonic() < until:
+    while len(host.asked) < image_urls.MAX_CONCURRENT and time.monotonic() < until:
         threading.Event().wait(0.01)
-    with pytest.raises(picture_urls.Busy):
+    with pytest.raises(image_urls.FetchBusy):
         fetch(host, "/picture.png")
     for thread in threads:
         thread.join()
@@ -115,20 +115,20 @@ def test_other_addresses_are_refused_unasked(url: str, monkeypatch: pytest.Monke
     def resolve(host: str, port: int) -> list[str]:
         raise AssertionError(host)
 
-    monkeypatch.setattr(picture_urls, "resolve", resolve)
-    with pytest.raises(Refused) as refusal:
-        picture_urls.fetch(url, Hosts.declared({"urls": ["images.example.com"]}))
+    monkeypatch.setattr(image_urls, "resolve_host", resolve)
+    with pytest.raises(FetchRejected) as refusal:
+        image_urls.fetch(url, AllowedHosts.from_declaration({"urls": ["images.example.com"]}))
     assert "evil" not in str(refusal.value)
 
 
 def test_without_hosts_every_url_is_refused() -> None:
-    with pytest.raises(Refused, match="cannot be sent by URL"):
-        picture_urls.fetch("https://images.example.com/a.png", Hosts())
+    with pytest.raises(FetchRejected, match="cannot be sent by URL"):
+        image_urls.fetch("https://images.example.com/a.png", AllowedHosts())
 
 
 def test_names_of_hosts_have_no_case() -> None:
-    hosts = Hosts.declared({"urls": ["images.example.com"]})
-    origin, _ = picture_urls._split("HTTPS://Images.Example.COM:443/A.png")
+    hosts = AllowedHosts.from_declaration({"urls": ["images.example.com"]})
+    origin, _ = image_urls._split("HTTPS://Images.Example.COM:443/A.png")
     assert origin in hosts.origins
 
 
@@ -143,28 +143,30 @@ def test_names_of_hosts_have_no_case() -> None:
     ],
 )
 def test_these_addresses_are_never_asked(address: str) -> None:
-    assert not picture_urls.permitted(address, private=False)
-    assert not picture_urls.permitted(address, private=True)
+    assert not image_urls.is_permitted(address, private=False)
+    assert not image_urls.is_permitted(address, private=True)
 
 
 @pytest.mark.parametrize(
     "address", ["10.0.0.4", "172.17.0.1", "192.168.1.1", "fd12::1", "::ffff:10.0.0.4"]
 )
 def test_private_addresses_are_asked_where_deploy_yaml_says_so(address: str) -> None:
-    assert not picture_urls.permitted(address, private=False)
-    assert picture_urls.permitted(address, private=True)
+    assert not image_urls.is_permitted(address, private=False)
+    assert image_urls.is_permitted(address, private=True)
 
 
 @pytest.mark.parametrize("address", [PUBLIC, "2606:4700::1111"])
 def test_public_addresses_are_asked(address: str) -> None:
-    assert picture_urls.permitted(address, private=False)
+    assert image_urls.is_permitted(address, private=False)
 
 
 def test_one_bad_address_among_good_ones_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture_urls, "resolve", lambda host, port: [PUBLIC, "10.0.0.4"])
+    monkeypatch.setattr(image_urls, "resolve_host", lambda host, port: [PUBLIC, "10.0.0.4"])
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: pytest.fail("connected"))
-    with pytest.raises(Refused, match="cannot be fetched"):
-        picture_urls.fetch("https://a.example/", Hosts.declared({"urls": ["a.example"]}))
+    with pytest.raises(FetchRejected, match="cannot be fetched"):
+        image_urls.fetch(
+            "https://a.example/", AllowedHosts.from_declaration({"urls": ["a.example"]})
+        )
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_asked(
@@ -178,9 +180,11 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked(
         connected.append(address)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(picture_urls, "resolve", lambda host, port: next(answers))
+    monkeypatch.setattr(image_urls, "resolve_host", lambda host, port: next(answers))
     monkeypatch.setattr(socket, "create_connection", connect)
-    with pytest.raises(Refused):
-        picture_urls.fetch("https://a.example/x", Hosts.declared({"urls": ["a.example"]}))
+    with pytest.raises(FetchRejected):
+        image_urls.fetch(
+            "https://a.example/x", AllowedHosts.from_declaration({"urls": ["a.example"]})
+        )
     assert connected == [(PUBLIC, 443)]
     assert next(answers) == ["127.0.0.1"]

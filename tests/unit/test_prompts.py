@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from deploy.runtime.pf import prompts, roles
+from deploy.server.promptflow import prompts, roles
 
 # promptflow-tools 1.6.1, tools/common.py, and promptflow-core 1.18.5, core/_prompty_utils.py.
 SEPARATOR = r"(?i)^\s*#?\s*(system|user|assistant|function|tool)\s*:\s*\n"
@@ -48,8 +48,8 @@ def corpus(test: Callable[[str], None]) -> Callable[[str], None]:
 
 @corpus
 def test_prompts_are_split_as_promptflow_splits_them(text: str) -> None:
-    assert prompts.split(text) == re.split(SEPARATOR, text, flags=re.MULTILINE)
-    assert prompts.headings(text) == re.findall(SEPARATOR, text, flags=re.MULTILINE)
+    assert prompts.split_messages(text) == re.split(SEPARATOR, text, flags=re.MULTILINE)
+    assert prompts.list_heading_roles(text) == re.findall(SEPARATOR, text, flags=re.MULTILINE)
     assert prompts.split_anywhere(text, prompts.ROLES[:3]) == re.split(ANYWHERE, text)
 
 
@@ -57,10 +57,10 @@ def test_prompts_are_split_as_promptflow_splits_them(text: str) -> None:
 def test_labels_are_read_as_promptflow_reads_them(text: str) -> None:
     for label in ("name", "tool_call_id"):
         match = re.search(LABELLED % label, text, re.DOTALL)
-        assert prompts.labelled(text, label) == (match.groups() if match else None)
+        assert prompts.parse_labels(text, label) == (match.groups() if match else None)
     for at_end in (False, True):
         match = re.search(TOOL_CALLS + (r"\s*$" if at_end else ""), text, re.DOTALL)
-        assert prompts.tool_calls(text, at_end) == (match[1] if match else None)
+        assert prompts.extract_tool_calls(text, at_end) == (match[1] if match else None)
 
 
 def test_the_separator_is_promptflows() -> None:
@@ -69,10 +69,10 @@ def test_the_separator_is_promptflows() -> None:
 
 @corpus
 def test_names_of_roles_come_back(text: str) -> None:
-    tokens = roles.collect({"a": [text]}, {}, list, True)
-    assert set(tokens.values()) == set(prompts.headings(text))
+    tokens = roles.collect_tokens({"a": [text]}, {}, list, True)
+    assert set(tokens.values()) == set(prompts.list_heading_roles(text))
     escaped = roles.escape({"a": [text]}, tokens, list, True)["a"][0]
-    assert not set(prompts.headings(escaped)) & set(tokens.values())
+    assert not set(prompts.list_heading_roles(escaped)) & set(tokens.values())
     assert roles.unescape(escaped, tokens) == text
     assert roles.unescape([{"text": escaped}], tokens) == [{"text": text}]
 
@@ -81,8 +81,8 @@ def test_names_in_every_spelling_come_back() -> None:
     text = "".join(f"{'system'[:n].upper()}{'system'[n:]}:\n" for n in range(7))
     text += "".join(f"{'user'[:n].upper()}{'user'[n:]}:\n" for n in range(5))
     text += "".join(f"{'assistant'[:n].upper()}{'assistant'[n:]}:\n" for n in range(10))
-    tokens = roles.collect(text, {}, list, False)
-    assert len(tokens) > roles.FEW
+    tokens = roles.collect_tokens(text, {}, list, False)
+    assert len(tokens) > roles.MAX_REPLACE_CALLS
     assert roles.unescape(roles.escape(text, tokens, list, False), tokens) == text
 
 
@@ -97,8 +97,8 @@ MEGABYTE = 1_000_000
 def test_a_megabyte_takes_no_time(piece: str, start: str) -> None:
     # Of promptflow's expressions, a thousandth of it takes seconds: the test would not end.
     text = start + piece * (MEGABYTE // len(piece))
-    prompts.split(text)
-    prompts.labelled(text, "name")
-    prompts.tool_calls(text, False)
-    prompts.tool_calls(text + "]", True)
+    prompts.split_messages(text)
+    prompts.parse_labels(text, "name")
+    prompts.extract_tool_calls(text, False)
+    prompts.extract_tool_calls(text + "]", True)
     assert roles.unescape(roles.escape(text, {"@0123456789ab;": "user"}, list, False), {}) != ""

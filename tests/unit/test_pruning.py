@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploy import pruning
-from deploy.build import package_flow
+from deploy.build import lock_pruning, package_flow
 
 # As `uv pip compile --annotation-style split` prints it.
 LOCK = """\
@@ -54,7 +53,7 @@ def names(lock: str) -> list[str]:
 
 
 def test_what_only_unneeded_edges_lead_to_goes() -> None:
-    pruned = pruning.prune(LOCK, pruning.SERVING)
+    pruned = lock_pruning.prune(LOCK, lock_pruning.UNUSED_WHEN_SERVING)
     gone = set(names(LOCK)) - set(names(pruned))
     assert gone == {"blinker==1.9.0", "flask==3.1.3", "tiktoken==0.14.0"}
     assert pruned.count("--hash") == len(names(pruned))
@@ -62,7 +61,7 @@ def test_what_only_unneeded_edges_lead_to_goes() -> None:
 
 
 def test_nothing_goes_without_unneeded_edges() -> None:
-    assert names(pruning.prune(LOCK, {})) == names(LOCK)
+    assert names(lock_pruning.prune(LOCK, {})) == names(LOCK)
 
 
 @pytest.mark.parametrize("asker", ["-r requirements.locking", "numpy"])
@@ -71,14 +70,14 @@ def test_what_another_asks_for_stays_with_what_it_asks_for(asker: str) -> None:
         "    # via promptflow-core\ngreenlet",
         f"    # via\n    #   {asker}\n    #   promptflow-core\ngreenlet",
     )
-    pruned = names(pruning.prune(annotated, pruning.SERVING))
+    pruned = names(lock_pruning.prune(annotated, lock_pruning.UNUSED_WHEN_SERVING))
     assert {"blinker==1.9.0", "flask==3.1.3"} <= set(pruned)
 
 
 def test_stand_ins_are_for_what_the_lock_lacks() -> None:
-    every = package_flow.stand_ins("")
+    every = package_flow.list_stubs("")
     assert {name.split("/")[0].split("-")[0] for name in every} == {"openai", "tiktoken"}
     # promptflow asks for openai's version.
     assert any(name.endswith("dist-info/METADATA") for name in every)
-    some = package_flow.stand_ins("numpy==1.0\nopenai==3.54.0 \\\n")
+    some = package_flow.list_stubs("numpy==1.0\nopenai==3.54.0 \\\n")
     assert list(some) == ["tiktoken/__init__.py"]

@@ -13,17 +13,19 @@ from typing import Any, cast
 import docker.errors
 import pytest
 
-from deploy import artifact, cloud, publishing, wire
+from deploy.azure import clouds
+from deploy.config.schema import CloudModel, PlaceModel
+from deploy.core import http_requests
+from deploy.core.entities import Attachment, Image
+from deploy.core.errors import DeployError
+from deploy.delivery import image_reference, publication
 from deploy.docker import image_archive
 from deploy.docker.image_archive import ImageArchive
-from deploy.errors import DeployError
-from deploy.gate import check
-from deploy.model import Attachment, Image
 from deploy.registry import login, oci, push, referrers
 from deploy.registry.oci import Manifest, Registry
-from deploy.registry.push import Layers
-from deploy.schema import CloudModel, PlaceModel
-from deploy.trust import records
+from deploy.registry.push import PushProgress
+from deploy.supply_chain.image_verification import records
+from deploy.supply_chain.secret_scan import scanner
 
 DIGEST = "sha256:" + "a" * 64
 IMAGE = Image(
@@ -32,8 +34,8 @@ IMAGE = Image(
 
 
 def test_what_is_handed_over_is_read_back(tmp_path: Path) -> None:
-    path = artifact.write(tmp_path, "faq", IMAGE, "c1")
-    found = artifact.read(path, "faq", "c1")
+    path = image_reference.write(tmp_path, "faq", IMAGE, "c1")
+    found = image_reference.read(path, "faq", "c1")
     assert path == tmp_path / ".artifacts" / "faq.json"
     assert found.pinned == f"r.azurecr.io/faq@{DIGEST}"
     assert (found.tag, found.platform, found.base) == ("0" * 12, "linux/amd64", "python@sha256:2")
@@ -59,19 +61,19 @@ def test_what_is_handed_over_is_read_back(tmp_path: Path) -> None:
 def test_a_file_that_somebody_made_by_hand_is_refused(
     tmp_path: Path, change: dict[str, object], reason: str
 ) -> None:
-    path = artifact.write(tmp_path, "faq", IMAGE, "c1")
+    path = image_reference.write(tmp_path, "faq", IMAGE, "c1")
     path.write_text(json.dumps({**json.loads(path.read_text("utf-8")), **change}), encoding="utf-8")
     with pytest.raises(DeployError) as caught:
-        artifact.read(path, "faq", "c1")
+        image_reference.read(path, "faq", "c1")
     assert reason in str(caught.value)
 
 
 def test_a_file_that_is_not_there_or_no_json(tmp_path: Path) -> None:
     with pytest.raises(DeployError, match="it is not there"):
-        artifact.read(tmp_path / "faq.json", "faq", "")
+        image_reference.read(tmp_path / "faq.json", "faq", "")
     (tmp_path / "faq.json").write_text("{", encoding="utf-8")
     with pytest.raises(DeployError, match="this is not JSON"):
-        artifact.read(tmp_path / "faq.json", "faq", "")
+        image_reference.read(tmp_path / "faq.json", "faq", "")
 
 
 REPOSITORY = "r.azurecr.io/faq"
@@ -126,18 +128,18 @@ STREAMS: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", STREAMS)
 def test_a_push_is_followed_in_the_words_of_each_engine(name: str) -> None:
-    layers = Layers()
-    completed = [layers.take(event) for event in STREAMS[name]]
+    layers = PushProgress()
+    completed = [layers.record(event) for event in STREAMS[name]]
     assert [layer for layer in completed if layer] == ["c"]
     assert (layers.present, layers.pushed, layers.digest) == (["a", "b"], ["c"], DIGEST)
     assert str(layers) == "3 layers there, 2.0 MB of 2.0 MB read"
-    assert not any(push.error_of(event) for event in STREAMS[name])
+    assert not any(push.read_error(event) for event in STREAMS[name])
 
 
 def test_a_push_without_a_digest_has_none() -> None:
-    layers = Layers()
+    layers = PushProgress()
     for event in (*STREAMS["podman"][:-1], {"status": f"{TAG}: digest:  size: 1783"}):
-        layers.take(event)
+        layers.record(event)
     assert layers.digest == ""
 
 
@@ -150,7 +152,7 @@ def test_a_push_without_a_digest_has_none() -> None:
     ],
 )
 def test_an_error_is_found_in_each_form(event: dict[str, Any]) -> None:
-    assert push.error_of(event) == "denied"
+    assert push.read_error(event) == "denied"
 
 
 class Asked(Registry):
@@ -161,7 +163,7 @@ class Asked(Registry):
         self.allowed = allowed
         self.asked: list[str] = []
 
-    def ask_to_push(self, repository: str) -> None:
+    def check_push_access(self, repository: str) -> None:
         self.asked.append(repository)
         if not self.allowed:
             raise DeployError(self.where, "the role AcrPush is missing")
@@ -188,10 +190,10 @@ URL = "https://r.azurecr.io/v2/faq"
 def test_a_refused_push_names_the_missing_right_or_is_tried_again(text: str) -> None:
     registry = Asked(allowed=False)
     with pytest.raises(DeployError, match="the role AcrPush is missing"):
-        push.failure(registry, REPOSITORY, text)
+        push.create_error(registry, REPOSITORY, text)
     allowed = Asked(allowed=True)
     # Its token had expired.
-    assert isinstance(push.failure(allowed, REPOSITORY, text), wire.Transient)
+    assert isinstance(push.create_error(allowed, REPOSITORY, text), http_requests.TransientError)
     assert registry.asked == allowed.asked == ["faq"]
 
 
@@ -207,8 +209,8 @@ def test_a_refused_push_names_the_missing_right_or_is_tried_again(text: str) -> 
 )
 def test_a_push_that_breaks_off_is_tried_again(text: str) -> None:
     registry = Asked(allowed=True)
-    error = push.failure(registry, REPOSITORY, text)
-    assert isinstance(error, wire.Transient)
+    error = push.create_error(registry, REPOSITORY, text)
+    assert isinstance(error, http_requests.TransientError)
     assert str(error) == f"the push broke off ({text[:160]})"
     assert registry.asked == []
 
@@ -223,7 +225,7 @@ def test_a_push_that_breaks_off_is_tried_again(text: str) -> None:
     ],
 )
 def test_a_registry_without_tls_is_a_sentence_for_each_engine(text: str) -> None:
-    assert str(push.failure(Asked(allowed=True), REPOSITORY, text)) == (
+    assert str(push.create_error(Asked(allowed=True), REPOSITORY, text)) == (
         "registry r.azurecr.io: it speaks plain HTTP, and the engine expects TLS\n"
         '  → let the engine use it without TLS: "insecure-registries": ["r.azurecr.io"] in Docker\'s '
         "daemon.json, or for podman in registries.conf [[registry]] with "
@@ -240,7 +242,7 @@ def test_a_registry_without_tls_is_a_sentence_for_each_engine(text: str) -> None
     ],
 )
 def test_an_untrusted_certificate_is_a_sentence_for_each_engine(text: str) -> None:
-    message = str(push.failure(Asked(allowed=True), REPOSITORY, text))
+    message = str(push.create_error(Asked(allowed=True), REPOSITORY, text))
     assert message == (
         f"registry r.azurecr.io: the engine does not trust its certificate: {text}\n"
         "  → let the engine trust it: /etc/docker/certs.d/r.azurecr.io/ca.crt, "
@@ -257,7 +259,7 @@ def test_an_untrusted_certificate_is_a_sentence_for_each_engine(text: str) -> No
     ],
 )
 def test_an_image_that_the_engine_has_not_is_not_tried_again(text: str) -> None:
-    message = str(push.failure(Asked(allowed=True), REPOSITORY, text))
+    message = str(push.create_error(Asked(allowed=True), REPOSITORY, text))
     assert message == f"registry r.azurecr.io: the engine lost the image: {text}\n  → `inv build`"
 
 
@@ -284,7 +286,7 @@ class Pushing:
 def test_a_push_is_tried_again_after_an_error_in_the_stream_or_before_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(wire, "BACK_OFF", 0.0)
+    monkeypatch.setattr(http_requests, "BACK_OFF", 0.0)
     registry = Asked(allowed=True)
     monkeypatch.setattr(
         registry.login, "credentials", lambda: login.Credentials("user", "password", "")
@@ -312,33 +314,35 @@ def test_what_the_registry_has_counts_and_is_ours_by_its_configuration(
     def step(name: str) -> Any:
         return lambda *_: steps.append(name)
 
-    monkeypatch.setattr(image_archive, "saved", saved)
-    monkeypatch.setattr(check, "refuse_secrets", step("scan"))
+    monkeypatch.setattr(image_archive, "save_image", saved)
+    monkeypatch.setattr(scanner, "refuse_secrets", step("scan"))
     monkeypatch.setattr(push, "push", step("push"))
-    monkeypatch.setattr(publishing, "_documents", lambda *_: ())
-    monkeypatch.setattr(publishing, "_attach", step("attach"))
-    monkeypatch.setattr(publishing, "verify", step("verify"))
-    monkeypatch.setattr(publishing, "complete", step("complete"))
+    monkeypatch.setattr(publication, "_create_attachments", lambda *_: ())
+    monkeypatch.setattr(publication, "_push_attachments", step("attach"))
+    monkeypatch.setattr(publication, "verify_image", step("verify"))
+    monkeypatch.setattr(publication, "attach_missing", step("complete"))
     monkeypatch.setattr(records, "add", step("record"))
     remote = SimpleNamespace(name=REPOSITORY, registry=None, find=lambda *_: IMAGE)
     # The engine's id is the digest of a manifest, say.
     built = replace(IMAGE, id=f"sha256:{'c' * 64}", digest=None)
     empty: Any = None
     flow: Any = SimpleNamespace(name="faq")
-    found = publishing.publish(empty, cast(Any, remote), flow, built, {}, tmp_path)
+    found = publication.push_image(empty, cast(Any, remote), flow, built, {}, tmp_path)
     assert found == IMAGE
     after = ["record", "attach"] if ours else ["verify", "complete"]
     assert steps == ["scan", "push", *after]
 
 
 def test_who_logs_in_is_told_by_the_registrys_name_or_the_configuration() -> None:
-    public, china = cloud.CLOUDS["public"], cloud.CLOUDS["china"]
-    assert isinstance(login.choose("x.azurecr.io", None, public), login.AzureLogin)
-    assert isinstance(login.choose("x.azurecr.cn", None, china), login.AzureLogin)
-    assert isinstance(login.choose("x.azurecr.io.evil.example", None, public), login.DockerLogin)
-    assert isinstance(login.choose("x.azurecr.cn", None, public), login.DockerLogin)
-    assert isinstance(login.choose("x.azurecr.io", "docker", public), login.DockerLogin)
-    assert isinstance(login.choose("registry.corp", "azure", public), login.AzureLogin)
+    public, china = clouds.CLOUDS["public"], clouds.CLOUDS["china"]
+    assert isinstance(login.choose_login("x.azurecr.io", None, public), login.AzureLogin)
+    assert isinstance(login.choose_login("x.azurecr.cn", None, china), login.AzureLogin)
+    assert isinstance(
+        login.choose_login("x.azurecr.io.evil.example", None, public), login.DockerLogin
+    )
+    assert isinstance(login.choose_login("x.azurecr.cn", None, public), login.DockerLogin)
+    assert isinstance(login.choose_login("x.azurecr.io", "docker", public), login.DockerLogin)
+    assert isinstance(login.choose_login("registry.corp", "azure", public), login.AzureLogin)
 
 
 def test_credentials_do_not_show_in_a_traceback() -> None:
@@ -349,9 +353,9 @@ def test_credentials_do_not_show_in_a_traceback() -> None:
 
 def test_a_cloud_of_ones_own_is_described() -> None:
     model = CloudModel(resource_manager="https://management.local.example", polling=0.5)
-    found = cloud.chosen(model)
+    found = clouds.resolve_cloud(model)
     assert found.scope == "https://management.local.example/.default"
-    assert (found.registry_suffix, found.polling) == (".azurecr.io", 0.5)
+    assert (found.registry_suffix, found.polling_interval) == (".azurecr.io", 0.5)
 
 
 @pytest.mark.parametrize(
@@ -368,13 +372,13 @@ def test_an_address_may_have_a_port_and_folders(name: str) -> None:
 
 
 def test_the_tag_that_takes_the_place_of_the_referrers_api() -> None:
-    assert oci.fallback_tag(DIGEST) == "sha256-" + "a" * 64
+    assert oci.get_fallback_tag(DIGEST) == "sha256-" + "a" * 64
 
 
 def test_the_same_document_about_the_same_image_is_the_same_manifest() -> None:
-    subject = Manifest(DIGEST, oci.DOCKER_MANIFEST, b"{}")
+    subject = Manifest(DIGEST, oci.DOCKER_MANIFEST_TYPE, b"{}")
     document = Attachment("sbom.cdx.json", "application/vnd.cyclonedx+json", b"{}")
-    made = referrers.manifest_of(subject, document)
-    assert made == referrers.manifest_of(subject, document)
+    made = referrers.create_manifest(subject, document)
+    assert made == referrers.create_manifest(subject, document)
     assert made.data["subject"] == subject.descriptor
     assert made.data["artifactType"] == document.type

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from deploy.docker import credentials
-from deploy.docker.pull import Progress, PullError, Reason, follow, reason_of, registry_of
+from deploy.docker.pull import (
+    PullError,
+    PullFailure,
+    PullProgress,
+    classify_failure,
+    parse_registry,
+    track_events,
+)
 
 RECORDINGS = Path(__file__).parents[1] / "recordings/engines"
 DIGEST = "sha256:" + "a" * 64
@@ -19,7 +26,7 @@ DIGEST = "sha256:" + "a" * 64
 def shown(events: list[dict[str, Any]]) -> list[str]:
     """Return what is shown for each event."""
     lines: list[str] = []
-    follow(events, Progress(), lines.append)
+    track_events(events, PullProgress(), lines.append)
     return lines
 
 
@@ -43,9 +50,9 @@ def test_progress_of_dockerd() -> None:
         {"status": f"Digest: {DIGEST}"},
         {"status": "Status: Downloaded newer image for python:3.11-slim-bookworm"},
     ]
-    progress = Progress()
+    progress = PullProgress()
     lines: list[str] = []
-    follow(events, progress, lines.append)
+    track_events(events, progress, lines.append)
     assert lines == [
         "",
         "1 of 1 layers",
@@ -109,8 +116,8 @@ def test_an_error_within_the_stream_counts(error: dict[str, Any]) -> None:
         read.append("past the error")
 
     with pytest.raises(PullError) as caught:
-        follow(events(), Progress(), lambda _: None)
-    assert (caught.value.reason, caught.value.text) == (Reason.MISSING, "manifest unknown")
+        track_events(events(), PullProgress(), lambda _: None)
+    assert (caught.value.reason, caught.value.text) == (PullFailure.MISSING, "manifest unknown")
     assert read == []
 
 
@@ -120,8 +127,8 @@ def test_a_connection_that_breaks_while_layers_arrive() -> None:
         {"error": "read tcp 10.0.0.1:5->1.1.1.1:443: read: connection reset by peer"},
     ]
     with pytest.raises(PullError) as caught:
-        follow(events, Progress(), lambda _: None)
-    assert caught.value.reason is Reason.BROKEN
+        track_events(events, PullProgress(), lambda _: None)
+    assert caught.value.reason is PullFailure.BROKEN
 
 
 HUB = "https://registry-1.docker.io/v2/"
@@ -231,7 +238,7 @@ HUB = "https://registry-1.docker.io/v2/"
     ],
 )
 def test_reasons(reason: str, text: str) -> None:
-    assert reason_of(text).name == reason
+    assert classify_failure(text).name == reason
 
 
 @pytest.mark.parametrize(
@@ -259,8 +266,8 @@ def test_what_real_engines_answer(name: str, expected: str) -> None:
     try:
         if "explanation" in events[0]:
             text = events[0]["explanation"]
-            raise PullError(reason_of(text), text)
-        follow(events, Progress(), shown.append)
+            raise PullError(classify_failure(text), text)
+        track_events(events, PullProgress(), shown.append)
     except PullError as error:
         shown.append(error.reason.name)
     assert shown[-1] == expected
@@ -268,7 +275,9 @@ def test_what_real_engines_answer(name: str, expected: str) -> None:
 
 def test_the_registry_of_a_reference() -> None:
     digest = f"python@{DIGEST}"
-    assert [registry_of(name) for name in ("python:3.11", "corp/x", digest, "localhost:1/x:2")] == [
+    assert [
+        parse_registry(name) for name in ("python:3.11", "corp/x", digest, "localhost:1/x:2")
+    ] == [
         "docker.io",
         "docker.io",
         "docker.io",
@@ -294,31 +303,33 @@ def config(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_credentials_of_the_file(config: Any) -> None:
     config('{"auths": {"https://index.docker.io/v1/": {"auth": "YW5uYTpwdw=="}}}')
-    found = credentials.resolve("docker.io")
+    found = credentials.resolve_credentials("docker.io")
     assert (found.auth, found.problem) == ({"username": "anna", "password": "pw"}, "")
-    assert credentials.resolve("registry.example").auth == {}
+    assert credentials.resolve_credentials("registry.example").auth == {}
 
 
 def test_credentials_of_a_helper(config: Any) -> None:
     answer = '{"ServerURL": "x", "Username": "<token>", "Secret": "t"}'
     config('{"credHelpers": {"registry.example": "team"}}', f"echo '{answer}'")
-    found = credentials.resolve("registry.example")
+    found = credentials.resolve_credentials("registry.example")
     assert (found.auth, found.problem) == ({"identitytoken": "t"}, "")
-    assert credentials.resolve("docker.io").problem == ""
+    assert credentials.resolve_credentials("docker.io").problem == ""
 
 
 def test_a_helper_without_credentials_for_the_registry(config: Any) -> None:
     config('{"credsStore": "team"}', "echo credentials not found in native keychain; exit 1")
-    assert credentials.resolve("docker.io") == credentials.DockerCredentials()
+    assert credentials.resolve_credentials("docker.io") == credentials.DockerCredentials()
 
 
 @pytest.mark.filterwarnings("error")
 def test_a_helper_that_is_missing(config: Any) -> None:
     config('{"credsStore": "desktop", "auths": {"registry.example": {"auth": "YW5uYTpwdw=="}}}')
     problem = "docker-credential-desktop is not on the path"
-    assert credentials.resolve("docker.io") == credentials.DockerCredentials({}, problem)
+    assert credentials.resolve_credentials("docker.io") == credentials.DockerCredentials(
+        {}, problem
+    )
     known = {"username": "anna", "password": "pw"}
-    found = credentials.resolve("registry.example")
+    found = credentials.resolve_credentials("registry.example")
     assert found == credentials.DockerCredentials(known, problem)
     assert "pw" not in repr(found)
 
@@ -326,7 +337,7 @@ def test_a_helper_that_is_missing(config: Any) -> None:
 def test_a_helper_that_fails(config: Any) -> None:
     config('{"credsStore": "team"}', "echo the keychain is locked; exit 1")
     assert (
-        credentials.resolve("docker.io").problem
+        credentials.resolve_credentials("docker.io").problem
         == "docker-credential-team fails: the keychain is locked"
     )
 
@@ -334,6 +345,6 @@ def test_a_helper_that_fails(config: Any) -> None:
 def test_a_helper_whose_answer_cannot_be_read(config: Any) -> None:
     config('{"credsStore": "team"}', "echo hunter2hunter2")
     assert (
-        credentials.resolve("docker.io").problem
+        credentials.resolve_credentials("docker.io").problem
         == "the answer of docker-credential-team cannot be read"
     )

@@ -10,7 +10,7 @@ from typing import Any
 import anyio.to_thread
 import pytest
 
-from deploy.runtime.pf.pump import AHEAD, in_threads
+from deploy.server.promptflow.stream_bridge import READ_AHEAD, read_in_threads
 
 
 class Counted:
@@ -41,7 +41,7 @@ class Counted:
 
 
 async def taken(chunks: Iterator[Any]) -> list[Any]:
-    return [chunk async for chunk in in_threads(chunks)]
+    return [chunk async for chunk in read_in_threads(chunks)]
 
 
 async def settled(chunks: Counted) -> int:
@@ -53,7 +53,7 @@ async def settled(chunks: Counted) -> int:
     return before
 
 
-@pytest.mark.parametrize("count", [0, 1, AHEAD - 1, AHEAD, AHEAD + 1, 5000])
+@pytest.mark.parametrize("count", [0, 1, READ_AHEAD - 1, READ_AHEAD, READ_AHEAD + 1, 5000])
 def test_all_comes_in_order(count: int) -> None:
     chunks = Counted(count)
     assert asyncio.run(taken(chunks)) == list(range(count))
@@ -64,7 +64,7 @@ def test_a_failure_comes_after_what_was_read() -> None:
     async def run() -> list[int]:
         found = []
         with pytest.raises(KeyError):
-            async for chunk in in_threads(chunks):
+            async for chunk in read_in_threads(chunks):
                 found.append(chunk)
         return found
 
@@ -75,7 +75,7 @@ def test_a_failure_comes_after_what_was_read() -> None:
 
 def test_an_item_is_told_before_the_next_one_is_there() -> None:
     async def run() -> None:
-        items = in_threads(one_by_one())
+        items = read_in_threads(one_by_one())
         for number in range(20):
             assert await asyncio.wait_for(anext(items), 5) == number
             gate.set()
@@ -92,9 +92,9 @@ def test_an_item_is_told_before_the_next_one_is_there() -> None:
 
 def test_a_slow_reader_is_waited_for() -> None:
     async def run() -> None:
-        items = in_threads(chunks)
+        items = read_in_threads(chunks)
         assert await anext(items) == 0
-        assert await settled(chunks) <= AHEAD + 1
+        assert await settled(chunks) <= READ_AHEAD + 1
         limiter = anyio.to_thread.current_default_thread_limiter()
         assert limiter.borrowed_tokens == 0
         assert [await anext(items) for _ in range(30)] == list(range(1, 31))

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 from deploy.registry import push
-from deploy.registry.push import Layers
+from deploy.registry.push import PushProgress
 
 RECORDINGS = Path(__file__).parents[1] / "recordings/engines"
 ENGINES = ("classic", "containerd", "podman")
@@ -23,11 +23,11 @@ def events(name: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines]
 
 
-def taken(name: str) -> Layers:
-    layers = Layers()
+def taken(name: str) -> PushProgress:
+    layers = PushProgress()
     for event in events(name):
-        assert not push.error_of(event), event
-        layers.take(event)
+        assert not push.read_error(event), event
+        layers.record(event)
     return layers
 
 
@@ -51,10 +51,10 @@ def test_layers_are_counted_once(engine: str) -> None:
 
 @pytest.mark.parametrize("engine", ["classic", "containerd"])
 def test_a_refusal_in_the_stream_is_an_error(engine: str) -> None:
-    for code, words in (("401", push.REFUSED), ("429", None)):
-        errors = [push.error_of(event) for event in events(f"{engine}-push-{code}")]
+    for code, words in (("401", push.ACCESS_DENIED), ("429", None)):
+        errors = [push.read_error(event) for event in events(f"{engine}-push-{code}")]
         (text,) = [error for error in errors if error]
-        assert bool(push.REFUSED.search(text)) is (words is not None), text
+        assert bool(push.ACCESS_DENIED.search(text)) is (words is not None), text
 
 
 @pytest.mark.parametrize(("code", "refused"), [("401", True), ("429", False)])
@@ -69,8 +69,10 @@ def test_podman_refuses_before_the_stream(code: str, refused: bool) -> None:
     client.api.post = Mock(return_value=response)  # type: ignore[method-assign]
     client.api._auth_configs = Mock(is_empty=True)  # type: ignore[attr-defined]
     registry = Mock()
-    registry.login.credentials().for_engine.return_value = {}
-    found = [push.error_of(e) for e in push._events(client, cast(Any, registry), "a/b", "1")]
+    registry.login.credentials().to_auth_config.return_value = {}
+    found = [
+        push.read_error(e) for e in push._stream_events(client, cast(Any, registry), "a/b", "1")
+    ]
     assert len(found) == 1
     assert found[0] == json.loads(recorded["body"])["error"]
-    assert bool(push.REFUSED.search(found[0])) is refused
+    assert bool(push.ACCESS_DENIED.search(found[0])) is refused

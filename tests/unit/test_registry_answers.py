@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import requests
 
-from deploy import cloud, wire
-from deploy.errors import DeployError
-from deploy.registry import bearer, login, oci
+from deploy.azure import clouds
+from deploy.core import http_requests
+from deploy.core.errors import DeployError
+from deploy.registry import authentication, login, oci
 from deploy.registry.login import AzureLogin, Credentials, DockerLogin
 from deploy.registry.oci import Registry
 
@@ -56,7 +57,7 @@ class Server:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setattr(wire, "BACK_OFF", 0.01)
+    monkeypatch.setattr(http_requests, "BACK_OFF", 0.01)
     made = Server()
     thread = threading.Thread(target=made.http.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
@@ -69,7 +70,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 def asked(server: Server) -> str:
     """Ask for a manifest; return what is said of the answer."""
     with pytest.raises(DeployError) as caught:
-        Registry(server.name, DockerLogin(server.name)).manifest("faq", "latest")
+        Registry(server.name, DockerLogin(server.name)).get_manifest("faq", "latest")
     return str(caught.value)
 
 
@@ -109,7 +110,9 @@ def test_a_lifetime_that_is_no_number_is_the_shortest(server: Server) -> None:
     server.answer = lambda _, path: (
         (200, {}, token) if path.startswith("/token") else (401, challenge, b"")
     )
-    made = bearer.Bearer(server.name, DockerLogin(server.name), wire.session())
+    made = authentication.Authenticator(
+        server.name, DockerLogin(server.name), http_requests.new_session()
+    )
     assert made.headers(("repository:faq:pull",)) == {"Authorization": "Bearer t"}
 
 
@@ -135,8 +138,12 @@ def test_nobody_has_no_header(server: Server) -> None:
 
 def test_what_is_sent_is_not_sent_on(server: Server) -> None:
     server.answer = lambda *_: (307, {"Location": "http://127.0.0.1:1/elsewhere"}, b"")
-    response = wire.send(
-        wire.session(), "POST", f"http://{server.name}/oauth2/exchange", "it", data={"token": "t"}
+    response = http_requests.send(
+        http_requests.new_session(),
+        "POST",
+        f"http://{server.name}/oauth2/exchange",
+        "it",
+        data={"token": "t"},
     )
     assert response.status_code == 307
 
@@ -149,7 +156,7 @@ def test_a_netrc_takes_no_tokens_place(tmp_path: Path, monkeypatch: pytest.Monke
     url = "https://registry.example/v2/"
     for given in ({"Authorization": "Bearer t"}, {}):
         request = requests.Request("GET", url, headers=given)
-        sent = wire.session().prepare_request(request)
+        sent = http_requests.new_session().prepare_request(request)
         assert sent.headers.get("Authorization") == given.get("Authorization")
 
 
@@ -160,7 +167,9 @@ def test_a_log_in_stays_with_the_host_that_was_asked(server: Server) -> None:
         (200, {}, b"{}") if path == "/blob" else (307, {"Location": elsewhere}, b"")
     )
     headers = {"Authorization": "Bearer t"}
-    wire.send(wire.session(), "GET", f"http://{server.name}/v2/", "it", headers=headers)
+    http_requests.send(
+        http_requests.new_session(), "GET", f"http://{server.name}/v2/", "it", headers=headers
+    )
     assert [header for _, _, header in server.seen] == ["Bearer t", None]
 
 
@@ -186,13 +195,17 @@ def test_a_token_goes_with_an_upload_to_the_registry_alone(
             headers.append(given["headers"].get("Authorization"))
         return answer
 
-    monkeypatch.setattr(wire, "send", send)
-    monkeypatch.setattr(bearer.Bearer, "base", property(lambda _: "https://registry.example"))
-    monkeypatch.setattr(bearer.Bearer, "headers", lambda *_: {"Authorization": "Bearer t"})
+    monkeypatch.setattr(http_requests, "send", send)
+    monkeypatch.setattr(
+        authentication.Authenticator, "base", property(lambda _: "https://registry.example")
+    )
+    monkeypatch.setattr(
+        authentication.Authenticator, "headers", lambda *_: {"Authorization": "Bearer t"}
+    )
     registry = Registry("registry.example", DockerLogin("registry.example"))
     refused = pytest.raises(DeployError, match=r"without TLS to registry\.example")
     with refused if sent == "nothing" else contextlib.nullcontext():
-        registry.upload("faq", DIGEST, io.BytesIO(b"content"), 7)
+        registry.upload_blob("faq", DIGEST, io.BytesIO(b"content"), 7)
     assert headers == ([] if sent == "nothing" else [sent])
 
 
@@ -206,7 +219,7 @@ def test_a_time_out_of_a_connection_is_told_at_once(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(requests.Session, "request", never)
     with pytest.raises(DeployError, match="it cannot be reached"):
-        Registry("registry.example", DockerLogin("registry.example")).manifest("faq", "latest")
+        Registry("registry.example", DockerLogin("registry.example")).get_manifest("faq", "latest")
     assert len(attempts) == 1
 
 
@@ -215,8 +228,8 @@ def test_a_time_out_of_a_connection_is_told_at_once(monkeypatch: pytest.MonkeyPa
 )
 def test_what_a_manifest_names_by_no_digest_leads_nowhere(descriptor: object) -> None:
     with pytest.raises(DeployError, match="names something by no digest"):
-        oci.named(descriptor, "registry x")
-    assert oci.named({"digest": DIGEST}, "registry x") == DIGEST
+        oci.read_digest(descriptor, "registry x")
+    assert oci.read_digest({"digest": DIGEST}, "registry x") == DIGEST
 
 
 def test_a_credential_helper_that_answers_nonsense(
@@ -230,7 +243,7 @@ def test_a_credential_helper_that_answers_nonsense(
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     docker_login = DockerLogin("registry.example")
     assert docker_login.credentials() == Credentials()
-    assert str(docker_login.refused("registry.example", "faq", push=True)) == (
+    assert str(docker_login.explain_denial("registry.example", "faq", push=True)) == (
         "registry registry.example: no credentials are known, and they are needed to push to faq; "
         "the answer of docker-credential-junk cannot be read\n"
         "  → install that helper, or take it out of config.json of the docker command, "
@@ -243,14 +256,14 @@ def test_an_exchange_that_answers_with_a_page(monkeypatch: pytest.MonkeyPatch) -
     answer = requests.Response()
     answer.status_code = 200
     answer._content = PAGE
-    monkeypatch.setattr(cloud, "token", lambda *_: f"e.{claims}.s")
-    monkeypatch.setattr(wire, "send", lambda *_, **__: answer)
+    monkeypatch.setattr(clouds, "get_token", lambda *_: f"e.{claims}.s")
+    monkeypatch.setattr(http_requests, "send", lambda *_, **__: answer)
     with pytest.raises(DeployError, match="no registry says"):
-        AzureLogin("x.azurecr.io", cloud.CLOUDS["public"]).credentials()
+        AzureLogin("x.azurecr.io", clouds.CLOUDS["public"]).credentials()
 
 
 def test_who_has_a_token_and_no_name_is_not_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     known = Credentials(refresh_token="t")
     monkeypatch.setattr(login.DockerLogin, "credentials", lambda _: known)
-    said = str(DockerLogin("x").refused("x", "faq", push=True))
+    said = str(DockerLogin("x").explain_denial("x", "faq", push=True))
     assert "the user of the docker command may not push to faq" in said

@@ -9,13 +9,13 @@ from typing import IO, Any, cast
 
 import pytest
 
-from deploy import labels
-from deploy.errors import DeployError
-from deploy.model import Image
+from deploy.build import labels
+from deploy.core.entities import Image
+from deploy.core.errors import DeployError
 from deploy.registry import oci
-from deploy.registry.download import downloaded
+from deploy.registry.download import download_image
+from deploy.registry.image_repository import ImageRepository
 from deploy.registry.oci import Manifest
-from deploy.registry.remote import Remote
 from tests.saved_images import digest_of, layer
 
 TAG = "0" * 12
@@ -33,13 +33,13 @@ class Stored:
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[str, Manifest] = {}
 
-    def manifest(self, _: str, reference: str) -> Manifest | None:
+    def get_manifest(self, _: str, reference: str) -> Manifest | None:
         return self.manifests.get(reference)
 
-    def blob(self, _: str, digest: str) -> bytes:
+    def get_blob(self, _: str, digest: str) -> bytes:
         return self.blobs[digest]
 
-    def download(self, _: str, digest: str, target: IO[bytes]) -> None:
+    def download_blob(self, _: str, digest: str, target: IO[bytes]) -> None:
         target.write(self.blobs[digest])
 
     def add(self, content: bytes) -> dict[str, Any]:
@@ -47,7 +47,7 @@ class Stored:
         return {"digest": digest_of(content), "size": len(content)}
 
     def put(self, tag: str, **data: Any) -> dict[str, Any]:
-        made = oci.document({"schemaVersion": 2, **data})
+        made = oci.create_manifest({"schemaVersion": 2, **data})
         self.manifests[tag] = self.manifests[made.digest] = made
         return made.descriptor
 
@@ -57,7 +57,7 @@ class Stored:
         config = {**AMD64, "config": {"Labels": given}, "rootfs": {"diff_ids": diff_ids}}
         entries = [self.add(content) for content in layers]
         about = self.add(json.dumps(config).encode())
-        return self.put(TAG, mediaType=oci.MANIFEST, config=about, layers=entries)
+        return self.put(TAG, mediaType=oci.MANIFEST_TYPE, config=about, layers=entries)
 
 
 @pytest.fixture
@@ -65,8 +65,8 @@ def stored() -> Stored:
     return Stored()
 
 
-def remote(stored: Stored) -> Remote:
-    return Remote(cast(Any, stored), "faq")
+def remote(stored: Stored) -> ImageRepository:
+    return ImageRepository(cast(Any, stored), "faq")
 
 
 def found(stored: Stored) -> Image:
@@ -81,7 +81,7 @@ def test_an_index_means_the_image_of_the_platform(stored: Stored) -> None:
     attestation = {**image, "platform": {"os": "unknown", "architecture": "unknown"}}
     alone = found(stored)
     entries = [other, {**image, "platform": AMD64}, attestation]
-    stored.put(TAG, mediaType=oci.INDEX, manifests=entries)
+    stored.put(TAG, mediaType=oci.INDEX_TYPE, manifests=entries)
     assert found(stored).id == alone.id
     assert found(stored).digest != alone.digest
 
@@ -92,7 +92,7 @@ def test_an_index_with_two_images_for_a_platform_is_refused(
 ) -> None:
     image = stored.put_image()
     entries = [{**image, "platform": AMD64}, {**image, **second}]
-    stored.put(TAG, mediaType=oci.INDEX, manifests=entries)
+    stored.put(TAG, mediaType=oci.INDEX_TYPE, manifests=entries)
     with pytest.raises(DeployError, match="2 images that may be the one for linux/amd64"):
         found(stored)
 
@@ -102,7 +102,7 @@ def test_an_image_is_read_without_an_engine(stored: Stored) -> None:
     # The same layer twice, as an empty one often is.
     stored.put_image(packed, packed)
     image = found(stored)
-    with downloaded(remote(stored), image) as files:
+    with download_image(remote(stored), image) as files:
         assert files.config_digest == image.id
         assert [one.digest for one in files.layers] == [digest_of(CONTENT)] * 2
         with files.layers[1].open() as content:
@@ -113,5 +113,5 @@ def test_an_image_that_has_gone_is_a_sentence(stored: Stored) -> None:
     stored.put_image()
     image = found(stored)
     stored.manifests.clear()
-    with pytest.raises(DeployError, match="has gone"), downloaded(remote(stored), image):
+    with pytest.raises(DeployError, match="has gone"), download_image(remote(stored), image):
         pass

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from deploy import console
-from deploy.errors import Problem
-from deploy.job import github, markdown, problems, system
+from deploy.ci import provider
+from deploy.ci.provider import github
+from deploy.ci.provider.annotations import SourceLocation, find_location
+from deploy.core import ci_system, markdown, output, progress
+from deploy.core.errors import Problem
 from tests.unit.test_tasks import ROOT, copy_of_the_repository, inv
 
 AWKWARD = Problem("flows/faq/deploy.yaml:3: a, b", "50 % off\r\nand: more, too", "do this;\nthen]")
+
+
+def connect(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Report to the CI system that the variables name, until the test ends."""
+    monkeypatch.setattr(ci_system, "_ci_system", provider.detect_ci_system(os.environ))
 
 
 @pytest.fixture
 def on_github(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """Be a step of GitHub Actions whose files are in the folder that is returned."""
     # What others in this process left.
-    console.end("")
+    output.send_summary("")
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_WORKSPACE", str(ROOT))
     for name in ("OUTPUT", "STEP_SUMMARY"):
         path = tmp_path / name.lower()
         path.touch()
         monkeypatch.setenv(f"GITHUB_{name}", str(path))
+    connect(monkeypatch)
     return tmp_path
 
 
@@ -36,14 +45,15 @@ def on_azure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setenv("TF_BUILD", "True")
     monkeypatch.setenv("AGENT_TEMPDIRECTORY", str(tmp_path))
     monkeypatch.setenv("BUILD_SOURCESDIRECTORY", str(ROOT.parent))
+    connect(monkeypatch)
     return tmp_path
 
 
 def tell_all() -> None:
-    system.output("digests", "one\ntwo")
-    system.annotate("error", AWKWARD)
-    system.summary("# Title", "more")
-    with system.group("a\ngroup"):
+    ci_system.set_output("digests", "one\ntwo")
+    ci_system.annotate("error", AWKWARD)
+    ci_system.append_summary("# Title", "more")
+    with ci_system.group("a\ngroup"):
         print("inside")
 
 
@@ -87,7 +97,7 @@ def test_azure_pipelines_is_told_by_commands(
 def test_properties_of_azure_commands_end_where_they_should(
     on_azure: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    system.output("a;b]c", "x")
+    ci_system.set_output("a;b]c", "x")
     assert capsys.readouterr().err == (
         "##vso[task.setvariable variable=a%3Bb%5Dc;isOutput=true;]x\n"
     )
@@ -96,9 +106,9 @@ def test_properties_of_azure_commands_end_where_they_should(
 @pytest.mark.parametrize(
     ("where", "expected"),
     [
-        ("flows/faq/deploy.yaml:12: sample", problems.Place("flows/faq/deploy.yaml", 12)),
-        ("flows/faq/deploy.yaml", problems.Place("flows/faq/deploy.yaml", None)),
-        ("flows/faq/deploy.yaml: sample", problems.Place("flows/faq/deploy.yaml", None)),
+        ("flows/faq/deploy.yaml:12: sample", SourceLocation("flows/faq/deploy.yaml", 12)),
+        ("flows/faq/deploy.yaml", SourceLocation("flows/faq/deploy.yaml", None)),
+        ("flows/faq/deploy.yaml: sample", SourceLocation("flows/faq/deploy.yaml", None)),
         ("flows/faq/no-such.yaml:12", None),
         ("flows/faq", None),
         ("/etc/hosts:1", None),
@@ -109,28 +119,28 @@ def test_properties_of_azure_commands_end_where_they_should(
         ("", None),
     ],
 )
-def test_a_problem_is_shown_beside_its_line(where: str, expected: problems.Place | None) -> None:
-    assert problems.place(where, None) == expected
+def test_a_problem_is_shown_beside_its_line(where: str, expected: SourceLocation | None) -> None:
+    assert find_location(where, None) == expected
 
 
 def test_a_summary_stays_under_the_limit_and_says_what_it_leaves_out(on_github: Path) -> None:
     file = on_github / "step_summary"
     piece = "é" * (200 * 1024)
     for _ in range(4):
-        system.summary(piece)
-    system.summary("short")
-    assert file.stat().st_size <= github.LIMIT
+        ci_system.append_summary(piece)
+    ci_system.append_summary("short")
+    assert file.stat().st_size <= github.MAX_SUMMARY_BYTES
     text = file.read_text()
     assert text.count("é") == 2 * 200 * 1024
-    assert text.count(github.LEFT_OUT.strip()) == 2
+    assert text.count(github.TRUNCATION_NOTE.strip()) == 2
     assert text.endswith("short\n\n")
 
 
 def test_a_full_summary_is_left_as_it_is(on_github: Path) -> None:
     file = on_github / "step_summary"
-    file.write_bytes(b"x" * (github.LIMIT - 3))
-    system.summary("more")
-    assert file.stat().st_size == github.LIMIT - 3
+    file.write_bytes(b"x" * (github.MAX_SUMMARY_BYTES - 3))
+    ci_system.append_summary("more")
+    assert file.stat().st_size == github.MAX_SUMMARY_BYTES - 3
 
 
 def test_a_summary_that_cannot_be_written_stops_nothing(
@@ -138,7 +148,7 @@ def test_a_summary_that_cannot_be_written_stops_nothing(
 ) -> None:
     path = on_github / "no-such-folder" / "summary"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(path))
-    system.summary("# Title")
+    ci_system.append_summary("# Title")
     assert capsys.readouterr().err == (
         f"summary   not written: [Errno 2] No such file or directory: '{path}'\n"
     )
@@ -158,17 +168,17 @@ def test_a_summary_that_cannot_be_written_stops_nothing(
     ],
 )
 def test_values_are_no_markup(value: str, expected: str) -> None:
-    assert markdown.text(value) == expected
+    assert markdown.escape_text(value) == expected
 
 
 def test_a_table_is_printed_and_summarized(
     on_github: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = [{"flow": "faq", "what": "a|b", "more": 1}, {"flow": "triage", "what": "", "more": 2}]
-    console.show(rows, ("flow", "what"), title="Plan for dev")
-    console.show([], title="Nothing")
-    console.show([], title="Drift", nothing="none")
-    console.end("plan")
+    output.show(rows, ("flow", "what"), title="Plan for dev")
+    output.show([], title="Nothing")
+    output.show([], title="Drift", empty="none")
+    output.send_summary("plan")
     assert capsys.readouterr().out == "flow    what\nfaq     a|b\ntriage  -\nnone\n"
     assert (on_github / "step_summary").read_text() == (
         "### Plan for dev\n\n| flow | what |\n| --- | --- |\n| faq | a\\|b |\n| triage | - |\n\n"
@@ -180,7 +190,7 @@ def test_json_is_the_same_and_no_command(
     on_azure: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     value = {"answer": "###vso[task.setvariable variable=PATH]/tmp", "plain": "## a heading"}
-    console.as_json(value)
+    output.print_json(value)
     out = capsys.readouterr().out
     assert "##vso[" not in out
     assert json.loads(out) == value
@@ -202,21 +212,23 @@ def test_what_others_say_is_no_command(
     azure_shows: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert system.inert(said) == said
+    assert ci_system.escape_commands(said) == said
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
-    assert system.inert(said) == (github_shows or said)
+    connect(monkeypatch)
+    assert ci_system.escape_commands(said) == (github_shows or said)
     monkeypatch.delenv("GITHUB_ACTIONS")
     monkeypatch.setenv("TF_BUILD", "True")
-    assert system.inert(said) == (azure_shows or said)
+    connect(monkeypatch)
+    assert ci_system.escape_commands(said) == (azure_shows or said)
 
 
 def test_phases_are_timed_also_those_that_fail(on_github: Path) -> None:
-    with console.about("faq"), console.phase("build", "image"):
+    with progress.log_prefix("faq"), progress.phase("build", "image"):
         pass
-    with pytest.raises(ValueError, match="no"), console.phase("push", "layers"):
+    with pytest.raises(ValueError, match="no"), progress.phase("push", "layers"):
         raise ValueError("no")
-    console.end("deploy")
-    console.end("deploy")
+    output.send_summary("deploy")
+    output.send_summary("deploy")
     assert re.fullmatch(
         r"<details><summary>inv deploy: phases</summary>\n\n"
         r"\| flow \| phase \| what \| took \|\n\| --- \| --- \| --- \| --- \|\n"

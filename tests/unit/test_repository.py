@@ -11,15 +11,16 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from deploy import config, locks, published, targets
-from deploy.runtime import connections
+from deploy.build import lock_files
+from deploy.config import configuration, json_schema, target_registry
+from deploy.server import connections
 
 ROOT = Path(__file__).parents[2]
 FLOWS = sorted(path.parent.name for path in (ROOT / "flows").glob("*/deploy.yaml"))
 LOCKS = [
     *sorted(ROOT.glob("flows/*/requirements.lock")),
     ROOT / "requirements.lock",
-    locks.PACK_LOCK,
+    lock_files.PACK_LOCK,
 ]
 
 
@@ -31,7 +32,7 @@ def tracked() -> list[Path]:
 
 
 def test_there_are_flows_of_every_kind() -> None:
-    flows = config.load_flows(config.open_project(ROOT))
+    flows = configuration.load_flows(configuration.open_project(ROOT))
     assert {flow.kind for flow in flows} == {"dag", "flex", "prompty"}
     assert [flow.name for flow in flows] == FLOWS
 
@@ -49,14 +50,14 @@ def test_every_locked_package_has_hashes_and_no_address(path: Path) -> None:
 
 @pytest.mark.parametrize("name", FLOWS)
 def test_locks_of_flows_are_up_to_date(name: str) -> None:
-    flow = config.load_flow(config.open_project(ROOT), name)
-    assert "promptflow-core==" in locks.read(flow)
+    flow = configuration.load_flow(configuration.open_project(ROOT), name)
+    assert "promptflow-core==" in lock_files.read(flow)
     # The devkit brings pandas and more, which serving never uses.
-    assert "promptflow-devkit" not in locks.read(flow)
+    assert "promptflow-devkit" not in lock_files.read(flow)
 
 
 def test_published_schemas_are_what_the_models_say() -> None:
-    for name, schema in published.schemas(targets.own()).items():
+    for name, schema in json_schema.build_schemas(target_registry.built_in_targets()).items():
         assert json.loads((ROOT / name).read_text(encoding="utf-8")) == schema, "run `inv schema`"
         jsonschema.Draft202012Validator.check_schema(schema)
 
@@ -64,7 +65,10 @@ def test_published_schemas_are_what_the_models_say() -> None:
 @pytest.mark.parametrize("name", FLOWS)
 def test_schema_accepts_the_flows(name: str) -> None:
     data = YAML(typ="safe").load((ROOT / f"flows/{name}/deploy.yaml").read_text(encoding="utf-8"))
-    jsonschema.validate(data, published.schemas(targets.own())["docs/schema/deploy.json"])
+    jsonschema.validate(
+        data,
+        json_schema.build_schemas(target_registry.built_in_targets())["docs/schema/deploy.json"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -84,7 +88,12 @@ def test_schema_accepts_the_flows(name: str) -> None:
 def test_schema_refuses_what_the_tool_refuses(wrong: dict[str, object]) -> None:
     data = {"environments": {"local": {"target": "local"}}, **wrong}
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(data, published.schemas(targets.own())["docs/schema/deploy.json"])
+        jsonschema.validate(
+            data,
+            json_schema.build_schemas(target_registry.built_in_targets())[
+                "docs/schema/deploy.json"
+            ],
+        )
 
 
 def test_nothing_names_an_index_or_a_folder_of_one_machine() -> None:
@@ -105,7 +114,7 @@ def test_nothing_names_an_index_or_a_folder_of_one_machine() -> None:
 
 def test_example_of_env_names_every_variable_of_the_flows() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
-    for flow in config.load_flows(config.open_project(ROOT)):
+    for flow in configuration.load_flows(configuration.open_project(ROOT)):
         for declaration in flow.connections.values():
-            for variable in connections.variables(declaration):
+            for variable in connections.list_variables(declaration):
                 assert f"{variable}=" in example

@@ -10,10 +10,10 @@ import httpx
 import pytest
 from starlette.types import Message
 
-from deploy.runtime import app, limits, settings
-from deploy.runtime.memory_budget import MemoryBudget
-from deploy.runtime.piecewise_response import PIECE_BYTES
-from deploy.runtime.settings import Settings
+from deploy.server import app, limits, settings
+from deploy.server.memory_budget import MemoryBudget
+from deploy.server.piecewise_response import PIECE_BYTES
+from deploy.server.settings import Settings
 from tests.unit.test_app import ABOUT, FakeScorer, SlowScorer, asked, client, echo
 
 MEGABYTE = 2**20
@@ -97,10 +97,10 @@ def test_nothing_is_left_of_what_was_taken() -> None:
     budget = MemoryBudget(100)
     with pytest.raises(ValueError, match="a"), budget.share() as first, budget.share() as second:
         first.resize(60)
-        assert second.fits(40)
-        assert not second.fits(41)
+        assert second.has_room(40)
+        assert not second.has_room(41)
         second.resize(30)
-        assert second.fits(40)
+        assert second.has_room(40)
         raise ValueError("a")
     assert budget.used == 0
 
@@ -111,7 +111,7 @@ def test_nothing_is_left_of_what_was_taken() -> None:
 def test_connections_are_more_than_requests_and_fewer_than_files(
     threads: int, files: int, connections: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "open_files", lambda: files)
+    monkeypatch.setattr(limits, "read_open_files_limit", lambda: files)
     assert Settings(threads=threads, queue=4 * threads).connections == connections
 
 
@@ -122,8 +122,8 @@ def test_connections_are_more_than_requests_and_fewer_than_files(
 def test_the_limits_fit_the_memory(
     memory: int, body: int, together: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "memory", lambda: memory * MEGABYTE)
-    monkeypatch.setattr(limits, "processors", lambda: 2)
+    monkeypatch.setattr(limits, "read_memory_limit", lambda: memory * MEGABYTE)
+    monkeypatch.setattr(limits, "count_processors", lambda: 2)
     read = settings.read({})
     assert read.body_limit == body * MEGABYTE
     assert read.request_memory == together * MEGABYTE

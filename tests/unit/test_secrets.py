@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from deploy.gate import entropy, shapes
-from deploy.schema import SECRET_RULES
+from deploy.config import entropy, secret_patterns
+from deploy.config.schema import SECRET_RULES
 from tests import made_up
 
 ROOT = Path(__file__).parents[2]
@@ -25,11 +25,11 @@ FRAMES = [
 
 
 def found(data: bytes) -> list[str]:
-    return [rule for rule, _, _ in shapes.find(data)]
+    return [rule for rule, _, _ in secret_patterns.find_secrets(data)]
 
 
 def test_every_rule_has_an_example_and_near_misses() -> None:
-    assert list(made_up.SECRETS) == list(shapes.RULES) == list(made_up.NEAR)
+    assert list(made_up.SECRETS) == list(secret_patterns.RULES) == list(made_up.NEAR)
 
 
 @pytest.mark.parametrize("frame", FRAMES)
@@ -52,13 +52,13 @@ def test_near_misses_pass(rule: str, text: str) -> None:
 def test_every_one_of_many_is_found_where_it_stands(rule: str) -> None:
     secret = made_up.SECRETS[rule].encode()
     data = b"\n\n".join([secret] * 5)
-    starts = [data[:start].count(secret) for _, start, _ in shapes.find(data)]
+    starts = [data[:start].count(secret) for _, start, _ in secret_patterns.find_secrets(data)]
     assert starts == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("rule", made_up.SECRETS)
 def test_configuration_is_checked_by_the_same_rules(rule: str) -> None:
-    assert shapes.recognise(made_up.SECRETS[rule]) == rule
+    assert secret_patterns.recognise_secret(made_up.SECRETS[rule]) == rule
 
 
 def test_a_made_up_key_before_a_real_one_hides_nothing() -> None:
@@ -86,9 +86,9 @@ def test_random_values_of_configuration_are_found(value: str) -> None:
         ("a.toml", f"name = '{value}'\n"),
         ("a.prompty", f"---\nmodel:\n  thing: {value}\n---\nsystem:\n"),
     ):
-        assert entropy.applies(path)
-        ((rule, start, end),) = entropy.find(path, content.encode())
-        assert (rule, content[start:end]) == (entropy.NAME, value)
+        assert entropy.is_config_file(path)
+        ((rule, start, end),) = entropy.find_random_values(path, content.encode())
+        assert (rule, content[start:end]) == (entropy.RULE_NAME, value)
 
 
 @pytest.mark.parametrize(
@@ -115,14 +115,14 @@ def test_random_values_of_configuration_are_found(value: str) -> None:
     ],
 )
 def test_ordinary_values_of_configuration_are_not_random(line: str) -> None:
-    assert list(entropy.find("a.yaml", line.encode())) == []
+    assert list(entropy.find_random_values("a.yaml", line.encode())) == []
 
 
 def test_the_text_of_a_prompty_is_no_configuration() -> None:
     content = f"---\nname: x\n---\nsystem:\n{made_up.text(made_up.LETTERS, 40)}\n"
-    assert list(entropy.find("a.prompty", content.encode())) == []
-    assert not entropy.applies("a.py")
-    assert not entropy.applies("requirements.lock")
+    assert list(entropy.find_random_values("a.prompty", content.encode())) == []
+    assert not entropy.is_config_file("a.py")
+    assert not entropy.is_config_file("requirements.lock")
 
 
 def test_the_repository_is_clean_by_its_own_rules() -> None:
@@ -130,8 +130,8 @@ def test_the_repository_is_clean_by_its_own_rules() -> None:
         if path.is_file():
             data = path.read_bytes()
             name = path.relative_to(ROOT).as_posix()
-            hits = list(shapes.find(data))
-            hits += entropy.find(name, data) if entropy.applies(name) else []
+            hits = list(secret_patterns.find_secrets(data))
+            hits += entropy.find_random_values(name, data) if entropy.is_config_file(name) else []
             assert not hits, name
 
 

@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 
-from deploy import config, console, doctor, machine, setup
 from deploy.build import base_image
-from deploy.docker import engine
+from deploy.cli import doctor
+from deploy.config import configuration
+from deploy.core import progress
+from deploy.core.errors import DeployError
+from deploy.docker import engine, installation, operating_system
 from deploy.docker.endpoint import DEFAULT_SOCKET, DEFAULT_SOURCE, Endpoint
-from deploy.errors import DeployError
 
 ROOT = Path(__file__).parents[2]
 BOOTSTRAP = (ROOT / "deploy" / "bootstrap.sh").read_text(encoding="utf-8")
@@ -50,11 +52,11 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         yield
 
     monkeypatch.setattr(engine, "connect", connect)
-    monkeypatch.setattr(engine, "endpoint", lambda: Endpoint(DEFAULT_SOCKET, DEFAULT_SOURCE))
-    monkeypatch.setattr(setup, "other_sockets", list)
-    monkeypatch.setattr(setup, "install", install)
-    monkeypatch.setattr(setup, "_start", lambda: actions.append("start"))
-    monkeypatch.setattr(console, "phase", phase)
+    monkeypatch.setattr(engine, "find_endpoint", lambda: Endpoint(DEFAULT_SOCKET, DEFAULT_SOURCE))
+    monkeypatch.setattr(installation, "find_other_sockets", list)
+    monkeypatch.setattr(installation, "install_packages", install)
+    monkeypatch.setattr(installation, "_start_dockerd", lambda: actions.append("start"))
+    monkeypatch.setattr(progress, "phase", phase)
     return actions
 
 
@@ -65,7 +67,7 @@ def test_an_engine_is_installed_and_started(
     done: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, "Linux", 0, "apt-get")
-    setup.ensure_engine()
+    installation.ensure_engine()
     assert done == ["install docker.io", "start"]
 
 
@@ -73,7 +75,7 @@ def test_an_engine_that_is_installed_is_started(
     done: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, "Linux", 0, "apt-get", "dockerd")
-    setup.ensure_engine()
+    installation.ensure_engine()
     assert done == ["start"]
 
 
@@ -90,7 +92,7 @@ def test_elsewhere_nothing_is_done(
 ) -> None:
     pretend(monkeypatch, system, user, *programs)
     with pytest.raises(DeployError) as caught:
-        setup.ensure_engine()
+        installation.ensure_engine()
     assert caught.value is NO_ENGINE
     assert done == []
 
@@ -99,13 +101,15 @@ def test_no_engine_is_added_to_one_that_is_chosen(
     done: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, "Linux", 0, "apt-get")
-    monkeypatch.setattr(engine, "endpoint", lambda: Endpoint("tcp://host:2375", "DOCKER_HOST"))
+    monkeypatch.setattr(engine, "find_endpoint", lambda: Endpoint("tcp://host:2375", "DOCKER_HOST"))
     with pytest.raises(DeployError):
-        setup.ensure_engine()
-    monkeypatch.setattr(engine, "endpoint", lambda: Endpoint(DEFAULT_SOCKET, DEFAULT_SOURCE))
-    monkeypatch.setattr(setup, "other_sockets", lambda: ["unix:///run/podman/podman.sock"])
+        installation.ensure_engine()
+    monkeypatch.setattr(engine, "find_endpoint", lambda: Endpoint(DEFAULT_SOCKET, DEFAULT_SOURCE))
+    monkeypatch.setattr(
+        installation, "find_other_sockets", lambda: ["unix:///run/podman/podman.sock"]
+    )
     with pytest.raises(DeployError):
-        setup.ensure_engine()
+        installation.ensure_engine()
     assert done == []
 
 
@@ -145,13 +149,13 @@ def test_a_base_that_cannot_be_made_here(
 ) -> None:
     pretend(monkeypatch, system, user, *programs)
     with pytest.raises(DeployError) as caught:
-        setup.ensure_bootstrap()
+        installation.ensure_mmdebstrap()
     assert str(caught.value) == f"{CANNOT}  → {hint}"
 
 
 def test_mmdebstrap_is_installed(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch, "Linux", 0, "apt-get")
-    setup.ensure_bootstrap()
+    installation.ensure_mmdebstrap()
     assert done == ["install mmdebstrap"]
 
 
@@ -168,7 +172,7 @@ def test_commands_that_install(
     system: str, user: int, programs: list[str], command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pretend(monkeypatch, system, user, *programs)
-    assert machine.install_command("git") == command
+    assert operating_system.install_command("git") == command
 
 
 # The virtual environment
@@ -275,11 +279,14 @@ def test_doctor_names_the_engine(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     there = Endpoint("unix:///colima.sock", "context colima", "colima")
-    monkeypatch.setattr(engine, "endpoint", lambda: there)
+    monkeypatch.setattr(engine, "find_endpoint", lambda: there)
     monkeypatch.setattr(engine, "connect", lambda: Client(component, status))
     monkeypatch.setattr(base_image, "find", lambda *_: None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    found = {one.requirement: one for one in doctor.examine(config.open_project(tmp_path))}
+    found = {
+        one.requirement: one
+        for one in doctor.check_requirements(configuration.open_project(tmp_path))
+    }
     names = ("Docker engine", "image store", "builder")
     assert [found[name].detail for name in names] == expected
     assert all(found[name].found for name in names)
@@ -291,7 +298,10 @@ def test_doctor_names_a_context_that_is_missing(
     monkeypatch.delenv("DOCKER_HOST", raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
     monkeypatch.setenv("DOCKER_CONTEXT", "nope")
-    found = {one.requirement: one for one in doctor.examine(config.open_project(tmp_path))}
+    found = {
+        one.requirement: one
+        for one in doctor.check_requirements(configuration.open_project(tmp_path))
+    }
     one = found["Docker engine"]
     assert (one.found, one.detail, one.next) == (
         False,
@@ -310,7 +320,7 @@ def test_doctor_knows_the_pythons_that_fit(
         major, minor, micro = version
 
     monkeypatch.setattr(sys, "version_info", Version(version))
-    one = doctor._python()
+    one = doctor._check_python()
     monkeypatch.undo()
     assert (one.requirement, one.found) == ("Python 3.11 to 3.13", fits)
     assert one.detail == ".".join(map(str, version))

@@ -11,24 +11,27 @@ from typing import Any
 
 import pytest
 
-from deploy import documents, kinds, locks, verify
-from deploy.config import load_flow
+from deploy import kinds
+from deploy.build import lock_files
+from deploy.config import secret_patterns
+from deploy.config.configuration import load_flow
+from deploy.core import yaml_files
+from deploy.core.errors import DeployError
 from deploy.docker import tar_files
-from deploy.errors import DeployError
-from deploy.gate import shapes
-from deploy.runtime import limits, redaction, settings
-from deploy.runtime.scorer import CannotStart
+from deploy.server import limits, redaction, settings
+from deploy.server.scorer import StartupError
+from deploy.targets import verification
 from tests import projects
 
 
 def test_document_knows_the_line_of_each_key(tmp_path: Path) -> None:
     path = tmp_path / "a.yaml"
     path.write_text("a: 1\nb:\n  c: x\n  d:\n  - one\n  - two\n", encoding="utf-8")
-    document = documents.load(path)
+    document = yaml_files.load(path)
     assert document.data == {"a": 1, "b": {"c": "x", "d": ["one", "two"]}}
     assert [document.line(keys) for keys in (("a",), ("b", "c"), ("b", "d", 1))] == [1, 3, 6]
     assert document.line(("b", "absent")) == 2
-    assert dict(document.texts()) == {("b", "c"): "x", ("b", "d", 0): "one", ("b", "d", 1): "two"}
+    assert dict(document.strings()) == {("b", "c"): "x", ("b", "d", 0): "one", ("b", "d", 1): "two"}
 
 
 @pytest.mark.parametrize(
@@ -42,7 +45,7 @@ def test_document_knows_the_line_of_each_key(tmp_path: Path) -> None:
 def test_kinds(files: list[str], expected: tuple[str, str], tmp_path: Path) -> None:
     for name in files:
         (tmp_path / name).write_text("", encoding="utf-8")
-    assert kinds.detect(tmp_path) == expected
+    assert kinds.detect_kind(tmp_path) == expected
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,7 @@ def test_kinds(files: list[str], expected: tuple[str, str], tmp_path: Path) -> N
     ],
 )
 def test_secrets_are_recognised(text: str) -> None:
-    assert shapes.recognise(text)
+    assert secret_patterns.recognise_secret(text)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +80,14 @@ def test_secrets_are_recognised(text: str) -> None:
     ],
 )
 def test_ordinary_values_are_no_secrets(text: str) -> None:
-    assert shapes.recognise(text) is None
+    assert secret_patterns.recognise_secret(text) is None
 
 
 def test_redaction_covers_all_that_the_process_and_its_children_write() -> None:
     """In a process of its own: the file descriptors of this one belong to pytest."""
     code = """
 import os, subprocess, sys
-from deploy.runtime import redaction
+from deploy.server import redaction
 finish = redaction.redact_output(["secret-one", "secret-one-longer", "abc", ""])
 print("a secret-one-longer b secret-one c abc")
 sys.stdout.flush()
@@ -128,7 +131,7 @@ PRIVATE_KEY = "\n".join(
     ids=["lines", "lines of Windows", "indented", "JSON", "JSON in JSON", "repr"],
 )
 def test_each_line_of_a_secret_is_masked(given: str, printed: str) -> None:
-    secrets = [form.encode() for form in redaction.forms([given])]
+    secrets = [form.encode() for form in redaction.list_spellings([given])]
     masked = b"".join(
         redaction.mask(line, secrets) for line in printed.encode().splitlines(keepends=True)
     )
@@ -139,10 +142,10 @@ def test_each_line_of_a_secret_is_masked(given: str, printed: str) -> None:
 
 
 def test_what_all_keys_have_is_no_secret() -> None:
-    secrets = [form.encode() for form in redaction.forms([PRIVATE_KEY])]
+    secrets = [form.encode() for form in redaction.list_spellings([PRIVATE_KEY])]
     ordinary = b"-----BEGIN PRIVATE KEY-----\nan ordinary line\n\n-----END PRIVATE KEY-----\n"
     assert redaction.mask(ordinary, secrets) == ordinary
-    assert redaction.lines("a secret of one line") == []
+    assert redaction.split_secret("a secret of one line") == []
 
 
 def test_without_secrets_nothing_stands_between() -> None:
@@ -151,7 +154,7 @@ def test_without_secrets_nothing_stands_between() -> None:
 
 def test_variables_to_mask_are_named_by_a_variable() -> None:
     environ = {"SERVE_SECRETS": "A,B,C", "A": "one", "C": "", "D": "no"}
-    assert settings.secrets(environ) == ("one",)
+    assert settings.list_secrets(environ) == ("one",)
 
 
 def test_settings_have_defaults_and_take_variables() -> None:
@@ -160,7 +163,7 @@ def test_settings_have_defaults_and_take_variables() -> None:
     assert default.queue == 4 * default.threads
     given = settings.read({"SERVE_THREADS": "8", "SERVE_GRACE": "", "SERVE_LOG_LEVEL": "WARNING"})
     assert (given.threads, given.queue, given.grace, given.log_level) == (8, 32, 20, "warning")
-    assert settings.read({"SERVE_SHORTCUTS": "False", "SERVE_QUEUE": "0"}).shortcuts is False
+    assert settings.read({"SERVE_SHORTCUTS": "False", "SERVE_QUEUE": "0"}).patches is False
 
 
 @pytest.mark.parametrize(
@@ -170,8 +173,8 @@ def test_settings_have_defaults_and_take_variables() -> None:
 def test_workers_and_threads_fit_the_container(
     monkeypatch: pytest.MonkeyPatch, processors: int, megabytes: int, workers: int, threads: int
 ) -> None:
-    monkeypatch.setattr(limits, "processors", lambda: processors)
-    monkeypatch.setattr(limits, "memory", lambda: megabytes * 1024 * 1024)
+    monkeypatch.setattr(limits, "count_processors", lambda: processors)
+    monkeypatch.setattr(limits, "read_memory_limit", lambda: megabytes * 1024 * 1024)
     found = settings.read({})
     assert (found.workers, found.threads) == (workers, threads)
 
@@ -198,7 +201,7 @@ def test_workers_and_threads_fit_the_container(
     ],
 )
 def test_bad_settings_are_told(environ: dict[str, str], message: str) -> None:
-    with pytest.raises(CannotStart) as caught:
+    with pytest.raises(StartupError) as caught:
         settings.read(environ)
     assert str(caught.value) == message
 
@@ -220,12 +223,12 @@ def test_bad_settings_are_told(environ: dict[str, str], message: str) -> None:
     ],
 )
 def test_judging_answers(answer: Any, expect: Any, problems: list[str]) -> None:
-    assert verify.judge(answer, expect) == problems
+    assert verification.find_mismatches(answer, expect) == problems
 
 
 def _stale(project: Any) -> str:
     with pytest.raises(DeployError) as caught:
-        locks.read(load_flow(project, "hello"))
+        lock_files.read(load_flow(project, "hello"))
     return str(caught.value)
 
 
@@ -237,7 +240,7 @@ def test_lock_missing_and_out_of_date(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "flows/hello/requirements.lock").write_text("a==1\n", encoding="utf-8")
     assert _stale(project) == (
         "flows/hello/requirements.lock: it is out of date with requirements.txt "
-        f"(or with what the runtime needs){fix}"
+        f"(or with what the server needs){fix}"
     )
 
 

@@ -10,8 +10,8 @@ from unittest.mock import Mock
 import pytest
 
 from deploy.build import debian_base, system_packages
-from deploy.build.base_image import Base
-from deploy.model import ImageSettings
+from deploy.build.base_image import BaseImage
+from deploy.core.entities import ImageSettings
 
 OLD, NEW = ("python@sha256:" + digit * 64 for digit in "ab")
 
@@ -20,7 +20,7 @@ def dockerfile(
     user: str, packages: tuple[str, ...] = ("jq", "poppler-utils=22.12.0-2")
 ) -> list[str]:
     settings = ImageSettings(system_packages=packages)
-    return system_packages._dockerfile(NEW, user, settings, {"label": "1"}).splitlines()
+    return system_packages._render_dockerfile(NEW, user, settings, {"label": "1"}).splitlines()
 
 
 @pytest.mark.parametrize("user", ["", "0", "root", "0:0", "root:root"])
@@ -56,15 +56,15 @@ Version: 3.134
 
 
 def test_the_tag_goes_by_the_versions() -> None:
-    versions = sorted(system_packages._installed(STATUS))
+    versions = sorted(system_packages._parse_installed(STATUS))
     assert versions == ["adduser:all=3.134", "jq:amd64=1.6-2.1"]
     settings = ImageSettings(system_packages=("jq",))
-    tag = system_packages._tag(NEW, settings, versions)
+    tag = system_packages._format_tag(NEW, settings, versions)
     assert tag.startswith("flow-base:python3.11-packages-amd64-")
-    assert tag == system_packages._tag(NEW, settings, versions)
-    assert tag != system_packages._tag(OLD, settings, versions)
-    assert tag != system_packages._tag(NEW, settings, versions[1:])
-    assert Base(tag, "sha256:1").content == tag
+    assert tag == system_packages._format_tag(NEW, settings, versions)
+    assert tag != system_packages._format_tag(OLD, settings, versions)
+    assert tag != system_packages._format_tag(NEW, settings, versions[1:])
+    assert BaseImage(tag, "sha256:1").content_id == tag
 
 
 SETTINGS = ImageSettings(system_packages=("jq",), origin="flows/faq/deploy.yaml")
@@ -121,7 +121,7 @@ SETTINGS = ImageSettings(system_packages=("jq",), origin="flows/faq/deploy.yaml"
     ],
 )
 def test_system_packages_that_cannot_be_installed(output: list[str], message: str) -> None:
-    assert str(system_packages._failure(output, SETTINGS, "own:1")) == message
+    assert str(system_packages._explain_failure(output, SETTINGS, "own:1")) == message
 
 
 def test_the_output_of_a_build_that_fails_has_no_colours() -> None:
@@ -135,7 +135,7 @@ def test_the_output_of_a_build_that_fails_has_no_colours() -> None:
     reason = "The command '/bin/sh' returned a non-zero code: 72"
     client.api.build.return_value = iter([*log, {"error": reason}])
     client.api._proxy_configs.get_environment.return_value = {}
-    output = system_packages._build(client, "FROM x\n", "x:1", "default")
+    output = system_packages._build_image(client, "FROM x\n", "x:1", "default")
     assert output == ["Step 1/2 : FROM x", "E: Unable to locate package popler", reason]
 
 
@@ -151,7 +151,7 @@ def test_proxies_are_predefined_arguments(monkeypatch: pytest.MonkeyPatch) -> No
         "ftp_proxy": "x",
     }
     client.api._proxy_configs.get_environment.return_value = configured
-    assert system_packages._proxies(client) == {
+    assert system_packages._read_proxies(client) == {
         "HTTPS_PROXY": "http://mine",
         "http_proxy": "http://theirs",
         "HTTP_PROXY": "http://theirs",
@@ -167,7 +167,7 @@ def test_the_versions_of_an_image() -> None:
     client = Mock()
     container = client.containers.create.return_value
     container.get_archive.return_value = iter([buffer.getvalue()]), {}
-    versions = system_packages._versions(client, Mock(id="sha256:x"))
+    versions = system_packages._read_versions(client, Mock(id="sha256:x"))
     assert versions == ["adduser:all=3.134", "jq:amd64=1.6-2.1"]
     container.remove.assert_called_once_with(force=True, v=True)
 
@@ -182,9 +182,9 @@ E: apt-get update --error-on=any -oAPT::Status-Fd=<$fd> -oDpkg::Use-Pty=false fa
 I: removing tempdir /tmp/x...
 E: mmdebstrap failed to run
 """
-    assert debian_base.reasons(output) == (
+    assert debian_base.extract_errors(output) == (
         "    E: Failed to fetch x/InRelease  Could not connect\n"
         "    E: Some index files failed to download. They have been ignored, or old ones used "
         "instead."
     )
-    assert debian_base.reasons("one\ntwo\n") == "    one\n    two"
+    assert debian_base.extract_errors("one\ntwo\n") == "    one\n    two"

@@ -37,17 +37,29 @@ def test_listing_imports_nothing_heavy() -> None:
     assert {name.partition(".")[0] for name in loaded}.isdisjoint(HEAVY)
     assert {name for name in loaded if name.startswith("deploy")} == {
         "deploy",
-        "deploy.advice",
-        "deploy.advice.tasks",
         "deploy.ci",
-        "deploy.ci.tasks",
+        "deploy.ci.provider",
         "deploy.cli",
-        "deploy.errors",
-        "deploy.infra",
-        "deploy.infra.tasks",
-        "deploy.llmops",
-        "deploy.llmops.tasks",
-        "deploy.workshop",
+        "deploy.cli.advise",
+        "deploy.cli.ci",
+        "deploy.cli.delivery",
+        "deploy.cli.develop",
+        "deploy.cli.errors",
+        "deploy.cli.flows",
+        "deploy.cli.import_llmops",
+        "deploy.cli.infra",
+        "deploy.cli.machine",
+        "deploy.cli.options",
+        "deploy.cli.repository",
+        "deploy.cli.run_each",
+        "deploy.cli.status",
+        "deploy.cli.task",
+        "deploy.core",
+        "deploy.core.ci_system",
+        "deploy.core.errors",
+        "deploy.core.markdown",
+        "deploy.core.output",
+        "deploy.core.progress",
     }
 
 
@@ -119,7 +131,7 @@ def copy_of_the_repository(tmp_path: Path) -> Path:
             "flows/faq/requirements.txt",
             "promptflow-core==1.18.4\n",
             "flows/faq/requirements.lock: it is out of date with requirements.txt (or with what the "
-            "runtime needs)\n  → run `inv lock --flow faq` and commit requirements.lock\n",
+            "server needs)\n  → run `inv lock --flow faq` and commit requirements.lock\n",
         ),
         (
             ["build", "--flow", "triage"],
@@ -177,7 +189,7 @@ def test_doctor_names_where_the_azure_cli_is_to_be_had(tmp_path: Path) -> None:
 
 def test_a_fault_of_the_tool_is_a_sentence_too(tmp_path: Path) -> None:
     root = copy_of_the_repository(tmp_path)
-    (root / "deploy" / "pipeline.py").write_text("1 / 0\n", encoding="utf-8")
+    (root / "deploy/delivery/pipeline.py").write_text("1 / 0\n", encoding="utf-8")
     done = inv("flows", cwd=root)
     assert done.returncode == 1
     assert done.stderr == (

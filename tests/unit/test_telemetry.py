@@ -18,10 +18,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Status, StatusCode
 
-from deploy.runtime import redaction, settings, telemetry, telemetry_request
-from deploy.runtime.scorer import CannotStart
-from deploy.runtime.telemetry import Destinations
-from deploy.runtime.telemetry_export import Cleaned
+from deploy.server import redaction, settings
+from deploy.server.scorer import StartupError
+from deploy.server.telemetry import destinations, request
+from deploy.server.telemetry.destinations import Destinations
+from deploy.server.telemetry.export import RedactingExporter
 from tests import otlp_collector
 from tests.otlp_collector import Collector
 
@@ -33,22 +34,22 @@ HTTP = "http://collector:4318"
 HEAD = """
 import logging, os, sys, time
 logging.basicConfig(level="INFO", format="%(name)s: %(message)s")
-from deploy.runtime import telemetry
+from deploy.server.telemetry import setup as telemetry
 about = {"flow": "hello", "tag": "abc123", "commit": "0" * 40}
 """
 SERVE = """
 from opentelemetry import trace
 from starlette.testclient import TestClient
-from deploy.runtime import app
-from deploy.runtime.scorer import Field, FlowFailed
-from deploy.runtime.settings import Settings
+from deploy.server import app
+from deploy.server.scorer import Field, FlowError
+from deploy.server.settings import Settings
 class Scorer:
     inputs = {"question": Field("string")}
     outputs = {"answer": Field("string")}
     async def score(self, inputs, *, stream):
         with trace.get_tracer("flow").start_as_current_span("inner"):
             if inputs["question"] == "fail":
-                raise FlowFailed("the flow failed")
+                raise FlowError("the flow failed")
             return {"answer": "private answer"}
 sending = telemetry.start(os.environ, about)
 client = TestClient(sending.wrap(app.Application(Scorer(), about, Settings())))
@@ -92,7 +93,7 @@ def run(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
             Destinations(("METRICS",)),
         ),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": HTTP, "OTEL_SDK_DISABLED": "TRUE"}, Destinations()),
-        ({telemetry.AZURE: "InstrumentationKey=a"}, Destinations(azure="InstrumentationKey=a")),
+        ({destinations.AZURE: "InstrumentationKey=a"}, Destinations(azure="InstrumentationKey=a")),
         (
             {"OTEL_EXPORTER_OTLP_ENDPOINT": HTTP, "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
             Destinations(("TRACES", "METRICS")),
@@ -113,7 +114,7 @@ def run(code: str, **environ: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_destinations(environ: dict[str, str], expected: Destinations) -> None:
-    assert telemetry.destinations(environ) == expected
+    assert destinations.read(environ) == expected
     assert bool(expected) == bool(expected.otlp or expected.azure)
 
 
@@ -121,26 +122,26 @@ def test_keys_of_collectors_are_secrets() -> None:
     environ = {
         "OTEL_EXPORTER_OTLP_HEADERS": "api-key=one,Authorization=Bearer%20two",
         "OTEL_EXPORTER_OTLP_METRICS_HEADERS": "x=three",
-        telemetry.AZURE: "InstrumentationKey=four;IngestionEndpoint=https://a/",
+        destinations.AZURE: "InstrumentationKey=four;IngestionEndpoint=https://a/",
     }
-    assert set(telemetry.secrets(environ)) == {
+    assert set(destinations.list_secrets(environ)) == {
         *("one", "Bearer%20two", "Bearer", "two", "three", "four"),
         "InstrumentationKey=four;IngestionEndpoint=https://a/",
     }
-    assert telemetry.secrets({}) == ()
+    assert destinations.list_secrets({}) == ()
 
 
 def test_content_is_a_setting_and_off() -> None:
     assert settings.read({}).trace_content is False
     assert settings.read({"SERVE_TRACE_CONTENT": "true"}).trace_content is True
-    with pytest.raises(CannotStart) as caught:
+    with pytest.raises(StartupError) as caught:
         settings.read({"SERVE_TRACE_CONTENT": "yes"})
     assert str(caught.value) == "SERVE_TRACE_CONTENT is 'yes': set one of true, false"
 
 
 def test_without_variables_nothing_is_imported_and_promptflow_is_told_not_to_trace() -> None:
     done = run(
-        "import deploy.runtime.app\n"
+        "import deploy.server.app\n"
         "assert telemetry.start(os.environ, about) is None\n"
         "assert os.environ['PF_DISABLE_TRACING'] == 'true'\n"
         "print([name for name in sys.modules if name.startswith(('opentelemetry', 'azure', 'google'))])",
@@ -218,7 +219,7 @@ def test_failures_are_errors_and_counted_by_status(collector: Collector) -> None
     assert counted == {500: 2, 400: 1}
     # The flow's own span keeps the kind of its error alone.
     (_, attributes), *_ = collector.named("inner")[0].events
-    assert attributes["exception.type"].endswith("FlowFailed")
+    assert attributes["exception.type"].endswith("FlowError")
     assert "exception.message" not in attributes
 
 
@@ -316,7 +317,7 @@ print(requests - begin, time.monotonic() - requests)
         ),
         (
             "sys.modules['azure.monitor.opentelemetry.exporter'] = None",
-            {telemetry.AZURE: "InstrumentationKey=a"},
+            {destinations.AZURE: "InstrumentationKey=a"},
             "serve.telemetry: nothing is sent for APPLICATIONINSIGHTS_CONNECTION_STRING: the image "
             "has no azure-monitor-opentelemetry-exporter: add it to the flow's requirements.txt and "
             "run `inv lock`",
@@ -354,8 +355,8 @@ def _cleaned(content: bool) -> InMemorySpanExporter:
     """Export a span as promptflow writes them, whose secret is `key-of-the-service`."""
     kept = InMemorySpanExporter()
     provider = TracerProvider(shutdown_on_exit=False)
-    masks = redaction.forms(["key-of-the-service"])
-    provider.add_span_processor(SimpleSpanProcessor(Cleaned(kept, content, masks)))
+    masks = redaction.list_spellings(["key-of-the-service"])
+    provider.add_span_processor(SimpleSpanProcessor(RedactingExporter(kept, content, masks)))
     span = provider.get_tracer("promptflow").start_span("node")
     for name in (
         "inputs",
@@ -397,4 +398,4 @@ def test_content_on_request_but_never_a_secret() -> None:
 def test_a_long_trace_state_is_left_out() -> None:
     """OpenTelemetry's expression is quadratic in its blanks."""
     headers = [(b"traceparent", b"00-1-2-01"), (b"tracestate", b" " * 60_000 + b"x")]
-    assert telemetry_request._trace_headers({"headers": headers}) == {"traceparent": "00-1-2-01"}
+    assert request._trace_headers({"headers": headers}) == {"traceparent": "00-1-2-01"}

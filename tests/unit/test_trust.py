@@ -16,8 +16,8 @@ from typing import Any, cast
 import pytest
 
 from deploy.build import cache
-from deploy.model import Image
-from deploy.trust import bytecode, comparison, records
+from deploy.core.entities import Image
+from deploy.supply_chain.image_verification import bytecode, comparison, records
 
 IMAGE = Image(
     repository="cr.azurecr.io/faq",
@@ -59,7 +59,7 @@ def test_what_was_recorded_is_known_and_nothing_else() -> None:
 
 def test_records_are_the_users_alone() -> None:
     records.add(records.VERIFIED, "faq", IMAGE)
-    folder = cache.root() / records.VERIFIED
+    folder = cache.get_root() / records.VERIFIED
     (file,) = folder.iterdir()
     assert (folder.stat().st_mode & 0o777, file.stat().st_mode & 0o777) == (0o700, 0o600)
 
@@ -67,7 +67,7 @@ def test_records_are_the_users_alone() -> None:
 @pytest.mark.parametrize("part", ["file", "folder"])
 def test_a_record_that_others_may_write_does_not_count(part: str) -> None:
     records.add(records.VERIFIED, "faq", IMAGE)
-    folder = cache.root() / records.VERIFIED
+    folder = cache.get_root() / records.VERIFIED
     (file,) = folder.iterdir()
     (file if part == "file" else folder).chmod(0o777)
     assert not records.has(records.VERIFIED, "faq", IMAGE)
@@ -75,14 +75,14 @@ def test_a_record_that_others_may_write_does_not_count(part: str) -> None:
 
 def test_a_damaged_record_does_not_count() -> None:
     records.add(records.VERIFIED, "faq", IMAGE)
-    (file,) = (cache.root() / records.VERIFIED).iterdir()
+    (file,) = (cache.get_root() / records.VERIFIED).iterdir()
     file.write_text("{", encoding="utf-8")
     assert not records.has(records.VERIFIED, "faq", IMAGE)
 
 
 def test_a_link_in_place_of_a_record_does_not_count(tmp_path: Path) -> None:
     records.add(records.VERIFIED, "faq", IMAGE)
-    (file,) = (cache.root() / records.VERIFIED).iterdir()
+    (file,) = (cache.get_root() / records.VERIFIED).iterdir()
     file.rename(tmp_path / "elsewhere")
     file.symlink_to(tmp_path / "elsewhere")
     assert not records.has(records.VERIFIED, "faq", IMAGE)
@@ -98,7 +98,7 @@ def test_the_same_code_in_other_bytes_is_the_same(version: int) -> None:
     if version == 2:
         # Without a single reference.
         assert ours != theirs
-    assert bytecode.same(HEADER + ours, HEADER + theirs)
+    assert bytecode.is_same_code(HEADER + ours, HEADER + theirs)
 
 
 def test_every_module_of_the_standard_library_is_the_same_however_it_was_written() -> None:
@@ -108,8 +108,8 @@ def test_every_module_of_the_standard_library_is_the_same_however_it_was_written
         code = compile(Path(spec.origin).read_bytes(), spec.origin, "exec", dont_inherit=True)
         plain = marshal.dumps(code, 2)
         again = marshal.dumps(marshal.loads(plain))  # noqa: S302 (of this very line)
-        assert bytecode.same(HEADER + plain, HEADER + again), name
-        assert not bytecode.same(HEADER + plain, HEADER + marshal.dumps(compiled())), name
+        assert bytecode.is_same_code(HEADER + plain, HEADER + again), name
+        assert not bytecode.is_same_code(HEADER + plain, HEADER + marshal.dumps(compiled())), name
 
 
 @pytest.mark.parametrize(
@@ -133,12 +133,14 @@ def test_other_code_is_not_the_same(old: str, new: str) -> None:
     source = SOURCE.replace(old, new)
     assert source != SOURCE
     ours, theirs = marshal.dumps(compiled()), marshal.dumps(compiled(source), 2)
-    assert not bytecode.same(HEADER + ours, HEADER + theirs)
+    assert not bytecode.is_same_code(HEADER + ours, HEADER + theirs)
 
 
 def test_another_header_is_not_the_same() -> None:
     code = marshal.dumps(compiled())
-    assert not bytecode.same(HEADER + code, HEADER[:-1] + b"9" + marshal.dumps(compiled(), 2))
+    assert not bytecode.is_same_code(
+        HEADER + code, HEADER[:-1] + b"9" + marshal.dumps(compiled(), 2)
+    )
 
 
 # A tuple of a tuple of a tuple …, each twice the one before: 2^40 objects in a kilobyte.
@@ -173,7 +175,7 @@ BOMB = b"\xa9\x02NN" + b"".join(
     ],
 )
 def test_what_no_compiler_writes_is_not_the_same_and_does_no_harm(content: bytes) -> None:
-    assert not bytecode.same(HEADER + marshal.dumps(compiled()), HEADER + content)
+    assert not bytecode.is_same_code(HEADER + marshal.dumps(compiled()), HEADER + content)
 
 
 Tree = Mapping[str, bytes | tarfile.TarInfo]
@@ -192,8 +194,8 @@ CONFIG = {
 }
 TREE: dict[str, bytes | tarfile.TarInfo] = {
     "app/about.json": json.dumps(ABOUT).encode(),
-    "app/runtime/app.py": b"app",
-    "app/runtime/__pycache__/app.pyc": HEADER + marshal.dumps(compiled()),
+    "app/flow_server/app.py": b"app",
+    "app/flow_server/__pycache__/app.pyc": HEADER + marshal.dumps(compiled()),
     "usr/bin/python3": b"elf",
 }
 
@@ -245,7 +247,7 @@ class Engine:
 
 def differences(tree: Tree = TREE, config: Mapping[str, Any] = CONFIG) -> list[str]:
     engine = Engine(ours=(CONFIG, TREE), theirs=(config, tree))
-    found = comparison.differences(cast(Any, engine), "ours", "theirs")
+    found = comparison.find_differences(cast(Any, engine), "ours", "theirs")
     assert engine.removed == 2
     return found
 
@@ -258,7 +260,7 @@ def test_an_image_of_another_machine_and_time_has_no_difference() -> None:
     tools = {"python": "3.11", "uv": "2", "docker": "2", "base_id": "2", "builder": "BuildKit"}
     about = json.dumps({**ABOUT, "commit": "c2", "built_with": tools}).encode()
     again = HEADER + marshal.dumps(compiled(), 2)
-    tree = {**TREE, "app/about.json": about, "app/runtime/__pycache__/app.pyc": again}
+    tree = {**TREE, "app/about.json": about, "app/flow_server/__pycache__/app.pyc": again}
     labels = {
         "flow-deploy.tag": "0" * 12,
         "org.opencontainers.image.created": "later",
@@ -274,10 +276,10 @@ EVIL = HEADER + marshal.dumps(compiled("import evil"))
 @pytest.mark.parametrize(
     ("change", "difference"),
     [
-        ({"app/runtime/app.py": b"evil"}, "/app/runtime/app.py: other content"),
+        ({"app/flow_server/app.py": b"evil"}, "/app/flow_server/app.py: other content"),
         (
-            {"app/runtime/__pycache__/app.pyc": EVIL},
-            "/app/runtime/__pycache__/app.pyc: other content",
+            {"app/flow_server/__pycache__/app.pyc": EVIL},
+            "/app/flow_server/__pycache__/app.pyc: other content",
         ),
         ({"app/sitecustomize.py": b"evil"}, "/app/sitecustomize.py: only there"),
         ({"app/a\n::error::b\x1b[2J": b""}, "/app/a?::error::b?[2J: only there"),
@@ -313,18 +315,18 @@ def test_another_file_is_a_difference(change: dict[str, Any], difference: str) -
 
 
 def test_a_missing_file_is_a_difference() -> None:
-    tree = {name: entry for name, entry in TREE.items() if name != "app/runtime/app.py"}
-    assert differences(tree) == ["/app/runtime/app.py: only here"]
+    tree = {name: entry for name, entry in TREE.items() if name != "app/flow_server/app.py"}
+    assert differences(tree) == ["/app/flow_server/app.py: only here"]
 
 
 def test_links_to_one_file_are_its_content() -> None:
-    tree = {**TREE, "app/runtime/app.py": info(tarfile.LNKTYPE, "app/about.json")}
-    assert differences(tree) == ["/app/runtime/app.py: other content"]
+    tree = {**TREE, "app/flow_server/app.py": info(tarfile.LNKTYPE, "app/about.json")}
+    assert differences(tree) == ["/app/flow_server/app.py: other content"]
 
 
 def test_only_the_first_differences_are_listed() -> None:
     tree = {**TREE, **{f"app/flow/{number}": b"" for number in range(100)}}
-    assert len(differences(tree)) == comparison.LISTED
+    assert len(differences(tree)) == comparison.MAX_LISTED
 
 
 @pytest.mark.parametrize(

@@ -15,17 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from deploy.runtime import limits, vitals, watchdog, workers
-from deploy.runtime.lanes import Lanes
-from deploy.runtime.vitals import Board, Running
-from deploy.runtime.watchdog import Look, Thread, Watch, threads
+from deploy.server import limits, watchdog, worker_status, workers
+from deploy.server.adaptive_pool import AdaptivePool
+from deploy.server.watchdog import Snapshot, ThreadState, Watchdog, read_threads
+from deploy.server.worker_status import RunningRequest, WorkerStatus
 
 ROOT = Path(__file__).parents[2]
 MACHINE = len(os.sched_getaffinity(0))
 WORKERS = f"""
 import os, pathlib, re, signal, sys, threading, time
 sys.path.insert(0, {str(ROOT / "deploy")!r})
-from runtime import vitals, workers
+from server import worker_status, workers
 folder, mode = pathlib.Path(sys.argv[1]), sys.argv[2]
 def work(number, board):
     (folder / f"{{number}}-{{os.getpid()}}").touch()
@@ -40,16 +40,16 @@ def work(number, board):
         if number == 1 and (folder / "freeze").exists():
             (folder / "freeze").unlink()
             def spin(slot):
-                board.moved(slot, begins=True)
+                board.set_thread(slot, begins=True)
                 re.match("(a+)+$", "a" * 60 + "!")
-            with board.request("another"), board.request("the-evil-one"):
-                threading.Thread(target=spin, args=(vitals.slot(),)).start()
+            with board.track_request("another"), board.track_request("the-evil-one"):
+                threading.Thread(target=spin, args=(worker_status.current_slot(),)).start()
                 # It does not come back from here.
                 time.sleep(60)
         time.sleep(0.01)
-    board.rest()
+    board.stop_beating()
     return 0
-limits = workers.Limits(frozen=float(sys.argv[3]), grace=1)
+limits = workers.TimeLimits(frozen=float(sys.argv[3]), grace=1)
 sys.exit(workers.run(2, work, 8, 78, limits, (folder / "closed").touch))
 """
 
@@ -73,27 +73,27 @@ def files(root: Path, **content: str) -> Path:
 )
 def test_processors_of_a_container(tmp_path: Path, quota: str, count: int) -> None:
     (tmp_path / "cpu.max").write_text(quota, encoding="ascii")
-    assert limits.processors(tmp_path) == count
+    assert limits.count_processors(tmp_path) == count
 
 
 def test_processors_in_version_1_of_control_groups(tmp_path: Path) -> None:
     (tmp_path / "cpu").mkdir()
     (tmp_path / "cpu/cpu.cfs_quota_us").write_text("100000\n", encoding="ascii")
     (tmp_path / "cpu/cpu.cfs_period_us").write_text("100000\n", encoding="ascii")
-    assert limits.processors(tmp_path) == 1
+    assert limits.count_processors(tmp_path) == 1
     (tmp_path / "cpu/cpu.cfs_quota_us").write_text("-1\n", encoding="ascii")
-    assert limits.processors(tmp_path) == MACHINE
+    assert limits.count_processors(tmp_path) == MACHINE
 
 
 @pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
 def test_memory_of_a_container(tmp_path: Path, name: str) -> None:
     (tmp_path / "memory").mkdir()
-    machine = limits.memory(tmp_path)
+    machine = limits.read_memory_limit(tmp_path)
     (tmp_path / name).write_text("123456789\n", encoding="ascii")
-    assert limits.memory(tmp_path) == 123456789
+    assert limits.read_memory_limit(tmp_path) == 123456789
     for unlimited in ("max\n", "9223372036854771712\n"):
         (tmp_path / name).write_text(unlimited, encoding="ascii")
-        assert limits.memory(tmp_path) == machine
+        assert limits.read_memory_limit(tmp_path) == machine
 
 
 def started(folder: Path, mode: str, frozen: float = 0) -> subprocess.Popen[str]:
@@ -190,21 +190,21 @@ def test_a_stopped_worker_is_no_frozen_one(tmp_path: Path) -> None:
     process = started(tmp_path, "serve", frozen=0.01)
     (first,) = pids(tmp_path, 1)
     os.kill(first, signal.SIGSTOP)
-    until(lambda: {"T"} == {thread.state for thread in threads(first).values()})
-    board = Board(0)
+    until(lambda: {"T"} == {thread.state for thread in read_threads(first).values()})
+    board = WorkerStatus(0)
     board.beat()
-    watched = Watch(first, board)
+    watched = Watchdog(first, board)
     for _ in range(100):
-        watched.look(1.0)
+        watched.check(1.0)
     assert watched.silent == 0.0
     os.kill(first, signal.SIGCONT)
     process.send_signal(signal.SIGTERM)
     assert process.wait(20) == 0
 
 
-def look(**states: float) -> Look:
+def look(**states: float) -> Snapshot:
     """Return a look at threads: state and number, as in R1, and processor seconds."""
-    return Look({int(name[1:]): Thread(name[0], spent) for name, spent in states.items()})
+    return Snapshot({int(name[1:]): ThreadState(name[0], spent) for name, spent in states.items()})
 
 
 @pytest.mark.parametrize(
@@ -227,31 +227,31 @@ def look(**states: float) -> Look:
         (look(), look(), 1.0, 1.0),
     ],
 )
-def test_silence(before: Look, now: Look, passed: float, seconds: float) -> None:
-    assert watchdog.added(before, now, passed) == pytest.approx(seconds)
+def test_silence(before: Snapshot, now: Snapshot, passed: float, seconds: float) -> None:
+    assert watchdog.measure_silence(before, now, passed) == pytest.approx(seconds)
 
 
 def test_the_request_of_the_busiest_thread_is_named() -> None:
-    running = [Running("a", 7), Running("b", 8), Running("c", 1)]
-    busiest = watchdog.busiest(look(S7=3, S8=1), look(S7=3, R8=2))
-    assert watchdog.suspects(running, busiest) == "request b"
-    assert watchdog.suspects(running, 99) == "request a, b, c"
-    assert watchdog.suspects([], 8) == "no request"
-    many = [Running(str(number), 7) for number in range(9)]
-    assert watchdog.suspects(many, 7) == "request 0, 1, 2, 3, 4 and 4 more"
+    running = [RunningRequest("a", 7), RunningRequest("b", 8), RunningRequest("c", 1)]
+    busiest = watchdog.find_busiest_thread(look(S7=3, S8=1), look(S7=3, R8=2))
+    assert watchdog.describe_requests(running, busiest) == "request b"
+    assert watchdog.describe_requests(running, 99) == "request a, b, c"
+    assert watchdog.describe_requests([], 8) == "no request"
+    many = [RunningRequest(str(number), 7) for number in range(9)]
+    assert watchdog.describe_requests(many, 7) == "request 0, 1, 2, 3, 4 and 4 more"
 
 
 def test_a_board_shows_requests_while_they_run() -> None:
-    board = Board(2)
-    with board.request("first"):
-        assert board.running() == [Running("first", vitals.LOOP)]
-        board.moved(vitals.slot(), begins=True)
-        assert [each.thread for each in board.running()] == [threading.get_native_id()]
-        with board.request("x" * 128), board.request("one too many"):
-            assert {each.request_id for each in board.running()} == {"first", "x" * 128}
-    assert board.running() == []
-    with board.request("again"):
-        assert [each.request_id for each in board.running()] == ["again"]
+    board = WorkerStatus(2)
+    with board.track_request("first"):
+        assert board.list_running() == [RunningRequest("first", worker_status.EVENT_LOOP)]
+        board.set_thread(worker_status.current_slot(), begins=True)
+        assert [each.thread for each in board.list_running()] == [threading.get_native_id()]
+        with board.track_request("x" * 128), board.track_request("one too many"):
+            assert {each.request_id for each in board.list_running()} == {"first", "x" * 128}
+    assert board.list_running() == []
+    with board.track_request("again"):
+        assert [each.request_id for each in board.list_running()] == ["again"]
 
 
 def test_a_thread_is_an_obstacle_to_workers() -> None:
@@ -259,14 +259,14 @@ def test_a_thread_is_an_obstacle_to_workers() -> None:
     thread = threading.Thread(target=done.wait, name="poller")
     thread.start()
     known = {t.name for t in threading.enumerate() if t is not thread}
-    assert "poller" in workers.obstacle(known)
+    assert "poller" in workers.find_fork_obstacle(known)
     done.set()
     thread.join()
 
 
 def test_lanes_widen_for_functions_that_wait() -> None:
     async def scenario() -> int:
-        lanes = Lanes(16, asyncio.get_running_loop())
+        lanes = AdaptivePool(16, asyncio.get_running_loop())
         together = threading.Barrier(16, timeout=10)
         # All sixteen must be inside at once, or the barrier breaks.
         loop = asyncio.get_running_loop()
@@ -290,7 +290,7 @@ def test_lanes_stay_few_for_functions_that_compute() -> None:
 
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        lanes = Lanes(64, loop)
+        lanes = AdaptivePool(64, loop)
         await asyncio.gather(*(loop.run_in_executor(lanes, compute) for _ in range(200)))
 
     asyncio.run(scenario())
@@ -302,7 +302,7 @@ def test_lanes_stay_few_for_functions_that_compute() -> None:
 def test_a_function_that_fails_tells_so_and_frees_its_lane() -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
-        lanes = Lanes(1, loop)
+        lanes = AdaptivePool(1, loop)
         with pytest.raises(SystemExit):
             await loop.run_in_executor(lanes, sys.exit, 3)
         assert await loop.run_in_executor(lanes, lambda: 5) == 5
@@ -317,20 +317,20 @@ def test_a_thread_that_is_lost_gives_its_lane_to_another() -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         news: list[str] = []
-        lanes = Lanes(2, loop, limit=0.05, all_lost=lambda: news.append("all"))
+        lanes = AdaptivePool(2, loop, limit=0.05, all_lost=lambda: news.append("all"))
         first = loop.run_in_executor(lanes, ended.wait)
         assert await loop.run_in_executor(lanes, lambda: 1) == 1
         second = loop.run_in_executor(lanes, ended.wait)
         waiting = loop.run_in_executor(lanes, lambda: 2)
-        while not lanes.count_lost():
+        while not lanes.count_lost_threads():
             await asyncio.sleep(0.01)
         assert not waiting.done()
-        assert lanes.count_lost()
+        assert lanes.count_lost_threads()
         assert news == ["all"]
         # They come back after all.
         ended.set()
         assert [await first, await second, await waiting] == [True, True, 2]
-        assert not lanes.count_lost()
+        assert not lanes.count_lost_threads()
         assert await loop.run_in_executor(lanes, lambda: 3) == 3
 
     try:
@@ -343,9 +343,9 @@ def test_busy_threads_are_not_lost() -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
         ended = threading.Event()
-        lanes = Lanes(2, loop, limit=3600)
+        lanes = AdaptivePool(2, loop, limit=3600)
         both = [loop.run_in_executor(lanes, ended.wait) for _ in range(2)]
-        assert not lanes.count_lost()
+        assert not lanes.count_lost_threads()
         ended.set()
         await asyncio.gather(*both)
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.emulator.sandbox import Sandbox
+from deploy.sandbox.sandbox import Sandbox
 
 CHECKOUT = Path(__file__).parents[2]
 # Lines that are not run here, and who runs them.

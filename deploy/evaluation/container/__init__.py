@@ -1,5 +1,5 @@
-"""What runs in the container of an evaluation; nothing else imports it.
+"""The program that runs in an evaluation's container; no other code imports it.
 
-It goes there with the modules of `deploy` that it imports, under another name for `deploy`
-(deploy/evaluation/running.py), so that a flow may have a module of that name: imports are relative.
+`evaluation/runner.py` copies it there together with the modules of `deploy` that it imports. There
+`deploy` has another name, because a flow may have a module of that name: so imports are relative.
 """

@@ -1,8 +1,8 @@
-"""One batch run of prompt flow: the engine that `pf run create` runs (`promptflow.batch`, 1.18.5).
+"""Run a flow over rows with the engine behind `pf run create` (`promptflow.batch`, 1.18.5).
 
-`PFClient().run` puts around it a database of runs, copies of the flow and data frames; none of that
-is needed for rows and metrics, and without it no package is needed that packing has not. Rows run
-in threads of this process, as requests do in the server, and not in processes of their own.
+`PFClient().run` adds a database of runs, copies of the flow and data frames. Rows and metrics need
+none of that, and without it no package is needed that the image's packages lack. Rows run in
+threads of this process, as requests do in the server, and not in processes of their own.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ from promptflow.executor._line_execution_process_pool import _exec_line
 from promptflow.storage._run_storage import DummyRunStorage
 from promptflow.tracing._integrations._openai_injector import inject_openai_api
 
-from ...runtime.pf import retries
+from ...server.promptflow import retries
 
-# Seconds that a row may wait in all to ask its model again: a busy model is asked again, one that
-# does not answer at all not for ever.
-PATIENCE = 60.0
+# Total seconds that a row may spend on retries: enough for a busy model, without waiting forever
+# for one that does not answer at all.
+RETRY_BUDGET = 60.0
 
 
-class Rows(PythonExecutorProxy):  # type: ignore[misc]
-    """Runs each row where the engine asks for it, and notes what came of it."""
+class RowExecutor(PythonExecutorProxy):  # type: ignore[misc]
+    """Runs each row in a thread of this process and reports its outputs or error."""
 
-    def watch(self, concurrency: int, told: Callable[[int, Mapping[str, Any]], None]) -> None:
-        """Run so many rows at a time; `told` gets the number of each, and its outputs or error."""
-        self._pool, self._told = ThreadPoolExecutor(concurrency), told
+    def configure(self, concurrency: int, on_row: Callable[[int, Mapping[str, Any]], None]) -> None:
+        """Run `concurrency` rows at a time; call `on_row` with each row's number and result."""
+        self._pool, self._told = ThreadPoolExecutor(concurrency), on_row
 
     async def exec_line_async(
         self, inputs: Mapping[str, Any], index: int | None = None, run_id: str | None = None
     ) -> Any:
-        # What a worker process of `pf run create` does for a row. Not the executor's own
-        # `exec_line_async`, which a prompty does not have in this version. Each row is a task with
-        # a context of its own.
-        retries.allow(PATIENCE)
+        # What a worker process of `pf run create` does for a row. The executor's own
+        # `exec_line_async` is not used, because a prompty does not have it in this version. Each
+        # row is a task with a context of its own.
+        retries.set_budget(RETRY_BUDGET)
         row = functools.partial(
             contextvars.copy_context().run,
             _exec_line,
@@ -67,32 +67,32 @@ class Rows(PythonExecutorProxy):  # type: ignore[misc]
             outputs = output if isinstance(output, dict) else {"output": output}
             self._told(index or 0, {"outputs": outputs})
         else:
-            self._told(index or 0, {"error": _message(result.run_info.error)})
+            self._told(index or 0, {"error": _format_error(result.run_info.error)})
         return result
 
 
-def install(connections: dict[str, dict[str, Any]]) -> None:
-    """Let flows find `connections`, and the engine read rows without data frames."""
-    # As the server does (deploy/runtime/pf/loading.py): the providers that promptflow would make
-    # want a store on disk.
+def install_patches(connections: dict[str, dict[str, Any]]) -> None:
+    """Make promptflow use `connections`, read rows without data frames, and count tokens."""
+    # As in deploy/server/promptflow/loading.py: promptflow's own providers need a store on disk.
     ConnectionProvider._instance = DictConnectionProvider(connections)
-    _prompty_utils.get_connection_by_name = functools.partial(_values, connections)
-    _batch_inputs_processor.load_data = _load
-    # Calls of models are noted, and so their tokens counted.
+    _prompty_utils.get_connection_by_name = functools.partial(_get_connection, connections)
+    _batch_inputs_processor.load_data = _read_json_lines
+    # Records model calls, from which tokens are counted.
     inject_openai_api()
 
 
-def run(
+def run_batch(
     here: Path,
     flow: Mapping[str, Any],
     sources: Mapping[str, Path],
     concurrency: int,
     say: Callable[[Mapping[str, Any]], None],
 ) -> dict[str, Any]:
-    """Run `flow` over the rows of `sources`.
+    """Run `flow` over the rows of `sources`; return what `results` parses.
 
-    Return its rows by number (outputs or error each), its metrics, whether it aggregates, what went
-    wrong beside rows, and the tokens that it took. `say` hears of each row.
+    That is its rows by number (outputs or error each), its metrics, whether it aggregates, its
+    problems other than those of rows, and the tokens used. `say` is called for each row that is
+    done.
     """
     folder = here / flow["folder"]
     entry = folder / flow["entry"]
@@ -103,14 +103,14 @@ def run(
         error = {"error": row["error"]} if "error" in row else {}
         say({"flow": flow["name"], "row": index, "done": len(rows), **error})
 
-    # A flow's modules import one another by name. Those of the flow before may have the same names.
+    # A flow's modules import one another by name, and the previous flow's may have the same names.
     os.chdir(folder)
     sys.path.insert(0, str(folder))
     before = set(sys.modules)
     provider = ConnectionProvider.get_instance()
     try:
         proxy = asyncio.run(
-            Rows.create(
+            RowExecutor.create(
                 entry,
                 folder,
                 connections=provider,
@@ -118,7 +118,7 @@ def run(
                 init_kwargs=flow["init"],
             )
         )
-        proxy.watch(concurrency, told)
+        proxy.configure(concurrency, told)
         retries.install()
         engine = BatchEngine(
             entry,
@@ -136,12 +136,12 @@ def run(
     finally:
         sys.path.remove(str(folder))
         for name in set(sys.modules) - before:
-            _forget(name, folder)
+            _unload_module(name, folder)
     summary = result.error_summary
     failed = {**(summary.aggr_error_dict or {})}
-    problems = [f"its node {node} failed: {_message(error)}" for node, error in failed.items()]
+    problems = [f"its node {node} failed: {_format_error(error)}" for node, error in failed.items()]
     if summary.batch_error_dict:
-        problems.append(_message(summary.batch_error_dict))
+        problems.append(_format_error(summary.batch_error_dict))
     return {
         "rows": dict(sorted(rows.items())),
         "metrics": dict(result.metrics or {}),
@@ -151,27 +151,29 @@ def run(
     }
 
 
-def _forget(name: str, folder: Path) -> None:
-    """Let the next flow import its own module by this name."""
+def _unload_module(name: str, folder: Path) -> None:
+    """Remove a module of this flow, so that the next flow can import its own by that name."""
     file = getattr(sys.modules.get(name), "__file__", None)
     if file and Path(file).is_relative_to(folder):
         del sys.modules[name]
 
 
-def _load(local_path: str | Path, **_: object) -> list[dict[str, Any]]:
-    """Read JSON lines as they are: a data frame would fill gaps, and change types."""
+def _read_json_lines(local_path: str | Path, **_: object) -> list[dict[str, Any]]:
+    """Return JSON lines as they are: a data frame would fill gaps and change types."""
     with Path(local_path).open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
-def _values(connections: Mapping[str, Mapping[str, Any]], name: str) -> tuple[dict[str, Any], str]:
+def _get_connection(
+    connections: Mapping[str, Mapping[str, Any]], name: str
+) -> tuple[dict[str, Any], str]:
     """Return the values of a connection, and its type in promptflow's spelling (AzureOpenAI)."""
     if name not in connections:
         raise LookupError(f"deploy.yaml declares no connection {name}, which the prompty names")
     return dict(connections[name]["value"]), connections[name]["type"].removesuffix("Connection")
 
 
-def _message(error: Any) -> str:
-    """Return the text of an error that promptflow has made a mapping of."""
+def _format_error(error: Any) -> str:
+    """Return the text of an error that promptflow converted to a mapping."""
     text = error.get("message", "") if isinstance(error, Mapping) else str(error)
     return " ".join(str(text).split()) or "it says no reason"

@@ -1,7 +1,7 @@
 """Run a flow over its rows, and then its evaluation flows over the answers.
 
-Reads job.json and secret.json in the folder of its first argument, and removes the latter. Prints a
-line of JSON for each row that is done, and writes result.json into the folder out/.
+The first argument is a folder with job.json and secret.json; secret.json is deleted once it is
+read. A line of JSON is printed for each row that is done, and result.json is written to out/.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ...build.pf_flow_build import PACKAGES, Absent
-from ...runtime import redaction
+from ...build.pf_flow_build import PACKAGES, StubFinder
+from ...server import redaction
 from . import identity
 
-# Whoever reads gives up where nothing comes for minutes: an empty event after so many seconds.
-LIFE_SIGN = 30.0
+# Seconds between heartbeats: the reader gives up if it receives nothing for minutes.
+HEARTBEAT_INTERVAL = 30.0
 
 Event = Mapping[str, Any]
-Say = Callable[[Event], None]
+EventWriter = Callable[[Event], None]
 
 
 def main(folder: str) -> None:
@@ -34,86 +34,93 @@ def main(folder: str) -> None:
     secret = here / "secret.json"
     hidden = json.loads(secret.read_text(encoding="utf-8"))
     secret.unlink()
-    masked = functools.partial(_masked, redaction.forms(hidden["secrets"]))
-    say = _speaker(masked)
+    masked = functools.partial(_mask_secrets, redaction.list_spellings(hidden["secrets"]))
+    say = _create_event_writer(masked)
     finish = redaction.redact_output(hidden["secrets"])
     os.environ.update(hidden["variables"])
     if hidden["tokens"]:
-        os.environ.update(identity.serve(hidden["tokens"]))
+        os.environ.update(identity.serve_tokens(hidden["tokens"]))
     try:
-        result = _run(here, job, hidden["connections"], say)
+        result = _run_evaluation(here, job, hidden["connections"], say)
     except Exception as error:
         traceback.print_exc()
-        result = {"problem": _reason(error)}
+        result = {"problem": _format_root_cause(error)}
     text = json.dumps(masked(json.loads(json.dumps(result, default=str))))
     (here / "out" / "result.json").write_text(text, encoding="utf-8")
     sys.stdout.flush()
     sys.stderr.flush()
     finish()
-    # Threads of the flow may still wait for something.
+    # A normal exit would wait for the flow's threads.
     os._exit(0)
 
 
-def _speaker(masked: Callable[[Any], Any]) -> Say:
-    """Return what prints an event; all that flows print goes to standard error from now on."""
-    outlet = os.fdopen(os.dup(1), "w", encoding="utf-8")
+def _create_event_writer(masked: Callable[[Any], Any]) -> EventWriter:
+    """Return a function that prints events; other output is redirected to standard error."""
+    output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    turn = threading.Lock()
+    lock = threading.Lock()
 
     def say(event: Event) -> None:
-        with turn:
-            print(json.dumps(masked(event)), file=outlet, flush=True)
+        with lock:
+            print(json.dumps(masked(event)), file=output, flush=True)
 
     def live() -> None:
         while True:
-            time.sleep(LIFE_SIGN)
+            time.sleep(HEARTBEAT_INTERVAL)
             say({})
 
     threading.Thread(target=live, daemon=True).start()
     return say
 
 
-def _masked(secrets: list[str], value: Any) -> Any:
-    """Return plain data without the secrets in any of its texts."""
+def _mask_secrets(secrets: list[str], value: Any) -> Any:
+    """Return plain data with the secrets masked in all texts."""
     if isinstance(value, str):
         for secret in secrets:
             value = value.replace(secret, redaction.MASK.decode())
         return value
     if isinstance(value, dict):
-        return {_masked(secrets, key): _masked(secrets, inner) for key, inner in value.items()}
-    return [_masked(secrets, inner) for inner in value] if isinstance(value, list) else value
+        return {
+            _mask_secrets(secrets, key): _mask_secrets(secrets, inner)
+            for key, inner in value.items()
+        }
+    return [_mask_secrets(secrets, inner) for inner in value] if isinstance(value, list) else value
 
 
-def _run(here: Path, job: Mapping[str, Any], connections: Any, say: Say) -> dict[str, Any]:
-    # A home of the container's own: no connection store, no key ring; telemetry off.
+def _run_evaluation(
+    here: Path, job: Mapping[str, Any], connections: Any, say: EventWriter
+) -> dict[str, Any]:
+    # A home folder without connection store and key ring, with telemetry off.
     home = Path(os.environ["PF_HOME_DIRECTORY"])
     home.mkdir(parents=True)
     (home / "pf.yaml").write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
-    # A flow that wants the whole of promptflow gets it here, too.
+    # If the flow requires all of promptflow, it is installed and must not be stubbed.
     if not (PACKAGES / "promptflow" / "_sdk").exists():
-        sys.meta_path.insert(0, Absent())
+        sys.meta_path.insert(0, StubFinder())
     from . import batch
 
-    batch.install(connections)
+    batch.install_patches(connections)
     data = here / "data.jsonl"
-    judged = batch.run(here, job["flow"], {"data": data}, job["concurrency"], say)
+    main_result = batch.run_batch(here, job["flow"], {"data": data}, job["concurrency"], say)
     answers = here / "answers.jsonl"
     answers.write_text(
         "".join(
             json.dumps({"line_number": index, **row["outputs"]}, default=str) + "\n"
-            for index, row in judged["rows"].items()
+            for index, row in main_result["rows"].items()
             if "outputs" in row
         ),
         encoding="utf-8",
     )
     sources = {"data": data, "run.inputs": data, "run.outputs": answers}
-    # Without a single answer there is nothing to judge.
-    chosen = job["evaluations"] if answers.stat().st_size else []
-    judgements = [batch.run(here, flow, sources, job["concurrency"], say) for flow in chosen]
-    return {"flow": judged, "evaluations": judgements}
+    # Without any answer there is nothing to evaluate.
+    evaluations = job["evaluations"] if answers.stat().st_size else []
+    evaluation_results = [
+        batch.run_batch(here, flow, sources, job["concurrency"], say) for flow in evaluations
+    ]
+    return {"flow": main_result, "evaluations": evaluation_results}
 
 
-def _reason(error: BaseException) -> str:
+def _format_root_cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     return " ".join(str(error).split()) or type(error).__name__

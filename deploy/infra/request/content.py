@@ -1,58 +1,65 @@
-"""What the Infrastructure Request says, section by section."""
+"""The sections of the Infrastructure Request."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from deploy.infra import ids, kinds
+from deploy.infra import resource_ids, resource_types
+from deploy.infra.desired import APPSERVICE, AZUREML
+from deploy.infra.entities import Requirements
 from deploy.infra.federation import AUDIENCE
-from deploy.infra.model import Needs
 from deploy.infra.request.document import Block, Checklist, Document, Heading, Paragraph, Table
-from deploy.infra.roles import ROLES
-from deploy.infra.wanted import APPSERVICE, AZUREML
+from deploy.infra.role_assignments import ROLE_IDS
 
-TITLES = {AZUREML: "Azure Machine Learning, managed online endpoints", APPSERVICE: "App Service"}
+OPTION_TITLES = {
+    AZUREML: "Azure Machine Learning, managed online endpoints",
+    APPSERVICE: "App Service",
+}
 BLANK = "________________"
 APPROVERS = ("Platform", "Network", "Identity", "Security", "Cost", "Project")
 
 
-def document_of(needs: Needs) -> Document:
-    """Return the request for `needs`."""
-    wanted = needs.wanted
+def build_document(requirements: Requirements) -> Document:
+    """Return the request for `requirements`."""
+    desired = requirements.desired
     blocks = [
-        *_summary(needs),
-        *_questions(needs),
-        *_resources(needs),
-        *_access(needs),
-        *_network(needs),
-        *_quotas(needs),
-        *_secrets(needs),
-        *_monitoring(needs),
-        *_names(needs),
-        *_people(needs),
-        *_acceptance(needs),
+        *_summary(requirements),
+        *_questions(requirements),
+        *_resources(requirements),
+        *_access(requirements),
+        *_network(requirements),
+        *_quotas(requirements),
+        *_secrets(requirements),
+        *_monitoring(requirements),
+        *_names(requirements),
+        *_people(requirements),
+        *_acceptance(requirements),
     ]
     return Document(
-        f"Infrastructure Request: {wanted.infra.workload} {wanted.environment}", tuple(blocks)
+        f"Infrastructure Request: {desired.infra.workload} {desired.environment}", tuple(blocks)
     )
 
 
-def _summary(needs: Needs) -> list[Block]:
-    wanted, infra = needs.wanted, needs.wanted.infra
-    flows = [f"{use.flow.name} ({use.target})" for use in wanted.uses if use.target in TITLES]
-    where = (
+def _summary(requirements: Requirements) -> list[Block]:
+    desired, infra = requirements.desired, requirements.desired.infra
+    flows = [
+        f"{placement.flow.name} ({placement.target})"
+        for placement in desired.placements
+        if placement.target in OPTION_TITLES
+    ]
+    network = (
         f"{infra.addresses}, private endpoints"
         if infra.private
         else "public addresses, Entra and TLS"
     )
     rows = (
-        ("Options", "; ".join(TITLES[name] for name in wanted.options)),
+        ("Options", "; ".join(OPTION_TITLES[name] for name in desired.options)),
         ("Flows", ", ".join(flows)),
-        ("Subscription", wanted.subscription or BLANK),
+        ("Subscription", desired.subscription or BLANK),
         ("Region", infra.location or BLANK),
-        ("Resource group", wanted.names.group),
-        ("Network", where),
+        ("Resource group", desired.names.group),
+        ("Network", network),
         ("Availability zones", "spread over zones" if infra.zone_redundant else "not asked for"),
     )
     text = (
@@ -63,22 +70,27 @@ def _summary(needs: Needs) -> list[Block]:
     return [Paragraph(text), Table(("", ""), rows)]
 
 
-def _questions(needs: Needs) -> list[Block]:
-    if not needs.questions:
+def _questions(requirements: Requirements) -> list[Block]:
+    if not requirements.questions:
         return []
     text = "Nobody has said yet. In brackets is the key of environments.yaml that answers it."
-    return [Heading("Open questions"), Paragraph(text), Checklist(needs.questions)]
+    return [Heading("Open questions"), Paragraph(text), Checklist(requirements.questions)]
 
 
-def _resources(needs: Needs) -> list[Block]:
-    rows = tuple((one.kind, one.name, one.sku or "-", one.why) for one in needs.resources)
-    settings = tuple(
-        (one.title, setting.path, _said(setting.value), setting.why)
-        for one in needs.resources
-        for setting in one.settings
+def _resources(requirements: Requirements) -> list[Block]:
+    rows = tuple(
+        (resource.kind, resource.name, resource.sku or "-", resource.why)
+        for resource in requirements.resources
     )
-    there = {one.kind for one in needs.resources}
-    drivers = tuple((kind, text) for kind, text in kinds.DRIVERS.items() if kind in there)
+    settings = tuple(
+        (resource.title, setting.path, _format_value(setting.value), setting.why)
+        for resource in requirements.resources
+        for setting in resource.settings
+    )
+    used_types = {resource.kind for resource in requirements.resources}
+    drivers = tuple(
+        (kind, text) for kind, text in resource_types.COST_DRIVERS.items() if kind in used_types
+    )
     return [
         Heading("Resources"),
         Paragraph("All in the one region and resource group, but for what Azure calls global."),
@@ -90,18 +102,25 @@ def _resources(needs: Needs) -> list[Block]:
     ]
 
 
-def _access(needs: Needs) -> list[Block]:
-    used: dict[str, list[str]] = {one.identity: [] for one in needs.resources if one.identity}
-    for one in needs.resources:
-        if one.identity:
-            used[one.identity].append(one.title)
+def _access(requirements: Requirements) -> list[Block]:
+    used: dict[str, list[str]] = {
+        item.identity: [] for item in requirements.resources if item.identity
+    }
+    for item in requirements.resources:
+        if item.identity:
+            used[item.identity].append(item.title)
     identities = tuple(
-        (one.name, one.why, ", ".join(used.get(one.id, ["-"])))
-        for one in needs.resources
-        if one.kind == kinds.IDENTITY
+        (item.name, item.why, ", ".join(used.get(item.id, ["-"])))
+        for item in requirements.resources
+        if item.kind == resource_types.IDENTITY
     )
-    roles = tuple((one.who, one.role, ids.shown(one.scope), one.why) for one in needs.assignments)
-    named = tuple(sorted((role, ROLES[role]) for role in {one.role for one in needs.assignments}))
+    roles = tuple(
+        (item.principal, item.role, resource_ids.format_id(item.scope), item.why)
+        for item in requirements.assignments
+    )
+    named = tuple(
+        sorted((role, ROLE_IDS[role]) for role in {item.role for item in requirements.assignments})
+    )
     blocks: list[Block] = [
         Heading("Identities"),
         Paragraph("Each is a user-assigned managed identity. None has a secret."),
@@ -112,16 +131,20 @@ def _access(needs: Needs) -> list[Block]:
         Table(("Role", "Id"), named),
         Heading("Federated credentials"),
     ]
-    if not needs.federations:
+    if not requirements.federations:
         return [*blocks, Paragraph("None are known: see the open questions.")]
-    rows = tuple((one.name, one.issuer, one.subject, AUDIENCE) for one in needs.federations)
-    text = f"On {needs.wanted.names.deployer}, so that CI deploys without a stored secret."
+    rows = tuple(
+        (item.name, item.issuer, item.subject, AUDIENCE) for item in requirements.federations
+    )
+    text = f"On {requirements.desired.names.deployer}, so that CI deploys without a stored secret."
     table = Table(("Name", "Issuer", "Subject", "Audience"), rows)
     return [*blocks, Paragraph(text), table]
 
 
-def _network(needs: Needs) -> list[Block]:
-    rows = tuple((one.source, one.target, str(one.port), one.why) for one in needs.routes)
+def _network(requirements: Requirements) -> list[Block]:
+    rows = tuple(
+        (flow.source, flow.target, str(flow.port), flow.why) for flow in requirements.network_flows
+    )
     return [
         Heading("Network flows"),
         Paragraph("TCP with TLS. Names are those of the public cloud."),
@@ -129,18 +152,20 @@ def _network(needs: Needs) -> list[Block]:
     ]
 
 
-def _quotas(needs: Needs) -> list[Block]:
-    if not needs.quotas:
+def _quotas(requirements: Requirements) -> list[Block]:
+    if not requirements.quotas:
         return []
-    rows = tuple((one.name, f"{one.amount} {one.unit}", one.why) for one in needs.quotas)
+    rows = tuple(
+        (quota.name, f"{quota.amount} {quota.unit}", quota.why) for quota in requirements.quotas
+    )
     return [Heading("Quotas"), Table(("Quota in the region", "At least", "How reckoned"), rows)]
 
 
-def _secrets(needs: Needs) -> list[Block]:
-    if not needs.secrets:
+def _secrets(requirements: Requirements) -> list[Block]:
+    if not requirements.secrets:
         text = "None: every service is asked with an identity."
         return [Heading("Secrets"), Paragraph(text)]
-    rows = tuple((one.name, one.store, one.reader) for one in needs.secrets)
+    rows = tuple((secret.name, secret.store, secret.reader) for secret in requirements.secrets)
     text = (
         "By name. The project sets the values; they are in no file and in no request. Whoever sets "
         "one in a vault needs the role Key Vault Secrets Officer on that vault while doing so: a "
@@ -150,22 +175,28 @@ def _secrets(needs: Needs) -> list[Block]:
     return [Heading("Secrets"), Paragraph(text), table]
 
 
-def _monitoring(needs: Needs) -> list[Block]:
-    wanted, infra = needs.wanted, needs.wanted.infra
-    watched = {kinds.REGISTRY, kinds.VAULT, kinds.OPENAI, kinds.WORKSPACE, kinds.SITE}
-    titles = [one.title for one in needs.resources if one.kind in watched]
+def _monitoring(requirements: Requirements) -> list[Block]:
+    desired, infra = requirements.desired, requirements.desired.infra
+    watched = {
+        resource_types.REGISTRY,
+        resource_types.VAULT,
+        resource_types.OPENAI_ACCOUNT,
+        resource_types.WORKSPACE,
+        resource_types.SITE,
+    }
+    titles = [resource.title for resource in requirements.resources if resource.kind in watched]
     budget = f"{infra.budget.amount} a month from {infra.budget.start}" if infra.budget else BLANK
     rows = (
-        ("Logs", f"{wanted.names.logs}, {infra.log_days} days"),
+        ("Logs", f"{desired.names.logs}, {infra.log_days} days"),
         ("Diagnostic settings to it", ", ".join(titles)),
-        ("Traces and metrics", wanted.names.insights),
+        ("Traces and metrics", desired.names.insights),
         ("Alerts to", ", ".join(infra.contacts) or BLANK),
         ("Budget", f"{budget}; told at 80 % spent and at 100 % forecast"),
     )
     return [Heading("Monitoring"), Table(("", ""), rows)]
 
 
-def _names(needs: Needs) -> list[Block]:
+def _names(requirements: Requirements) -> list[Block]:
     text = (
         "Names are ‹kind›-‹workload›-‹environment›, with a few characters at the end where a name "
         "must be unique in Azure. Other names are as good: the project enters them into "
@@ -174,12 +205,12 @@ def _names(needs: Needs) -> list[Block]:
     return [
         Heading("Names and tags"),
         Paragraph(text),
-        Table(("Tag", "Value"), tuple(needs.tags.items())),
+        Table(("Tag", "Value"), tuple(requirements.tags.items())),
     ]
 
 
-def _people(needs: Needs) -> list[Block]:
-    infra = needs.wanted.infra
+def _people(requirements: Requirements) -> list[Block]:
+    infra = requirements.desired.infra
     contacts = (
         ("Owner", infra.owner or BLANK),
         ("Cost center", infra.cost_center or BLANK),
@@ -194,8 +225,8 @@ def _people(needs: Needs) -> list[Block]:
     ]
 
 
-def _acceptance(needs: Needs) -> list[Block]:
-    environment = needs.wanted.environment
+def _acceptance(requirements: Requirements) -> list[Block]:
+    environment = requirements.desired.environment
     items = [
         f"`inv infra.check --env {environment}` finds nothing missing and nothing different.",
         "CI logs in as the deploying identity, without a secret.",
@@ -203,12 +234,12 @@ def _acceptance(needs: Needs) -> list[Block]:
         "From where callers are, the names above resolve and answer on port 443.",
         f"The values are in environments.yaml, and `inv plan --env {environment}` runs.",
     ]
-    if needs.secrets:
+    if requirements.secrets:
         items.insert(
             3, "The secrets above are set, and the project knows by whom they are changed."
         )
     return [Heading("Acceptance"), Checklist(tuple(items))]
 
 
-def _said(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)

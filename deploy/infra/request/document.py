@@ -1,4 +1,4 @@
-"""A document as blocks, whichever format it is then written in."""
+"""A document as blocks, independent of the output format."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Heading:
-    """The beginning of a section."""
+    """The heading of a section."""
 
     text: str
 
@@ -21,7 +21,7 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under heads; each row is as long as the heads."""
+    """A table; each row has as many cells as `heads`."""
 
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -29,7 +29,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Checklist:
-    """Things to tick off."""
+    """A list of items to check off."""
 
     items: tuple[str, ...]
 
@@ -39,7 +39,7 @@ Block = Heading | Paragraph | Table | Checklist
 
 @dataclass(frozen=True)
 class Document:
-    """The whole, in order."""
+    """A title and the blocks in their order."""
 
     title: str
     blocks: tuple[Block, ...]

@@ -1,11 +1,11 @@
-"""A document as Markdown."""
+"""Render a document as Markdown."""
 
 from __future__ import annotations
 
 from deploy.infra.request.document import Block, Checklist, Document, Heading, Paragraph, Table
 
 
-def write(document: Document) -> str:
+def render(document: Document) -> str:
     """Return `document` as Markdown."""
     return (
         "\n\n".join([f"# {document.title}", *(_block(block) for block in document.blocks)]) + "\n"

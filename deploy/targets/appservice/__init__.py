@@ -1,6 +1,6 @@
-"""Azure App Service: a site with a container for a flow in an environment, and a slot beside it.
+"""Target `appservice`: a container site of Azure App Service per flow and environment.
 
-See docs/targets/appservice.md.
+A new version starts on a slot of the site if one is configured. See docs/targets/appservice.md.
 """
 
 from __future__ import annotations
@@ -8,32 +8,26 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 
-from deploy import console, following
-from deploy.errors import DeployError, Problem
-from deploy.model import Deployment, Image, Plan, Spec, Step
-from deploy.targets.appservice import (
-    access,
-    back,
-    errors,
-    leaving,
-    overview,
-    preflight,
-)
-from deploy.targets.appservice import decide as deciding
+from deploy.config.target import SmokeTest
+from deploy.core import progress
+from deploy.core.entities import Deployment, Image, Plan, Spec, Step
+from deploy.core.errors import DeployError, Problem
+from deploy.targets import log_tail
+from deploy.targets.appservice import authentication, destroy, errors, preflight, rollback, status
+from deploy.targets.appservice import diff as deciding
 from deploy.targets.appservice import plan as planning
 from deploy.targets.appservice import settings as shape
 from deploy.targets.appservice.client import Client
-from deploy.targets.appservice.decide import Decision
+from deploy.targets.appservice.diff import Decision
 from deploy.targets.appservice.naming import PRODUCTION
-from deploy.targets.appservice.rollout import BegunError, Rollout
-from deploy.targets.base import Prove
+from deploy.targets.appservice.rollout import OperationPending, Rollout
 
-# Between two looks at a log that is followed, in seconds.
-FOLLOWING = 5.0
+# Seconds between two fetches while following a log.
+POLL_SECONDS = 5.0
 
 
 class AppService:
-    """A site of App Service."""
+    """The App Service target."""
 
     Settings = shape.Settings
     Place = shape.Place
@@ -46,84 +40,91 @@ class AppService:
 
     def plan(self, spec: Spec, image: Image) -> Plan:
         client = Client(spec)
-        world = client.look()
-        planning.refuse(spec, world)
-        asked = {site.name: access.wanted(spec, client.arm, site.auth) for site in world.sites}
-        decision = deciding.decide(spec, image, world, asked)
-        if decision.deploys:
-            world = client.with_pullers(world)
-            planning.refuse(spec, world)
-            # A key that nobody can read could not be proved to let anybody in.
+        observed = client.read_state()
+        planning.check_blockers(spec, observed)
+        auth_changes = {
+            site.name: authentication.desired_auth(spec, client.arm, site.auth)
+            for site in observed.sites
+        }
+        decision = deciding.decide(spec, image, observed, auth_changes)
+        if decision.has_new_version:
+            observed = client.add_pull_permissions(observed)
+            planning.check_blockers(spec, observed)
+            # Fail now if the key cannot be read: the smoke test needs it.
             self.headers(spec)
-        rows = planning.steps(spec, image, world, decision)
-        return Plan(spec, image, rows, decision)
+        steps = planning.list_steps(spec, image, observed, decision)
+        return Plan(spec, image, steps, decision)
 
-    def apply(self, plan: Plan, prove: Prove, wait: bool = True) -> Deployment:
-        spec, decision = plan.spec, plan.found
+    def apply(self, plan: Plan, prove: SmokeTest, wait: bool = True) -> Deployment:
+        spec, decision = plan.spec, plan.target_state
         client = Client(spec)
         if not isinstance(decision, Decision):
             raise DeployError(spec.name, "this plan is of another target")
-        if decision.changes:
+        if decision.has_changes:
             rollout = Rollout(client, spec, plan.image, decision, lambda: self.headers(spec))
             try:
                 rollout.run(prove, wait)
-            except BegunError:
-                return self._begun(spec, plan, client)
-        found = self.status(spec)
-        if found is None:
+            except OperationPending:
+                return self._pending_deployment(spec, plan, client)
+        deployment = self.status(spec)
+        if deployment is None:
             raise DeployError(client.where, "it is gone", "`inv plan`, then deploy again")
-        return found
+        return deployment
 
     def rollback(self, spec: Spec) -> Deployment:
-        back.roll_back(Client(spec), spec, self.headers(spec))
-        found = self.status(spec)
-        if found is None:
+        rollback.roll_back(Client(spec), spec, self.headers(spec))
+        deployment = self.status(spec)
+        if deployment is None:
             raise DeployError(spec.name, "nothing is deployed", "`inv deploy`")
-        return found
+        return deployment
 
     def headers(self, spec: Spec) -> Mapping[str, str]:
-        return access.headers(spec)
+        return authentication.headers(spec)
 
-    def refusal(self, spec: Spec, status: int, headers: Mapping[str, str]) -> Problem | None:
-        return errors.scoring(spec, Client(spec).where, status)
+    def explain_response(
+        self, spec: Spec, status: int, headers: Mapping[str, str]
+    ) -> Problem | None:
+        return errors.explain_response(spec, Client(spec).where, status)
 
     def status(self, spec: Spec) -> Deployment | None:
-        world = Client(spec).look()
+        observed = Client(spec).read_state()
         headers: Mapping[str, str] | None = None
         with contextlib.suppress(DeployError):
             headers = self.headers(spec)
-        return overview.of(spec, world, headers)
+        return status.build_deployment(spec, observed, headers)
 
     def logs(self, spec: Spec, tail: int, follow: bool = False) -> Iterator[str]:
         client = Client(spec)
-        found = client.look().production.record
-        if found is None or not found.of(spec):
+        record = client.read_state().production.record
+        if record is None or not record.is_managed_by(spec):
             hint = f"`inv deploy --flow {spec.flow.name} --env {spec.environment}`"
             raise DeployError(spec.name, "nothing is deployed", hint)
-        pause = client.arm.cloud.polling or FOLLOWING
-        yield from following.lines(lambda: client.log(PRODUCTION), tail, follow, pause)
+        poll_seconds = client.arm.cloud.polling_interval or POLL_SECONDS
+        yield from log_tail.stream_lines(
+            lambda: client.read_log(PRODUCTION), tail, follow, poll_seconds
+        )
 
     def destroy(self, spec: Spec) -> tuple[Step, ...]:
-        return leaving.remove(Client(spec), spec)
+        return destroy.destroy_deployment(Client(spec), spec)
 
-    def _begun(self, spec: Spec, plan: Plan, client: Client) -> Deployment:
-        console.note("deploy", "begun on the slot; `inv deploy` goes on")
-        found = self.status(spec)
-        if found:
-            return found
-        where = client.look().slot
+    def _pending_deployment(self, spec: Spec, plan: Plan, client: Client) -> Deployment:
+        progress.note("deploy", "begun on the slot; `inv deploy` goes on")
+        deployment = self.status(spec)
+        if deployment:
+            return deployment
+        slot = client.read_state().slot
         return Deployment(
             flow=spec.flow.name,
             environment=spec.environment,
             target="appservice",
             state="starting",
-            url=where.url if where else "",
+            url=slot.url if slot else "",
             auth=shape.settings_of(spec).auth,
             image_id=plan.image.pinned,
             tag=plan.image.tag,
             commit=plan.image.commit,
             created="",
-            name=where.name if where else "",
+            name=slot.name if slot else "",
             digest=plan.image.digest or "",
         )
 

@@ -1,4 +1,4 @@
-"""What App Service says when something does not work, told apart, each with the next step.
+"""Classification of App Service's errors, each with an explanation and the next step.
 
 Sources: "Set up staging environments in Azure App Service" (slots, swaps), "Configure a custom
 container for Azure App Service" (pulling), "Troubleshoot Azure RBAC".
@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from deploy.arm.errors import Said, forbidden, short
-from deploy.errors import DeployError, Problem
-from deploy.model import Spec
+from deploy.azure.errors import AzureError, describe_missing_permission, shorten_message
+from deploy.core.entities import Spec
+from deploy.core.errors import DeployError, Problem
 from deploy.targets.appservice.settings import place_of, settings_of
 
 CONFLICT, TAKEN, SLOTS, WARM_UP, FORBIDDEN, FAULT, OTHER = (
@@ -22,7 +22,7 @@ CONFLICT, TAKEN, SLOTS, WARM_UP, FORBIDDEN, FAULT, OTHER = (
     "fault",
     "other",
 )
-# The first that fits: a status, and a part of the text in lower case.
+# The first match applies: an HTTP status (0 for any), and a part of the message in lower case.
 _RULES = (
     (CONFLICT, 409, "operation is in progress"),
     (TAKEN, 409, "already exists"),
@@ -34,20 +34,20 @@ _RULES = (
 
 
 @dataclass(frozen=True)
-class Reason:
-    """Which kind of failure it is, what is wrong in words, and what to do next."""
+class Diagnosis:
+    """The category of a failure, its explanation, and the next step."""
 
-    kind: str
+    category: str
     what: str
     hint: str
 
 
-def reason(spec: Spec, said: Said) -> Reason:
-    """Tell what went wrong by what Azure said of it."""
-    kind = _kind(said)
-    text = short(said.text)
+def diagnose(spec: Spec, error: AzureError) -> Diagnosis:
+    """Return the diagnosis of an error of Azure."""
+    category = _classify(error)
+    text = shorten_message(error.text)
     slot = settings_of(spec).slot
-    whole = {
+    explanations = {
         CONFLICT: (
             f"another operation is under way there: {text}",
             "wait for it, then run this again",
@@ -59,10 +59,10 @@ def reason(spec: Spec, said: Said) -> Reason:
         ),
         WARM_UP: (
             f"the slot {slot} did not warm up with production's settings: {text}",
-            f"`inv logs`; what stays with the slot ({_sticky(spec)}) differs between the two",
+            f"`inv logs`; what stays with the slot ({_sticky_names(spec)}) differs between the two",
         ),
         FORBIDDEN: (
-            forbidden(said.text),
+            describe_missing_permission(error.text),
             f"have the role Website Contributor on the group {place_of(spec).resource_group} "
             "assigned to it; a new role takes minutes to work",
         ),
@@ -71,23 +71,23 @@ def reason(spec: Spec, said: Said) -> Reason:
             "run this again; if it stays so, ask Azure's support",
         ),
         OTHER: (
-            f"Azure says {said.code or said.status}: {text}",
+            f"Azure says {error.code or error.status}: {text}",
             "correct it, then run this again",
         ),
     }
-    return Reason(kind, *whole[kind])
+    return Diagnosis(category, *explanations[category])
 
 
-def refused(spec: Spec, said: Said, what: str) -> DeployError:
-    """Return the sentences for a refusal; `what` names what was asked."""
-    found = reason(spec, said)
-    return DeployError(f"Azure, {what}", found.what, found.hint)
+def to_deploy_error(spec: Spec, error: AzureError, operation: str) -> DeployError:
+    """Return the `DeployError` for an error of Azure; `operation` names the failed request."""
+    diagnosis = diagnose(spec, error)
+    return DeployError(f"Azure, {operation}", diagnosis.what, diagnosis.hint)
 
 
-def scoring(spec: Spec, where: str, status: int) -> Problem | None:
-    """Return what the service in front of the container says by a status; None for other ones."""
-    known = {
-        401: unauthorized(spec),
+def explain_response(spec: Spec, location: str, status: int) -> Problem | None:
+    """Return the problem that a status of the service in front means; None for other statuses."""
+    explanations = {
+        401: explain_unauthorized(spec),
         403: (
             "it lets nobody in: the site is stopped, or it is not reached from here",
             "`inv status`; does `allow` have this machine's address, and with `public_network: "
@@ -96,11 +96,11 @@ def scoring(spec: Spec, where: str, status: int) -> Problem | None:
         502: ("the service cannot reach the container", "`inv status`, then `inv logs`"),
         503: ("no container answers there", "`inv status`, then `inv logs`"),
     }
-    return Problem(where, *known[status]) if status in known else None
+    return Problem(location, *explanations[status]) if status in explanations else None
 
 
-def unauthorized(spec: Spec) -> tuple[str, str]:
-    """Return what a 401 says, and what to do next."""
+def explain_unauthorized(spec: Spec) -> tuple[str, str]:
+    """Return the explanation of a 401, and the next step."""
     if settings_of(spec).auth == "entra":
         return (
             "the token is not accepted",
@@ -114,13 +114,13 @@ def unauthorized(spec: Spec) -> tuple[str, str]:
     )
 
 
-def _sticky(spec: Spec) -> str:
+def _sticky_names(spec: Spec) -> str:
     return ", ".join(settings_of(spec).env.sticky) or "AZURE_CLIENT_ID"
 
 
-def _kind(said: Said) -> str:
-    text = said.text.lower()
-    for kind, status, part in _RULES:
-        if status in (0, said.status) and part in text:
-            return kind
-    return FAULT if said.status >= 500 else OTHER
+def _classify(error: AzureError) -> str:
+    text = error.text.lower()
+    for category, status, pattern in _RULES:
+        if status in (0, error.status) and pattern in text:
+            return category
+    return FAULT if error.status >= 500 else OTHER

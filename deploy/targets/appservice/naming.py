@@ -1,7 +1,7 @@
-"""Names, and the record that a deploy leaves in the site.
+"""Names of resources, and the record of the last deployment in a site's settings.
 
-The record is an application setting, not a tag: settings are swapped together with the image, and
-tags stay with the slot, where they would tell of the wrong version.
+The record is an application setting, not a tag: a swap moves settings together with the image,
+while tags stay with the slot and would describe the wrong version.
 """
 
 from __future__ import annotations
@@ -10,75 +10,75 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from deploy.model import Image, Spec
-from deploy.runtime.settings import DEPLOYMENT
-from deploy.targets.appservice.settings import FLOW, place_of, settings_of
+from deploy.core.entities import Image, Spec
+from deploy.server.settings import DEPLOYMENT_VARIABLE
+from deploy.targets.appservice.settings import FLOW_PLACEHOLDER, place_of, settings_of
 
-RECORD = "FLOW_DEPLOY"
-# What is another with every deploy, and so is none of what a plan compares.
-VOLATILE = frozenset({RECORD, DEPLOYMENT})
+RECORD_SETTING = "FLOW_DEPLOY"
+# Settings that change with every deployment, so a plan does not compare them.
+VOLATILE_SETTINGS = frozenset({RECORD_SETTING, DEPLOYMENT_VARIABLE})
 PRODUCTION = "production"
-PREFIX = "DOCKER|"
+IMAGE_PREFIX = "DOCKER|"
 
 
 @dataclass(frozen=True)
-class Record:
-    """What was deployed, by whom and when, and which settings are the tool's.
-
-    `id` is what the container's /version calls it: the same image may have run before, with other
-    settings.
-    `first` is the image that was there before the first deploy. `previous` is the id of the version
-    that served before this one, which a slot keeps; without a slot, `before` and `before_tag` are
-    its image and tag.
-    """
+class DeploymentRecord:
+    """The record of a deployment."""
 
     flow: str
     environment: str
     tag: str
+    # The deployment ID that the container returns from /version. It differs between deployments of
+    # the same image with other settings.
     id: str
     digest: str
     commit: str
+    # Who deployed, and when.
     by: str
     at: str
+    # Names of the settings that this tool manages.
     names: tuple[str, ...]
+    # The image before the first deployment.
     first: str = ""
+    # ID of the previous version, which the slot keeps; empty without a slot.
     previous: str = ""
+    # Image and tag of the previous version; empty with a slot.
     before: str = ""
     before_tag: str = ""
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings that it is written into."""
+        """Return the application settings that store the record."""
         text = json.dumps({name: value for name, value in asdict(self).items() if value})
-        return {RECORD: text, DEPLOYMENT: self.id}
+        return {RECORD_SETTING: text, DEPLOYMENT_VARIABLE: self.id}
 
-    def of(self, spec: Spec) -> bool:
-        """Whether a deploy of this flow in this environment wrote it."""
+    def is_managed_by(self, spec: Spec) -> bool:
+        """Return whether a deployment of this flow and environment wrote the record."""
         return (self.flow, self.environment) == (spec.flow.name, spec.environment)
 
 
-def read(settings: Mapping[str, str]) -> Record | None:
-    """Return the record among a site's settings, or None."""
+def read_record(settings: Mapping[str, str]) -> DeploymentRecord | None:
+    """Return the record in a site's settings, or None."""
     try:
-        given = json.loads(settings.get(RECORD, ""))
-        texts = {name: str(given.get(name, "")) for name in Record.__dataclass_fields__}
-        return Record(**{**texts, "names": tuple(map(str, given.get("names", ())))})  # type: ignore[arg-type]
+        data = json.loads(settings.get(RECORD_SETTING, ""))
+        values = {name: str(data.get(name, "")) for name in DeploymentRecord.__dataclass_fields__}
+        return DeploymentRecord(**{**values, "names": tuple(map(str, data.get("names", ())))})  # type: ignore[arg-type]
     except (ValueError, AttributeError, TypeError):
         return None
 
 
-def app_of(spec: Spec) -> str:
-    """Return the site's name; empty where none is configured."""
-    given = settings_of(spec).app
-    return given or (place_of(spec).app or "").replace(FLOW, spec.flow.name)
+def app_name(spec: Spec) -> str:
+    """Return the site's name; empty if none is configured."""
+    configured = settings_of(spec).app
+    return configured or (place_of(spec).app or "").replace(FLOW_PLACEHOLDER, spec.flow.name)
 
 
-def reference(image: Image) -> str:
-    """Return what the site's configuration says for an image that is in its registry."""
-    return f"{PREFIX}{image.pinned}" if image.digest else ""
+def linux_fx_version(image: Image) -> str:
+    """Return the site's configuration value for a pushed image; empty without a digest."""
+    return f"{IMAGE_PREFIX}{image.pinned}" if image.digest else ""
 
 
-def shown(fx_version: str) -> str:
-    """Return an image for people: repository and twelve digits of the digest, or as it is."""
-    repository, at, digest = fx_version.removeprefix(PREFIX).partition("@")
+def format_image(fx_version: str) -> str:
+    """Return an image for display: repository and 12 digits of the digest, if it has one."""
+    repository, at, digest = fx_version.removeprefix(IMAGE_PREFIX).partition("@")
     return f"{repository.rpartition('/')[2]} ({digest[7:19]})" if at else repository

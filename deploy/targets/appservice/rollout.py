@@ -1,8 +1,8 @@
-"""Carrying a decision out, write by write.
+"""Carry out a decision, write by write.
 
-With a slot production goes on with what it runs until the new version is proved: then the two
-change places. Without one production is changed, and changed back if anything is wrong. Whatever is
-interrupted, a new plan goes on from there.
+With a slot, production keeps its version until the new version is verified; then the two are
+swapped. Without a slot, production is changed in place, and changed back if anything fails. After
+an interruption, a new plan continues from the state that is left.
 """
 
 from __future__ import annotations
@@ -11,38 +11,38 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from deploy import console, pausing
-from deploy.errors import DeployError
-from deploy.model import Image, Spec
-from deploy.targets.appservice import decide, errors, naming, state
-from deploy.targets.appservice.changed import changed
+from deploy.config.target import SmokeTest
+from deploy.core import interrupts, progress
+from deploy.core.entities import Image, Spec
+from deploy.core.errors import DeployError
+from deploy.targets.appservice import diff, errors, naming, state
 from deploy.targets.appservice.client import Client
-from deploy.targets.appservice.decide import Auth, Decision, Fix
-from deploy.targets.appservice.naming import PRODUCTION, VOLATILE, Record
-from deploy.targets.appservice.settings import settings_of
-from deploy.targets.appservice.state import Site, World
-from deploy.targets.appservice.swapping import AFTER_SWAP, Swap, put_back
-from deploy.targets.appservice.wanted import HEALTH
-from deploy.targets.appservice.warming import (
-    UNAUTHORIZED,
-    Say,
-    Warming,
-    asked,
-    digest_of,
-    name_of,
+from deploy.targets.appservice.conflict import conflict_error
+from deploy.targets.appservice.desired import HEALTH_PATH
+from deploy.targets.appservice.diff import AuthChanges, Decision, SiteUpdate
+from deploy.targets.appservice.mutations import Writer, WriteRejected
+from deploy.targets.appservice.naming import PRODUCTION, VOLATILE_SETTINGS, DeploymentRecord
+from deploy.targets.appservice.readiness import (
+    UNAUTHORIZED_STATUS,
+    ReadinessCheck,
+    ReportProgress,
+    fetch_version,
+    format_version,
+    parse_digest,
 )
-from deploy.targets.appservice.writes import RefusedError, Writer
-from deploy.targets.base import Prove
+from deploy.targets.appservice.settings import settings_of
+from deploy.targets.appservice.slot_swap import SWAP_TIMEOUT_SECONDS, Swap, restore_site
+from deploy.targets.appservice.state import ObservedState, Site
 
-TIME = "%Y-%m-%dT%H:%M:%SZ"
+TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
-class BegunError(Exception):
-    """A start has begun, and nobody wants to wait for it."""
+class OperationPending(Exception):
+    """A start has begun, and the run does not wait for it."""
 
 
 class Rollout:
-    """One deploy of one spec."""
+    """One deployment of one spec."""
 
     def __init__(
         self,
@@ -55,186 +55,225 @@ class Rollout:
         self.client, self.writer = client, Writer(spec)
         self.spec, self.image, self.decision = spec, image, decision
         self._headers = headers
-        self._expected = decision.seen
-        self._written: Record | None = None
+        self._expected = decision.fingerprint
+        self._written: DeploymentRecord | None = None
 
-    def run(self, prove: Prove, wait: bool) -> None:
-        """Carry the decision out. Raises `DeployError`, or `BegunError` without `wait`."""
-        self.look()
-        if self.decision.sticky:
-            self.write("settings that stay", lambda: self.writer.sticky([*self.decision.sticky]))
-        for fix in self.decision.fixes:
-            self._fix(fix)
-        if not self.decision.deploys:
+    def run(self, prove: SmokeTest, wait: bool) -> None:
+        """Carry out the decision. Raise `DeployError`, or `OperationPending` without `wait`."""
+        self.recheck_state()
+        if self.decision.new_sticky_names:
+            self.write(
+                "settings that stay",
+                lambda: self.writer.add_sticky_settings([*self.decision.new_sticky_names]),
+            )
+        for site_update in self.decision.site_updates:
+            self._apply_site_update(site_update)
+        if not self.decision.has_new_version:
             return
-        if self.decision.in_place:
-            self._in_place(prove)
+        if self.decision.is_in_place:
+            self._deploy_in_place(prove)
         else:
-            self._by_slot(prove, wait)
+            self._deploy_to_slot(prove, wait)
 
-    def look(self) -> World:
-        """Look again. Raises `ChangedError` where somebody else has changed production."""
-        world = self.client.look()
-        if decide.seen(world.production) != self._expected:
-            raise changed(self.client.where)
-        return world
+    def recheck_state(self) -> ObservedState:
+        """Read the state again. Raise `ConflictError` if production was changed concurrently."""
+        observed = self.client.read_state()
+        if diff.fingerprint(observed.production) != self._expected:
+            raise conflict_error(self.client.where)
+        return observed
 
-    def write(self, what: str, action: Callable[[], object]) -> None:
-        """Do one write. Raises `DeployError`."""
+    def write(self, operation: str, action: Callable[[], object]) -> None:
+        """Carry out one write; `operation` names it in messages. Raise `DeployError`."""
         try:
             action()
-        except RefusedError as error:
-            raise errors.refused(self.spec, error.said, what) from None
+        except WriteRejected as error:
+            raise errors.to_deploy_error(self.spec, error.said, operation) from None
 
-    def _fix(self, fix: Fix) -> None:
-        """Put right what is not as configured. How callers are let in comes first."""
-        if not fix.needed:
+    def _apply_site_update(self, site_update: SiteUpdate) -> None:
+        """Apply the changes to a site's configuration, its authentication first."""
+        if not site_update.has_changes:
             return
-        name = fix.site
-        site = self._site(self.look(), name)
-        with console.phase("configure", state.where(self.spec, site)):
-            if fix.auth is not None:
-                auth = fix.auth
-                self.write("authentication", lambda: self.writer.auth(name, auth))
-            if fix.properties:
-                self.write(name, lambda: self.writer.properties(name, fix.properties))
-            if fix.web:
-                self.write("configuration", lambda: self.writer.web(name, fix.web))
-            if fix.settings:
-                given = {**site.settings, **fix.settings}
-                together = {n: text for n, text in given.items() if text is not None}
-                self.write("settings", lambda: self.writer.settings(name, together))
+        name = site_update.site
+        site = self._find_site(self.recheck_state(), name)
+        with progress.phase("configure", state.describe_site(self.spec, site)):
+            if site_update.auth is not None:
+                auth = site_update.auth
+                self.write("authentication", lambda: self.writer.write_auth(name, auth))
+            if site_update.properties:
+                self.write(name, lambda: self.writer.update_site(name, site_update.properties))
+            if site_update.web:
+                self.write(
+                    "configuration", lambda: self.writer.update_configuration(name, site_update.web)
+                )
+            if site_update.settings:
+                changed_settings = {**site.settings, **site_update.settings}
+                settings = {
+                    setting: text for setting, text in changed_settings.items() if text is not None
+                }
+                self.write("settings", lambda: self.writer.write_settings(name, settings))
                 if name == PRODUCTION:
-                    self._expected = (site.image, state.fingerprint(together))
-            if fix.start:
+                    self._expected = (site.image, state.hash_settings(settings))
+            if site_update.start:
                 self.write(name, lambda: self.writer.start(name))
 
-    def _by_slot(self, prove: Prove, wait: bool) -> None:
-        world = self.look()
-        site = self._site(world, self.decision.goes)
-        with console.phase("slot", f"{site.name}: {naming.shown(naming.reference(self.image))}"):
-            warming = self._warming(site)
-            found, begun = self._begin(site, world)
-        if begun and not wait:
-            raise BegunError
-        with console.phase("warm-up", state.where(self.spec, site)) as shown:
-            warming.until(found, self._headers(), shown.now)
-            warming.closed()
-        with console.phase("prove", f"{site.name}: scoring {self.spec.flow.sample.name}"):
+    def _deploy_to_slot(self, prove: SmokeTest, wait: bool) -> None:
+        observed = self.recheck_state()
+        site = self._find_site(observed, self.decision.first_site)
+        with progress.phase(
+            "slot", f"{site.name}: {naming.format_image(naming.linux_fx_version(self.image))}"
+        ):
+            readiness = self._readiness_check(site)
+            record, is_started = self._start_on_slot(site, observed)
+        if is_started and not wait:
+            raise OperationPending
+        with progress.phase("warm-up", state.describe_site(self.spec, site)) as phase:
+            readiness.wait(record, self._headers(), phase.update)
+            readiness.require_auth()
+        with progress.phase("prove", f"{site.name}: scoring {self.spec.flow.sample.name}"):
             prove(site.url, self._headers())
-        world = self.look()
-        coming = self._site(world, site.name)
-        if coming.record != found:
-            # What was proved is not what would be swapped.
-            raise changed(state.where(self.spec, coming))
-        Swap(self.client, self.writer, self.spec, world.production, coming).run(
-            lambda say: self._verify(world.production, found, prove, say)
+        observed = self.recheck_state()
+        slot = self._find_site(observed, site.name)
+        if slot.record != record:
+            # The slot no longer has the version that was verified.
+            raise conflict_error(state.describe_site(self.spec, slot))
+        Swap(self.client, self.writer, self.spec, observed.production, slot).run(
+            lambda report: self._verify_production(observed.production, record, prove, report)
         )
-        self._settle()
+        self._clean_up_after_swap()
 
-    def _begin(self, site: Site, world: World) -> tuple[Record, bool]:
-        """Let the slot start the new version, unless it does; return its record, and if it did not.
+    def _start_on_slot(self, site: Site, observed: ObservedState) -> tuple[DeploymentRecord, bool]:
+        """Start the new version on the slot, unless it is already running or starting there.
 
-        What did not start before is written once more: a role or a secret that was missing may be
-        there now, and only a change makes the service read its references again. So is what
-        started with an earlier key.
+        Return its record, and whether it was started now. A version that did not start is written
+        again: a role or a secret that was missing may exist now, and only a change makes the
+        service resolve its references again. The same applies to a version that started with an
+        earlier key.
         """
         record = site.record
-        if self.decision.staged and record:
-            told = asked(site.url, self._headers())
-            young = age(record.at) < settings_of(self.spec).start_time_limit
-            if told == name_of(record) or (young and not told.startswith(UNAUTHORIZED)):
+        if self.decision.is_staged and record:
+            version = fetch_version(site.url, self._headers())
+            is_recent = age_seconds(record.at) < settings_of(self.spec).start_time_limit
+            if version == format_version(record) or (
+                is_recent and not version.startswith(UNAUTHORIZED_STATUS)
+            ):
                 return record, False
-        return self._put(site, world), True
+        return self._write_version(site, observed), True
 
-    def _verify(self, before: Site, found: Record, prove: Prove, say: Say) -> None:
-        """Prove production, which has the new version since a moment ago."""
-        warming = Warming(self.client, self.spec, before, "")
-        warming.until(found, self._headers(), say, AFTER_SWAP)
-        warming.closed()
+    def _verify_production(
+        self, before: Site, record: DeploymentRecord, prove: SmokeTest, report: ReportProgress
+    ) -> None:
+        """Verify production, which has just received the new version."""
+        readiness = ReadinessCheck(self.client, self.spec, before, "")
+        readiness.wait(record, self._headers(), report, SWAP_TIMEOUT_SECONDS)
+        readiness.require_auth()
         prove(before.url, self._headers())
 
-    def _in_place(self, prove: Prove) -> None:
-        world = self.look()
-        before = world.production
-        warming = self._warming(before)
+    def _deploy_in_place(self, prove: SmokeTest) -> None:
+        observed = self.recheck_state()
+        before = observed.production
+        readiness = self._readiness_check(before)
         try:
-            with console.phase("production", naming.shown(naming.reference(self.image))) as shown:
-                found = self._put(before, world)
-                warming.until(found, self._headers(), shown.now)
-                warming.closed()
-            with console.phase("prove", f"scoring {self.spec.flow.sample.name}"):
+            with progress.phase(
+                "production", naming.format_image(naming.linux_fx_version(self.image))
+            ) as phase:
+                record = self._write_version(before, observed)
+                readiness.wait(record, self._headers(), phase.update)
+                readiness.require_auth()
+            with progress.phase("prove", f"scoring {self.spec.flow.sample.name}"):
                 prove(before.url, self._headers())
         except BaseException:
-            with pausing.putting_right():
-                self._put_back(before)
+            with interrupts.uninterruptible():
+                self._restore_production(before)
             raise
 
-    def _put(self, site: Site, world: World) -> Record:
-        """Give a site the image and the settings. The settings first: no moment without a key."""
-        by, at = self.client.arm.who(), now()
-        found = decide.record(self.spec, self.image, world, self.decision.wanted, by, at)
-        content = decide.content(self.spec, world, site, self.decision.wanted)
-        web = {"linuxFxVersion": naming.reference(self.image), "healthCheckPath": HEALTH}
+    def _write_version(self, site: Site, observed: ObservedState) -> DeploymentRecord:
+        """Write the settings and the image of the new version to a site, and return its record.
+
+        The settings come first, so that the new image never runs without a key.
+        """
+        by, at = self.client.arm.get_principal_name(), utc_timestamp()
+        record = diff.build_record(self.spec, self.image, observed, self.decision.desired, by, at)
+        settings = diff.build_settings(self.spec, observed, site, self.decision.desired)
+        web = {
+            "linuxFxVersion": naming.linux_fx_version(self.image),
+            "healthCheckPath": HEALTH_PATH,
+        }
         name = site.name
-        self._written = found
-        self.write("settings", lambda: self.writer.settings(name, {**content, **found.settings}))
-        self.write("configuration", lambda: self.writer.web(name, web))
-        return found
-
-    def _put_back(self, before: Site) -> None:
-        """Let production run again what it ran before, unless somebody else has changed it."""
-        there = self.client.look().production
-        if self._written is None or there.record != self._written:
-            return
-        console.note("production", f"back to {naming.shown(before.image) or 'what it was'}")
-        # What others have set meanwhile stays.
-        ours = {*self._written.names, *(before.record.names if before.record else ()), *VOLATILE}
-        kept = {name: text for name, text in there.settings.items() if name not in ours}
-        again = {name: text for name, text in before.settings.items() if name in ours}
-        try:
-            put_back(self.writer, replace(before, settings={**kept, **again}))
-            if before.record:
-                with console.phase("warm-up", f"{self.client.where}: {before.record.tag}") as shown:
-                    warming = Warming(self.client, self.spec, before, digest_of(before.image))
-                    warming.until(before.record, self._headers(), shown.now)
-        except RefusedError as error:
-            console.note("production", f"that did not work ({error}); `inv status` shows it")
-        except DeployError as error:
-            # The first failure is what the user must see.
-            console.note("production", f"it does not answer again: {error.problems[0].what}")
-
-    def _settle(self) -> None:
-        """Put right what a swap does not carry, and what was of the version before alone."""
-        world = self.client.look()
-        found = decide.fix(
-            self.spec, world, world.production, self.decision.wanted, NOTHING, deploys=False
+        self._written = record
+        self.write(
+            "settings", lambda: self.writer.write_settings(name, {**settings, **record.settings})
         )
-        there = world.production.settings
-        leaving = {name: None for name in self.decision.leaving if name in there}
-        self._expected = decide.seen(world.production)
-        self._fix(replace(found, settings={**found.settings, **leaving}))
+        self.write("configuration", lambda: self.writer.update_configuration(name, web))
+        return record
 
-    def _warming(self, site: Site) -> Warming:
+    def _restore_production(self, before: Site) -> None:
+        """Restore the previous version of production, unless it was changed concurrently."""
+        production = self.client.read_state().production
+        if self._written is None or production.record != self._written:
+            return
+        progress.note("production", f"back to {naming.format_image(before.image) or 'what it was'}")
+        # Keep settings that others have changed in the meantime.
+        managed_names = {
+            *self._written.names,
+            *(before.record.names if before.record else ()),
+            *VOLATILE_SETTINGS,
+        }
+        unmanaged = {
+            name: text for name, text in production.settings.items() if name not in managed_names
+        }
+        restored = {name: text for name, text in before.settings.items() if name in managed_names}
+        try:
+            restore_site(self.writer, replace(before, settings={**unmanaged, **restored}))
+            if before.record:
+                with progress.phase(
+                    "warm-up", f"{self.client.where}: {before.record.tag}"
+                ) as phase:
+                    readiness = ReadinessCheck(
+                        self.client, self.spec, before, parse_digest(before.image)
+                    )
+                    readiness.wait(before.record, self._headers(), phase.update)
+        except WriteRejected as error:
+            progress.note("production", f"that did not work ({error}); `inv status` shows it")
+        except DeployError as error:
+            # Do not raise: the user must see the first failure.
+            progress.note("production", f"it does not answer again: {error.problems[0].what}")
+
+    def _clean_up_after_swap(self) -> None:
+        """Apply the configuration that a swap does not move, and remove obsolete settings."""
+        observed = self.client.read_state()
+        site_update = diff.build_site_update(
+            self.spec,
+            observed,
+            observed.production,
+            self.decision.desired,
+            NO_AUTH_CHANGES,
+            deploys=False,
+        )
+        settings = observed.production.settings
+        obsolete = {name: None for name in self.decision.obsolete_settings if name in settings}
+        self._expected = diff.fingerprint(observed.production)
+        self._apply_site_update(replace(site_update, settings={**site_update.settings, **obsolete}))
+
+    def _readiness_check(self, site: Site) -> ReadinessCheck:
         digest = (self.image.digest or "").removeprefix("sha256:")
-        return Warming(self.client, self.spec, site, digest)
+        return ReadinessCheck(self.client, self.spec, site, digest)
 
-    def _site(self, world: World, name: str) -> Site:
-        return next(site for site in world.sites if site.name == name)
-
-
-NOTHING: Auth = {}
+    def _find_site(self, observed: ObservedState, name: str) -> Site:
+        return next(site for site in observed.sites if site.name == name)
 
 
-def age(at: str) -> float:
-    """Return the seconds since a time as records have it; for none, as if it were long ago."""
+NO_AUTH_CHANGES: AuthChanges = {}
+
+
+def age_seconds(timestamp: str) -> float:
+    """Return the seconds since a timestamp of a record; infinity for an invalid one."""
     try:
-        then = datetime.strptime(at, TIME).replace(tzinfo=UTC)
+        time = datetime.strptime(timestamp, TIME_FORMAT).replace(tzinfo=UTC)
     except ValueError:
         return float("inf")
-    return (datetime.now(UTC) - then).total_seconds()
+    return (datetime.now(UTC) - time).total_seconds()
 
 
-def now() -> str:
-    """Return the time as records have it."""
-    return datetime.now(UTC).strftime(TIME)
+def utc_timestamp() -> str:
+    """Return the current time in the format of records."""
+    return datetime.now(UTC).strftime(TIME_FORMAT)

@@ -1,4 +1,4 @@
-"""What deploy.yaml and environments.yaml say for a site of App Service."""
+"""Settings of the target `appservice` in deploy.yaml and environments.yaml."""
 
 from __future__ import annotations
 
@@ -8,35 +8,35 @@ from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field
 
-from deploy.arm.settings import AzurePlace, Identity, VaultEnv
-from deploy.model import Spec
-from deploy.schema import TargetSettings, Variable
+from deploy.azure.settings import AzurePlace, Identity, VaultEnv
+from deploy.config.schema import TargetSettings, VariableName
+from deploy.core.entities import Spec
 
 # "Naming rules and restrictions for Azure resources": Microsoft.Web/sites.
-NAME = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])?$"
-PATTERN = r"^[A-Za-z0-9{}-]{2,60}$"
-# What stands in a pattern for the name of the flow.
-FLOW = "{flow}"
-GUID = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
-# "Azure App Service FAQ": the load balancer ends a request that is idle for so long.
-LONGEST_REQUEST = 230
+NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])?$"
+APP_PATTERN = r"^[A-Za-z0-9{}-]{2,60}$"
+# The placeholder for the flow's name in the pattern of site names.
+FLOW_PLACEHOLDER = "{flow}"
+GUID_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+# "Azure App Service FAQ": the load balancer ends a request that is idle for this many seconds.
+MAX_REQUEST_SECONDS = 230
 
 
-def _request_timeout(value: int) -> int:
-    if not 1 <= value <= LONGEST_REQUEST:
+def _validate_request_timeout(value: int) -> int:
+    if not 1 <= value <= MAX_REQUEST_SECONDS:
         raise ValueError(
-            f"App Service ends a request after {LONGEST_REQUEST} s: a number from 1 to "
-            f"{LONGEST_REQUEST} is expected"
+            f"App Service ends a request after {MAX_REQUEST_SECONDS} s: a number from 1 to "
+            f"{MAX_REQUEST_SECONDS} is expected"
         )
     return value
 
 
-def _source(value: str) -> str:
-    """Addresses as CIDR, or a service tag, which begins with a capital letter."""
+def _validate_source(value: str) -> str:
+    """Return a network in CIDR notation, or a service tag, which starts with a capital letter."""
     if re.match(r"^[A-Z][A-Za-z0-9.]+$", value):
         return value
     try:
-        # The service knows a single address as a network of one.
+        # The service stores a single address as a network of one address.
         return str(ipaddress.ip_network(value))
     except ValueError:
         raise ValueError(
@@ -45,13 +45,13 @@ def _source(value: str) -> str:
         ) from None
 
 
-Name = Annotated[str, Field(pattern=NAME)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 RequestTimeout = Annotated[
     int,
-    AfterValidator(_request_timeout),
-    Field(json_schema_extra={"minimum": 1, "maximum": LONGEST_REQUEST}),
+    AfterValidator(_validate_request_timeout),
+    Field(json_schema_extra={"minimum": 1, "maximum": MAX_REQUEST_SECONDS}),
 ]
-Source = Annotated[str, AfterValidator(_source)]
+Source = Annotated[str, AfterValidator(_validate_source)]
 
 
 class SiteEnv(VaultEnv):
@@ -61,7 +61,7 @@ class SiteEnv(VaultEnv):
     that stay with the slot when slots are swapped.
     """
 
-    sticky: list[Variable] = Field(default_factory=list)
+    sticky: list[VariableName] = Field(default_factory=list)
 
 
 class Settings(TargetSettings):
@@ -92,16 +92,16 @@ class Settings(TargetSettings):
 
 
 class Place(AzurePlace):
-    """Where sites are, which identities they have, and the vault with the callers' keys."""
+    """The location of sites, their identities, and the vault with the clients' keys."""
 
-    app: Annotated[str, Field(pattern=PATTERN)] | None = Field(
+    app: Annotated[str, Field(pattern=APP_PATTERN)] | None = Field(
         None, description="The sites' names, with {flow} in the place of the flow's."
     )
     slot_identity: Identity | None = Field(None, description="The same of its slot.")
     key_vault: Annotated[str, Field(pattern=r"^https://[^/]+$")] | None = Field(
         None, description="The vault with the keys of `auth: key`."
     )
-    auth_client: Annotated[str, Field(pattern=GUID)] | None = Field(
+    auth_client: Annotated[str, Field(pattern=GUID_PATTERN)] | None = Field(
         None, description="For `auth: entra`: the app registration that callers ask tokens for."
     )
 

@@ -1,4 +1,4 @@
-"""What is there: a site, its slot, their configuration. Values only, read from Azure's JSON."""
+"""Observed state: a site, its slot and configuration, parsed from Azure's JSON. Values only."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.model import Spec
+from deploy.core.entities import Spec
 from deploy.targets.appservice import naming
-from deploy.targets.appservice.naming import PRODUCTION, Record
+from deploy.targets.appservice.naming import PRODUCTION, DeploymentRecord
 from deploy.targets.appservice.settings import place_of, settings_of
 
-# "Set up staging environments in Azure App Service": tiers without slots.
+# Tiers without slots ("Set up staging environments in Azure App Service").
 NO_SLOTS = frozenset({"Free", "Shared", "Basic"})
 STOPPED = "Stopped"
 NO_ALWAYS_ON = frozenset({"Free", "Shared"})
@@ -20,63 +20,72 @@ NO_ALWAYS_ON = frozenset({"Free", "Shared"})
 
 @dataclass(frozen=True)
 class Identity:
-    """A user-assigned identity, or the site's own, which has no `id` and no `client`."""
+    """A managed identity; the system-assigned one has no `id` and no `client`."""
 
+    # Object ID.
     principal: str
+    # Resource ID.
     id: str = ""
+    # Client ID.
     client: str = ""
 
 
 @dataclass(frozen=True)
 class Site:
-    """Production, or a slot of it: what runs, and how.
-
-    `properties` are the resource's own, `web` its configuration, `auth` the platform's
-    authentication.
-    """
+    """The production site or one of its slots."""
 
     name: str
     state: str
     host: str
+    # Resource ID of its App Service plan.
     plan: str
-    own: str
-    assigned: tuple[Identity, ...]
+    # Object ID of the system-assigned identity; empty without one.
+    system_principal: str
+    user_identities: tuple[Identity, ...]
+    # Properties of the resource itself.
     properties: Mapping[str, Any]
+    # Its configuration (config/web).
     web: Mapping[str, Any]
     settings: Mapping[str, str] = field(repr=False)
+    # Configuration of the platform's authentication.
     auth: Mapping[str, Any]
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """Return the site's address."""
         return f"https://{self.host}"
 
     @property
     def image(self) -> str:
-        """What it is configured to run."""
+        """Return the configured image."""
         return str(self.web.get("linuxFxVersion") or "")
 
     @property
-    def record(self) -> Record | None:
-        """What the last deploy left."""
-        return naming.read(self.settings)
+    def record(self) -> DeploymentRecord | None:
+        """Return the record of the last deployment, or None."""
+        return naming.read_record(self.settings)
 
-    def identity(self, id: str | None) -> Identity | None:
-        """Return the identity with which it pulls and reads secrets.
+    def find_identity(self, id: str | None) -> Identity | None:
+        """Return the identity that pulls images and reads secrets, or None.
 
-        That is the one of this `id`, the only one that it has, or its own.
+        It is the identity `id`; without `id`, the only user-assigned identity or the
+        system-assigned one.
         """
-        named = [one for one in self.assigned if id and one.id.lower() == id.lower()]
+        named = [
+            identity
+            for identity in self.user_identities
+            if id and identity.id.lower() == id.lower()
+        ]
         if named or id:
             return named[0] if named else None
-        if len(self.assigned) == 1:
-            return self.assigned[0]
-        return Identity(self.own) if self.own else None
+        if len(self.user_identities) == 1:
+            return self.user_identities[0]
+        return Identity(self.system_principal) if self.system_principal else None
 
 
 @dataclass(frozen=True)
 class ServicePlan:
-    """What the sites run on."""
+    """The App Service plan of a site."""
 
     name: str
     tier: str
@@ -84,33 +93,31 @@ class ServicePlan:
 
 
 @dataclass(frozen=True)
-class World:
-    """All that a plan needs to know.
-
-    `sticky` are the settings that stay with their slot. `pullers` tell of each site's identity
-    whether it may pull; None where nobody here can tell.
-    """
+class ObservedState:
+    """The observed state that a plan is based on."""
 
     production: Site
     slot: Site | None
+    # Names of the settings that stay with their slot in a swap.
     sticky: tuple[str, ...]
     plan: ServicePlan
-    pullers: Mapping[str, bool | None] = field(default_factory=dict)
+    # Whether a site's identity may pull the image, by site; None if unknown.
+    pull_permissions: Mapping[str, bool | None] = field(default_factory=dict)
 
     @property
     def sites(self) -> tuple[Site, ...]:
-        """Production, and the slot where there is one."""
+        """Return production and the slot, if there is one."""
         return (self.production, self.slot) if self.slot else (self.production,)
 
 
-def site(
+def parse_site(
     name: str,
     data: Mapping[str, Any],
     web: Mapping[str, Any],
     settings: Mapping[str, Any],
     auth: Mapping[str, Any],
 ) -> Site:
-    """Read a site, or a slot."""
+    """Return the site or slot in responses of Azure."""
     properties, identity = data["properties"], data.get("identity") or {}
     assigned: Mapping[str, Any] = identity.get("userAssignedIdentities") or {}
     return Site(
@@ -118,10 +125,14 @@ def site(
         state=str(properties.get("state") or ""),
         host=str(properties.get("defaultHostName") or ""),
         plan=str(properties.get("serverFarmId") or ""),
-        own=str(identity.get("principalId") or ""),
-        assigned=tuple(
-            Identity(str(one.get("principalId") or ""), id, str(one.get("clientId") or ""))
-            for id, one in sorted(assigned.items())
+        system_principal=str(identity.get("principalId") or ""),
+        user_identities=tuple(
+            Identity(
+                str(assigned_identity.get("principalId") or ""),
+                id,
+                str(assigned_identity.get("clientId") or ""),
+            )
+            for id, assigned_identity in sorted(assigned.items())
         ),
         properties=properties,
         web=web.get("properties") or {},
@@ -133,27 +144,27 @@ def site(
     )
 
 
-def plan(data: Mapping[str, Any]) -> ServicePlan:
-    """Read an App Service plan."""
+def parse_plan(data: Mapping[str, Any]) -> ServicePlan:
+    """Return the App Service plan in a response of Azure."""
     tier = str((data.get("sku") or {}).get("tier") or "")
     return ServicePlan(str(data["name"]), tier, bool(data["properties"].get("reserved")))
 
 
-def plan_of(site: Site) -> ServicePlan:
-    """Return what a site says of its plan."""
+def parse_site_plan(site: Site) -> ServicePlan:
+    """Return the App Service plan as far as the site's properties describe it."""
     name, tier = site.plan.rpartition("/")[2], str(site.properties.get("sku") or "")
     return ServicePlan(name, tier, bool(site.properties.get("reserved")))
 
 
-def identity_of(spec: Spec, site: Site) -> Identity | None:
-    """Return the identity with which a site, or its slot, pulls the image and reads secrets."""
+def select_identity(spec: Spec, site: Site) -> Identity | None:
+    """Return the identity that pulls images and reads secrets for a site or slot, or None."""
     place = place_of(spec)
-    return site.identity(place.identity if site.name == PRODUCTION else place.slot_identity)
+    return site.find_identity(place.identity if site.name == PRODUCTION else place.slot_identity)
 
 
-def where(spec: Spec, site: Site | None = None) -> str:
-    """Return a site for messages: `site faq-prod`, `slot staging of faq-prod`."""
-    app = naming.app_of(spec)
+def describe_site(spec: Spec, site: Site | None = None) -> str:
+    """Return the name of a site for messages: `site faq-prod`, `slot staging of faq-prod`."""
+    app = naming.app_name(spec)
     return (
         f"slot {settings_of(spec).slot} of {app}"
         if site and site.name != PRODUCTION
@@ -161,7 +172,7 @@ def where(spec: Spec, site: Site | None = None) -> str:
     )
 
 
-def fingerprint(settings: Mapping[str, str]) -> str:
-    """Return what changes whenever a setting does, and tells nothing of their values."""
+def hash_settings(settings: Mapping[str, str]) -> str:
+    """Return a hash of the settings, which changes with any value but reveals none."""
     text = "\0".join(f"{name}={value}" for name, value in sorted(settings.items()))
     return hashlib.sha256(text.encode()).hexdigest()

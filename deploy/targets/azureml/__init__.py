@@ -1,39 +1,40 @@
-"""Azure Machine Learning's managed online endpoint: one for a flow in an environment.
+"""Target `azureml`: a managed online endpoint of Azure Machine Learning per flow and environment.
 
-Its versions are deployments, beside each other; requests are shared among them. See
-docs/targets/azureml.md.
+The endpoint's versions are deployments that share its traffic. See docs/targets/azureml.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from deploy import cloud, console, following
-from deploy.errors import DeployError, Problem
-from deploy.model import Deployment, Image, Plan, Spec, Step
+from deploy.azure import clouds
+from deploy.config.target import SmokeTest
+from deploy.core import progress
+from deploy.core.entities import Deployment, Image, Plan, Spec, Step
+from deploy.core.errors import DeployError, Problem
+from deploy.targets import log_tail
 from deploy.targets.azureml import (
-    back,
-    leaving,
-    overview,
+    destroy,
+    mutations,
+    operations,
+    prechecks,
     preflight,
+    rollback,
     scoring,
-    survey,
-    waiting,
-    writes,
+    status,
 )
-from deploy.targets.azureml import decide as deciding
+from deploy.targets.azureml import diff as deciding
 from deploy.targets.azureml import plan as planning
 from deploy.targets.azureml import settings as shape
 from deploy.targets.azureml.client import Client
-from deploy.targets.azureml.decide import Decision
-from deploy.targets.azureml.errors import About
+from deploy.targets.azureml.diff import Decision
+from deploy.targets.azureml.errors import ErrorContext
+from deploy.targets.azureml.provision import OperationPending
 from deploy.targets.azureml.rollout import Rollout
-from deploy.targets.azureml.starting import BegunError
-from deploy.targets.base import Prove
 
 
 class AzureML:
-    """A managed online endpoint."""
+    """The Azure Machine Learning target."""
 
     Settings = shape.Settings
     Place = shape.Place
@@ -46,71 +47,80 @@ class AzureML:
 
     def plan(self, spec: Spec, image: Image) -> Plan:
         client = Client(spec)
-        world = client.look()
-        world = survey.around(client, spec, world, deciding.decide(spec, image, world))
-        decision = deciding.decide(spec, image, world)
-        planning.refuse(spec, world, decision)
-        return Plan(spec, image, planning.steps(spec, image, world, decision), decision)
+        observed = client.read_state()
+        observed = prechecks.add_prechecks(
+            client, spec, observed, deciding.decide(spec, image, observed)
+        )
+        decision = deciding.decide(spec, image, observed)
+        planning.check_blockers(spec, observed, decision)
+        return Plan(spec, image, planning.list_steps(spec, image, observed, decision), decision)
 
-    def apply(self, plan: Plan, prove: Prove, wait: bool = True) -> Deployment:
-        spec, decision = plan.spec, plan.found
+    def apply(self, plan: Plan, prove: SmokeTest, wait: bool = True) -> Deployment:
+        spec, decision = plan.spec, plan.target_state
         client = Client(spec)
         if not isinstance(decision, Decision):
             raise DeployError(spec.name, "this plan is of another target")
-        if wait and not decision.settled:
-            # An earlier run was interrupted: what it began may change what the plan rests on.
-            waiting.until_settled(client)
+        if wait and not decision.is_settled:
+            # An interrupted run left an operation, which may change the state that the plan is
+            # based on.
+            operations.wait_until_settled(client)
             return self.apply(self.plan(spec, plan.image), prove)
-        if plan.changes or not decision.ready:
+        if plan.has_changes or not decision.is_ready:
             rollout = Rollout(client, spec, plan.image, decision, lambda: self.headers(spec))
             try:
                 rollout.run(prove, wait)
-            except BegunError:
-                how = f"`inv status {spec.options}` shows how it goes, `inv deploy` goes on"
-                console.note("deploy", f"begun; {how}")
-        found = self.status(spec)
-        if found is None:
+            except OperationPending:
+                next_steps = f"`inv status {spec.options}` shows how it goes, `inv deploy` goes on"
+                progress.note("deploy", f"begun; {next_steps}")
+        deployment = self.status(spec)
+        if deployment is None:
             raise DeployError(
                 client.where, "it is gone", f"`inv plan {spec.options}`, then deploy again"
             )
-        return found
+        return deployment
 
     def rollback(self, spec: Spec) -> Deployment:
-        back.roll_back(Client(spec), spec)
-        found = self.status(spec)
-        if found is None:
+        rollback.roll_back(Client(spec), spec)
+        deployment = self.status(spec)
+        if deployment is None:
             raise DeployError(spec.name, "nothing is deployed", f"`inv deploy {spec.options}`")
-        return found
+        return deployment
 
     def headers(self, spec: Spec) -> Mapping[str, str]:
         client = Client(spec)
         if shape.settings_of(spec).auth == "key":
-            secret = client.key()
+            credential = client.read_key()
         else:
-            scope = f"{writes.audience(client.arm.cloud)}/.default"
-            secret = cloud.token(client.arm.cloud, scope)
-        return {"Authorization": f"Bearer {secret}"}
+            scope = f"{mutations.token_audience(client.arm.cloud)}/.default"
+            credential = clouds.get_token(client.arm.cloud, scope)
+        return {"Authorization": f"Bearer {credential}"}
 
-    def refusal(self, spec: Spec, status: int, headers: Mapping[str, str]) -> Problem | None:
-        return scoring.refusal(Client(spec).where, status, headers, About(options=spec.options))
+    def explain_response(
+        self, spec: Spec, status: int, headers: Mapping[str, str]
+    ) -> Problem | None:
+        return scoring.explain_response(
+            Client(spec).where, status, headers, ErrorContext(options=spec.options)
+        )
 
     def status(self, spec: Spec) -> Deployment | None:
-        return overview.of(spec, Client(spec).look())
+        return status.build_deployment(spec, Client(spec).read_state())
 
     def logs(self, spec: Spec, tail: int, follow: bool = False) -> Iterator[str]:
         client = Client(spec)
-        found = self.status(spec)
-        if found is None:
+        deployment = self.status(spec)
+        if deployment is None:
             raise DeployError(spec.name, "nothing is deployed", f"`inv deploy {spec.options}`")
-        many = max(tail, FOLLOWED) if follow else tail
-        pause = client.arm.cloud.polling or waiting.POLLING
-        yield from following.lines(lambda: client.log(found.name, many), tail, follow, pause)
+        line_count = max(tail, FOLLOW_LOG_LINES) if follow else tail
+        poll_seconds = client.arm.cloud.polling_interval or operations.POLL_SECONDS
+        yield from log_tail.stream_lines(
+            lambda: client.read_log(deployment.name, line_count), tail, follow, poll_seconds
+        )
 
     def destroy(self, spec: Spec) -> tuple[Step, ...]:
-        return leaving.remove(Client(spec), spec)
+        return destroy.destroy_deployment(Client(spec), spec)
 
 
-# Lines that are asked for while a log is followed.
-FOLLOWED = 500
+# Lines to fetch while following a log.
+FOLLOW_LOG_LINES = 500
 
 TARGET = AzureML()

@@ -1,7 +1,7 @@
-"""What Azure says when something does not work, told apart, each with the next step.
+"""Classification of Azure's errors, each with an explanation and the next step.
 
 Sources: "Troubleshoot online endpoint deployment and scoring" (Azure Machine Learning),
-"Troubleshoot Azure RBAC", and the SDK's errors as they were met.
+"Troubleshoot Azure RBAC", and observed errors of the SDK.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from deploy.arm.errors import Said, forbidden, short
-from deploy.errors import DeployError
+from deploy.azure.errors import AzureError, describe_missing_permission, shorten_message
+from deploy.core.errors import DeployError
 
 (
     QUOTA,
@@ -42,30 +42,31 @@ from deploy.errors import DeployError
 
 
 @dataclass(frozen=True)
-class Reason:
-    """Which kind of failure it is, what is wrong in words, and what to do next."""
+class Diagnosis:
+    """The category of a failure, its explanation, and the next step."""
 
-    kind: str
+    category: str
     what: str
     hint: str
 
 
 @dataclass(frozen=True)
-class About:
-    """What sentences name: size, registry, whose identity, workspace, and a command's options."""
+class ErrorContext:
+    """The names that error messages mention."""
 
     instance_type: str = "the instance type"
     registry: str = "the registry"
     identity: str = "the endpoint's identity"
     workspace: str = "the workspace"
+    # Command-line options for the suggested commands.
     options: str = ""
 
-    def inv(self, task: str) -> str:
-        """Return a command for what this is about."""
+    def command(self, task: str) -> str:
+        """Return the `inv` command for `task` with the options, in backticks."""
         return f"`{f'inv {task} {self.options}'.rstrip()}`"
 
 
-# The first that fits: by code or by a part of the text, both in lower case.
+# The first match applies: an error code, or a pattern in the message, both in lower case.
 _RULES: tuple[tuple[str, frozenset[str], str], ...] = (
     (QUOTA, frozenset({"outofquota"}), r"not enough quota|quota exceeded|out of quota"),
     (
@@ -93,24 +94,24 @@ _RULES: tuple[tuple[str, frozenset[str], str], ...] = (
 )
 
 
-def reason(said: Said, about: About) -> Reason:
-    """Tell what went wrong by what Azure said of it."""
-    kind = _kind(said)
-    text = short(said.text)
-    whole = {
+def diagnose(error: AzureError, context: ErrorContext) -> Diagnosis:
+    """Return the diagnosis of an error of Azure."""
+    category = _classify(error)
+    text = shorten_message(error.text)
+    explanations = {
         QUOTA: (
-            f"Azure has no room for {about.instance_type}: {text}",
+            f"Azure has no room for {context.instance_type}: {text}",
             "ask for more cores of its family (Azure Machine Learning, Quota), or set another "
             "instance_type or a smaller instance_count",
         ),
         ROLE: (
-            f"{about.identity} may not pull the image",
-            f"have the role AcrPull on {about.registry} assigned to it; it takes minutes to work, "
-            "then run this again",
+            f"{context.identity} may not pull the image",
+            f"have the role AcrPull on {context.registry} assigned to it; it takes minutes to work"
+            ", then run this again",
         ),
         PULL: (
             f"the image cannot be pulled: {text}",
-            f"does {about.registry} have it, and may Azure Machine Learning reach it (firewall, "
+            f"does {context.registry} have it, and may Azure Machine Learning reach it (firewall, "
             "private endpoint)?",
         ),
         CRASH: (
@@ -123,7 +124,7 @@ def reason(said: Said, about: About) -> Reason:
         ),
         SECRETS: (
             f"a secret reference cannot be resolved: {text}",
-            f"does it exist, and has {about.identity} the role Azure Machine Learning Workspace "
+            f"does it exist, and has {context.identity} the role Azure Machine Learning Workspace "
             "Connection Secrets Reader (or Key Vault Secrets User)?",
         ),
         NETWORK: (
@@ -133,44 +134,45 @@ def reason(said: Said, about: About) -> Reason:
         CANCELED: ("another operation came first, and Azure canceled this one", "run this again"),
         CONFLICT: (
             f"another operation is under way there: {text}",
-            f"wait for it ({about.inv('status')}), then run this again",
+            f"wait for it ({context.command('status')}), then run this again",
         ),
         FORBIDDEN: (
-            forbidden(said.text),
-            f"have {_role_for(said.text, about)} assigned to it; a new role takes minutes to work",
+            describe_missing_permission(error.text),
+            f"have {_missing_role(error.text, context)} assigned to it; a new role takes "
+            "minutes to work",
         ),
         FAULT: (
             f"the service itself failed: {text}",
             "run this again; if it stays so, ask Azure's support",
         ),
         OTHER: (
-            f"Azure says {said.code or said.status}: {text}",
+            f"Azure says {error.code or error.status}: {text}",
             "correct it, then run this again",
         ),
     }
-    return Reason(kind, *whole[kind])
+    return Diagnosis(category, *explanations[category])
 
 
-def refused(said: Said, what: str) -> DeployError:
-    """Return the sentences for a refusal; `what` names what was asked."""
-    found = reason(said, About())
-    return DeployError(f"Azure, {what}", found.what, found.hint)
+def to_deploy_error(error: AzureError, operation: str) -> DeployError:
+    """Return the `DeployError` for an error of Azure; `operation` names the failed request."""
+    diagnosis = diagnose(error, ErrorContext())
+    return DeployError(f"Azure, {operation}", diagnosis.what, diagnosis.hint)
 
 
-def _kind(said: Said) -> str:
-    code, text = said.code.lower(), said.text.lower()
-    for kind, codes, pattern in _RULES:
+def _classify(error: AzureError) -> str:
+    code, text = error.code.lower(), error.text.lower()
+    for category, codes, pattern in _RULES:
         if code in codes or (text and re.search(pattern, text)):
-            return kind
-    if said.status == 403:
+            return category
+    if error.status == 403:
         return FORBIDDEN
-    return CONFLICT if said.status == 409 else FAULT if said.status >= 500 else OTHER
+    return CONFLICT if error.status == 409 else FAULT if error.status >= 500 else OTHER
 
 
-def _role_for(text: str, about: About) -> str:
-    """Return the role that a refusal is for the want of, by the provider that it names."""
+def _missing_role(text: str, context: ErrorContext) -> str:
+    """Return the missing role, according to the provider that the error message names."""
     if re.search(r"microsoft\.insights/autoscale", text, re.IGNORECASE):
         return "a role with Microsoft.Insights/autoscaleSettings/* on the resource group"
     if re.search(r"userassignedidentities/.*assign", text, re.IGNORECASE):
         return "the role Managed Identity Operator on the identity"
-    return f"the role AzureML Data Scientist on {about.workspace}"
+    return f"the role AzureML Data Scientist on {context.workspace}"

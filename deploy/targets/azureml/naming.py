@@ -1,4 +1,4 @@
-"""Names of what is made in Azure, and the tags that tell what it is."""
+"""Names and tags of the Azure resources that a deployment creates."""
 
 from __future__ import annotations
 
@@ -7,40 +7,43 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
-from deploy.model import Image, Spec
-from deploy.targets.azureml.settings import LONGEST_NAME, place_of, settings_of
+from deploy.core.entities import Image, Spec
+from deploy.targets.azureml.settings import MAX_NAME_LENGTH, place_of, settings_of
 
-PREFIX = "flow-deploy."
-FLOW, ENVIRONMENT = f"{PREFIX}flow", f"{PREFIX}environment"
-# Of a deployment.
-TAG, DIGEST, COMMIT = f"{PREFIX}tag", f"{PREFIX}digest", f"{PREFIX}commit"
-BY, AT = f"{PREFIX}by", f"{PREFIX}at"
-# Of an endpoint: whether a deploy made it; the shares that a deploy gave last, when, and which
-# version served before.
-MADE, SHARES, SINCE, PREVIOUS = (
-    f"{PREFIX}{name}" for name in ("made", "shares", "since", "previous")
+TAG_PREFIX = "flow-deploy."
+FLOW_TAG, ENVIRONMENT_TAG = f"{TAG_PREFIX}flow", f"{TAG_PREFIX}environment"
+# Tags of a deployment.
+IMAGE_TAG, DIGEST_TAG, COMMIT_TAG = f"{TAG_PREFIX}tag", f"{TAG_PREFIX}digest", f"{TAG_PREFIX}commit"
+DEPLOYED_BY_TAG, DEPLOYED_AT_TAG = f"{TAG_PREFIX}by", f"{TAG_PREFIX}at"
+# Tags of an endpoint: whether this tool created it; the last traffic split that it set, when, and
+# the previous version.
+CREATED_TAG, SHARES_TAG, SINCE_TAG, PREVIOUS_TAG = (
+    f"{TAG_PREFIX}{name}" for name in ("made", "shares", "since", "previous")
 )
 
 
-def endpoint_of(spec: Spec) -> str:
-    """Return the endpoint's name: the one that is set, or one that no other workspace has.
+def endpoint_name(spec: Spec) -> str:
+    """Return the configured endpoint name, or one derived from flow, environment and workspace.
 
-    Names of endpoints are unique in a region of Azure, so a part is a hash of the workspace.
+    Endpoint names are unique within an Azure region, so the derived name ends in a hash of the
+    workspace.
     """
-    given = settings_of(spec).endpoint
-    if given:
-        return given
+    configured = settings_of(spec).endpoint
+    if configured:
+        return configured
     place = place_of(spec)
-    where = "/".join((place.subscription, place.resource_group, place.workspace)).lower()
-    unique = hashlib.sha256(f"{where}/{spec.flow.name}/{spec.environment}".encode()).hexdigest()[:6]
-    words = re.sub(r"[^a-z0-9]+", "-", f"{spec.flow.name}-{spec.environment}".lower())
-    return f"{words[: LONGEST_NAME - 7].strip('-')}-{unique}"
+    workspace_path = "/".join((place.subscription, place.resource_group, place.workspace)).lower()
+    unique = hashlib.sha256(
+        f"{workspace_path}/{spec.flow.name}/{spec.environment}".encode()
+    ).hexdigest()[:6]
+    prefix = re.sub(r"[^a-z0-9]+", "-", f"{spec.flow.name}-{spec.environment}".lower())
+    return f"{prefix[: MAX_NAME_LENGTH - 7].strip('-')}-{unique}"
 
 
-def deployment_of(image: Image, taken: Collection[str]) -> str:
-    """Return a name for a deployment of `image` that is not `taken`.
+def choose_deployment_name(image: Image, taken: Collection[str]) -> str:
+    """Return a name for a deployment of `image` that is not in `taken`.
 
-    It is the image's content tag, with a number where other settings have run it already.
+    The name is the image's content tag, plus a number if other settings already ran the image.
     """
     base = f"v-{image.tag[:20]}"
     number = 1
@@ -51,24 +54,24 @@ def deployment_of(image: Image, taken: Collection[str]) -> str:
     return name
 
 
-def tags_of(spec: Spec, image: Image, by: str, at: str) -> dict[str, str]:
-    """Return the tags of a deployment: what it is, who made it and when."""
+def deployment_tags(spec: Spec, image: Image, by: str, at: str) -> dict[str, str]:
+    """Return the tags of a deployment: its flow and image, who created it, and when."""
     return {
-        FLOW: spec.flow.name,
-        ENVIRONMENT: spec.environment,
-        TAG: image.tag,
-        DIGEST: image.digest or "",
-        COMMIT: image.commit,
-        BY: by,
-        AT: at,
+        FLOW_TAG: spec.flow.name,
+        ENVIRONMENT_TAG: spec.environment,
+        IMAGE_TAG: image.tag,
+        DIGEST_TAG: image.digest or "",
+        COMMIT_TAG: image.commit,
+        DEPLOYED_BY_TAG: by,
+        DEPLOYED_AT_TAG: at,
     }
 
 
-def shares_text(traffic: Mapping[str, int]) -> str:
-    """Return shares as a tag has them: `v-1f2e 90, v-3d4c 10`."""
+def encode_shares(traffic: Mapping[str, int]) -> str:
+    """Return a traffic split in the format of the tag: `v-1f2e 90, v-3d4c 10`."""
     return ", ".join(f"{name} {share}" for name, share in sorted(traffic.items()) if share)
 
 
-def now() -> str:
-    """Return the time as tags have it."""
+def utc_timestamp() -> str:
+    """Return the current time in the format of the tags."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

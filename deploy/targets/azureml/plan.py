@@ -1,228 +1,285 @@
-"""The plan for people: a row for each change with before, after and why; and what cannot work."""
+"""The rows of a plan (change, before, after, reason), and the problems that block it."""
 
 from __future__ import annotations
 
 import math
 
-from deploy.errors import Problem, Refusal
-from deploy.model import Image, Spec, Step
-from deploy.targets.azureml import naming, scaling, sizes, state, traffic
-from deploy.targets.azureml.decide import CREATE, KEEP, Decision, identity_fits
+from deploy.core.entities import Image, Spec, Step
+from deploy.core.errors import PlanBlocked, Problem
+from deploy.targets.azureml import autoscale_rules, naming, state, traffic, vm_sizes
+from deploy.targets.azureml.diff import CREATE, KEEP, Decision, has_matching_identity
 from deploy.targets.azureml.settings import place_of, settings_of
-from deploy.targets.azureml.state import World
+from deploy.targets.azureml.state import ObservedState
 
-# Azure keeps a fifth more for upgrades ("Manage and increase quotas").
-SPARE = 1.2
-MOST_VERSIONS = 20
+# Azure reserves another 20 % for upgrades ("Manage and increase quotas").
+QUOTA_RESERVE = 1.2
+MAX_VERSIONS = 20
 
 
-def steps(spec: Spec, image: Image, world: World, decision: Decision) -> tuple[Step, ...]:
+def list_steps(
+    spec: Spec, image: Image, observed: ObservedState, decision: Decision
+) -> tuple[Step, ...]:
     """Return the rows of a plan."""
-    why = "no request needs it"
+    reason = "no request needs it"
     return (
-        *_endpoint(spec, world, decision),
-        *_version(spec, image, world, decision),
-        *_traffic(spec, world, decision),
+        *_endpoint_steps(spec, observed, decision),
+        *_version_steps(spec, image, observed, decision),
+        *_traffic_steps(spec, observed, decision),
         *(
-            Step("remove", f"deployment {name}", was, "", why, means=decision.version == CREATE)
-            for name, was in ((one, _was(world, one)) for one in decision.remove)
+            Step(
+                "remove",
+                f"deployment {name}",
+                before,
+                "",
+                reason,
+                implied=decision.version_action == CREATE,
+            )
+            for name, before in (
+                (version_name, _describe_version(observed, version_name))
+                for version_name in decision.obsolete_versions
+            )
         ),
-        *(Step("note", "note", "", "", text) for text in notes(spec, world, decision)),
-        *_moved(world),
+        *(Step("note", "note", "", "", text) for text in list_notes(spec, observed, decision)),
+        *_manual_traffic_notes(observed),
     )
 
 
-def refuse(spec: Spec, world: World, decision: Decision) -> None:
-    """Raise `Refusal` with every reason why the plan cannot work."""
-    where = f"endpoint {naming.endpoint_of(spec)}"
+def check_blockers(spec: Spec, observed: ObservedState, decision: Decision) -> None:
+    """Raise `PlanBlocked` with all problems that prevent the plan from working."""
+    location = f"endpoint {naming.endpoint_name(spec)}"
     problems = [
-        *_somebody_elses(spec, where, world),
-        *_unchangeable(spec, where, world),
-        *_room(where, world, decision),
-        *_puller(spec, where, world, decision),
+        *_check_ownership(spec, location, observed),
+        *_check_immutable_settings(spec, location, observed),
+        *_check_quota(location, observed, decision),
+        *_check_pull_permission(spec, location, observed, decision),
     ]
-    if decision.version == CREATE and len(world.versions) - len(decision.clear) >= MOST_VERSIONS:
-        what = f"it has {len(world.versions)} deployments, and may have {MOST_VERSIONS}"
-        problems.append(Problem(where, what, "remove some that nobody needs"))
+    if (
+        decision.version_action == CREATE
+        and len(observed.versions) - len(decision.broken_versions) >= MAX_VERSIONS
+    ):
+        message = f"it has {len(observed.versions)} deployments, and may have {MAX_VERSIONS}"
+        problems.append(Problem(location, message, "remove some that nobody needs"))
     if problems:
-        raise Refusal.of(problems)
+        raise PlanBlocked.from_problems(problems)
 
 
-def notes(spec: Spec, world: World, decision: Decision) -> list[str]:
-    """Return what one should know, and that changes nothing."""
-    found = list(world.notes)
-    if decision.wanted.plain:
-        names = ", ".join(decision.wanted.plain)
-        found.append(
+def list_notes(spec: Spec, observed: ObservedState, decision: Decision) -> list[str]:
+    """Return notes for the user that imply no change."""
+    notes = list(observed.notes)
+    if decision.desired.plain:
+        names = ", ".join(decision.desired.plain)
+        notes.append(
             f"{names}: stored as plain text in the deployment, for whoever may read it "
             "(plain_secrets); env.secret_refs avoids that"
         )
-    retires = sizes.retires(decision.wanted.instance_type)
-    if retires:
-        found.append(f"Azure retires {decision.wanted.instance_type} on {retires}")
-    if world.puller is None and decision.version == CREATE and world.endpoint:
-        found.append("nobody here may see whether the endpoint's identity has AcrPull")
+    retirement = vm_sizes.retirement_date(decision.desired.instance_type)
+    if retirement:
+        notes.append(f"Azure retires {decision.desired.instance_type} on {retirement}")
+    if observed.pull_permission is None and decision.version_action == CREATE and observed.endpoint:
+        notes.append("nobody here may see whether the endpoint's identity has AcrPull")
     if spec.missing:
-        found.append(f"not set, so not in the container: {', '.join(spec.missing)}")
-    return found
+        notes.append(f"not set, so not in the container: {', '.join(spec.missing)}")
+    return notes
 
 
-def needed(cores: int, count: int) -> int:
-    """Return the cores of quota that `count` instances take."""
-    return math.ceil(SPARE * count) * cores
+def required_cores(cores: int, count: int) -> int:
+    """Return the cores of quota that `count` instances with `cores` each need."""
+    return math.ceil(QUOTA_RESERVE * count) * cores
 
 
-def _endpoint(spec: Spec, world: World, decision: Decision) -> list[Step]:
-    settings, what = settings_of(spec), f"endpoint {naming.endpoint_of(spec)}"
-    if world.endpoint is None:
+def _endpoint_steps(spec: Spec, observed: ObservedState, decision: Decision) -> list[Step]:
+    settings, resource = settings_of(spec), f"endpoint {naming.endpoint_name(spec)}"
+    if observed.endpoint is None:
         identity = place_of(spec).identity
-        who = f"identity {identity.rpartition('/')[2]}" if identity else "an identity of its own"
-        return [Step("create", what, "", f"auth {settings.auth}, {who}", "none is there")]
-    before = f"auth {world.endpoint.auth}"
-    if decision.endpoint == KEEP:
-        return [Step("keep", what, before, before, "as configured")]
-    return [Step("change", what, before, before, f"it is {world.endpoint.state}")]
+        identity_text = (
+            f"identity {identity.rpartition('/')[2]}" if identity else "an identity of its own"
+        )
+        return [
+            Step("create", resource, "", f"auth {settings.auth}, {identity_text}", "none is there")
+        ]
+    before = f"auth {observed.endpoint.auth}"
+    if decision.endpoint_action == KEEP:
+        return [Step("keep", resource, before, before, "as configured")]
+    return [Step("change", resource, before, before, f"it is {observed.endpoint.state}")]
 
 
-def _version(spec: Spec, image: Image, world: World, decision: Decision) -> list[Step]:
-    what = f"deployment {decision.name}"
-    wanted = decision.wanted
-    count = str(decision.count) if decision.version == CREATE else ""
-    found = [
-        Step("remove", f"deployment {name}", _was(world, name), "", "it is broken")
-        for name in decision.clear
+def _version_steps(
+    spec: Spec, image: Image, observed: ObservedState, decision: Decision
+) -> list[Step]:
+    resource = f"deployment {decision.name}"
+    desired_state = decision.desired
+    count = str(decision.initial_count) if decision.version_action == CREATE else ""
+    steps = [
+        Step("remove", f"deployment {name}", _describe_version(observed, name), "", "it is broken")
+        for name in decision.broken_versions
     ]
-    current = world.version(decision.name)
-    if decision.version == KEEP and current:
+    current = observed.find_version(decision.name)
+    if decision.version_action == KEEP and current:
         state_now = f"{current.count} × {current.instance_type}, {current.state}"
-        found.append(Step("keep", what, state_now, state_now, "image and settings are as wanted"))
-        if decision.scale is not None:
-            before, after = str(current.count), str(decision.scale)
-            found.append(Step("change", "instance_count", before, after, "deploy.yaml"))
+        steps.append(
+            Step("keep", resource, state_now, state_now, "image and settings are as wanted")
+        )
+        if decision.instance_count is not None:
+            before, after = str(current.count), str(decision.instance_count)
+            steps.append(Step("change", "instance_count", before, after, "deploy.yaml"))
     else:
         digest = (image.digest or "").removeprefix("sha256:")[:12]
-        shown = f"{image.tag} ({digest or 'not pushed yet'})"
-        after = f"{shown}, {count} × {wanted.instance_type}"
-        why = "other settings or another image" if decision.differences else "none is as wanted"
-        if not world.versions:
-            why = "none is there"
-        found.append(Step("create", what, "", after, why, means=bool(decision.differences)))
-        found += [
-            Step("change", one.what, one.before, one.after, f"in {what}")
-            for one in decision.differences
+        image_text = f"{image.tag} ({digest or 'not pushed yet'})"
+        after = f"{image_text}, {count} × {desired_state.instance_type}"
+        reason = "other settings or another image" if decision.differences else "none is as wanted"
+        if not observed.versions:
+            reason = "none is there"
+        steps.append(
+            Step("create", resource, "", after, reason, implied=bool(decision.differences))
+        )
+        steps += [
+            Step("change", difference.what, difference.before, difference.after, f"in {resource}")
+            for difference in decision.differences
         ]
     autoscale = settings_of(spec).autoscale
-    if decision.rule:
-        rule = scaling.name_of(naming.endpoint_of(spec), decision.name)
+    if decision.autoscale_action:
+        autoscale_name = autoscale_rules.rule_name(naming.endpoint_name(spec), decision.name)
         after = f"{autoscale.min} to {autoscale.max} instances" if autoscale else ""
-        means = decision.version == CREATE
-        found.append(Step(decision.rule, f"autoscale {rule}", "", after, "autoscale", means=means))
-    return found
+        implied = decision.version_action == CREATE
+        steps.append(
+            Step(
+                decision.autoscale_action,
+                f"autoscale {autoscale_name}",
+                "",
+                after,
+                "autoscale",
+                implied=implied,
+            )
+        )
+    return steps
 
 
-def _traffic(spec: Spec, world: World, decision: Decision) -> list[Step]:
+def _traffic_steps(spec: Spec, observed: ObservedState, decision: Decision) -> list[Step]:
     settings = settings_of(spec)
-    before = traffic.shown(world.traffic)
-    found = []
-    if decision.mirror:
-        why = f"copies for {settings.soak} s, before any request is answered by it"
-        after = f"{decision.name} {decision.mirror} %"
-        found.append(Step("change", "mirror", "none", after, why, means=True))
-    for number, shares in enumerate(decision.ramp):
-        last = number == len(decision.ramp) - 1
-        alone = len(decision.ramp) == 1 and not traffic.without(world.traffic, decision.name)
-        why = "nothing else serves" if alone else f"watched for {settings.soak} s"
-        # Where a new version comes, it is the way there; where not, somebody else moved it.
-        means = decision.version == CREATE or not last
-        found.append(Step("change", "traffic", before, traffic.shown(shares), why, means=means))
-        before = traffic.shown(shares)
-        if last and decision.previous:
-            keeps = f"{decision.previous} stays for `inv rollback`"
+    before = traffic.format_shares(observed.traffic)
+    steps = []
+    if decision.mirror_percent:
+        reason = f"copies for {settings.soak} s, before any request is answered by it"
+        after = f"{decision.name} {decision.mirror_percent} %"
+        steps.append(Step("change", "mirror", "none", after, reason, implied=True))
+    for number, shares in enumerate(decision.traffic_steps):
+        is_last = number == len(decision.traffic_steps) - 1
+        is_only_version = len(decision.traffic_steps) == 1 and not traffic.exclude_version(
+            observed.traffic, decision.name
+        )
+        reason = "nothing else serves" if is_only_version else f"watched for {settings.soak} s"
+        # With a new version, a traffic step is implied. Without one, the split was changed outside
+        # of this tool, so the last step is a change in its own right.
+        implied = decision.version_action == CREATE or not is_last
+        steps.append(
+            Step(
+                "change", "traffic", before, traffic.format_shares(shares), reason, implied=implied
+            )
+        )
+        before = traffic.format_shares(shares)
+        if is_last and decision.previous_version:
+            note = f"{decision.previous_version} stays for `inv rollback`"
             if settings.keep_previous:
-                found.append(
-                    Step("keep", f"deployment {decision.previous}", "", "no traffic", keeps)
+                steps.append(
+                    Step("keep", f"deployment {decision.previous_version}", "", "no traffic", note)
                 )
-    if not found:
-        found.append(Step("keep", "traffic", before, before, "as it should be"))
-    return found
+    if not steps:
+        steps.append(Step("keep", "traffic", before, before, "as it should be"))
+    return steps
 
 
-def _was(world: World, name: str) -> str:
-    version = world.version(name)
+def _describe_version(observed: ObservedState, name: str) -> str:
+    version = observed.find_version(name)
     if version is None:
         return ""
-    return f"{version.tags.get(naming.TAG, '')}, {version.state}".lstrip(", ")
+    return f"{version.tags.get(naming.IMAGE_TAG, '')}, {version.state}".lstrip(", ")
 
 
-def _moved(world: World) -> list[Step]:
-    """Return a note where somebody has moved traffic by hand since the last deploy."""
-    if world.endpoint is None or naming.SHARES not in world.endpoint.tags:
+def _manual_traffic_notes(observed: ObservedState) -> list[Step]:
+    """Return a note if the traffic split was changed manually since the last deployment."""
+    if observed.endpoint is None or naming.SHARES_TAG not in observed.endpoint.tags:
         return []
-    told, now = world.endpoint.tags[naming.SHARES], naming.shares_text(world.traffic)
-    if told == now:
+    recorded, current = (
+        observed.endpoint.tags[naming.SHARES_TAG],
+        naming.encode_shares(observed.traffic),
+    )
+    if recorded == current:
         return []
-    why = f"somebody moved traffic by hand: the last deploy left {told or 'none'}"
-    return [Step("note", "traffic", now, told, why)]
+    reason = f"somebody moved traffic by hand: the last deploy left {recorded or 'none'}"
+    return [Step("note", "traffic", current, recorded, reason)]
 
 
-def _somebody_elses(spec: Spec, where: str, world: World) -> list[Problem]:
-    found = world.endpoint
-    if found is None:
+def _check_ownership(spec: Spec, location: str, observed: ObservedState) -> list[Problem]:
+    endpoint = observed.endpoint
+    if endpoint is None:
         return []
-    own = (spec.flow.name, spec.environment)
-    tagged = found.tags.get(naming.FLOW)
-    if tagged and not state.ours(found.tags, *own):
-        what = f"it is of the flow {tagged} in {found.tags.get(naming.ENVIRONMENT)}"
-        return [Problem(where, what, "set another `endpoint` in deploy.yaml")]
+    owner = (spec.flow.name, spec.environment)
+    tagged_flow = endpoint.tags.get(naming.FLOW_TAG)
+    if tagged_flow and not state.is_managed(endpoint.tags, *owner):
+        message = f"it is of the flow {tagged_flow} in {endpoint.tags.get(naming.ENVIRONMENT_TAG)}"
+        return [Problem(location, message, "set another `endpoint` in deploy.yaml")]
     foreign = [
-        v.name for v in world.versions if not state.ours(v.tags, *own) and world.traffic.get(v.name)
+        v.name
+        for v in observed.versions
+        if not state.is_managed(v.tags, *owner) and observed.traffic.get(v.name)
     ]
     if foreign:
-        what = f"requests go to what no deploy of this flow made: {', '.join(foreign)}"
-        return [Problem(where, what, "set another `endpoint`, or take their traffic away first")]
+        message = f"requests go to what no deploy of this flow made: {', '.join(foreign)}"
+        return [
+            Problem(location, message, "set another `endpoint`, or take their traffic away first")
+        ]
     return []
 
 
-def _unchangeable(spec: Spec, where: str, world: World) -> list[Problem]:
-    """Return what an endpoint has for life; its callers would be locked out in any case."""
-    if world.endpoint is None:
+def _check_immutable_settings(spec: Spec, location: str, observed: ObservedState) -> list[Problem]:
+    """Return problems with settings that an endpoint cannot change; clients would lose access."""
+    if observed.endpoint is None:
         return []
     hint = "set another `endpoint` in deploy.yaml, and move its callers; or destroy it first"
-    found, wanted = world.endpoint.auth, settings_of(spec).auth
-    wrong = []
-    if found != wanted:
-        wrong.append(f"its auth is {found}, not {wanted}, and does not change")
-    if not identity_fits(spec, world.endpoint):
-        wrong.append(
+    actual, desired_auth = observed.endpoint.auth, settings_of(spec).auth
+    messages = []
+    if actual != desired_auth:
+        messages.append(f"its auth is {actual}, not {desired_auth}, and does not change")
+    if not has_matching_identity(spec, observed.endpoint):
+        messages.append(
             "it has another identity than environments.yaml says, and cannot be given that"
         )
-    return [Problem(where, what, hint) for what in wrong]
+    return [Problem(location, message, hint) for message in messages]
 
 
-def _room(where: str, world: World, decision: Decision) -> list[Problem]:
-    room = world.room
-    if room is None or room.limit is None:
+def _check_quota(location: str, observed: ObservedState, decision: Decision) -> list[Problem]:
+    quota = observed.quota
+    if quota is None or quota.limit is None:
         return []
-    if decision.version != CREATE and decision.scale is None:
+    if decision.version_action != CREATE and decision.instance_count is None:
         return []
-    current = world.version(decision.name)
-    more = needed(room.cores, decision.count) - (
-        needed(room.cores, current.count) if current else 0
+    current = observed.find_version(decision.name)
+    additional = required_cores(quota.cores_per_instance, decision.initial_count) - (
+        required_cores(quota.cores_per_instance, current.count) if current else 0
     )
-    free = room.limit - room.used
-    if more <= free:
+    free = quota.limit - quota.used
+    if additional <= free:
         return []
-    what = (
-        f"{decision.count} × {decision.wanted.instance_type} takes {more} cores of quota (a fifth "
-        f"more than the instances), and {room.family} has {free} of {room.limit} left"
+    message = (
+        f"{decision.initial_count} × {decision.desired.instance_type} takes {additional} cores of "
+        "quota (a fifth "
+        f"more than the instances), and {quota.family} has {free} of {quota.limit} left"
     )
     hint = "ask for more (Azure Machine Learning, Quota), or set another instance_type"
-    return [Problem(where, what, hint)]
+    return [Problem(location, message, hint)]
 
 
-def _puller(spec: Spec, where: str, world: World, decision: Decision) -> list[Problem]:
-    if world.puller is not False or decision.version != CREATE:
+def _check_pull_permission(
+    spec: Spec, location: str, observed: ObservedState, decision: Decision
+) -> list[Problem]:
+    if observed.pull_permission is not False or decision.version_action != CREATE:
         return []
-    who = ", ".join(world.endpoint.principals) if world.endpoint else "its identity"
-    what = f"the identity {who} may not pull from {spec.place.registry}: AcrPull is missing"
-    return [Problem(where, what, "have AcrPull on the registry assigned to it; it takes minutes")]
+    principal_text = (
+        ", ".join(observed.endpoint.principals) if observed.endpoint else "its identity"
+    )
+    message = (
+        f"the identity {principal_text} may not pull from {spec.place.registry}: AcrPull is missing"
+    )
+    return [
+        Problem(location, message, "have AcrPull on the registry assigned to it; it takes minutes")
+    ]

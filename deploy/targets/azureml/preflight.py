@@ -1,41 +1,41 @@
-"""What can be known to be wrong before anything is built or asked."""
+"""Checks of a spec that need neither a build nor a request."""
 
 from __future__ import annotations
 
-from deploy.arm import preflight
-from deploy.errors import DeployError, Problem
-from deploy.model import Spec
-from deploy.targets.azureml import sizes, wanted
-from deploy.targets.azureml.settings import INSTANCE_TYPE, settings_of
+from deploy.azure import preflight
+from deploy.core.entities import Spec
+from deploy.core.errors import DeployError, Problem
+from deploy.targets.azureml import desired, vm_sizes
+from deploy.targets.azureml.settings import DEFAULT_INSTANCE_TYPE, settings_of
 
 
 def check(spec: Spec) -> None:
-    """Raise `DeployError` with every reason why `spec` cannot work."""
-    variables = wanted.variables_of(spec)
+    """Raise `DeployError` with all problems of `spec`."""
+    variables = desired.environment_variables(spec)
     problems = [
-        *preflight.problems(spec, "a managed online endpoint", variables),
-        *_size(spec),
-        *_secrets(spec),
+        *preflight.find_problems(spec, "a managed online endpoint", variables),
+        *_check_vm_size(spec),
+        *_check_plain_secrets(spec),
     ]
     if problems:
-        raise DeployError.of(problems)
+        raise DeployError.from_problems(problems)
 
 
-def _size(spec: Spec) -> list[Problem]:
+def _check_vm_size(spec: Spec) -> list[Problem]:
     settings = settings_of(spec)
-    day = sizes.retires(settings.instance_type)
-    if day is None or settings.allow_retiring:
+    retirement = vm_sizes.retirement_date(settings.instance_type)
+    if retirement is None or settings.allow_retiring:
         return []
-    what = f"Azure retires {settings.instance_type} on {day}"
-    hint = f"instance_type: {INSTANCE_TYPE}; or `allow_retiring: true` until then"
-    return [Problem(spec.name, what, hint)]
+    message = f"Azure retires {settings.instance_type} on {retirement}"
+    hint = f"instance_type: {DEFAULT_INSTANCE_TYPE}; or `allow_retiring: true` until then"
+    return [Problem(spec.name, message, hint)]
 
 
-def _secrets(spec: Spec) -> list[Problem]:
-    plain = wanted.plain_secrets(spec)
+def _check_plain_secrets(spec: Spec) -> list[Problem]:
+    plain = desired.list_plain_secrets(spec)
     if not plain or settings_of(spec).plain_secrets:
         return []
-    what = (
+    message = (
         f"{', '.join(plain)} would be stored as plain text in the deployment, for whoever may read "
         "it"
     )
@@ -43,4 +43,4 @@ def _secrets(spec: Spec) -> list[Problem]:
         "name a workspace connection or a vault under env.secret_refs, let the connection use an "
         "identity where its type can, or accept it with `plain_secrets: true`"
     )
-    return [Problem(spec.name, what, hint)]
+    return [Problem(spec.name, message, hint)]

@@ -1,7 +1,7 @@
-"""Carrying a decision out, write by write.
+"""Carry out a decision, write by write.
 
-What served before has all requests until the new version is proved, and gets them back if anything
-is wrong. Whatever is interrupted, a new plan goes on from there.
+The previous version keeps all traffic until the new version is verified, and gets it back if
+anything fails. After an interruption, a new plan continues from the state that is left.
 """
 
 from __future__ import annotations
@@ -9,31 +9,23 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping
 
-from deploy import console, pausing
-from deploy.errors import DeployError
-from deploy.model import Image, Spec
-from deploy.targets.azureml import (
-    decide,
-    naming,
-    scoring,
-    starting,
-    survey,
-    traffic,
-    waiting,
-)
-from deploy.targets.azureml.attempt import Attempt, ChangedError
+from deploy.config.target import SmokeTest
+from deploy.core import interrupts, progress
+from deploy.core.entities import Image, Spec
+from deploy.core.errors import DeployError
+from deploy.targets.azureml import diff, naming, operations, prechecks, provision, scoring, traffic
+from deploy.targets.azureml.autoscale_rules import API as SCALING_API
+from deploy.targets.azureml.autoscale_rules import build_rule, rule_id
 from deploy.targets.azureml.client import Client
-from deploy.targets.azureml.decide import CREATE, KEEP, Decision
-from deploy.targets.azureml.scaling import API as SCALING_API
-from deploy.targets.azureml.scaling import document, path_of
+from deploy.targets.azureml.diff import CREATE, KEEP, Decision
+from deploy.targets.azureml.provision import OperationPending
+from deploy.targets.azureml.rollout_state import ConflictError, RolloutState
 from deploy.targets.azureml.settings import settings_of
-from deploy.targets.azureml.starting import BegunError
 from deploy.targets.azureml.state import Endpoint, Version
-from deploy.targets.base import Prove
 
 
 class Rollout:
-    """One deploy of one spec."""
+    """One deployment of one spec."""
 
     def __init__(
         self,
@@ -43,7 +35,7 @@ class Rollout:
         decision: Decision,
         headers: Callable[[], Mapping[str, str]],
     ) -> None:
-        self._attempt = Attempt(client, spec, image, decision)
+        self._attempt = RolloutState(client, spec, image, decision)
         self._spec, self._client = spec, client
         self._headers = headers
         self._before: dict[str, int] = {}
@@ -52,209 +44,237 @@ class Rollout:
     def _decision(self) -> Decision:
         return self._attempt.decision
 
-    def run(self, prove: Prove, wait: bool) -> None:
-        """Carry the decision out. Raises `DeployError`, or `BegunError` without `wait`."""
-        endpoint = self._endpoint(wait)
-        self._attempt.aim(endpoint)
+    def run(self, prove: SmokeTest, wait: bool) -> None:
+        """Carry out the decision. Raise `DeployError`, or `OperationPending` without `wait`."""
+        endpoint = self._ensure_endpoint(wait)
+        self._attempt.resolve_identity(endpoint)
         self._before = {name: share for name, share in endpoint.traffic.items() if share}
         try:
-            if self._decision.version == CREATE:
-                starting.start(self._attempt, self._decision.endpoint == CREATE, wait)
+            if self._decision.version_action == CREATE:
+                provision.start_deployment(
+                    self._attempt, self._decision.endpoint_action == CREATE, wait
+                )
             else:
-                starting.go_on(self._attempt, wait)
+                provision.resume_deployment(self._attempt, wait)
             self._scale()
-            self._rule()
+            self._apply_autoscale_rule()
             self._prove(prove)
-            self._move()
-        except ChangedError:
+            self._shift_traffic()
+        except ConflictError:
             raise
         except DeployError:
-            self._take_back()
-            if self._decision.version == CREATE and not self._serves():
-                starting.discard(self._attempt)
+            self._restore_traffic()
+            if self._decision.version_action == CREATE and not self._has_traffic():
+                provision.discard_deployment(self._attempt)
             raise
         except BaseException:
-            # Interrupted: the new version stays, so that the next run goes on with it.
-            with pausing.putting_right():
-                self._take_back()
+            # Interrupted: keep the new version, so that the next run continues with it.
+            with interrupts.uninterruptible():
+                self._restore_traffic()
             raise
-        self._remove()
+        self._remove_obsolete_versions()
 
-    def _endpoint(self, wait: bool) -> Endpoint:
-        found = self._attempt.look().endpoint
-        own = {naming.FLOW: self._spec.flow.name, naming.ENVIRONMENT: self._spec.environment}
-        what = self._client.where
-        if self._decision.endpoint == KEEP and found:
-            return found
+    def _ensure_endpoint(self, wait: bool) -> Endpoint:
+        existing = self._attempt.recheck_state().endpoint
+        owner_tags = {
+            naming.FLOW_TAG: self._spec.flow.name,
+            naming.ENVIRONMENT_TAG: self._spec.environment,
+        }
+        resource = self._client.where
+        if self._decision.endpoint_action == KEEP and existing:
+            return existing
         auth = settings_of(self._spec).auth
-        with console.phase("endpoint", what) as shown:
-            if found is None:
-                tags = {**own, naming.MADE: "yes"}
-                self._attempt.accept(lambda: self._attempt.writer.create_endpoint(tags), auth=auth)
+        with progress.phase("endpoint", resource) as phase:
+            if existing is None:
+                tags = {**owner_tags, naming.CREATED_TAG: "yes"}
+                self._attempt.write_with_retries(
+                    lambda: self._attempt.writer.create_endpoint(tags), auth=auth
+                )
             else:
-                endpoint = found
-                tags = {**found.tags, **own}
+                endpoint = existing
+                tags = {**existing.tags, **owner_tags}
                 change = {"auth": auth, "tags": tags}
-                write = functools.partial(self._attempt.writer.change_endpoint, endpoint, **change)
-                self._attempt.accept(write, auth=auth)
-            self._attempt.confirm()
+                write = functools.partial(self._attempt.writer.update_endpoint, endpoint, **change)
+                self._attempt.write_with_retries(write, auth=auth)
+            self._attempt.confirm_write()
             if not wait:
-                raise BegunError
+                raise OperationPending
             try:
-                return waiting.for_endpoint(self._client, shown.now, lambda e: e.auth == auth)
-            except waiting.FailedError as error:
-                raise self._attempt.explained(error.said, what) from None
+                return operations.wait_for_endpoint(
+                    self._client, phase.update, lambda e: e.auth == auth
+                )
+            except operations.OperationFailed as error:
+                raise self._attempt.explain_error(error.said, resource) from None
 
     def _scale(self) -> None:
-        """Give a deployment that stays the number of instances that it should have."""
-        world = self._attempt.look()
-        version = world.version(self._decision.name)
-        count = self._decision.scale
+        """Set the number of instances of an existing deployment."""
+        observed = self._attempt.recheck_state()
+        version = observed.find_version(self._decision.name)
+        count = self._decision.instance_count
         if version is None or count is None or version.count == count:
             return
-        with console.phase("scale", f"{version.name}: {version.count} to {count}") as shown:
-            self._put(version, count)
-            starting.finish(self._attempt, shown.now, lambda found: found.count == count)
+        with progress.phase("scale", f"{version.name}: {version.count} to {count}") as phase:
+            self._set_instance_count(version, count)
+            provision.wait_for_deployment(
+                self._attempt, phase.update, lambda updated: updated.count == count
+            )
 
-    def _put(self, version: Version, count: int) -> None:
+    def _set_instance_count(self, version: Version, count: int) -> None:
         write = functools.partial(
-            self._attempt.writer.put_deployment, version.name, self._decision.wanted
+            self._attempt.writer.put_deployment, version.name, self._decision.desired
         )
-        self._attempt.accept(functools.partial(write, count, version.tags))
+        self._attempt.write_with_retries(functools.partial(write, count, version.tags))
 
-    def _rule(self) -> None:
-        """Give the deployment its autoscale rule, or take it away."""
-        rule = self._decision.rule
+    def _apply_autoscale_rule(self) -> None:
+        """Create, update or remove the deployment's autoscale rule."""
+        action = self._decision.autoscale_action
         name = self._decision.name
-        if rule in ("create", "change"):
-            world = self._attempt.look()
-            version, autoscale = world.version(name), settings_of(self._spec).autoscale
+        if action in ("create", "change"):
+            observed = self._attempt.recheck_state()
+            version, autoscale = observed.find_version(name), settings_of(self._spec).autoscale
             if version is None or autoscale is None:
                 return
-            location = world.workspace.location
-            body = document(autoscale, version.id, self._client.path, location)
-            path = path_of(self._client.group, self._client.name, name)
-            self._client.arm.put(path, SCALING_API, body)
-        elif rule == "remove":
-            survey.remove_rule(self._client, name)
+            location = observed.workspace.location
+            body = build_rule(autoscale, version.id, self._client.path, location)
+            rule_path = rule_id(self._client.group, self._client.name, name)
+            self._client.arm.put(rule_path, SCALING_API, body)
+        elif action == "remove":
+            prechecks.delete_autoscale_rule(self._client, name)
 
-    def _prove(self, prove: Prove) -> None:
-        """Score the new version by its header, before anybody else does."""
-        if not self._decision.ramp and self._decision.version == KEEP:
+    def _prove(self, prove: SmokeTest) -> None:
+        """Score the new version, selected by a request header, before it gets any traffic."""
+        if not self._decision.traffic_steps and self._decision.version_action == KEEP:
             return
         name = self._decision.name
-        with console.phase("prove", f"{name}: scoring {self._spec.flow.sample.name}") as shown:
-            url, headers = self._address(), self._to(name)
-            starting.reach(
+        with progress.phase("prove", f"{name}: scoring {self._spec.flow.sample.name}") as phase:
+            url, headers = self._read_url(), self._version_headers(name)
+            provision.wait_for_route(
                 self._attempt,
-                lambda: self._shot(url, headers),
-                lambda: scoring.version(url, headers),
+                lambda: self._probe(url, headers),
+                lambda: scoring.fetch_content_tag(url, headers),
                 name,
-                shown.now,
+                phase.update,
             )
             prove(url, headers)
 
-    def _move(self) -> None:
-        """Move the requests over, step by step, and watch."""
+    def _shift_traffic(self) -> None:
+        """Shift the traffic to the new version step by step, and watch each step."""
         settings, name = settings_of(self._spec), self._decision.name
-        alone = not traffic.without(self._before, name)
-        if self._decision.mirror:
-            with console.phase("mirror", f"{self._decision.mirror} % to {name}") as shown:
-                self._shares(self._before, {name: self._decision.mirror}, shown.now)
-                self._watch(settings.soak, shown.now)
-        for shares in self._decision.ramp:
-            with console.phase("traffic", traffic.shown(shares)) as shown:
-                self._shares(shares, {}, shown.now)
-                if not alone:
-                    self._watch(settings.soak, shown.now)
-        if not self._decision.ramp and self._attempt.expected.mirror:
-            with console.phase("mirror", "none") as shown:
-                self._shares(self._before, {}, shown.now)
+        is_only_version = not traffic.exclude_version(self._before, name)
+        if self._decision.mirror_percent:
+            with progress.phase("mirror", f"{self._decision.mirror_percent} % to {name}") as phase:
+                self._set_traffic(self._before, {name: self._decision.mirror_percent}, phase.update)
+                self._watch(settings.soak, phase.update)
+        for shares in self._decision.traffic_steps:
+            with progress.phase("traffic", traffic.format_shares(shares)) as phase:
+                self._set_traffic(shares, {}, phase.update)
+                if not is_only_version:
+                    self._watch(settings.soak, phase.update)
+        if not self._decision.traffic_steps and self._attempt.expected.mirror:
+            with progress.phase("mirror", "none") as phase:
+                self._set_traffic(self._before, {}, phase.update)
 
-    def _watch(self, seconds: float, say: waiting.Say) -> None:
-        url, headers = self._address(), self._to(self._decision.name)
+    def _watch(self, seconds: float, report: operations.ReportProgress) -> None:
+        url, headers = self._read_url(), self._version_headers(self._decision.name)
         guards = settings_of(self._spec).guards
-        reason = scoring.watch(lambda: self._shot(url, headers), guards, seconds, say)
+        reason = scoring.watch_probes(lambda: self._probe(url, headers), guards, seconds, report)
         if reason:
-            what = f"{self._decision.name} is taken back: {reason}"
+            message = f"{self._decision.name} is taken back: {reason}"
             hint = "correct the flow, or the guards in deploy.yaml"
-            raise self._attempt.with_lines(DeployError(self._client.where, what, hint))
+            raise self._attempt.with_lines(DeployError(self._client.where, message, hint))
 
-    def _shares(
-        self, shares: Mapping[str, int], mirror: Mapping[str, int], say: waiting.Say
+    def _set_traffic(
+        self,
+        shares: Mapping[str, int],
+        mirror: Mapping[str, int],
+        report: operations.ReportProgress,
     ) -> None:
-        endpoint = self._attempt.look().endpoint
+        endpoint = self._attempt.recheck_state().endpoint
         if endpoint is None:
-            raise ChangedError(self._client.where, "it is gone", "deploy again")
+            raise ConflictError(self._client.where, "it is gone", "deploy again")
         tags = {
             **endpoint.tags,
-            naming.FLOW: self._spec.flow.name,
-            naming.ENVIRONMENT: self._spec.environment,
-            naming.SHARES: naming.shares_text(shares),
-            naming.SINCE: naming.now(),
-            naming.PREVIOUS: self._decision.previous,
+            naming.FLOW_TAG: self._spec.flow.name,
+            naming.ENVIRONMENT_TAG: self._spec.environment,
+            naming.SHARES_TAG: naming.encode_shares(shares),
+            naming.SINCE_TAG: naming.utc_timestamp(),
+            naming.PREVIOUS_TAG: self._decision.previous_version,
         }
 
         def put() -> None:
-            self._attempt.writer.change_endpoint(endpoint, traffic=shares, mirror=mirror, tags=tags)
+            self._attempt.writer.update_endpoint(endpoint, traffic=shares, mirror=mirror, tags=tags)
 
-        meant, copies = decide.shares(shares), decide.shares(mirror)
-        self._attempt.accept(put, traffic=meant, mirror=copies)
+        desired_shares, desired_mirror = (
+            diff.normalize_shares(shares),
+            diff.normalize_shares(mirror),
+        )
+        self._attempt.write_with_retries(put, traffic=desired_shares, mirror=desired_mirror)
         try:
-            waiting.for_endpoint(
+            operations.wait_for_endpoint(
                 self._client,
-                say,
-                lambda e: (decide.shares(e.traffic), decide.shares(e.mirror)) == (meant, copies),
+                report,
+                lambda e: (
+                    (diff.normalize_shares(e.traffic), diff.normalize_shares(e.mirror))
+                    == (desired_shares, desired_mirror)
+                ),
             )
-        except waiting.FailedError as error:
-            raise self._attempt.explained(error.said, "traffic") from None
-        self._attempt.confirm()
+        except operations.OperationFailed as error:
+            raise self._attempt.explain_error(error.said, "traffic") from None
+        self._attempt.confirm_write()
 
-    def _take_back(self) -> None:
-        """Give what served before all requests again, if the new version may have got any."""
-        back = traffic.without(self._before, self._decision.name)
-        unmoved = (decide.shares(back), ())
-        if not back or all((one.traffic, one.mirror) == unmoved for one in self._attempt.outcomes):
+    def _restore_traffic(self) -> None:
+        """Return all traffic to the previous versions if the new version may have got any."""
+        previous_shares = traffic.exclude_version(self._before, self._decision.name)
+        unmoved = (diff.normalize_shares(previous_shares), ())
+        if not previous_shares or all(
+            (possible_state.traffic, possible_state.mirror) == unmoved
+            for possible_state in self._attempt.possible_states
+        ):
             return
-        console.note("traffic", f"back to {traffic.shown(back)}")
+        progress.note("traffic", f"back to {traffic.format_shares(previous_shares)}")
         try:
-            self._shares(back, {}, lambda _: None)
-        except Exception as error:  # the first failure is what the user must see
-            look = f"`inv plan {self._spec.options}` shows what is there"
-            console.note("traffic", f"that did not work ({error}); {look}")
+            self._set_traffic(previous_shares, {}, lambda _: None)
+        except Exception as error:  # the user must see the first failure, not this one
+            hint = f"`inv plan {self._spec.options}` shows what is there"
+            progress.note("traffic", f"that did not work ({error}); {hint}")
 
-    def _remove(self) -> None:
-        for name in self._decision.remove:
-            world = self._attempt.look()
-            version = world.version(name)
-            if version is not None and not world.traffic.get(name):
-                self._remove_one(version)
+    def _remove_obsolete_versions(self) -> None:
+        for name in self._decision.obsolete_versions:
+            observed = self._attempt.recheck_state()
+            version = observed.find_version(name)
+            if version is not None and not observed.traffic.get(name):
+                self._remove_version(version)
 
-    def _remove_one(self, version: Version) -> None:
+    def _remove_version(self, version: Version) -> None:
         name = version.name
-        with console.phase("remove", f"deployment {name}") as shown:
-            survey.remove_rule(self._client, name)
-            self._attempt.remove(name)
-            waiting.until_gone(self._client, lambda: self._client.version(name), shown.now)
+        with progress.phase("remove", f"deployment {name}") as phase:
+            prechecks.delete_autoscale_rule(self._client, name)
+            self._attempt.delete_deployment(name)
+            operations.wait_until_deleted(
+                self._client, lambda: self._client.read_version(name), phase.update
+            )
 
-    def _serves(self) -> bool:
-        return any(self._decision.name in dict(one.traffic) for one in self._attempt.outcomes)
+    def _has_traffic(self) -> bool:
+        return any(
+            self._decision.name in dict(possible_state.traffic)
+            for possible_state in self._attempt.possible_states
+        )
 
-    def _address(self) -> str:
-        endpoint = self._client.endpoint()
+    def _read_url(self) -> str:
+        endpoint = self._client.read_endpoint()
         if endpoint is None or not endpoint.url:
             raise DeployError(
                 self._client.where, "it has no address", f"`inv status {self._spec.options}`"
             )
-        return base_of(endpoint)
+        return base_url(endpoint)
 
-    def _to(self, name: str) -> dict[str, str]:
-        return {**self._headers(), scoring.HEADER: name}
+    def _version_headers(self, name: str) -> dict[str, str]:
+        return {**self._headers(), scoring.DEPLOYMENT_HEADER: name}
 
-    def _shot(self, url: str, headers: Mapping[str, str]) -> scoring.Shot:
-        return scoring.shoot(self._spec, url, headers)
+    def _probe(self, url: str, headers: Mapping[str, str]) -> scoring.Probe:
+        return scoring.probe(self._spec, url, headers)
 
 
-def base_of(endpoint: Endpoint) -> str:
-    """Return the address before /score."""
+def base_url(endpoint: Endpoint) -> str:
+    """Return the endpoint's address without /score."""
     return endpoint.url.removesuffix("/score")

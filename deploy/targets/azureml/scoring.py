@@ -1,4 +1,4 @@
-"""Requests to the endpoint as its callers send them, timed, and what a rollout thinks of them."""
+"""Requests to the endpoint as its clients send them, with latency, and the rollout guards."""
 
 from __future__ import annotations
 
@@ -10,136 +10,152 @@ from dataclasses import dataclass
 
 import requests
 
-from deploy import pausing, verify, wire
-from deploy.errors import Problem
-from deploy.model import Spec
-from deploy.targets.azureml.errors import About
+from deploy.core import http_requests, interrupts
+from deploy.core.entities import Spec
+from deploy.core.errors import Problem
+from deploy.targets import verification
+from deploy.targets.azureml.errors import ErrorContext
 from deploy.targets.azureml.settings import Guards
 
-# Names the deployment that is meant, in a request and in its answer.
-HEADER = "azureml-model-deployment"
-# The longest that the service itself lets a request take, and a little.
-TIMEOUT = 190
+# Header that selects the deployment in a request, and names it in the response.
+DEPLOYMENT_HEADER = "azureml-model-deployment"
+# Slightly more than the longest request that the service allows.
+TIMEOUT_SECONDS = 190
 
 
 @dataclass(frozen=True)
-class Shot:
-    """One request: how long it took, who answered, and what was wrong; empty where nothing was."""
+class Probe:
+    """The result of one request."""
 
     seconds: float
+    # The deployment that answered; empty without a response.
     version: str
+    # Empty if the response is as expected.
     problem: str
+    # HTTP status; 0 without a response.
     status: int = 200
 
 
-def shoot(spec: Spec, url: str, headers: Mapping[str, str]) -> Shot:
-    """Score the sample once, and judge the answer."""
+def probe(spec: Spec, url: str, headers: Mapping[str, str]) -> Probe:
+    """Score the sample once and check the response."""
     body = json.loads(spec.flow.sample.read_text(encoding="utf-8"))
-    http = wire.session()
-    http.trust_env = not wire.is_loopback(url)
+    session = http_requests.new_session()
+    session.trust_env = not http_requests.is_loopback(url)
     start = time.monotonic()
     try:
-        answer = http.post(f"{url}/score", json=body, headers=dict(headers), timeout=TIMEOUT)
+        response = session.post(
+            f"{url}/score", json=body, headers=dict(headers), timeout=TIMEOUT_SECONDS
+        )
     except requests.RequestException as error:
-        return Shot(time.monotonic() - start, "", f"no answer ({type(error).__name__})", 0)
+        return Probe(time.monotonic() - start, "", f"no answer ({type(error).__name__})", 0)
     seconds = time.monotonic() - start
-    version = answer.headers.get(HEADER, "")
-    return Shot(seconds, version, _problem(spec, url, answer), answer.status_code)
+    version = response.headers.get(DEPLOYMENT_HEADER, "")
+    return Probe(seconds, version, _find_problem(spec, url, response), response.status_code)
 
 
-def version(url: str, headers: Mapping[str, str]) -> str:
-    """Return the content tag that the container tells, empty where it cannot be asked.
+def fetch_content_tag(url: str, headers: Mapping[str, str]) -> str:
+    """Return the content tag that the container reports; empty if it cannot be requested.
 
-    The service in front is documented to pass /score on; that it passes other paths, too, was seen,
-    and is not promised.
+    The service in front is documented to forward /score. It also forwards other paths; this was
+    observed, and is not guaranteed.
     """
-    http = wire.session()
-    http.trust_env = not wire.is_loopback(url)
+    session = http_requests.new_session()
+    session.trust_env = not http_requests.is_loopback(url)
     try:
-        answer = http.get(f"{url}/version", headers=dict(headers), timeout=30)
-        return str(answer.json().get("tag") or "") if answer.status_code == 200 else ""
+        response = session.get(f"{url}/version", headers=dict(headers), timeout=30)
+        return str(response.json().get("tag") or "") if response.status_code == 200 else ""
     except (requests.RequestException, ValueError, AttributeError):
         return ""
 
 
-def watch(
-    shots: Callable[[], Shot], guards: Guards, seconds: float, say: Callable[[str], None]
+def watch_probes(
+    send_probe: Callable[[], Probe], guards: Guards, seconds: float, report: Callable[[str], None]
 ) -> str:
-    """Score the sample again and again for `seconds`; return why to stop, empty for all is well."""
-    seen: list[Shot] = []
+    """Score the sample repeatedly for `seconds`.
+
+    Return the reason to stop the rollout, empty if the guards hold.
+    """
+    probes: list[Probe] = []
     start = time.monotonic()
     for number in range(guards.probes):
-        seen.append(shots())
-        reason = verdict(seen, guards)
+        probes.append(send_probe())
+        reason = check_guards(probes, guards)
         if reason:
             return reason
-        say(f"{time.monotonic() - start:.0f} of {seconds:.0f} s, {len(seen)} probes well")
-        # As many pauses as probes, so that the last stands at the end of the step.
-        due = start + seconds * (number + 1) / guards.probes
-        pausing.pause(max(0.0, due - time.monotonic()))
+        report(f"{time.monotonic() - start:.0f} of {seconds:.0f} s, {len(probes)} probes well")
+        # Pause after every probe, so that the step takes all of `seconds`.
+        next_probe = start + seconds * (number + 1) / guards.probes
+        interrupts.pause(max(0.0, next_probe - time.monotonic()))
     return ""
 
 
-def verdict(shots: Sequence[Shot], guards: Guards) -> str:
-    """Return why `shots`, of `guards.probes`, are too bad to go on; empty while they are not."""
-    failed = [shot for shot in shots if shot.problem]
+def check_guards(probes: Sequence[Probe], guards: Guards) -> str:
+    """Return which guard the probes violate, out of `guards.probes` planned ones; empty if none."""
+    failed = [probe_result for probe_result in probes if probe_result.problem]
     if len(failed) / guards.probes > guards.error_rate:
-        share = f"{len(failed)} of {len(shots)} requests failed"
+        share = f"{len(failed)} of {len(probes)} requests failed"
         return f"{share}, more than guards.error_rate {guards.error_rate:g}: {failed[-1].problem}"
-    if guards.p95_ms is not None and len(shots) == guards.probes:
-        measured = p95([shot.seconds for shot in shots]) * 1000
+    if guards.p95_ms is not None and len(probes) == guards.probes:
+        measured = p95([probe_result.seconds for probe_result in probes]) * 1000
         if measured > guards.p95_ms:
             return f"p95 is {measured:.0f} ms, above guards.p95_ms {guards.p95_ms}"
     return ""
 
 
 def p95(values: Sequence[float]) -> float:
-    """Return the 95th percentile (nearest rank): of fewer than 20 values, the largest."""
+    """Return the 95th percentile (nearest rank): the largest of fewer than 20 values."""
     return sorted(values)[math.ceil(0.95 * len(values)) - 1]
 
 
-def refusal(where: str, status: int, headers: Mapping[str, str], about: About) -> Problem | None:
-    """Return what the service in front of the container says by a status; None for other ones."""
-    model = headers.get("ms-azureml-model-error-statuscode")
-    if status == 424 and model:
-        why = headers.get("ms-azureml-model-error-reason", "")
-        hint = f"{about.inv('logs')} shows the container's own lines"
-        what = f"the flow answered {model}{f' ({why})' if why else ''}"
-        return Problem(where, what, hint)
-    known = {
+def explain_response(
+    location: str, status: int, headers: Mapping[str, str], context: ErrorContext
+) -> Problem | None:
+    """Return the problem that a status of the service in front means; None for other statuses."""
+    model_status = headers.get("ms-azureml-model-error-statuscode")
+    if status == 424 and model_status:
+        reason = headers.get("ms-azureml-model-error-reason", "")
+        hint = f"{context.command('logs')} shows the container's own lines"
+        message = f"the flow answered {model_status}{f' ({reason})' if reason else ''}"
+        return Problem(location, message, hint)
+    explanations = {
         401: (
             "it does not accept the key or token",
-            f"is `auth` the endpoint's? {about.inv('plan')} tells",
+            f"is `auth` the endpoint's? {context.command('plan')} tells",
         ),
         403: (
             "whoever is logged in may not score",
             "have the role AzureML Data Scientist on the endpoint assigned to it",
         ),
-        404: ("no version has any traffic", f"{about.inv('deploy')} gives it some"),
+        404: ("no version has any traffic", f"{context.command('deploy')} gives it some"),
         408: (
             "the flow took longer than request_timeout",
             "set a longer one (180 s at most), or make the flow quicker",
         ),
-        424: ("the container does not answer", f"{about.inv('status')}, then {about.inv('logs')}"),
+        424: (
+            "the container does not answer",
+            f"{context.command('status')}, then {context.command('logs')}",
+        ),
         429: (
             "more requests than it takes at once",
             "raise max_concurrent_requests_per_instance or instance_count, or set autoscale",
         ),
         502: (
             "the service cannot reach the container",
-            f"{about.inv('status')}, then {about.inv('logs')}",
+            f"{context.command('status')}, then {context.command('logs')}",
         ),
         503: ("the service is not available", "wait a minute, then try again"),
     }
-    return Problem(where, *known[status]) if status in known else None
+    return Problem(location, *explanations[status]) if status in explanations else None
 
 
-def _problem(spec: Spec, url: str, answer: requests.Response) -> str:
-    if answer.status_code != 200:
-        given = {name.lower(): value for name, value in answer.headers.items()}
-        said = refusal(url, answer.status_code, given, About(options=spec.options))
-        return said.what if said else f"status {answer.status_code}"
+def _find_problem(spec: Spec, url: str, response: requests.Response) -> str:
+    if response.status_code != 200:
+        response_headers = {name.lower(): value for name, value in response.headers.items()}
+        problem = explain_response(
+            url, response.status_code, response_headers, ErrorContext(options=spec.options)
+        )
+        return problem.what if problem else f"status {response.status_code}"
     try:
-        return "; ".join(verify.judge(answer.json(), spec.flow.expect))
+        return "; ".join(verification.find_mismatches(response.json(), spec.flow.expect))
     except ValueError:
         return "the answer is no JSON"

@@ -1,4 +1,4 @@
-"""What deploy.yaml and environments.yaml say for a managed online endpoint."""
+"""Settings of the target `azureml` in deploy.yaml and environments.yaml."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator, Field, model_validator
 
-from deploy.arm.settings import AzurePlace
-from deploy.model import Spec
-from deploy.schema import EnvModel, Strict, TargetSettings, Variable
+from deploy.azure.settings import AzurePlace
+from deploy.config.schema import EnvModel, StrictModel, TargetSettings, VariableName
+from deploy.core.entities import Spec
 
 # "Manage and increase quotas": 3 to 32 letters, digits and single hyphens, a letter first.
-NAME = r"^[A-Za-z](-?[A-Za-z0-9]){2,31}$"
-LONGEST_NAME = 32
-# Secret injection ("Access secrets from online deployment using secret injection"), without the
-# braces around it. A secret of a vault needs its version.
-CONNECTION = r"azureml://connections/[\w.-]+(/credentials/[\w.-]+|/metadata/[\w.-]+|/target)?"
-VAULT = r"keyvault:https://[\w-]+\.vault\.[\w.]+/secrets/[\w-]+/\w+"
-REFERENCE = rf"^({CONNECTION}|{VAULT})$"
-# "Managed online endpoints SKU list": two cores and 8 GiB, and in no series that is being retired.
-INSTANCE_TYPE = "Standard_D2as_v4"
+NAME_PATTERN = r"^[A-Za-z](-?[A-Za-z0-9]){2,31}$"
+MAX_NAME_LENGTH = 32
+# References of secret injection ("Access secrets from online deployment using secret injection"),
+# without the surrounding braces. A Key Vault secret needs its version.
+CONNECTION_PATTERN = (
+    r"azureml://connections/[\w.-]+(/credentials/[\w.-]+|/metadata/[\w.-]+|/target)?"
+)
+VAULT_PATTERN = r"keyvault:https://[\w-]+\.vault\.[\w.]+/secrets/[\w-]+/\w+"
+REFERENCE_PATTERN = rf"^({CONNECTION_PATTERN}|{VAULT_PATTERN})$"
+# "Managed online endpoints SKU list": two cores and 8 GiB, in a series that is not being retired.
+DEFAULT_INSTANCE_TYPE = "Standard_D2as_v4"
 
 
-def _name(value: str) -> str:
-    if not re.match(NAME, value) or len(value) > LONGEST_NAME:
+def _validate_name(value: str) -> str:
+    if not re.match(NAME_PATTERN, value) or len(value) > MAX_NAME_LENGTH:
         raise ValueError(
             "3 to 32 letters, digits and single hyphens are expected, a letter first and no hyphen "
             "last"
@@ -32,8 +34,8 @@ def _name(value: str) -> str:
     return value
 
 
-def _reference(value: str) -> str:
-    if not re.match(REFERENCE, value):
+def _validate_reference(value: str) -> str:
+    if not re.match(REFERENCE_PATTERN, value):
         raise ValueError(
             "a reference is expected: azureml://connections/‹name›/credentials/‹key›, or "
             "keyvault:https://‹vault›.vault.azure.net/secrets/‹name›/‹version›"
@@ -41,19 +43,23 @@ def _reference(value: str) -> str:
     return value
 
 
-def _rollout(value: list[int]) -> list[int]:
+def _validate_rollout(value: list[int]) -> list[int]:
     if value != sorted(set(value)) or not value or value[0] < 1 or value[-1] != 100:
         raise ValueError("per cents are expected that rise, from 1 on, and end in 100")
     return value
 
 
-Name = Annotated[str, AfterValidator(_name), Field(json_schema_extra={"pattern": NAME})]
+Name = Annotated[
+    str, AfterValidator(_validate_name), Field(json_schema_extra={"pattern": NAME_PATTERN})
+]
 Reference = Annotated[
-    str, AfterValidator(_reference), Field(json_schema_extra={"pattern": REFERENCE})
+    str,
+    AfterValidator(_validate_reference),
+    Field(json_schema_extra={"pattern": REFERENCE_PATTERN}),
 ]
 Rollout = Annotated[
     list[int],
-    AfterValidator(_rollout),
+    AfterValidator(_validate_rollout),
     Field(json_schema_extra={"minItems": 1, "items": {"type": "integer", "maximum": 100}}),
 ]
 
@@ -65,10 +71,10 @@ class Env(EnvModel):
     a workspace connection, or a secret in a vault.
     """
 
-    secret_refs: dict[Variable, Reference] = Field(default_factory=dict)
+    secret_refs: dict[VariableName, Reference] = Field(default_factory=dict)
 
 
-class Probe(Strict):
+class Probe(StrictModel):
     """How the service asks the container's /health; seconds, and how many answers count."""
 
     initial_delay: Annotated[int, Field(ge=1, le=3600)] = 10
@@ -78,14 +84,14 @@ class Probe(Strict):
     failure_threshold: Annotated[int, Field(ge=1, le=240)] = 30
 
 
-class Probes(Strict):
+class Probes(StrictModel):
     """Liveness restarts a container; readiness lets requests reach it."""
 
     liveness: Probe = Probe()
     readiness: Probe = Probe(initial_delay=5, period=5)
 
 
-class Guards(Strict):
+class Guards(StrictModel):
     """When a rollout is taken back: measured with the sample, `probes` times in each step."""
 
     error_rate: Annotated[float, Field(ge=0, le=1, strict=False, allow_inf_nan=False)] = 0.0
@@ -93,7 +99,7 @@ class Guards(Strict):
     probes: Annotated[int, Field(ge=1, le=1000)] = 5
 
 
-class Autoscale(Strict):
+class Autoscale(StrictModel):
     """Instances as Azure Monitor sees fit: by the mean load of their processors, or by requests.
 
     `cpu` is in per cent, `requests` a minute and instance; one of the two.
@@ -120,7 +126,7 @@ class Settings(TargetSettings):
         None, description="The endpoint's name; made of flow, environment and workspace without it."
     )
     instance_type: Annotated[str, Field(pattern=r"^Standard_\w+$")] = Field(
-        INSTANCE_TYPE, examples=[INSTANCE_TYPE]
+        DEFAULT_INSTANCE_TYPE, examples=[DEFAULT_INSTANCE_TYPE]
     )
     instance_count: Annotated[int, Field(ge=1, le=50)] = 1
     allow_retiring: bool = Field(
@@ -150,7 +156,7 @@ class Settings(TargetSettings):
 
 
 class Place(AzurePlace):
-    """Which workspace, and the user-assigned identity of what runs there."""
+    """The workspace, and the user-assigned identity of the endpoint."""
 
     workspace: Annotated[str, Field(min_length=1)]
 

@@ -1,4 +1,4 @@
-"""What is there: a workspace, an endpoint, its deployments. Values only, read from Azure's JSON."""
+"""Observed state: workspace, endpoint and deployments, parsed from Azure's JSON. Values only."""
 
 from __future__ import annotations
 
@@ -12,36 +12,37 @@ from deploy.targets.azureml import naming
 BUSY = frozenset({"Creating", "Updating", "Scaling", "Deleting", "Provisioning"})
 BROKEN = frozenset({"Failed", "Canceled"})
 READY = "Succeeded"
-# Where the service tells what became of the operation that changed a resource last.
-OPERATION = "AzureAsyncOperationUri"
+# The property with the URL of the last operation that changed a resource.
+OPERATION_PROPERTY = "AzureAsyncOperationUri"
 AUTH = {"key": "key", "aadtoken": "entra", "amltoken": "amltoken"}
 
-Probe = tuple[float, float, float, int, int]
-"""Initial delay, period, timeout; successes and failures that count."""
+ProbeTimings = tuple[float, float, float, int, int]
+"""Initial delay, period and timeout in seconds; success and failure thresholds."""
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """`registry` is the id of the registry that belongs to it, empty where it has none."""
+    """A workspace."""
 
     id: str
     location: str
+    # Resource ID of the workspace's own registry; empty if it has none.
     registry: str
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """`kind` is the identity's: SystemAssigned, UserAssigned; `principals` its object ids.
-
-    `clients` maps the ids of user-assigned identities, in lower case, to their client ids.
-    """
+    """A managed online endpoint."""
 
     name: str
     state: str
     auth: str
-    kind: str
+    # SystemAssigned or UserAssigned.
+    identity_type: str
+    # Object IDs of its identities.
     principals: tuple[str, ...]
-    clients: Mapping[str, str]
+    # Client IDs of user-assigned identities, by resource ID in lower case.
+    client_ids: Mapping[str, str]
     traffic: Mapping[str, int]
     mirror: Mapping[str, int]
     tags: Mapping[str, str]
@@ -53,81 +54,78 @@ class Endpoint:
 
     @property
     def operation(self) -> str:
-        """Where the service tells of the last operation; empty where it does not."""
-        return self.properties.get(OPERATION, "")
+        """Return the URL of the last operation; empty if the service does not provide one."""
+        return self.properties.get(OPERATION_PROPERTY, "")
 
 
 @dataclass(frozen=True)
 class Version:
-    """A deployment: one version of the flow on the endpoint.
-
-    `image` is what its environment names; `timeout` is in seconds.
-    """
+    """A deployment: one version of the flow on the endpoint."""
 
     name: str
     id: str
     state: str
+    # The image that the deployment's environment refers to.
     image: str
     instance_type: str
     count: int
     variables: Mapping[str, str] = field(repr=False)
+    # Seconds.
     timeout: float
     concurrency: int
-    liveness: Probe
-    readiness: Probe
+    liveness: ProbeTimings
+    readiness: ProbeTimings
     app_insights: bool
     tags: Mapping[str, str]
     operation: str = ""
 
 
 @dataclass(frozen=True)
-class Room:
-    """Cores of a size's family in the region: those of one instance, the limit, those in use.
-
-    `limit` is None where there is none.
-    """
+class Quota:
+    """The quota for cores of a VM family in the region."""
 
     family: str
-    cores: int
+    cores_per_instance: int
+    # None if unlimited.
     limit: int | None
     used: int
 
 
 @dataclass(frozen=True)
-class World:
-    """All that a plan needs to know.
-
-    `versions` are the endpoint's deployments; `room` and `puller` are asked only where a deployment
-    is to be made: the quota, and whether the identity may pull the image (None: nobody can tell).
-    """
+class ObservedState:
+    """The observed state that a plan is based on."""
 
     workspace: Workspace
     endpoint: Endpoint | None = None
+    # All deployments of the endpoint.
     versions: tuple[Version, ...] = ()
-    scaling: Mapping[str, Any] | None = None
-    room: Room | None = None
-    puller: bool | None = None
+    autoscale_rule: Mapping[str, Any] | None = None
+    # Read only if a deployment is to be created or scaled.
+    quota: Quota | None = None
+    # Whether the endpoint's identity may pull the image; None if unknown. Read only if a deployment
+    # is to be created.
+    pull_permission: bool | None = None
     notes: tuple[str, ...] = ()
 
-    def version(self, name: str) -> Version | None:
+    def find_version(self, name: str) -> Version | None:
         """Return the deployment `name`, or None."""
-        return next((one for one in self.versions if one.name == name), None)
+        return next((version for version in self.versions if version.name == name), None)
 
     @property
     def traffic(self) -> dict[str, int]:
-        """Shares above 0, by deployment."""
-        given = self.endpoint.traffic if self.endpoint else {}
-        return {name: share for name, share in given.items() if share}
+        """Return the traffic shares above 0, by deployment."""
+        shares = self.endpoint.traffic if self.endpoint else {}
+        return {name: share for name, share in shares.items() if share}
 
 
-def workspace(data: Mapping[str, Any]) -> Workspace:
-    """Read a workspace."""
+def parse_workspace(data: Mapping[str, Any]) -> Workspace:
+    """Return the workspace in a response of Azure."""
     registry = data["properties"].get("containerRegistry") or ""
     return Workspace(str(data["id"]), str(data["location"]), str(registry))
 
 
-def endpoint(data: Mapping[str, Any]) -> Endpoint:
-    """Read an endpoint."""
+def parse_endpoint(data: Mapping[str, Any]) -> Endpoint:
+    """Return the endpoint in a response of Azure."""
     properties = data["properties"]
     identity = data.get("identity") or {}
     assigned: Mapping[str, Any] = identity.get("userAssignedIdentities") or {}
@@ -136,9 +134,9 @@ def endpoint(data: Mapping[str, Any]) -> Endpoint:
         name=str(data["name"]),
         state=str(properties.get("provisioningState") or ""),
         auth=AUTH.get(str(properties.get("authMode")).lower(), str(properties.get("authMode"))),
-        kind=str(identity.get("type") or ""),
-        principals=tuple(str(one) for one in principals if one),
-        clients={id.lower(): str(one.get("clientId") or "") for id, one in assigned.items()},
+        identity_type=str(identity.get("type") or ""),
+        principals=tuple(str(item) for item in principals if item),
+        client_ids={id.lower(): str(item.get("clientId") or "") for id, item in assigned.items()},
         traffic=dict(properties.get("traffic") or {}),
         mirror=dict(properties.get("mirrorTraffic") or {}),
         tags=dict(data.get("tags") or {}),
@@ -150,8 +148,8 @@ def endpoint(data: Mapping[str, Any]) -> Endpoint:
     )
 
 
-def version(data: Mapping[str, Any], image: str) -> Version:
-    """Read a deployment whose environment names `image`."""
+def parse_version(data: Mapping[str, Any], image: str) -> Version:
+    """Return the deployment in a response of Azure; `image` is its environment's image."""
     properties = data["properties"]
     request = properties.get("requestSettings") or {}
     return Version(
@@ -162,38 +160,38 @@ def version(data: Mapping[str, Any], image: str) -> Version:
         instance_type=str(properties.get("instanceType") or ""),
         count=int((data.get("sku") or {}).get("capacity") or 0),
         variables=dict(properties.get("environmentVariables") or {}),
-        timeout=seconds(request.get("requestTimeout")),
+        timeout=parse_duration(request.get("requestTimeout")),
         concurrency=int(request.get("maxConcurrentRequestsPerInstance") or 0),
-        liveness=_probe(properties.get("livenessProbe")),
-        readiness=_probe(properties.get("readinessProbe")),
+        liveness=_parse_probe(properties.get("livenessProbe")),
+        readiness=_parse_probe(properties.get("readinessProbe")),
         app_insights=bool(properties.get("appInsightsEnabled")),
         tags=dict(data.get("tags") or {}),
-        operation=str((properties.get("properties") or {}).get(OPERATION) or ""),
+        operation=str((properties.get("properties") or {}).get(OPERATION_PROPERTY) or ""),
     )
 
 
-def ours(tags: Mapping[str, str], flow: str, environment: str) -> bool:
-    """Whether what carries `tags` was made by a deploy of this flow in this environment."""
-    return tags.get(naming.FLOW) == flow and tags.get(naming.ENVIRONMENT) == environment
+def is_managed(tags: Mapping[str, str], flow: str, environment: str) -> bool:
+    """Return whether this tool tagged a resource for this flow and environment."""
+    return tags.get(naming.FLOW_TAG) == flow and tags.get(naming.ENVIRONMENT_TAG) == environment
 
 
-def seconds(duration: str | None) -> float:
-    """Return the seconds of an ISO 8601 duration, such as PT1M30S; 0 for none."""
-    found = re.fullmatch(
+def parse_duration(duration: str | None) -> float:
+    """Return an ISO 8601 duration, such as PT1M30S, in seconds; 0 for None."""
+    match = re.fullmatch(
         r"P(?:([\d.]+)D)?(?:T(?:([\d.]+)H)?(?:([\d.]+)M)?(?:([\d.]+)S)?)?", duration or ""
     )
-    if not found:
+    if not match:
         return 0.0
-    days, hours, minutes, rest = (float(part or 0) for part in found.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
-def _probe(data: Mapping[str, Any] | None) -> Probe:
-    given = data or {}
+def _parse_probe(data: Mapping[str, Any] | None) -> ProbeTimings:
+    settings = data or {}
     return (
-        seconds(given.get("initialDelay")),
-        seconds(given.get("period")),
-        seconds(given.get("timeout")),
-        int(given.get("successThreshold") or 0),
-        int(given.get("failureThreshold") or 0),
+        parse_duration(settings.get("initialDelay")),
+        parse_duration(settings.get("period")),
+        parse_duration(settings.get("timeout")),
+        int(settings.get("successThreshold") or 0),
+        int(settings.get("failureThreshold") or 0),
     )

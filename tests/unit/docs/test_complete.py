@@ -12,9 +12,10 @@ import pytest
 from pydantic import BaseModel
 
 import tasks
-from deploy import schema, targets
-from deploy.documentation import markdown
-from deploy.runtime.connections import TYPES
+from deploy.cli.errors import EXIT_CODE_DIFFERENT
+from deploy.config import schema, target_registry
+from deploy.docs_site import markdown
+from deploy.server.connections import CONNECTION_TYPES
 from tests.documented import ROOT, pages
 from tests.unit.test_tasks import inv
 
@@ -43,8 +44,8 @@ def said(*names: str) -> set[str]:
     words: set[str] = set()
     for path in paths:
         page = path.read_text("utf-8")
-        code = [span.text for span in markdown.spans(page)]
-        code += [block.text for block in markdown.blocks(page)]
+        code = [span.text for span in markdown.find_code_spans(page)]
+        code += [block.text for block in markdown.find_blocks(page)]
         words |= {word for text in code for word in re.findall(r"[\w.-]+", text)}
         words |= {part for word in words for part in word.split(".")}
     return words
@@ -58,7 +59,7 @@ def told(*names: str) -> set[str]:
         lines = [line for line in page.split("\n") if line.startswith("|")]
         lines += [
             line
-            for block in markdown.blocks(page)
+            for block in markdown.find_blocks(page)
             if block.language == "yaml"
             for line in block.text.split("\n")
         ]
@@ -81,7 +82,7 @@ def models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from models(part)
 
 
-OWN = targets.own()
+OWN = target_registry.built_in_targets()
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -101,13 +102,13 @@ def test_every_key_for_all_targets_is_on_a_page() -> None:
     assert sorted(set(keys(schema.InfraModel)) - told("infrastructure.md")) == []
 
 
-@pytest.mark.parametrize("name", TYPES)
+@pytest.mark.parametrize("name", CONNECTION_TYPES)
 def test_every_field_of_a_connection_is_in_the_table(name: str) -> None:
     page = (DOCS / "configuration.md").read_text("utf-8")
     row = next((line for line in page.split("\n") if re.match(rf"\|[^|]*`{name}`", line)), "")
-    told = {span.text for span in markdown.spans(row)}
-    assert sorted({name, *keys(schema.CONNECTIONS[name])} - {"type", "auth", *told}) == []
-    assert ("| yes |" in row) == bool(TYPES[name].identity)
+    told = {span.text for span in markdown.find_code_spans(row)}
+    assert sorted({name, *keys(schema.CONNECTION_MODELS[name])} - {"type", "auth", *told}) == []
+    assert ("| yes |" in row) == bool(CONNECTION_TYPES[name].identity)
 
 
 def test_every_target_has_its_page_and_is_named() -> None:
@@ -135,7 +136,7 @@ def strings(path: Path) -> Iterator[str]:
 
 
 def modules(folder: Path) -> list[Path]:
-    left_out = {"shims", "stand_ins"}
+    left_out = {"shims", "stubs"}
     return [path for path in sorted(folder.rglob("*.py")) if not left_out & set(path.parts)]
 
 
@@ -144,14 +145,14 @@ def variables(paths: list[Path]) -> set[str]:
 
 
 def test_every_variable_of_the_container_is_on_a_page() -> None:
-    read = variables(modules(DEPLOY / "runtime")) - FOREIGN
+    read = variables(modules(DEPLOY / "server")) - FOREIGN
     assert {"SERVE_THREADS", "SERVE_KEY", "PF_FLOW_INIT_CONFIG"} <= read
     assert sorted(read - said("container.md", "telemetry.md", "configuration.md")) == []
 
 
 def test_every_variable_of_the_tool_is_on_a_page() -> None:
     # What is read there are keys of another template's files.
-    others = {"runtime", "llmops"}
+    others = {"server", "llmops", "sandbox"}
     read = variables([path for path in modules(DEPLOY) if not others & set(path.parts)]) - FOREIGN
     assert {"FLOW_DEBUG", "FLOW_BASE_IMAGE", "DOCKER_HOST"} <= read
     assert sorted(read - said()) == []
@@ -160,8 +161,8 @@ def test_every_variable_of_the_tool_is_on_a_page() -> None:
 def codes() -> set[str]:
     """Return the codes in the container's answers: given to what makes an answer, by its source."""
     found: set[str] = set()
-    made = {"_error": 1, "BadInput": 2, "InputRefused": 2, "FlowFailed": 3}
-    for path in modules(DEPLOY / "runtime"):
+    made = {"_error_response": 1, "BadInput": 2, "InputRejected": 2, "FlowError": 3}
+    for path in modules(DEPLOY / "server"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 at = made.get(node.func.id)
@@ -213,7 +214,7 @@ def test_every_module_that_has_an_error_to_tell_is_in_the_table() -> None:
         for path in modules(DEPLOY)
         if re.search(r"\b(DeployError|Problem)(\.of)?\(", path.read_text("utf-8"))
     }
-    own = {f"{parts[0]}/" if len(parts) > 1 else parts[0] for parts in raising} - {"errors.py"}
+    own = {f"{parts[0]}/" if len(parts) > 1 else parts[0] for parts in raising}
     assert sorted(own - told) == []
 
 
@@ -227,6 +228,6 @@ def test_what_is_said_of_flags_is_as_on_the_page_of_errors(words: tuple[str, ...
 def test_statuses_of_commands_are_on_the_page_of_errors() -> None:
     page = (DOCS / "reference/errors.md").read_text("utf-8")
     rows = set(re.findall(r"^\| (\d+) \| (?:every|`inv)", page, re.MULTILINE))
-    code = (DEPLOY / "cli.py").read_text("utf-8")
-    assert rows >= {"0", str(tasks.CHANGES), *re.findall(r"(?:exit\(|, )(\d+)\) ", code), "1"}
+    code = (DEPLOY / "cli/errors.py").read_text("utf-8")
+    assert rows >= {"0", str(EXIT_CODE_DIFFERENT), *re.findall(r"(?:exit\(|, )(\d+)\) ", code), "1"}
     assert {"0", "1", "2", "130", "143"} == rows

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 import tasks
-from deploy.documentation import site, staging, task_reference
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
+from deploy.docs_site import site, staging, task_reference
 from tests.documented import ROOT
 from tests.unit.test_tasks import inv
 
-NEW_ENOUGH = pytest.mark.skipif(sys.version_info < site.PYTHON, reason="Zensical needs it")
+NEW_ENOUGH = pytest.mark.skipif(sys.version_info < site.MIN_PYTHON, reason="Zensical needs it")
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def root(tmp_path: Path) -> Path:
     copy = tmp_path / "copy"
     for name in ("deploy", "docs", "flows"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("tasks.py", "environments.yaml", *staging.BROUGHT):
+    for name in ("tasks.py", "environments.yaml", *staging.EXTRA_PAGES):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, copy / name)
     return copy
@@ -49,7 +49,7 @@ def test_the_site_is_built_and_needs_nothing_from_elsewhere(root: Path) -> None:
     assert done.stdout == f"{root}/.build/site\n"
     assert re.fullmatch(r"docs      pages and their links  \d+ pages  \d+\.\d s\n", done.stderr)
     built = root / ".build/site"
-    for page in staging.pages(ROOT).values():
+    for page in staging.list_pages(ROOT).values():
         assert (built / page.replace("README.md", "index.md").replace(".md", ".html")).is_file()
     for path in built.rglob("*.html"):
         loaded = re.findall(
@@ -72,7 +72,7 @@ def test_a_dead_anchor_is_a_sentence(tmp_path: Path) -> None:
 
 
 def test_an_older_python_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(site, "PYTHON", (4, 0))
+    monkeypatch.setattr(site, "MIN_PYTHON", (4, 0))
     with pytest.raises(DeployError) as caught:
         site.build(small(tmp_path))
     here = ".".join(map(str, sys.version_info[:2]))
@@ -89,24 +89,24 @@ def test_links_to_files_that_are_no_pages(tmp_path: Path) -> None:
         "```text\n[block](../code.py)\n```\n"
     )
     root, staged = small(tmp_path / "root", **{"docs/one": text}), tmp_path / "staged"
-    staging.stage(root, staged)
+    staging.stage_pages(root, staged)
     assert (staged / "one.md").read_text("utf-8") == (
         "the code and [home](index.md#home), `[as](../code.py)`, "
         "[readme](index.md), [out](https://example.com), [none](none.md)\n"
         "```text\n[block](../code.py)\n```\n"
     )
-    staging.stage(root, staged, "https://github.com/contoso/flows")
+    staging.stage_pages(root, staged, "https://github.com/contoso/flows")
     assert "[the code](https://github.com/contoso/flows/blob/HEAD/code.py)" in (
         staged / "one.md"
     ).read_text("utf-8")
     azure = "https://dev.azure.com/contoso/flows/_git/flows"
-    assert staging.address(azure, "code.py") == f"{azure}?path=/code.py"
+    assert staging.format_url(azure, "code.py") == f"{azure}?path=/code.py"
 
 
 def test_pages_from_elsewhere_link_to_pages(tmp_path: Path) -> None:
     root = small(tmp_path / "root", **{"docs/a/one": "[changes](../../CHANGELOG.md#now)\n"})
     (root / "CHANGELOG.md").write_text("[one](docs/a/one.md)\n", "utf-8")
-    staging.stage(root, tmp_path / "staged")
+    staging.stage_pages(root, tmp_path / "staged")
     read = {
         name: (tmp_path / "staged" / name).read_text("utf-8")
         for name in ("a/one.md", "repository/CHANGELOG.md")
@@ -119,10 +119,10 @@ def test_pages_from_elsewhere_link_to_pages(tmp_path: Path) -> None:
 
 def test_what_is_no_page_any_longer_goes_and_what_is_unchanged_stays(tmp_path: Path) -> None:
     root, staged = small(tmp_path / "root", **{"docs/one": "# One\n"}), tmp_path / "staged"
-    staging.stage(root, staged)
+    staging.stage_pages(root, staged)
     before = (staged / "index.md").stat().st_mtime_ns
     (root / "docs/one.md").unlink()
-    staging.stage(root, staged)
+    staging.stage_pages(root, staged)
     assert [path.name for path in staged.iterdir()] == ["index.md"]
     assert (staged / "index.md").stat().st_mtime_ns == before
 
@@ -138,7 +138,7 @@ def test_a_script_for_diagrams_comes_with_the_site(tmp_path: Path) -> None:
 
 def test_the_page_of_tasks_is_what_the_tasks_say() -> None:
     written = (ROOT / task_reference.PAGE).read_text("utf-8")
-    assert written == task_reference.page(tasks.namespace), "run `inv docs --write`"
+    assert written == task_reference.format_page(tasks.namespace), "run `inv docs --write`"
 
 
 def test_generated_files_are_written(root: Path) -> None:

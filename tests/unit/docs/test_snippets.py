@@ -10,12 +10,12 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from deploy import published, targets
-from deploy.documentation import markdown
-from deploy.schema import DeployFile
+from deploy.config import json_schema, target_registry
+from deploy.config.schema import DeployFile
+from deploy.docs_site import markdown
 from tests.documented import ROOT, pages
 
-SCHEMAS = published.schemas(targets.own())
+SCHEMAS = json_schema.build_schemas(target_registry.built_in_targets())
 DEPLOY, ENVIRONMENTS = (SCHEMAS[f"docs/schema/{name}.json"] for name in ("deploy", "environments"))
 # Its keys are those of the extension, which need not be installed.
 EXTENSION = "examples/"
@@ -25,7 +25,7 @@ def snippets() -> Iterator[tuple[str, str]]:
     """Yield each block of YAML, with its place."""
     for path in pages():
         name = path.relative_to(ROOT).as_posix()
-        for block in markdown.blocks(path.read_text("utf-8")):
+        for block in markdown.find_blocks(path.read_text("utf-8")):
             if block.language in ("yaml", "yml") and not name.startswith(EXTENSION):
                 yield f"{name}:{block.line}", block.text
 
@@ -46,7 +46,7 @@ def checked(text: str) -> tuple[Any, Any] | None:
     if "environments" in data or set(data) <= set(DeployFile.model_fields):
         declared = {"environments": {"local": {"target": "local"}}, **data}
         used = {env.get("target") for env in declared["environments"].values()}
-        return (DEPLOY, declared) if used <= set(targets.own()) else None
+        return (DEPLOY, declared) if used <= set(target_registry.built_in_targets()) else None
     if "environments.yaml" in text or any(_place(value) for value in data.values()):
         return ENVIRONMENTS, data
     return None

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from deploy import config, locks
-from deploy.documentation import markdown
-from deploy.evaluation import job
+from deploy.build import lock_files
+from deploy.config import configuration
+from deploy.docs_site import markdown
+from deploy.evaluation import specification
 from tests.documented import ROOT
 
 PAGE = ROOT / "docs/your-flow.md"
@@ -27,7 +28,7 @@ DATA = (
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> config.Project:
+def project(tmp_path: Path) -> configuration.Project:
     """Return a project of the page's files, and of what it says without a block of its own."""
     named = dict(zip(DATA, _texts("json"), strict=True))
     for language in ("yaml", "python", "text"):
@@ -42,31 +43,35 @@ def project(tmp_path: Path) -> config.Project:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    return config.open_project(tmp_path)
+    return configuration.open_project(tmp_path)
 
 
 def _texts(language: str) -> list[str]:
     page = PAGE.read_text("utf-8")
-    return [f"{one.text}\n" for one in markdown.blocks(page) if one.language == language]
+    return [f"{one.text}\n" for one in markdown.find_blocks(page) if one.language == language]
 
 
-def test_the_configuration_of_both_is_taken(project: config.Project) -> None:
-    specs = config.load_specs(project, "local")
+def test_the_configuration_of_both_is_taken(project: configuration.Project) -> None:
+    specs = configuration.load_specs(project, "local")
     assert [(spec.flow.name, spec.flow.kind) for spec in specs] == [
         ("greeting", "dag"),
         ("total", "flex"),
     ]
 
 
-def test_the_evaluation_is_taken(project: config.Project, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_evaluation_is_taken(
+    project: configuration.Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A lock asks a package index.
-    monkeypatch.setattr(locks, "read", lambda _: "promptflow-core==1.18.5\n")
-    prepared = job.prepare(config.load_flows(project, "greeting")[0], project.root)
+    monkeypatch.setattr(lock_files, "read", lambda _: "promptflow-core==1.18.5\n")
+    prepared = specification.load_spec(
+        configuration.load_flows(project, "greeting")[0], project.root
+    )
     assert len(prepared.data.rows) == 2
 
 
 def test_they_answer_as_the_page_says(
-    project: config.Project, monkeypatch: pytest.MonkeyPatch
+    project: configuration.Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core: Any = ModuleType("promptflow.core")
     core.tool = lambda function: function

@@ -20,8 +20,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
-    monkeypatch.setattr(finding, "other_sockets", list)
-    monkeypatch.setattr(engine, "other_sockets", list)
+    monkeypatch.setattr(finding, "find_other_sockets", list)
+    monkeypatch.setattr(engine, "find_other_sockets", list)
     folder = tmp_path / ".docker"
     folder.mkdir()
     return folder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.errors import DeployError
+from deploy.core.errors import DeployError
 
 
 def add_context(home: Path, name: str, host: str, skip_verify: bool = False) -> Path:

@@ -16,7 +16,7 @@ import pytest
 
 from deploy.docker import engine, ssh
 from deploy.docker.endpoint import Endpoint
-from tests.emulator.certificates import Authority
+from deploy.sandbox.certificates import CertificateAuthority
 from tests.unit.engine.contexts import add_context, refusal, use
 from tests.unit.engine.servers import VERSION, Handler, TlsServer, serving
 
@@ -24,12 +24,12 @@ CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
 
 
 @pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path)
+def authority(tmp_path: Path) -> CertificateAuthority:
+    return CertificateAuthority(tmp_path)
 
 
 @pytest.fixture
-def tls_address(authority: Authority) -> Iterator[str]:
+def tls_address(authority: CertificateAuthority) -> Iterator[str]:
     """The address of an engine that wants a client's certificate."""
     context = authority.server()
     context.verify_mode = ssl.CERT_REQUIRED
@@ -65,7 +65,7 @@ def by_variables(monkeypatch: pytest.MonkeyPatch, address: str, folder: Path) ->
 def test_an_engine_behind_tls(
     home: Path,
     tls_address: str,
-    authority: Authority,
+    authority: CertificateAuthority,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -73,12 +73,12 @@ def test_an_engine_behind_tls(
     authority.client(folder)
     by_variables(monkeypatch, tls_address, folder)
     # It is for other servers: the engine's authority is in ca.pem.
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Authority(tmp_path, "Others").bundle))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(CertificateAuthority(tmp_path, "Others").bundle))
     assert engine.connect().version()["Version"] == "26.0.0"
 
 
 def test_a_context_behind_tls(
-    home: Path, tls_address: str, authority: Authority, tmp_path: Path
+    home: Path, tls_address: str, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     authority.client(add_context(home, "remote", tls_address))
     use(home, "remote")
@@ -86,9 +86,9 @@ def test_a_context_behind_tls(
 
 
 def test_a_context_that_skips_verification(
-    home: Path, tls_address: str, authority: Authority, tmp_path: Path
+    home: Path, tls_address: str, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
-    others = Authority(tmp_path, "Others")
+    others = CertificateAuthority(tmp_path, "Others")
     folder = add_context(home, "lab", tls_address, skip_verify=True)
     authority.client(folder)
     (folder / "ca.pem").write_bytes(others.bundle.read_bytes())
@@ -99,16 +99,16 @@ def test_a_context_that_skips_verification(
 @needs_docker
 @pytest.mark.parametrize("skip_verify", [False, True])
 def test_the_docker_command_uses_the_same_engine(
-    home: Path, tls_address: str, authority: Authority, skip_verify: bool
+    home: Path, tls_address: str, authority: CertificateAuthority, skip_verify: bool
 ) -> None:
     authority.client(add_context(home, "remote", tls_address, skip_verify))
     use(home, "remote")
-    assert version_by_command(engine.endpoint()) == "26.0.0"
+    assert version_by_command(engine.find_endpoint()) == "26.0.0"
 
 
 @needs_docker
 def test_the_docker_command_takes_no_certificates_of_its_own(
-    home: Path, authority: Authority
+    home: Path, authority: CertificateAuthority
 ) -> None:
     # Without a certificate for the client, of an engine that wants none.
     for server in serving(TlsServer(authority.server())):
@@ -117,14 +117,14 @@ def test_the_docker_command_takes_no_certificates_of_its_own(
         for name in ("cert.pem", "key.pem"):
             (home / name).write_text("no certificate")
         assert engine.connect().version()["Version"] == "26.0.0"
-        assert version_by_command(engine.endpoint()) == "26.0.0"
+        assert version_by_command(engine.find_endpoint()) == "26.0.0"
 
 
 def test_a_certificate_of_another_authority(
-    home: Path, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, authority: CertificateAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "certificates"
-    Authority(tmp_path, "Others").client(folder)
+    CertificateAuthority(tmp_path, "Others").client(folder)
     for server in serving(TlsServer(authority.server())):
         address = f"tcp://127.0.0.1:{server.server_port}"
         by_variables(monkeypatch, address, folder)
@@ -138,7 +138,7 @@ def test_a_certificate_of_another_authority(
 def test_an_engine_that_wants_a_certificate(
     home: Path,
     tls_address: str,
-    authority: Authority,
+    authority: CertificateAuthority,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -156,7 +156,7 @@ def test_an_engine_that_wants_a_certificate(
 def test_tls_to_an_engine_without(
     home: Path,
     plain_address: str,
-    authority: Authority,
+    authority: CertificateAuthority,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -292,4 +292,4 @@ CONTAINERD = [["driver-type", "io.containerd.snapshotter.v1"]]
 )
 def test_kinds_of_engine(components: object, status: object, kind: str, store: str) -> None:
     client: Any = Client(components, status)
-    assert (engine.kind(client), engine.image_store(client)) == (kind, store)
+    assert (engine.detect_product(client), engine.detect_image_store(client)) == (kind, store)

@@ -10,7 +10,7 @@ import pytest
 from deploy.docker import endpoint as finding
 from deploy.docker import engine
 from deploy.docker.endpoint import Endpoint, TlsFiles
-from tests.emulator.certificates import Authority
+from deploy.sandbox.certificates import CertificateAuthority
 from tests.unit.engine.contexts import add_context, refusal, use
 
 VERSION = {"ApiVersion": "1.45", "Version": "26.0.0", "Os": "linux", "Arch": "arm64"}
@@ -18,7 +18,7 @@ CERTIFICATES = ("ca.pem", "cert.pem", "key.pem")
 
 
 def test_nothing_configured_is_the_default_socket(home: Path) -> None:
-    there = engine.endpoint()
+    there = engine.find_endpoint()
     assert there == Endpoint("unix:///var/run/docker.sock", "the default socket")
     assert there.is_default
     assert there.command_line() == ("--host", "unix:///var/run/docker.sock")
@@ -28,14 +28,14 @@ def test_a_host_wins_over_a_context(home: Path, monkeypatch: pytest.MonkeyPatch)
     add_context(home, "colima", "unix:///colima.sock")
     add_context(home, "other", "unix:///other.sock")
     use(home, "colima")
-    assert engine.endpoint() == Endpoint("unix:///colima.sock", "context colima", "colima")
+    assert engine.find_endpoint() == Endpoint("unix:///colima.sock", "context colima", "colima")
     monkeypatch.setenv("DOCKER_CONTEXT", "other")
-    assert engine.endpoint() == Endpoint("unix:///other.sock", "context other", "other")
+    assert engine.find_endpoint() == Endpoint("unix:///other.sock", "context other", "other")
     monkeypatch.setenv("DOCKER_HOST", "unix:///host.sock")
-    assert engine.endpoint() == Endpoint("unix:///host.sock", "DOCKER_HOST")
-    given = engine.endpoint("unix:///given.sock")
+    assert engine.find_endpoint() == Endpoint("unix:///host.sock", "DOCKER_HOST")
+    given = engine.find_endpoint("unix:///given.sock")
     assert given == Endpoint("unix:///given.sock", "environments.yaml")
-    assert engine.address_of() == "unix:///host.sock"
+    assert engine.resolve_address() == "unix:///host.sock"
 
 
 def test_the_context_default_is_the_default_socket(
@@ -44,19 +44,19 @@ def test_the_context_default_is_the_default_socket(
     add_context(home, "colima", "unix:///colima.sock")
     use(home, "colima")
     monkeypatch.setenv("DOCKER_CONTEXT", "default")
-    assert engine.endpoint().is_default
+    assert engine.find_endpoint().is_default
 
 
 def test_empty_variables_are_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in finding.VARIABLES:
+    for name in finding.ENGINE_VARIABLES:
         monkeypatch.setenv(name, "")
-    assert engine.endpoint().is_default
+    assert engine.find_endpoint().is_default
 
 
 def test_contexts_beside_no_config_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add_context(home, "colima", "unix:///colima.sock")
     monkeypatch.setenv("DOCKER_CONTEXT", "colima")
-    assert engine.endpoint().address == "unix:///colima.sock"
+    assert engine.find_endpoint().address == "unix:///colima.sock"
 
 
 def test_the_folder_of_the_docker_command(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,7 +66,7 @@ def test_the_folder_of_the_docker_command(home: Path, monkeypatch: pytest.Monkey
     use(elsewhere, "remote")
     use(home, "not-this-one")
     monkeypatch.setenv("DOCKER_CONFIG", str(elsewhere))
-    assert engine.endpoint() == Endpoint("ssh://me@host", "context remote", "remote")
+    assert engine.find_endpoint() == Endpoint("ssh://me@host", "context remote", "remote")
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,13 @@ def test_the_folder_of_the_docker_command(home: Path, monkeypatch: pytest.Monkey
     ],
 )
 def test_addresses_as_the_docker_command_reads_them(home: Path, given: str, address: str) -> None:
-    assert engine.endpoint(given).address == address
+    assert engine.find_endpoint(given).address == address
 
 
 @pytest.mark.parametrize("address", ["http://host:2375", "npipe:////./pipe/docker", "tcp://h:x"])
 def test_what_is_no_address(home: Path, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", address)
-    assert refusal(engine.endpoint) == (
+    assert refusal(engine.find_endpoint) == (
         f"DOCKER_HOST: {address} is no address of a Docker engine\n"
         "  → write unix:///path, tcp://host:2375 or ssh://user@host"
     )
@@ -99,7 +99,7 @@ def test_a_password_is_refused_and_not_repeated(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", "ssh://me:hidden@host")
-    assert refusal(engine.endpoint) == (
+    assert refusal(engine.find_endpoint) == (
         "DOCKER_HOST: ssh://… is no address of a Docker engine\n"
         "  → write unix:///path, tcp://host:2375 or ssh://user@host"
     )
@@ -123,7 +123,7 @@ def test_an_unknown_context_is_not_replaced(home: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("content", ["{broken", "[]"])
 def test_a_config_file_that_cannot_be_read(home: Path, content: str) -> None:
     (home / "config.json").write_text(content)
-    assert refusal(engine.endpoint) == (
+    assert refusal(engine.find_endpoint) == (
         f"{home}/config.json: it is no JSON object\n"
         "  → correct it, or set DOCKER_HOST, which the docker command takes first"
     )
@@ -132,10 +132,10 @@ def test_a_config_file_that_cannot_be_read(home: Path, content: str) -> None:
 def test_a_context_without_an_engine(home: Path) -> None:
     add_context(home, "cloud", "")
     use(home, "cloud")
-    assert engine.endpoint().address == "unix:///var/run/docker.sock"
+    assert engine.find_endpoint().address == "unix:///var/run/docker.sock"
     meta = next(home.glob("contexts/meta/*/meta.json"))
     meta.write_text('{"Name": "cloud", "Endpoints": {"kubernetes": {}}}')
-    assert refusal(engine.endpoint) == (
+    assert refusal(engine.find_endpoint) == (
         f'{home}/config.json: the Docker context "cloud" names no engine\n'
         "  → choose another with `docker context use`"
     )
@@ -143,14 +143,14 @@ def test_a_context_without_an_engine(home: Path) -> None:
 
 def test_tls_by_variables(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     folder = tmp_path / "certificates"
-    Authority(tmp_path).client(folder)
+    CertificateAuthority(tmp_path).client(folder)
     monkeypatch.setenv("DOCKER_HOST", "tcp://host:2376")
     monkeypatch.setenv("DOCKER_CERT_PATH", str(folder))
     # As for the docker command, the path alone turns nothing on.
-    assert engine.endpoint().tls is None
+    assert engine.find_endpoint().tls is None
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     files = TlsFiles(*(folder / name for name in CERTIFICATES))
-    there = engine.endpoint()
+    there = engine.find_endpoint()
     assert there == Endpoint("tcp://host:2376", "DOCKER_HOST", "", files, False)
     assert there.command_line() == (
         "--host",
@@ -161,21 +161,21 @@ def test_tls_by_variables(home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path:
         f"--tlskey={folder}/key.pem",
     )
     # `docker --host` takes them, too; a socket and SSH do without.
-    assert engine.endpoint("tcp://other:2376").tls == files
-    assert engine.endpoint("unix:///a.sock").tls is None
-    assert engine.endpoint("ssh://host").tls is None
+    assert engine.find_endpoint("tcp://other:2376").tls == files
+    assert engine.find_endpoint("unix:///a.sock").tls is None
+    assert engine.find_endpoint("ssh://host").tls is None
     monkeypatch.delenv("DOCKER_TLS_VERIFY")
     monkeypatch.setenv("DOCKER_TLS", "1")
-    assert engine.endpoint().skip_verify
-    assert engine.endpoint().command_line()[2] == "--tls"
+    assert engine.find_endpoint().skip_verify
+    assert engine.find_endpoint().command_line()[2] == "--tls"
 
 
 def test_tls_alone_is_an_engine_on_this_machine(
     home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    Authority(tmp_path).client(home)
+    CertificateAuthority(tmp_path).client(home)
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "0")
-    there = engine.endpoint()
+    there = engine.find_endpoint()
     assert (there.address, there.source) == ("tcp://localhost:2376", "DOCKER_TLS_VERIFY")
     assert there.tls == TlsFiles(*(home / name for name in CERTIFICATES))
 
@@ -198,25 +198,25 @@ def test_tls_of_a_context(home: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     use(home, "remote")
     monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
     # Variables are for addresses: this context has no TLS.
-    assert engine.endpoint() == Endpoint("tcp://host:2376", "context remote", "remote")
-    Authority(tmp_path).client(folder)
+    assert engine.find_endpoint() == Endpoint("tcp://host:2376", "context remote", "remote")
+    CertificateAuthority(tmp_path).client(folder)
     files = TlsFiles(*(folder / name for name in CERTIFICATES))
-    assert engine.endpoint().tls == files
+    assert engine.find_endpoint().tls == files
     (folder / "key.pem").unlink()
-    assert engine.endpoint().tls == TlsFiles(folder / "ca.pem")
+    assert engine.find_endpoint().tls == TlsFiles(folder / "ca.pem")
 
 
 def test_a_context_that_accepts_any_certificate(home: Path) -> None:
     add_context(home, "lab", "tcp://host:2376", skip_verify=True)
     use(home, "lab")
-    there = engine.endpoint()
+    there = engine.find_endpoint()
     assert there == Endpoint("tcp://host:2376", "context lab", "lab", TlsFiles(), True)
     flags = ("--tls", "--tlscacert=", "--tlscert=", "--tlskey=")
     assert there.command_line() == ("--host", "tcp://host:2376", *flags)
 
 
 def test_the_environment_chooses_no_engine(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in finding.VARIABLES:
+    for name in finding.ENGINE_VARIABLES:
         monkeypatch.setenv(name, "1")
     monkeypatch.setenv("DOCKER_CONFIG", str(home))
     environment = Endpoint("unix:///a.sock", "DOCKER_HOST").environment()

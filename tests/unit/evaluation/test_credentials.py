@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from deploy import cloud
-from deploy.errors import DeployError
+from deploy.azure import clouds
+from deploy.core.errors import DeployError
 from deploy.evaluation import credentials
-from deploy.evaluation.credentials import RESOURCE, Credentials
+from deploy.evaluation.credentials import COGNITIVE_SERVICES, Credentials
 from tests.environments import CONNECTIONS, flow
 from tests.made_up import LETTERS, text
 
@@ -22,7 +22,7 @@ TOKEN = "a.token.of-somebody"
 
 
 def gather(environ: Mapping[str, str], given: Mapping[str, Any] = MODEL) -> Credentials:
-    return credentials.gather(flow("hello", **given), environ, {}, frozenset())
+    return credentials.gather_credentials(flow("hello", **given), environ, {}, frozenset())
 
 
 def test_a_key_is_used_and_hidden() -> None:
@@ -32,7 +32,7 @@ def test_a_key_is_used_and_hidden() -> None:
     assert found.variables == {**ENDPOINT, "AZURE_OPENAI_API_KEY": KEY}
     assert found.tokens == {}
     assert KEY not in repr(found)
-    assert json.loads(found.as_file())["secrets"] == [KEY]
+    assert json.loads(found.to_json())["secrets"] == [KEY]
 
 
 def test_without_a_key_whoever_is_logged_in_gives_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -42,10 +42,10 @@ def test_without_a_key_whoever_is_logged_in_gives_a_token(monkeypatch: pytest.Mo
         asked.append(scope)
         return TOKEN
 
-    monkeypatch.setattr(cloud, "token", token)
+    monkeypatch.setattr(clouds, "get_token", token)
     found = gather(ENDPOINT)
     assert asked == ["https://cognitiveservices.azure.com/.default"]
-    assert found.tokens[RESOURCE][0] == TOKEN
+    assert found.tokens[COGNITIVE_SERVICES][0] == TOKEN
     assert found.secrets == (TOKEN,)
     assert found.connections["open_ai_connection"]["value"]["auth_mode"] == "meid_token"
 
@@ -54,7 +54,7 @@ def test_nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
     def token(*_: object) -> str:
         raise DeployError("Azure", "no Azure log-in works: nobody is logged in", "`az login`")
 
-    monkeypatch.setattr(cloud, "token", token)
+    monkeypatch.setattr(clouds, "get_token", token)
     with pytest.raises(DeployError) as caught:
         gather(ENDPOINT)
     assert str(caught.value) == (
@@ -90,6 +90,6 @@ def test_a_proxy_goes_along_and_this_machine_is_reached_without_it() -> None:
 
 def test_variables_of_an_environment_go_along_and_its_secrets_are_hidden() -> None:
     given = {"LIMIT": "3", "MY_TOKEN": KEY}
-    found = credentials.gather(flow("hello"), {}, given, frozenset({"MY_TOKEN"}))
+    found = credentials.gather_credentials(flow("hello"), {}, given, frozenset({"MY_TOKEN"}))
     assert found.variables == given
     assert found.secrets == (KEY,)

@@ -12,7 +12,7 @@ RESOURCE = "https://cognitiveservices.azure.com"
 
 @pytest.fixture(scope="module")
 def variables() -> dict[str, str]:
-    return identity.serve({RESOURCE: ("the-token", 1900000000)})
+    return identity.serve_tokens({RESOURCE: ("the-token", 1900000000)})
 
 
 def ask(variables: dict[str, str], resource: str, key: str | None = None) -> tuple[int, object]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy import config
-from deploy.errors import DeployError
-from deploy.evaluation import interface
-from deploy.evaluation.interface import Interface
+from deploy.config import configuration
+from deploy.core.errors import DeployError
+from deploy.evaluation import signature
+from deploy.evaluation.signature import FlowSignature
 from tests import projects
 
 ROOT = Path(__file__).parents[3]
@@ -18,14 +18,17 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("faq", Interface({"question": True}, frozenset({"answer", "sources"}))),
-        ("chat", Interface({"question": True, "chat_history": False}, frozenset({"answer"}))),
-        ("rewrite", Interface({"text": True, "audience": False}, None)),
-        ("extract", Interface({"text": True}, None)),
+        ("faq", FlowSignature({"question": True}, frozenset({"answer", "sources"}))),
+        ("chat", FlowSignature({"question": True, "chat_history": False}, frozenset({"answer"}))),
+        ("rewrite", FlowSignature({"text": True, "audience": False}, None)),
+        ("extract", FlowSignature({"text": True}, None)),
     ],
 )
-def test_of_the_flows_of_the_repository(name: str, expected: Interface) -> None:
-    assert interface.of(config.load_flow(config.open_project(ROOT), name)) == expected
+def test_of_the_flows_of_the_repository(name: str, expected: FlowSignature) -> None:
+    assert (
+        signature.read_signature(configuration.load_flow(configuration.open_project(ROOT), name))
+        == expected
+    )
 
 
 FLEX = {
@@ -34,9 +37,11 @@ FLEX = {
 }
 
 
-def flex(tmp_path: Path, code: str) -> Interface:
+def flex(tmp_path: Path, code: str) -> FlowSignature:
     files = {**FLEX, "flows/hello/judges/length.py": code}
-    return interface.of(config.load_flow(projects.make(tmp_path, files), "hello"))
+    return signature.read_signature(
+        configuration.load_flow(projects.make(tmp_path, files), "hello")
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,21 +59,21 @@ def flex(tmp_path: Path, code: str) -> Interface:
 def test_of_functions_and_classes(
     code: str, inputs: dict[str, bool] | None, tmp_path: Path
 ) -> None:
-    assert flex(tmp_path, code) == Interface(inputs, None)
+    assert flex(tmp_path, code) == FlowSignature(inputs, None)
 
 
 def test_of_declared_inputs(tmp_path: Path) -> None:
     text = "entry: judges.length:check\ninputs:\n  a: {type: string, default: b}\n"
     files = {**FLEX, "flows/hello/flow.flex.yaml": text}
-    flow = config.load_flow(projects.make(tmp_path, files), "hello")
-    assert interface.of(flow) == Interface({"a": False}, None)
+    flow = configuration.load_flow(projects.make(tmp_path, files), "hello")
+    assert signature.read_signature(flow) == FlowSignature({"a": False}, None)
 
 
 def test_an_entry_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    flow = config.load_flow(projects.make(tmp_path, FLEX), "hello")
+    flow = configuration.load_flow(projects.make(tmp_path, FLEX), "hello")
     with pytest.raises(DeployError) as caught:
-        interface.of(flow)
+        signature.read_signature(flow)
     assert str(caught.value) == (
         "flows/hello/flow.flex.yaml: its entry 'judges.length:check' names no function or class of "
         "a file beside it\n  → write `entry: module:function`"

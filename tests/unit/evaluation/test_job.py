@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from deploy import config, explain, kinds, locks
-from deploy.errors import DeployError
-from deploy.evaluation import job
-from deploy.evaluation.job import Job
-from deploy.kinds.base import Kind, files_like
+from deploy import kinds
+from deploy.build import lock_files
+from deploy.config import configuration, origins
+from deploy.core.errors import DeployError
+from deploy.evaluation import specification
+from deploy.evaluation.specification import EvaluationSpec
+from deploy.kinds.base import Kind, find_by_pattern
 from tests import projects
 
 EVALUATION = """\
@@ -41,13 +43,13 @@ ENTRY = "flows/hello/evaluation/accuracy/flow.dag.yaml"
 
 def prepare(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: Mapping[str, Any] | None = None
-) -> Job:
+) -> EvaluationSpec:
     """Return the job of a project with FILES, changed by `files`."""
     project = projects.make(tmp_path, {**FILES, **(files or {})})
     monkeypatch.chdir(project.root)
     # The lock is no matter of these tests.
-    monkeypatch.setattr(locks, "read", lambda _: "promptflow-core==1.18.5\n")
-    return job.prepare(config.load_flow(project, "hello"), project.root)
+    monkeypatch.setattr(lock_files, "read", lambda _: "promptflow-core==1.18.5\n")
+    return specification.load_spec(configuration.load_flow(project, "hello"), project.root)
 
 
 def rows(*every: Any) -> str:
@@ -63,21 +65,21 @@ def test_columns_with_the_names_of_inputs_need_no_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = prepare(tmp_path, monkeypatch)
-    assert made.answering.inputs == {"question": "${data.question}"}
-    (judge,) = made.judging
+    assert made.main_run.inputs == {"question": "${data.question}"}
+    (judge,) = made.evaluation_runs
     assert (judge.name, judge.inputs) == (
         "evaluation/accuracy",
         {"answer": "${run.outputs.answer}"},
     )
     assert sorted(judge.tree) == ["answer.py", "flow.dag.yaml"]
-    assert sorted(made.answering.tree) == ["answer.py", "flow.dag.yaml", "sample.json"]
+    assert sorted(made.main_run.tree) == ["answer.py", "flow.dag.yaml", "sample.json"]
 
 
 def test_a_flow_that_is_evaluated_has_no_evaluation_among_its_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = prepare(tmp_path, monkeypatch, {"flows/hello/evaluation/notes.md": "secret plans"})
-    assert not [name for name in made.answering.tree if name.startswith("evaluation")]
+    assert not [name for name in made.main_run.tree if name.startswith("evaluation")]
 
 
 def test_empty_lines_are_no_rows_and_lines_are_those_of_the_file(
@@ -86,7 +88,7 @@ def test_empty_lines_are_no_rows_and_lines_are_those_of_the_file(
     text = '\n{"question": "a", "truth": 1}\r\n\n{"question": "b\\u2028", "truth": 2}\n\n'
     made = prepare(tmp_path, monkeypatch, {DATA: text})
     assert [row.line for row in made.data.rows] == [2, 4]
-    assert made.data.where(1) == f"{DATA}:4"
+    assert made.data.locate_row(1) == f"{DATA}:4"
     assert [json.loads(line) for line in made.data.content.splitlines()] == [
         {"question": "a", "truth": 1},
         {"question": "b\u2028", "truth": 2},
@@ -98,7 +100,7 @@ def test_it_is_part_of_the_configuration_that_is_shown(
 ) -> None:
     project = projects.make(tmp_path, FILES)
     monkeypatch.chdir(project.root)
-    shown = explain.describe(config.load_spec(project, "hello", "local"))
+    shown = origins.describe_spec(configuration.load_spec(project, "hello", "local"))
     assert {key: about for key, about in shown.items() if key.startswith("evaluation")} == {
         "evaluation.data": {"value": "evaluation/questions.jsonl", "from": f"{AT}:6"},
         "evaluation.inputs": {"value": {}, "from": "default"},
@@ -221,7 +223,7 @@ def test_what_is_wrong(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_what_prompt_flow_cannot_run_is_not_evaluated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = Kind("other", "flow.other", files_like("flow.other"), "other")
+    other = Kind("other", "flow.other", find_by_pattern("flow.other"), "other")
     known = kinds.get
     monkeypatch.setattr(kinds, "get", lambda name: other if name == "dag" else known(name))
     with pytest.raises(DeployError) as caught:

@@ -10,16 +10,16 @@ from typing import Any
 
 import pytest
 
-from deploy import config, console
+from deploy.config import configuration
+from deploy.core import ci_system, output
+from deploy.core.errors import DeployError, Problem
 from deploy.docker import tar_files
-from deploy.errors import DeployError, Problem
-from deploy.evaluation import evaluate, record, report, results, running
+from deploy.evaluation import evaluate, history, report, results, runner
 from deploy.evaluation.data import DataSet, Row
 from deploy.evaluation.evaluate import Report
-from deploy.evaluation.job import Job, Part
-from deploy.evaluation.record import Record
-from deploy.evaluation.results import Outcome
-from deploy.job import system
+from deploy.evaluation.history import Record
+from deploy.evaluation.results import FlowResult
+from deploy.evaluation.specification import BatchRun, EvaluationSpec
 from tests import projects
 
 GOOD = Record(
@@ -37,59 +37,61 @@ DEPLOY = (
     projects.DEPLOY + "evaluation:\n  data: evaluation/rows.jsonl\n  flows:\n    judge:\n"
     "      thresholds: {right: 0.9, length: {max: 5}}\n"
 )
-OUTCOME = Outcome("", {}, {}, {}, False, (), 0)
+OUTCOME = FlowResult("", {}, {}, {}, False, (), 0)
 JUDGE = replace(OUTCOME, name="judge")
 
 
 @pytest.fixture
-def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EvaluationSpec:
     monkeypatch.chdir(tmp_path)
     project = projects.make(tmp_path, {"flows/hello/deploy.yaml": DEPLOY})
-    flow = config.load_flow(project, "hello")
+    flow = configuration.load_flow(project, "hello")
     assert flow.evaluation
     path = project.root / "flows/hello/evaluation/rows.jsonl"
     rows = tuple(Row(line, {"question": line}) for line in (1, 3, 4))
-    part = Part("", flow, {}, {})
-    return Job(flow, flow.evaluation, DataSet(path, rows), part, (part,), "")
+    part = BatchRun("", flow, {}, {})
+    return EvaluationSpec(flow, flow.evaluation, DataSet(path, rows), part, (part,), "")
 
 
-def judged(job: Job, *outcomes: Outcome, before: Record | None = None) -> Report:
-    return evaluate._judged(job, outcomes, before, "1" * 12, "def")
+def judged(job: EvaluationSpec, *outcomes: FlowResult, before: Record | None = None) -> Report:
+    return evaluate._create_report(job, outcomes, before, "1" * 12, "def")
 
 
 def sentences(found: Report) -> str:
     return "\n".join(map(str, found.problems))
 
 
-def answers(*values: Any, name: str = "") -> Outcome:
+def answers(*values: Any, name: str = "") -> FlowResult:
     return replace(OUTCOME, name=name, outputs=dict(enumerate(values)))
 
 
 def test_a_run_that_failed_takes_no_good_ones_place(tmp_path: Path) -> None:
-    assert record.previous(tmp_path, "hello") is None
-    assert record.keep(tmp_path, GOOD) == tmp_path / ".artifacts/evaluations/hello.json"
+    assert history.load_last_passed(tmp_path, "hello") is None
+    assert history.save_record(tmp_path, GOOD) == tmp_path / ".artifacts/evaluations/hello.json"
     bad = replace(GOOD, passed=False, metrics={})
-    assert record.keep(tmp_path, bad) == tmp_path / ".artifacts/evaluations/hello.failed.json"
-    assert record.previous(tmp_path, "hello") == GOOD
-    assert sorted(path.name for path in (tmp_path / record.FOLDER).iterdir()) == [
+    assert (
+        history.save_record(tmp_path, bad) == tmp_path / ".artifacts/evaluations/hello.failed.json"
+    )
+    assert history.load_last_passed(tmp_path, "hello") == GOOD
+    assert sorted(path.name for path in (tmp_path / history.FOLDER).iterdir()) == [
         "hello.failed.json",
         "hello.json",
     ]
-    record.keep(tmp_path, GOOD)
-    assert [path.name for path in (tmp_path / record.FOLDER).iterdir()] == ["hello.json"]
+    history.save_record(tmp_path, GOOD)
+    assert [path.name for path in (tmp_path / history.FOLDER).iterdir()] == ["hello.json"]
 
 
 def test_answers_that_utf_8_cannot_hold_are_kept(tmp_path: Path) -> None:
     odd = replace(GOOD, rows=[{"line": 1, "outputs": {"answer": "half a pair: \ud83d, naïve"}}])
-    path = record.keep(tmp_path, odd)
-    assert record.previous(tmp_path, "hello") == odd
+    path = history.save_record(tmp_path, odd)
+    assert history.load_last_passed(tmp_path, "hello") == odd
     assert '"half a pair: \\ud83d, naïve"' in path.read_text("utf-8")
 
 
 def test_a_record_of_another_version_is_no_record(tmp_path: Path) -> None:
-    path = record.keep(tmp_path, GOOD)
+    path = history.save_record(tmp_path, GOOD)
     path.write_text(json.dumps({"version": 0, "other": "shape"}), encoding="utf-8")
-    assert record.previous(tmp_path, "hello") is None
+    assert history.load_last_passed(tmp_path, "hello") is None
 
 
 @pytest.mark.parametrize(
@@ -109,15 +111,15 @@ def test_a_file_that_is_no_record(
     text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    record.keep(tmp_path, GOOD).write_text(text, encoding="utf-8")
+    history.save_record(tmp_path, GOOD).write_text(text, encoding="utf-8")
     with pytest.raises(DeployError) as caught:
-        record.previous(tmp_path, "hello")
+        history.load_last_passed(tmp_path, "hello")
     assert str(caught.value) == (
         ".artifacts/evaluations/hello.json: this is no record of an evaluation\n  → remove it"
     )
 
 
-def test_a_run_that_passes(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_that_passes(job: EvaluationSpec, capsys: pytest.CaptureFixture[str]) -> None:
     grades = [{"right": True, "length": length} for length in (3, 4, 5)]
     before = replace(GOOD, data=job.data.digest)
     found = judged(job, answers({}, {}, {}), answers(*grades, name="judge"), before=before)
@@ -135,7 +137,7 @@ def test_a_run_that_passes(job: Job, capsys: pytest.CaptureFixture[str]) -> None
         "evaluate  hello: before is the last run that passed: 2026-11-28T10:00:00+00:00, "
         "image tag 000000000000\n"
     )
-    data = report.as_data(found)
+    data = report.to_dict(found)
     assert data["comparable"] is True
     assert data["verdicts"][0] == {
         "evaluation": "judge",
@@ -154,7 +156,7 @@ def test_a_run_that_passes(job: Job, capsys: pytest.CaptureFixture[str]) -> None
     }
 
 
-def test_each_missed_threshold_is_a_sentence(job: Job) -> None:
+def test_each_missed_threshold_is_a_sentence(job: EvaluationSpec) -> None:
     grades = [{"right": length == 9, "length": length} for length in (8, 9, 10)]
     found = judged(job, answers({}, {}, {}), answers(*grades, name="judge"))
     assert sentences(found) == (
@@ -187,14 +189,14 @@ def test_each_missed_threshold_is_a_sentence(job: Job) -> None:
         ),
     ],
 )
-def test_a_metric_that_nobody_measured(judge: Outcome, what: str, job: Job) -> None:
+def test_a_metric_that_nobody_measured(judge: FlowResult, what: str, job: EvaluationSpec) -> None:
     found = judged(job, answers({}, {}, {}), judge)
     assert str(found.problems[0]) == (
         f"flows/hello/deploy.yaml:9: evaluation.flows.judge.thresholds.right: {what}"
     )
 
 
-def test_no_row_was_answered(job: Job) -> None:
+def test_no_row_was_answered(job: EvaluationSpec) -> None:
     failed = replace(OUTCOME, errors=dict.fromkeys(range(3), "it is down"))
     assert sentences(judged(job, failed)) == (
         "flows/hello/evaluation/rows.jsonl:1: the flow failed: it is down\n"
@@ -206,16 +208,16 @@ def test_no_row_was_answered(job: Job) -> None:
     )
 
 
-def test_a_node_that_fails_beside_the_rows(job: Job) -> None:
+def test_a_node_that_fails_beside_the_rows(job: EvaluationSpec) -> None:
     judge = replace(JUDGE, metrics={"right": 1, "length": 1}, problems=("its node sum failed: x",))
     found = judged(job, answers({}, {}, {}), judge)
     assert found.problems == (Problem("hello: judge", "its node sum failed: x"),)
 
 
-def test_errors_are_told_once_each_and_long_ones_are_cut(job: Job) -> None:
+def test_errors_are_told_once_each_and_long_ones_are_cut(job: EvaluationSpec) -> None:
     flow = replace(OUTCOME, errors={0: "a", 1: "b", 2: "a"})
     judge = replace(JUDGE, errors={1: "x" * 500})
-    told = [str(problem) for problem in running.failures(job, (flow, judge))]
+    told = [str(problem) for problem in runner.list_row_errors(job, (flow, judge))]
     at = "flows/hello/evaluation/rows.jsonl"
     assert told == [
         f"{at}:1: the flow failed: a\n  the same in line 4",
@@ -224,12 +226,12 @@ def test_errors_are_told_once_each_and_long_ones_are_cut(job: Job) -> None:
     ]
 
 
-def test_of_many_rows_with_the_same_error_some_are_named(job: Job) -> None:
+def test_of_many_rows_with_the_same_error_some_are_named(job: EvaluationSpec) -> None:
     rows = tuple(Row(line, {}) for line in range(1, 1001))
     many = replace(job, data=replace(job.data, rows=rows))
     flow = replace(OUTCOME, errors=dict.fromkeys(range(1000), "it is down"))
     named = ", ".join(str(line) for line in range(2, 22))
-    assert [str(problem) for problem in running.failures(many, (flow,))] == [
+    assert [str(problem) for problem in runner.list_row_errors(many, (flow,))] == [
         "flows/hello/evaluation/rows.jsonl:1: the flow failed: it is down\n"
         f"  the same in lines {named}, and 979 more"
     ]
@@ -240,22 +242,22 @@ def test_what_is_no_json_in_a_result_is_a_text() -> None:
     part += b'"problems": [], "tokens": 0}'
     content = b'{"flow": ' + part + b', "evaluations": []}'
     archive = io.BytesIO(tar_files.pack({"out/result.json": content}))
-    (found,) = results.outcomes(archive, ("",), 1, "evaluating hello")
+    (found,) = results.read_results(archive, ("",), 1, "evaluating hello")
     assert found.outputs == {0: {"score": "NaN"}}
 
 
 def test_the_page_of_a_ci_run_shows_the_metrics(
-    job: Job, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    job: EvaluationSpec, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     told: list[str] = []
-    monkeypatch.setattr(system, "summary", lambda *sections: told.extend(sections))
+    monkeypatch.setattr(ci_system, "append_summary", lambda *sections: told.extend(sections))
     # Tests before this one may have told what nobody has read yet.
-    console.end("")
+    output.send_summary("")
     told.clear()
     grades = [{"right": True, "length": 3}] * 3
     found = judged(job, answers({}, {}, {}), answers(*grades, name="judge"))
-    report.show([found], for_programs=True)
-    console.end("evaluate")
+    report.show([found], as_json=True)
+    output.send_summary("evaluate")
     assert json.loads(capsys.readouterr().out)[0]["metrics"] == found.record.metrics
     (shown,) = told
     assert "### Evaluation" in shown

@@ -6,14 +6,15 @@ from typing import Any
 
 import pytest
 
+from deploy.config.evaluation import EvaluationModel
+from deploy.core.entities import Bounds, Evaluation
 from deploy.evaluation import thresholds
-from deploy.evaluation.settings import Bounds, EvaluationModel
 from deploy.evaluation.thresholds import Verdict
 
 
-def settings(**wanted: Any) -> EvaluationModel:
+def settings(**wanted: Any) -> Evaluation:
     flows = {"evaluation/accuracy": {"thresholds": wanted}}
-    return EvaluationModel.model_validate({"data": "questions.jsonl", "flows": flows})
+    return EvaluationModel.model_validate({"data": "questions.jsonl", "flows": flows}).to_entity()
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def settings(**wanted: Any) -> EvaluationModel:
 def test_the_mean_of_what_is_a_number_in_every_row(
     rows: list[dict[str, Any]], expected: dict[str, float]
 ) -> None:
-    assert thresholds.means(rows) == expected
+    assert thresholds.average_outputs(rows) == expected
 
 
 @pytest.mark.parametrize(
@@ -55,14 +56,14 @@ def test_the_mean_of_what_is_a_number_in_every_row(
     ],
 )
 def test_at_least_and_at_most(value: float, bounds: Bounds, passes: bool) -> None:
-    assert thresholds.within(value, bounds) is passes
+    assert thresholds.is_within(value, bounds) is passes
 
 
 def test_each_metric_has_a_verdict_and_so_has_one_that_is_missing() -> None:
     found = {"evaluation/accuracy": {"accuracy": 0.8, "length": 12.0}}
     before = {"evaluation/accuracy": {"accuracy": 0.9}, "evaluation/gone": {"x": 1.0}}
     wanted = settings(accuracy=0.75, recall={"min": 0.5, "max": 1})
-    assert thresholds.judge(wanted, found, before) == (
+    assert thresholds.check_thresholds(wanted, found, before) == (
         Verdict("evaluation/accuracy", "accuracy", 0.8, 0.9, "at least 0.75", True),
         Verdict("evaluation/accuracy", "recall", None, None, "at least 0.5, at most 1", False),
         Verdict("evaluation/accuracy", "length", 12.0, None, "", True),
@@ -81,4 +82,4 @@ def test_the_change_is_the_difference_to_before() -> None:
     [(1.0, "1"), (0.9, "0.9"), (1 / 3, "0.333333"), (1234567.0, "1234567"), (-0.25, "-0.25")],
 )
 def test_numbers_for_people(value: float, text: str) -> None:
-    assert thresholds.shown(value) == text
+    assert thresholds.format_number(value) == text

@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from deploy import cloud
-from deploy.errors import DeployError
-from deploy.infra import comparison, kinds, parameters
+from deploy.azure import clouds
+from deploy.config.schema import CloudModel
+from deploy.core.errors import DeployError
+from deploy.infra import comparison, parameters, resource_types
 from deploy.infra.comparison import Finding
-from deploy.infra.roles import ROLES
-from deploy.infra.wanted import APPSERVICE, AZUREML, Wanted
-from deploy.schema import CloudModel
+from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState
+from deploy.infra.role_assignments import ROLE_IDS
+from deploy.sandbox import azure as emulator
+from deploy.sandbox.arm_bicep import BicepResources, derive_principal_id
+from deploy.sandbox.azure import Azure
+from deploy.sandbox.identities import READER
 from tests import environments
 from tests.bicep import evaluate
-from tests.emulator import azure as emulator
-from tests.emulator.arm_infrastructure import Infrastructure, principal_of
-from tests.emulator.azure import Azure
-from tests.emulator.identities import READER
 
 INFRA = Path(__file__).parents[3] / "infra"
 
@@ -41,21 +41,25 @@ def azure(servers: Azure, monkeypatch: pytest.MonkeyPatch) -> Iterator[Azure]:
 
 
 def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch, **roles: list[str]) -> None:
-    for name in emulator.FOREIGN_VARIABLES:
+    for name in emulator.CONFLICTING_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name, value in azure.environment(azure.identity("somebody", **roles)).items():
         monkeypatch.setenv(name, value)
-    cloud.credential.cache_clear()
+    clouds.get_credential.cache_clear()
 
 
-def delivered(azure: Azure, wanted: Wanted) -> Wanted:
+def delivered(azure: Azure, wanted: DesiredState) -> DesiredState:
     """Let the emulator have what the Bicep files make of `wanted`."""
-    origin = wanted.origin and replace(wanted.origin, subscription=azure.arm.subscription)
+    origin = wanted.promotion_source and replace(
+        wanted.promotion_source, subscription=azure.arm.subscription
+    )
     chosen = CloudModel.model_validate(azure.cloud)
-    made = replace(wanted, subscription=azure.arm.subscription, cloud=chosen, origin=origin)
-    entry = INFRA / parameters.ENTRIES[made.options]
-    deployment = evaluate.deploy(entry, parameters.values_of(made), azure.arm.subscription)
-    azure.infrastructure.deliver(deployment.resources)
+    made = replace(
+        wanted, subscription=azure.arm.subscription, cloud=chosen, promotion_source=origin
+    )
+    entry = INFRA / parameters.ENTRY_POINTS[made.options]
+    deployment = evaluate.deploy(entry, parameters.build_parameters(made), azure.arm.subscription)
+    azure.infrastructure.add_resources(deployment.resources)
     return made
 
 
@@ -64,64 +68,66 @@ def test_what_bicep_makes_is_what_was_requested(azure: Azure, options: tuple[str
     assert comparison.compare(delivered(azure, environments.large(*options))) == []
 
 
-Fault = Callable[[Infrastructure], None]
+Fault = Callable[[BicepResources], None]
 
 
-def role(scope: str, name: str) -> Callable[[Infrastructure], Any]:
-    def find(there: Infrastructure) -> Any:
+def role(scope: str, name: str) -> Callable[[BicepResources], Any]:
+    def find(there: BicepResources) -> Any:
         (found,) = [
             one
             for one in there.resources.values()
-            if one.kind == kinds.ROLE
+            if one.kind == resource_types.ROLE_ASSIGNMENT
             and one.body["properties"]["scope"].endswith(scope)
-            and one.body["properties"]["roleDefinitionId"].endswith(ROLES[name])
+            and one.body["properties"]["roleDefinitionId"].endswith(ROLE_IDS[name])
         ]
         return found
 
     return find
 
 
-def wrong_role(there: Infrastructure) -> None:
+def wrong_role(there: BicepResources) -> None:
     given = role("mlw-flows-prod", "AzureML Data Scientist")(there)
-    given.body["properties"]["roleDefinitionId"] = f"/x/{ROLES['Contributor']}"
+    given.body["properties"]["roleDefinitionId"] = f"/x/{ROLE_IDS['Contributor']}"
 
 
-def role_too_high(there: Infrastructure) -> None:
+def role_too_high(there: BicepResources) -> None:
     given = role("mlw-flows-prod", "AzureML Data Scientist")(there)
     given.body["properties"]["scope"] = given.id.partition("/providers/")[0]
 
 
-def missing_identity(there: Infrastructure) -> None:
-    there.of(kinds.WORKSPACE).body["identity"] = {"type": "SystemAssigned"}
+def missing_identity(there: BicepResources) -> None:
+    there.get_resource(resource_types.WORKSPACE).body["identity"] = {"type": "SystemAssigned"}
 
 
-def no_identity_at_all(there: Infrastructure) -> None:
-    there.remove(there.of(kinds.IDENTITY, "-workspace"))
+def no_identity_at_all(there: BicepResources) -> None:
+    there.remove(there.get_resource(resource_types.IDENTITY, "-workspace"))
 
 
-def admin_user(there: Infrastructure) -> None:
-    there.of(kinds.REGISTRY).body["properties"]["adminUserEnabled"] = True
+def admin_user(there: BicepResources) -> None:
+    there.get_resource(resource_types.REGISTRY).body["properties"]["adminUserEnabled"] = True
 
 
-def small_registry(there: Infrastructure) -> None:
-    there.of(kinds.REGISTRY).body["sku"]["name"] = "Basic"
+def small_registry(there: BicepResources) -> None:
+    there.get_resource(resource_types.REGISTRY).body["sku"]["name"] = "Basic"
 
 
-def other_region(there: Infrastructure) -> None:
-    there.of(kinds.STORAGE).body["location"] = "North Europe"
+def other_region(there: BicepResources) -> None:
+    there.get_resource(resource_types.STORAGE).body["location"] = "North Europe"
 
 
-def no_vault(there: Infrastructure) -> None:
-    there.remove(there.of(kinds.VAULT, "kv-flows-prod-abc"))
+def no_vault(there: BicepResources) -> None:
+    there.remove(there.get_resource(resource_types.VAULT, "kv-flows-prod-abc"))
 
 
-def foreign_job(there: Infrastructure) -> None:
-    given = there.of(kinds.FEDERATION, "github-prod").body["properties"]
+def foreign_job(there: BicepResources) -> None:
+    given = there.get_resource(resource_types.FEDERATED_CREDENTIAL, "github-prod").body[
+        "properties"
+    ]
     given["subject"] = "repo:contoso/flows:ref:refs/heads/main"
 
 
-def no_tag(there: Infrastructure) -> None:
-    del there.of(kinds.WORKSPACE).body["tags"]["owner"]
+def no_tag(there: BicepResources) -> None:
+    del there.get_resource(resource_types.WORKSPACE).body["tags"]["owner"]
 
 
 FAULTS: dict[Fault, list[tuple[str, str, str, str]]] = {
@@ -199,8 +205,8 @@ def test_planted_faults_are_found(azure: Azure, fault: Fault) -> None:
 
 def test_a_slot_that_runs_as_the_site_is_found(azure: Azure) -> None:
     wanted = delivered(azure, environments.small(APPSERVICE, unique="abc"))
-    slot = azure.infrastructure.of(kinds.SLOT)
-    runner = azure.infrastructure.of(kinds.IDENTITY, "-run").id
+    slot = azure.infrastructure.get_resource(resource_types.SLOT)
+    runner = azure.infrastructure.get_resource(resource_types.IDENTITY, "-run").id
     slot.body["identity"]["userAssignedIdentities"] = {runner: {}}
     assert [said(one) for one in comparison.compare(wanted)] == [
         (
@@ -214,13 +220,13 @@ def test_a_slot_that_runs_as_the_site_is_found(azure: Azure) -> None:
 
 def test_more_instances_by_load_are_no_difference(azure: Azure) -> None:
     wanted = delivered(azure, environments.small(APPSERVICE))
-    azure.infrastructure.of(kinds.PLAN).body["sku"]["capacity"] = 3
+    azure.infrastructure.get_resource(resource_types.PLAN).body["sku"]["capacity"] = 3
     assert comparison.compare(wanted) == []
 
 
 def test_nothing_is_there(azure: Azure) -> None:
     wanted = delivered(azure, environments.small(AZUREML))
-    group = azure.infrastructure.of(kinds.GROUP)
+    group = azure.infrastructure.get_resource(resource_types.GROUP)
     azure.infrastructure.resources = {group.id.lower(): group}
     found = comparison.compare(wanted)
     assert {one.finding for one in found} == {"missing"}
@@ -236,7 +242,7 @@ def test_who_may_not_read_is_told(azure: Azure, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_principals_are_not_all_the_same() -> None:
-    assert principal_of("a") != principal_of("b")
+    assert derive_principal_id("a") != derive_principal_id("b")
 
 
 def said(finding: Finding) -> tuple[str, str, str, str]:

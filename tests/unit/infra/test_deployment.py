@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config import Project
-from deploy.errors import DeployError
+from deploy.config.configuration import Project
+from deploy.core.errors import DeployError
 from deploy.infra import bicep, deployment, files, naming
-from deploy.infra.wanted import APPSERVICE, AZUREML, Site, Wanted
+from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState, Site
 from tests import environments
 from tests.bicep import evaluate
 from tests.unit.infra import az_answers
@@ -186,7 +186,7 @@ def test_nothing_was_applied_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     az_answers.install(tmp_path / "bin", {"deployment sub show": None})
     with pytest.raises(DeployError) as raised:
-        deployment.outputs(WANTED)
+        deployment.read_outputs(WANTED)
     assert str(raised.value) == (
         "Azure: the deployment flows-prod has no outputs\n  → `inv infra.apply --env prod` first"
     )
@@ -211,7 +211,7 @@ def test_outputs_are_written_and_comments_are_kept(project: Project, seen: Path)
     project = Project(project.root, {"AZURE_SUBSCRIPTION": SUBSCRIPTION})
     path = project.root / "environments.yaml"
     path.write_text(ENVIRONMENTS, "utf-8")
-    changed = files.write_outputs(project, "prod", deployment.outputs(WANTED))
+    changed = files.write_outputs(project, "prod", deployment.read_outputs(WANTED))
     assert changed == [
         {"key": "resource_group", "before": "", "after": "rg-flows-prod"},
         {"key": "registry", "before": "crold.azurecr.io", "after": "crflowsprod.azurecr.io"},
@@ -224,7 +224,7 @@ def test_outputs_are_written_and_comments_are_kept(project: Project, seen: Path)
         "  key_vault: https://kv-flows-prod.vault.azure.net\n"
     )
     assert written == ENVIRONMENTS.replace("crold", "crflowsprod") + added
-    assert files.write_outputs(project, "prod", deployment.outputs(WANTED)) == []
+    assert files.write_outputs(project, "prod", deployment.read_outputs(WANTED)) == []
 
 
 def test_outputs_of_an_environment_that_is_empty(project: Project, seen: Path) -> None:
@@ -260,8 +260,10 @@ def test_what_azure_must_know_is_asked_for(project: Project) -> None:
 
 def test_the_subscription_to_promote_from_is_asked_for(project: Project) -> None:
     wanted = environments.large(AZUREML)
-    assert wanted.origin
-    unknown = replace(wanted, origin=replace(wanted.origin, subscription=naming.UNKNOWN))
+    assert wanted.promotion_source
+    unknown = replace(
+        wanted, promotion_source=replace(wanted.promotion_source, subscription=naming.PLACEHOLDER)
+    )
     with pytest.raises(DeployError, match="prod: missing: the subscription of dev"):
         deployment.plan(project, unknown)
 
@@ -278,7 +280,7 @@ def test_names_of_what_is_there_already_are_kept() -> None:
     assert there.sites == (Site("faq", "web-faq", "staging"),)
 
 
-def wanted_with(given: dict[str, str]) -> Wanted:
-    from deploy.infra import wanted
+def wanted_with(given: dict[str, str]) -> DesiredState:
+    from deploy.infra import desired
 
-    return wanted.of(environments.outline(APPSERVICE, given=given))
+    return desired.build_desired_state(environments.outline(APPSERVICE, given=given))

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from deploy.infra import kinds, parameters
-from deploy.infra.ids import id_of
-from deploy.infra.model import Needs
-from deploy.infra.naming import Names
-from deploy.infra.needs import needs_of
-from deploy.infra.roles import ROLES
-from deploy.infra.wanted import Wanted
+from deploy.infra import parameters, resource_types
+from deploy.infra.desired import DesiredState
+from deploy.infra.entities import Requirements
+from deploy.infra.naming import ResourceNames
+from deploy.infra.requirements import collect_requirements
+from deploy.infra.resource_ids import build_resource_id
+from deploy.infra.role_assignments import ROLE_IDS
 from tests import environments
 from tests.bicep import evaluate, syntax
 from tests.bicep.evaluate import Deployment, Made
@@ -23,14 +23,14 @@ from tests.bicep.evaluate import Deployment, Made
 INFRA = Path(__file__).parents[3] / "infra"
 # What belongs to another resource: without it that one does not do what the model says of it.
 PARTS = {
-    kinds.ROLE,
-    kinds.FEDERATION,
+    resource_types.ROLE_ASSIGNMENT,
+    resource_types.FEDERATED_CREDENTIAL,
     "Microsoft.Insights/diagnosticSettings",
     "Microsoft.Network/privateDnsZones/virtualNetworkLinks",
     "Microsoft.Network/privateEndpoints/privateDnsZoneGroups",
 }
 # Resources that tell in their own way how large they are.
-COUNTED = {kinds.PLAN, kinds.MODEL}
+COUNTED = {resource_types.PLAN, resource_types.MODEL_DEPLOYMENT}
 ENVIRONMENTS = [
     pytest.param(make(*options, **more), id=f"{make.__name__}-{'-'.join(options)}{''.join(more)}")
     for options in environments.OPTIONS
@@ -43,9 +43,9 @@ ENVIRONMENTS = [
 ]
 
 
-def made_from(wanted: Wanted) -> Deployment:
-    entry = INFRA / parameters.ENTRIES[wanted.options]
-    return evaluate.deploy(entry, parameters.values_of(wanted), str(wanted.subscription))
+def made_from(wanted: DesiredState) -> Deployment:
+    entry = INFRA / parameters.ENTRY_POINTS[wanted.options]
+    return evaluate.deploy(entry, parameters.build_parameters(wanted), str(wanted.subscription))
 
 
 def at(body: Any, path: str) -> Any:
@@ -55,9 +55,9 @@ def at(body: Any, path: str) -> Any:
 
 
 @pytest.mark.parametrize("wanted", ENVIRONMENTS)
-def test_the_same_resources(wanted: Wanted) -> None:
+def test_the_same_resources(wanted: DesiredState) -> None:
     made = {one.id: one for one in made_from(wanted).resources if one.type not in PARTS}
-    needed = {one.id: one for one in needs_of(wanted).resources}
+    needed = {one.id: one for one in collect_requirements(wanted).resources}
     assert sorted(made) == sorted(needed)
     for id, resource in needed.items():
         assert (resource.kind, resource.name) == (made[id].type, made[id].name)
@@ -66,9 +66,9 @@ def test_the_same_resources(wanted: Wanted) -> None:
 
 
 @pytest.mark.parametrize("wanted", ENVIRONMENTS)
-def test_the_same_settings_and_identities(wanted: Wanted) -> None:
+def test_the_same_settings_and_identities(wanted: DesiredState) -> None:
     made = {one.id: one.body for one in made_from(wanted).resources}
-    for resource in needs_of(wanted).resources:
+    for resource in collect_requirements(wanted).resources:
         for setting in resource.settings:
             assert at(made[resource.id], setting.path) == setting.value, (resource, setting)
         given = (made[resource.id].get("identity") or {}).get("userAssignedIdentities") or {}
@@ -76,8 +76,8 @@ def test_the_same_settings_and_identities(wanted: Wanted) -> None:
 
 
 @pytest.mark.parametrize("wanted", ENVIRONMENTS)
-def test_the_same_roles_for_the_same_reasons(wanted: Wanted) -> None:
-    names = {id: name for name, id in ROLES.items()}
+def test_the_same_roles_for_the_same_reasons(wanted: DesiredState) -> None:
+    names = {id: name for name, id in ROLE_IDS.items()}
     made = [
         (
             one.body["properties"]["principalId"].removeprefix("principal of "),
@@ -85,37 +85,48 @@ def test_the_same_roles_for_the_same_reasons(wanted: Wanted) -> None:
             one.scope,
             one.body["properties"]["description"],
         )
-        for one in made_from(wanted).of(kinds.ROLE)
+        for one in made_from(wanted).of(resource_types.ROLE_ASSIGNMENT)
     ]
-    needed = [(one.who, one.role, one.scope, one.why) for one in needs_of(wanted).assignments]
+    needed = [
+        (one.principal, one.role, one.scope, one.why)
+        for one in collect_requirements(wanted).assignments
+    ]
     assert sorted(made) == sorted(needed)
     assert len(set(made)) == len(made)
 
 
 @pytest.mark.parametrize("wanted", ENVIRONMENTS)
-def test_the_same_federated_credentials(wanted: Wanted) -> None:
+def test_the_same_federated_credentials(wanted: DesiredState) -> None:
     made = [
         (
             one.name.rpartition("/")[2],
             one.body["properties"]["issuer"],
             one.body["properties"]["subject"],
         )
-        for one in made_from(wanted).of(kinds.FEDERATION)
+        for one in made_from(wanted).of(resource_types.FEDERATED_CREDENTIAL)
     ]
-    assert made == [(one.name, one.issuer, one.subject) for one in needs_of(wanted).federations]
+    assert made == [
+        (one.name, one.issuer, one.subject) for one in collect_requirements(wanted).federations
+    ]
 
 
 @pytest.mark.parametrize("wanted", ENVIRONMENTS)
-def test_every_resource_that_can_have_tags_has_them(wanted: Wanted) -> None:
-    without = {kinds.BUDGET, kinds.MODEL, *kinds.PARTS}
+def test_every_resource_that_can_have_tags_has_them(wanted: DesiredState) -> None:
+    without = {resource_types.BUDGET, resource_types.MODEL_DEPLOYMENT, *resource_types.SITE_PARTS}
     for made in made_from(wanted).resources:
         if made.type not in PARTS | without:
             assert dict(wanted.tags).items() <= made.body["tags"].items(), made
 
 
 @pytest.mark.parametrize("wanted", ENVIRONMENTS)
-def test_what_can_be_watched_is(wanted: Wanted) -> None:
-    watched = {kinds.REGISTRY, kinds.VAULT, kinds.OPENAI, kinds.WORKSPACE, kinds.SITE}
+def test_what_can_be_watched_is(wanted: DesiredState) -> None:
+    watched = {
+        resource_types.REGISTRY,
+        resource_types.VAULT,
+        resource_types.OPENAI_ACCOUNT,
+        resource_types.WORKSPACE,
+        resource_types.SITE,
+    }
     deployment = made_from(wanted)
     settings = [one.scope for one in deployment.of("Microsoft.Insights/diagnosticSettings")]
     assert sorted(settings) == sorted(one.id for one in deployment.resources if one.type in watched)
@@ -130,7 +141,7 @@ def test_private_means_that_nothing_is_public() -> None:
     }
     assert len(public) == 8
     assert set(public.values()) == {"Disabled"}
-    (network,) = deployment.of(kinds.NETWORK)
+    (network,) = deployment.of(resource_types.NETWORK)
     subnets = network.body["properties"]["subnets"]
     assert [one["properties"]["addressPrefix"] for one in subnets] == [
         "10.20.0.0/26",
@@ -141,7 +152,7 @@ def test_private_means_that_nothing_is_public() -> None:
 @pytest.mark.parametrize("options", environments.OPTIONS)
 @pytest.mark.parametrize("make", [environments.large, environments.small])
 def test_every_private_endpoint_has_a_zone_and_no_zone_is_there_for_nothing(
-    options: tuple[str, ...], make: Callable[..., Wanted]
+    options: tuple[str, ...], make: Callable[..., DesiredState]
 ) -> None:
     deployment = made_from(make(*options, private=True))
     used = {
@@ -149,12 +160,12 @@ def test_every_private_endpoint_has_a_zone_and_no_zone_is_there_for_nothing(
         for group in deployment.of("Microsoft.Network/privateEndpoints/privateDnsZoneGroups")
         for one in group.body["properties"]["privateDnsZoneConfigs"]
     }
-    assert used == {zone.name for zone in deployment.of(kinds.ZONE)}
+    assert used == {zone.name for zone in deployment.of(resource_types.PRIVATE_DNS_ZONE)}
 
 
 def test_names_are_those_of_the_convention() -> None:
     types = syntax.load(INFRA / "types.bicep").types
-    assert list(types["namesType"]) == [field.name for field in fields(Names)]
+    assert list(types["namesType"]) == [field.name for field in fields(ResourceNames)]
 
 
 @pytest.mark.parametrize("options", environments.OPTIONS)
@@ -165,10 +176,10 @@ def test_outputs_are_keys_of_environments_yaml(options: tuple[str, ...]) -> None
         "subscription": wanted.subscription,
         "resource_group": "rg-flows-prod",
         "registry": f"{names.registry}.azurecr.io",
-        "identity": id_of(wanted, kinds.IDENTITY, names.runner),
+        "identity": build_resource_id(wanted, resource_types.IDENTITY, names.runner),
         "workspace": "mlw-flows-prod",
-        "slot_identity": id_of(wanted, kinds.IDENTITY, names.slotIdentity),
-        "app": wanted.app,
+        "slot_identity": build_resource_id(wanted, resource_types.IDENTITY, names.slotIdentity),
+        "app": wanted.app_name_template,
         "key_vault": f"https://{names.vault}.vault.azure.net",
     }
     only = {"azureml": {"workspace"}, "appservice": {"slot_identity", "app", "key_vault"}}
@@ -189,5 +200,5 @@ def size_of(made: Made) -> str:
 
 def test_needs_are_values() -> None:
     wanted = environments.large(*environments.OPTIONS[0])
-    assert needs_of(wanted) == needs_of(wanted)
-    assert isinstance(needs_of(wanted), Needs)
+    assert collect_requirements(wanted) == collect_requirements(wanted)
+    assert isinstance(collect_requirements(wanted), Requirements)

@@ -8,9 +8,9 @@ from dataclasses import asdict
 import pytest
 from pydantic import ValidationError
 
+from deploy.config.schema import InfraModel
 from deploy.infra import naming
-from deploy.infra.federation import federations_of
-from deploy.schema import InfraModel
+from deploy.infra.federation import list_federated_credentials
 
 # "Naming rules and restrictions for Azure resources".
 RULES = {
@@ -39,7 +39,7 @@ RULES = {
 @pytest.mark.parametrize("unique", ["ab", "xxxxx", "12345678"])
 def test_every_name_is_one_that_azure_takes(workload: str, environment: str, unique: str) -> None:
     infra = InfraModel(workload=workload)
-    names = asdict(naming.names_of(infra, environment, unique))
+    names = asdict(naming.build_names(infra, environment, unique))
     assert set(names) == set(RULES)
     for key, name in names.items():
         assert re.fullmatch(RULES[key], name), (key, name)
@@ -49,10 +49,12 @@ def test_every_name_is_one_that_azure_takes(workload: str, environment: str, uni
 
 def test_the_end_is_another_in_every_subscription_and_environment() -> None:
     infra = InfraModel()
-    ends = {naming.unique_of(infra, s, e) for s in ("a", "b") for e in ("dev", "prod")}
+    ends = {naming.build_unique_suffix(infra, s, e) for s in ("a", "b") for e in ("dev", "prod")}
     assert len(ends) == 4
-    assert naming.unique_of(infra, "A", "dev") == naming.unique_of(infra, "a", "dev")
-    assert naming.unique_of(InfraModel(unique="mine"), "a", "dev") == "mine"
+    assert naming.build_unique_suffix(infra, "A", "dev") == naming.build_unique_suffix(
+        infra, "a", "dev"
+    )
+    assert naming.build_unique_suffix(InfraModel(unique="mine"), "a", "dev") == "mine"
 
 
 @pytest.mark.parametrize(
@@ -67,13 +69,13 @@ def test_the_end_is_another_in_every_subscription_and_environment() -> None:
 )
 def test_subjects_of_github_with_and_without_ids(ids: dict[str, str], subject: str) -> None:
     infra = InfraModel.model_validate({"github": {"repository": "contoso/flows", **ids}})
-    (made,) = federations_of(infra, "prod")
+    (made,) = list_federated_credentials(infra, "prod")
     assert made.subject == subject
 
 
 def test_a_look_at_what_runs_may_log_in_without_a_reviewer() -> None:
     infra = InfraModel.model_validate({"github": {"repository": "contoso/flows", "drift": True}})
-    assert [(one.name, one.subject) for one in federations_of(infra, "prod")] == [
+    assert [(one.name, one.subject) for one in list_federated_credentials(infra, "prod")] == [
         ("github-prod", "repo:contoso/flows:environment:prod"),
         ("github-prod-drift", "repo:contoso/flows:environment:prod-drift"),
     ]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.config import Project
-from deploy.errors import DeployError
-from deploy.infra import parameters, wanted
+from deploy.config.configuration import Project
+from deploy.core.errors import DeployError
+from deploy.infra import desired, parameters
 from tests import projects
 
 ROOT = Path(__file__).parents[3]
@@ -23,7 +23,7 @@ def test_parameter_files_are_up_to_date(path: Path) -> None:
     assert found
     project = Project(ROOT, {"AZURE_SUBSCRIPTION_ID": found[1]})
     said = f"inv infra.plan --env {path.stem}"
-    assert parameters.text_of(wanted.load(project, path.stem)) == text, said
+    assert parameters.render_parameters(desired.load(project, path.stem)) == text, said
 
 
 def test_there_is_one_for_each_environment_in_azure() -> None:
@@ -35,7 +35,7 @@ def test_a_variable_that_is_not_set_is_a_question(tmp_path: Path) -> None:
         "environments.yaml": "dev: {subscription: '${NOBODY}', infra: {location: a}}\n",
         "flows/hello/deploy.yaml": "environments:\n  dev: {target: azureml}\n",
     }
-    made = wanted.load(projects.make(tmp_path, files), "dev")
+    made = desired.load(projects.make(tmp_path, files), "dev")
     assert made.subscription is None
     assert made.names.registry == "crflowsdevxxxxx"
 
@@ -47,8 +47,8 @@ def test_the_registry_to_promote_from_is_that_of_its_own_environment(tmp_path: P
         "flows/hello/deploy.yaml": "environments:\n  dev: {target: azureml}\n"
         "  prod: {target: azureml}\n",
     }
-    made = wanted.load(projects.make(tmp_path, files), "prod")
-    assert made.origin == wanted.Origin("s", "rg-flows-dev", "crgiven")
+    made = desired.load(projects.make(tmp_path, files), "prod")
+    assert made.promotion_source == desired.PromotionSource("s", "rg-flows-dev", "crgiven")
 
 
 def test_mistakes_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,5 +76,5 @@ def test_mistakes_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def _said(project: Project, environment: str) -> str:
     with pytest.raises(DeployError) as raised:
-        wanted.load(project, environment)
+        desired.load(project, environment)
     return str(raised.value)

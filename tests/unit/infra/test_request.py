@@ -10,12 +10,12 @@ from pathlib import Path
 import docx
 import pytest
 
-from deploy.errors import DeployError
-from deploy.infra import request, wanted
-from deploy.infra.needs import needs_of
-from deploy.infra.request import content, markdown, page, word
+from deploy.core.errors import DeployError
+from deploy.infra import desired, request
+from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState
+from deploy.infra.request import content, html, markdown, word
 from deploy.infra.request.document import Checklist, Document, Heading, Paragraph, Table
-from deploy.infra.wanted import APPSERVICE, AZUREML, Wanted
+from deploy.infra.requirements import collect_requirements
 from tests import environments
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -26,27 +26,29 @@ CASES = {
 }
 
 
-def request_of(asked: Wanted) -> Document:
-    return content.document_of(needs_of(asked))
+def request_of(asked: DesiredState) -> Document:
+    return content.build_document(collect_requirements(asked))
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_golden_document(name: str) -> None:
-    text = markdown.write(request_of(CASES[name]))
+    text = markdown.render(request_of(CASES[name]))
     golden = GOLDEN / f"request-{name}.md"
     assert golden.read_text("utf-8") == text, f"python -m tests.unit.infra.{Path(__file__).stem}"
 
 
 def test_a_request_names_only_the_selected_option() -> None:
     machine_learning, web = (
-        markdown.write(request_of(CASES[name])) for name in CASES if "-" not in name
+        markdown.render(request_of(CASES[name])) for name in CASES if "-" not in name
     )
     assert "MachineLearning" not in web
     assert "Microsoft.Web" not in machine_learning
 
 
 def test_moving_the_environment_is_one_line_and_changes_both() -> None:
-    before, after = (needs_of(environments.small(option)) for option in (AZUREML, APPSERVICE))
+    before, after = (
+        collect_requirements(environments.small(option)) for option in (AZUREML, APPSERVICE)
+    )
     gone = {one.kind for one in before.resources} - {one.kind for one in after.resources}
     new = {one.kind for one in after.resources} - {one.kind for one in before.resources}
     assert gone == {
@@ -57,7 +59,7 @@ def test_moving_the_environment_is_one_line_and_changes_both() -> None:
 
 
 def test_what_is_missing_is_a_question() -> None:
-    asked = needs_of(environments.small(AZUREML)).questions
+    asked = collect_requirements(environments.small(AZUREML)).questions
     assert [text.partition("?")[0] for text in asked] == [
         "Who owns the environment",
         "Which cost center pays",
@@ -66,25 +68,27 @@ def test_what_is_missing_is_a_question() -> None:
         "Where does CI run",
         "Which Azure OpenAI account do chat ask",
     ]
-    assert needs_of(environments.large(AZUREML)).questions == ()
+    assert collect_requirements(environments.large(AZUREML)).questions == ()
 
 
 def test_a_web_app_asks_for_what_its_settings_leave_open() -> None:
     web = {"auth": "entra", "public_network": True}
-    made = wanted.of(environments.outline(APPSERVICE, web=web, private=True))
-    asked = needs_of(made).questions
+    made = desired.build_desired_state(environments.outline(APPSERVICE, web=web, private=True))
+    asked = collect_requirements(made).questions
     assert asked[-2:] == (
         "Which app registration do callers of faq ask tokens for? (auth_client)",
         "The environment is private: should faq not have `public_network: false` in deploy.yaml?",
     )
     given = {"auth_client": "0"}
     web = {"auth": "entra", "public_network": False}
-    made = wanted.of(environments.outline(APPSERVICE, web=web, given=given, private=True))
-    assert needs_of(made).questions == asked[:-2]
+    made = desired.build_desired_state(
+        environments.outline(APPSERVICE, web=web, given=given, private=True)
+    )
+    assert collect_requirements(made).questions == asked[:-2]
 
 
 def test_no_value_of_a_secret_is_there() -> None:
-    secrets = needs_of(environments.large(AZUREML, APPSERVICE)).secrets
+    secrets = collect_requirements(environments.large(AZUREML, APPSERVICE)).secrets
     assert [(one.name, one.reader) for one in secrets] == [
         ("SERP_API_KEY", "chat"),
         ("MY_TOKEN", "faq"),
@@ -93,7 +97,7 @@ def test_no_value_of_a_secret_is_there() -> None:
 
 
 def test_quotas_have_what_a_rollout_and_upgrades_need() -> None:
-    (cores, tokens) = needs_of(environments.large(AZUREML)).quotas
+    (cores, tokens) = collect_requirements(environments.large(AZUREML)).quotas
     # 5 instances, 3 versions at once, a fifth more, 2 cores each.
     assert (cores.amount, cores.unit) == (36, "cores")
     assert cores.name == "Azure Machine Learning: Standard DASv4 Family Cluster Dedicated vCPUs"
@@ -127,14 +131,14 @@ class _Cells(HTMLParser):
 def test_html_says_the_same(name: str) -> None:
     document = request_of(CASES[name])
     parser = _Cells()
-    parser.feed(page.write(document))
+    parser.feed(html.render(document))
     assert [text.strip() for text in parser.found] == texts(document)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_word_says_the_same(name: str) -> None:
     document = request_of(CASES[name])
-    made = docx.Document(io.BytesIO(word.write(document)))
+    made = docx.Document(io.BytesIO(word.render(document)))
     tables = [
         [tuple(cell.text for cell in row.cells) for row in table.rows] for table in made.tables
     ]
@@ -164,7 +168,7 @@ def test_a_format_that_there_is_not(tmp_path: Path) -> None:
 
 
 def test_html_cannot_be_written_into() -> None:
-    text = page.write(Document("<script>", (Paragraph("<b>"), Checklist(("<i>",)))))
+    text = html.render(Document("<script>", (Paragraph("<b>"), Checklist(("<i>",)))))
     assert not re.search("<script>|<b>|<i>", text)
 
 
@@ -184,4 +188,4 @@ def texts(document: Document) -> list[str]:
 if __name__ == "__main__":
     GOLDEN.mkdir(exist_ok=True)
     for case, asked in CASES.items():
-        (GOLDEN / f"request-{case}.md").write_text(markdown.write(request_of(asked)), "utf-8")
+        (GOLDEN / f"request-{case}.md").write_text(markdown.render(request_of(asked)), "utf-8")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from deploy.core.errors import DeployError
 from deploy.docker import container_output, tar_files
-from deploy.docker.container_output import TooMuchError
-from deploy.errors import DeployError
+from deploy.docker.container_output import OutputLimitError
 from deploy.evaluation import results
 
 DOING = "packing hello"
@@ -74,7 +74,7 @@ def test_a_bad_archive_is_a_sentence(name: str, tmp_path: Path) -> None:
 def test_an_archive_of_too_many_files_is_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tar_files, "MOST_FILES", 3)
+    monkeypatch.setattr(tar_files, "MAX_FILES", 3)
     archive = tar_files.pack({f"out/{number}": b"" for number in range(4)})
     with pytest.raises(DeployError, match="it left more than 3 files"):
         tar_files.unpack(io.BytesIO(archive), tmp_path, DOING)
@@ -89,14 +89,14 @@ def test_no_more_is_read_than_the_limit() -> None:
             taken += 2**20
             yield bytes(2**20)
 
-    with pytest.raises(TooMuchError, match="it left more than 5 MiB of files"):
-        container_output.spooled(endless(), 5 * 2**20)
+    with pytest.raises(OutputLimitError, match="it left more than 5 MiB of files"):
+        container_output.spool_to_file(endless(), 5 * 2**20)
     assert taken == 6 * 2**20
 
 
 def test_lines_come_whole_whatever_the_frames_are() -> None:
     frames = [(b"on", None), (b"e\ntw", b"trouble"), (b"o\n\nthr", None), (b"ee", b"\n")]
-    assert list(container_output.lines(frames)) == ["one", "two", ""]
+    assert list(container_output.read_lines(frames)) == ["one", "two", ""]
 
 
 @pytest.mark.parametrize(
@@ -112,8 +112,8 @@ def test_endless_output_ends(frame: container_output.Frame, sentence: str) -> No
         while True:
             yield frame
 
-    with pytest.raises(TooMuchError, match=sentence):
-        for _ in container_output.lines(endless()):
+    with pytest.raises(OutputLimitError, match=sentence):
+        for _ in container_output.read_lines(endless()):
             pass
 
 
@@ -133,13 +133,13 @@ EVENTS = {
 @pytest.mark.parametrize("name", EVENTS)
 def test_a_bad_line_is_a_sentence(name: str) -> None:
     with pytest.raises(DeployError) as caught:
-        results.event(EVENTS[name], 3, DOING)
+        results.parse_event(EVENTS[name], 3, DOING)
     assert str(caught.value).startswith(f"{DOING}: a line of its output is ")
 
 
 def test_lines_that_are_good() -> None:
-    assert results.event("{}", 3, DOING) is None
-    found = results.event(r'{"flow": "", "done": 1, "row": 2, "error": "\ud800"}', 3, DOING)
+    assert results.parse_event("{}", 3, DOING) is None
+    found = results.parse_event(r'{"flow": "", "done": 1, "row": 2, "error": "\ud800"}', 3, DOING)
     assert found and (found.row, found.error) == (2, "?")
 
 
@@ -169,17 +169,17 @@ RESULTS: dict[str, Callable[[], str]] = {
 def test_a_bad_result_is_a_sentence(name: str) -> None:
     archive = io.BytesIO(tar_files.pack({"out/result.json": RESULTS[name]().encode()}))
     with pytest.raises(DeployError) as caught:
-        results.outcomes(archive, ("", "judge"), 3, DOING)
+        results.read_results(archive, ("", "judge"), 3, DOING)
     assert str(caught.value).startswith(f"{DOING}: result.json ")
 
 
 def test_no_result_is_a_sentence() -> None:
     archive = io.BytesIO(tar_files.pack({"out/empty": b""}))
     with pytest.raises(DeployError, match="the flow's code ended the process"):
-        results.outcomes(archive, ("",), 3, DOING)
+        results.read_results(archive, ("",), 3, DOING)
 
 
 def test_what_the_container_says_went_wrong_is_passed_on() -> None:
     archive = io.BytesIO(tar_files.pack({"out/result.json": b'{"problem": "no module x"}'}))
     with pytest.raises(DeployError, match="packing hello: no module x"):
-        results.outcomes(archive, ("",), 3, DOING)
+        results.read_results(archive, ("",), 3, DOING)

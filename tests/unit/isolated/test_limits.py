@@ -45,7 +45,7 @@ def test_an_archive_that_is_empty_is_asked_for_again(monkeypatch: pytest.MonkeyP
     container = Mock()
     response = container.client.api._get.return_value
     response.iter_content.side_effect = [iter([]), iter([b""]), iter([b"the ", b"archive"])]
-    with isolated_container.take(container, "/out", "testing", 100) as archive:
+    with isolated_container.copy_archive(container, "/out", "testing", 100) as archive:
         assert archive.read() == b"the archive"
     assert pauses == [0.1, 0.5]
     assert response.close.call_count == 3

@@ -1,1 +1,1 @@
-"""In the image: scores the function `flow` of a function.py."""
+"""The part of the kind `function` that is copied into the image."""

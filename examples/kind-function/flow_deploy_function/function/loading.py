@@ -1,4 +1,4 @@
-"""Load function.py, and score it: sync or async, its signature is the flow's inputs and outputs."""
+"""Load and score function.py; the signature of its function defines the inputs and outputs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from runtime.scorer import CannotStart, Field, FlowFailed, Scorer
-from runtime.settings import Settings
+from flow_server.scorer import Field, FlowError, Scorer, StartupError
+from flow_server.settings import Settings
 
 TYPES = {
     str: "string",
@@ -30,23 +30,26 @@ def load(
     connections: dict[str, dict[str, Any]],
     settings: Settings,
 ) -> Scorer:
-    """Load the function. A parameter `connections` gets the values of the flow's connections."""
+    """Return the scorer of the function `flow` in the module `entry` of `about`.
+
+    A parameter named `connections` gets the values of the flow's connections.
+    """
     sys.path.insert(0, str(folder))
     try:
         function = importlib.import_module(Path(about["entry"]).stem).flow
         hints = typing.get_type_hints(function)
         parameters = inspect.signature(function).parameters
     except Exception as error:
-        # One line; the text of an error may go on over several.
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        raise CannotStart(f"the flow cannot be loaded: {why}") from None
-    values = {name: given["value"] for name, given in connections.items()}
+        # In one line: the text of an error may have several.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise StartupError(f"the flow cannot be loaded: {reason}") from None
+    values = {name: connection["value"] for name, connection in connections.items()}
     fixed = {"connections": values} if "connections" in parameters else {}
     return FunctionScorer(function, parameters, hints, fixed)
 
 
 class FunctionScorer:
-    """A function that is loaded; `fixed` are arguments that no request has."""
+    """The scorer of a function; `fixed` are arguments that do not come from the request."""
 
     def __init__(
         self,
@@ -69,15 +72,15 @@ class FunctionScorer:
         self.outputs = _outputs(hints.get("return"))
 
     async def score(self, inputs: dict[str, Any], *, stream: bool) -> Any:
-        """Call the function once. It does not stream."""
+        """Call the function once; `stream` has no effect."""
         try:
             if inspect.iscoroutinefunction(self._function):
                 return await self._function(**inputs, **self._fixed)
             return await asyncio.to_thread(self._function, **inputs, **self._fixed)
         except Exception as error:
-            # Callers learn what kind of error it was: its text may quote a secret.
+            # Clients get only the type of the error: its text may quote a secret.
             kind = type(error).__name__
-            raise FlowFailed(f"the function failed: {kind}", f"{kind}: {error}") from error
+            raise FlowError(f"the function failed: {kind}", f"{kind}: {error}") from error
 
 
 def _json_type(hint: Any) -> str:
@@ -85,9 +88,7 @@ def _json_type(hint: Any) -> str:
 
 
 def _outputs(hint: Any) -> dict[str, Field]:
-    """Return the fields of a TypedDict; anything else is one bare value."""
+    """Return the fields of a TypedDict, or one field `output` for any other type."""
     if typing.is_typeddict(hint):
-        return {
-            name: Field(_json_type(given)) for name, given in typing.get_type_hints(hint).items()
-        }
+        return {name: Field(_json_type(item)) for name, item in typing.get_type_hints(hint).items()}
     return {"output": Field(_json_type(hint))}

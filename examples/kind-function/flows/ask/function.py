@@ -1,4 +1,4 @@
-"""An agent of Microsoft Agent Framework, as a flow."""
+"""A flow that runs an agent of Microsoft Agent Framework."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Answer(TypedDict):
 
 @functools.cache
 def agent(endpoint: str, key: str) -> Agent:
-    """One for all requests: it keeps its connections to the model open."""
+    """Return the agent, one for all requests, so that its connections to the model stay open."""
     client = OpenAIChatCompletionClient(
         "gpt-4o-mini", api_key=key, azure_endpoint=endpoint, api_version="2024-10-21"
     )
@@ -23,7 +23,7 @@ def agent(endpoint: str, key: str) -> Agent:
 
 
 async def flow(question: str, connections: dict[str, dict[str, Any]]) -> Answer:
-    """Ask the model."""
+    """Return the model's answer to `question`."""
     model = connections["model"]
     answer = await agent(model["api_base"], model["api_key"]).run(question)
     return {"answer": answer.text}

@@ -1,4 +1,4 @@
-"""What the example kind of flow serves."""
+"""A flow that answers without a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Answer(TypedDict):
 
 
 def flow(question: str, polite: bool = False) -> Answer:
-    """Answer a question without a model."""
+    """Return an answer to `question`, and its number of words."""
     if not question:
         raise ValueError("nothing was asked")
     text = f"You asked: {question}"

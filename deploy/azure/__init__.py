@@ -1,0 +1,1 @@
+"""What all Azure targets share: clouds, credentials, Resource Manager, Key Vault, errors."""

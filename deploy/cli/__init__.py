@@ -1,0 +1,1 @@
+"""The command line: tasks by topic, exit codes, tables."""

@@ -1,0 +1,145 @@
+"""Tasks for the flows of this repository: list, lock, build, inspect, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from invoke.context import Context
+
+from deploy.cli import options, repository
+from deploy.cli.repository import load_flows, load_specs, open_project
+from deploy.cli.run_each import run_each
+from deploy.cli.task import task
+
+OPTIONAL_FLOW = "one flow (default: every flow)"
+
+
+@task(help={"json": options.JSON})
+def flows(c: Context, json: bool = False) -> None:
+    """List the flows: kind, environments and targets, connections, image tag, built or not."""
+    from deploy.core import output
+    from deploy.delivery import pipeline
+
+    rows = pipeline.list_flows(open_project())
+    output.print_json(rows) if json else output.print_table(rows)
+
+
+@task(help={"flow": options.FLOW, "env": options.ENV, "json": options.JSON})
+def config(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
+    """Show the complete configuration, secrets redacted, and the origin of each value."""
+    from deploy.config import origins
+    from deploy.core import output
+
+    specs = {spec.flow.name: origins.describe_spec(spec) for spec in load_specs(flow, env)}
+    if json:
+        output.print_json(specs)
+        return
+    for name, values in specs.items():
+        print(f"{name} in {env}")
+        output.print_table(
+            [{"key": key, "value": v["value"], "from": v["from"]} for key, v in values.items()]
+        )
+
+
+@task(help={"flow": OPTIONAL_FLOW})
+def lock(c: Context, flow: str | None = None) -> None:
+    """Write requirements.lock (with hashes) from requirements.txt."""
+    from deploy.delivery import pipeline
+
+    pipeline.lock_requirements(load_flows(flow))
+
+
+@task(
+    help={
+        "flow": OPTIONAL_FLOW,
+        "env": "only flows of this environment",
+        "context": "the folder for the Dockerfile and its files (default: .build/‹flow›)",
+        "dry-run": "write that folder and show it; build nothing",
+        "json": options.JSON,
+    }
+)
+def build(
+    c: Context,
+    flow: str | None = None,
+    env: str | None = None,
+    context: str | None = None,
+    dry_run: bool = False,
+    json: bool = False,
+) -> None:
+    """Build the image of each flow with docker build; skip flows that have not changed."""
+    from deploy.build import build_context as contexts
+    from deploy.core import output
+    from deploy.delivery import resolve_image
+
+    project = open_project()
+    chosen = [spec.flow for spec in load_specs(flow, env)] if env else load_flows(flow)
+    if context:
+        options.exactly_one(chosen, "--context")
+    folder = Path(context).absolute() if context else None
+    if dry_run:
+        for each in chosen:
+            print(contexts.describe(resolve_image.write_context(project, each, folder)))
+        return
+    images = [resolve_image.build_image(project, each, context=folder) for each in chosen]
+    if json:
+        output.print_json([vars(image) for image in images])
+    else:
+        output.print_table([{"image": image.reference, "id": image.id} for image in images])
+
+
+@task(
+    help={
+        "flow": OPTIONAL_FLOW,
+        "env": "an environment with a registry: include what the registry has of the image",
+        "json": options.JSON,
+    }
+)
+def inspect(
+    c: Context, flow: str | None = None, env: str | None = None, json: bool = False
+) -> None:
+    """Show what is inside each flow's image: layers, the largest packages, labels."""
+    from deploy.core import output
+    from deploy.delivery import pipeline
+    from deploy.supply_chain import inspection
+
+    project = open_project()
+    chosen: list[Any] = (
+        [(spec.flow, spec) for spec in load_specs(flow, env)]
+        if env
+        else [(each, None) for each in load_flows(flow)]
+    )
+    outcome = run_each(chosen, lambda pair: pipeline.inspect(project, *pair))
+    if json:
+        output.print_json(
+            [pipeline.to_dict(inspection_result) for inspection_result in outcome.results]
+        )
+    else:
+        inspection.print_inspections(outcome.results)
+    outcome.raise_problems()
+
+
+@task(
+    help={
+        "flow": "one flow (default: every flow that has an evaluation)",
+        "env": "only flows of this environment, with its variables",
+        "json": "print JSON, with every row",
+    }
+)
+def evaluate(
+    c: Context, flow: str | None = None, env: str | None = None, json: bool = False
+) -> None:
+    """Run each flow over its data set, judge the answers, and fail below the thresholds."""
+    from deploy.evaluation import evaluate, history, report
+
+    project = open_project()
+    # Azure Pipelines' Cache@2 fails if this folder is missing (azure-pipelines-tasks, issue 16276).
+    (repository.ROOT / history.FOLDER).mkdir(parents=True, exist_ok=True)
+    chosen = evaluate.select_flows(project, flow, env)
+    outcome = run_each(chosen, lambda each: evaluate.evaluate(project, each, env))
+    if chosen or json:
+        report.show(outcome.results, json)
+    else:
+        print("no deploy.yaml says how to evaluate: see docs/evaluation.md")
+    outcome.problems += [problem for result in outcome.results for problem in result.problems]
+    outcome.raise_problems()

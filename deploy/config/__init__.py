@@ -1,0 +1,1 @@
+"""Read, validate and explain the configuration."""

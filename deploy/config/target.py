@@ -1,0 +1,91 @@
+"""The interface between the delivery pipeline and a target.
+
+A target is one module with a `TARGET`; see docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Protocol
+
+from deploy.config.schema import PlaceModel, TargetSettings
+from deploy.core.entities import Deployment, Image, Plan, Spec, Step
+from deploy.core.errors import Problem
+
+SmokeTest = Callable[[str, Mapping[str, str]], None]
+"""Scores the flow's sample at a URL, with these headers.
+
+Raises `DeployError` unless the answer is good.
+"""
+
+
+class Target(Protocol):
+    """A deployment backend. Every method may raise `DeployError`."""
+
+    @property
+    def Settings(self) -> type[TargetSettings]:
+        """The schema of a flow's settings for this target, in deploy.yaml."""
+        ...
+
+    @property
+    def Place(self) -> type[PlaceModel]:
+        """The schema of an environment in environments.yaml."""
+        ...
+
+    def engine(self, spec: Spec) -> str | None:
+        """Return the address of the engine that must have the image; None for the default one."""
+        ...
+
+    def check(self, spec: Spec) -> None:
+        """Raise `DeployError` if a requirement is missing.
+
+        Runs before the build, and calls no service.
+        """
+        ...
+
+    def plan(self, spec: Spec, image: Image) -> Plan:
+        """Return the changes that would bring the target to `spec`. Changes nothing.
+
+        Raises `DeployError` if the plan cannot succeed. An image without a digest is not in the
+        registry yet.
+        """
+        ...
+
+    def apply(self, plan: Plan, prove: SmokeTest, wait: bool = True) -> Deployment:
+        """Carry out `plan` and return the deployment that runs then.
+
+        The previous version keeps serving until the new version is healthy, runs the plan's image,
+        and passes `prove`. Without `wait`, the method may return while a long operation is still
+        running; the next plan continues from there.
+        """
+        ...
+
+    def rollback(self, spec: Spec) -> Deployment:
+        """Return traffic to the previous version, and return the deployment that runs then."""
+        ...
+
+    def headers(self, spec: Spec) -> Mapping[str, str]:
+        """Return the headers that authenticate a request. They may hold a key; never show them."""
+        ...
+
+    def explain_response(
+        self, spec: Spec, status: int, headers: Mapping[str, str]
+    ) -> Problem | None:
+        """Return the problem behind a response that did not come from the flow's server.
+
+        Return None for a response of the flow's own server: others come from the services in front
+        of it. `headers` have lower-case names.
+        """
+        ...
+
+    def status(self, spec: Spec) -> Deployment | None:
+        """Return the current deployment, or None. Changes nothing."""
+        ...
+
+    def logs(self, spec: Spec, tail: int, follow: bool = False) -> Iterator[str]:
+        """Yield the last `tail` lines of the log; with `follow`, then each new line."""
+        ...
+
+    def destroy(self, spec: Spec) -> tuple[Step, ...]:
+        """Remove all that `apply` created for `spec`, and nothing else; return what was removed."""
+        ...

@@ -1,0 +1,1 @@
+"""What every package uses: entities, errors, progress output, HTTP, YAML files."""

@@ -1,1 +1,0 @@
-"""The documentation: its pages as text, what is generated of them, and the site made of them."""

@@ -1,1 +1,0 @@
-"""No secret in an image: what one looks like, and where it is looked for."""

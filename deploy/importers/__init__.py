@@ -1,0 +1,1 @@
+"""Importers of flows from other templates."""

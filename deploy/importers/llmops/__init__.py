@@ -1,0 +1,1 @@
+"""Importer of use cases of Microsoft's LLMOps template (docs/from-llmops.md)."""

@@ -1,1 +1,0 @@
-"""What is inside a built image: its files, for people, and as documents."""

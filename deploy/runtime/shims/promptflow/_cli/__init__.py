@@ -1,1 +1,0 @@
-"""See `promptflow._internal` beside this folder."""

@@ -1,5 +1,0 @@
-"""See `openai.resources`."""
-
-from . import AsyncCompletions, Completions
-
-__all__ = ["AsyncCompletions", "Completions"]

@@ -1,0 +1,1 @@
+"""Names of `promptflow._cli` for promptflow-tools; see `promptflow._internal`."""

@@ -1,0 +1,1 @@
+"""OpenTelemetry for the server: traces and metrics of requests, and their export."""

@@ -1,0 +1,1 @@
+"""Inspect the content of images: files, packages, SBOM, provenance, secret scan, verification."""

@@ -1,0 +1,1 @@
+"""Search images for secrets before they are pushed."""

@@ -1,1 +1,0 @@
-"""Which image of a registry is used: one whose content this machine knows."""
