@@ -96,7 +96,7 @@ def run(
     with progress.phase("evaluate", f"{count} rows, {len(runs)} flows") as phase:
         failed: set[str] = set()
 
-        def said(line: str) -> None:
+        def handle_line(line: str) -> None:
             event = results.parse_event(line, count, operation)
             if event is None:
                 return
@@ -121,7 +121,7 @@ def run(
             environment,
             operation,
             volumes,
-            said,
+            handle_line,
             job.settings.timeout,
             results.MAX_BYTES,
         )

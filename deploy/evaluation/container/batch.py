@@ -98,7 +98,7 @@ def run_batch(
     entry = folder / flow["entry"]
     rows: dict[int, Mapping[str, Any]] = {}
 
-    def told(index: int, row: Mapping[str, Any]) -> None:
+    def report_row(index: int, row: Mapping[str, Any]) -> None:
         rows[index] = row
         error = {"error": row["error"]} if "error" in row else {}
         say({"flow": flow["name"], "row": index, "done": len(rows), **error})
@@ -118,7 +118,7 @@ def run_batch(
                 init_kwargs=flow["init"],
             )
         )
-        proxy.configure(concurrency, told)
+        proxy.configure(concurrency, report_row)
         retries.install()
         engine = BatchEngine(
             entry,

@@ -36,7 +36,7 @@ def _reset_site(client: Client, spec: Spec, site: Site, record: DeploymentRecord
             )
             writer.write_settings(site.name, unmanaged)
         except WriteRejected as error:
-            raise errors.to_deploy_error(spec, error.said, "destroy") from None
+            raise errors.to_deploy_error(spec, error.azure_error, "destroy") from None
     remaining = client.read_site(site.name)
     if remaining and remaining.record:
         raise DeployError(resource, "it still has what was deployed", "run this again")

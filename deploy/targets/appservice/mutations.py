@@ -29,7 +29,7 @@ class WriteRejected(Exception):
 
     def __init__(self, error: AzureError) -> None:
         super().__init__(error.text)
-        self.said = error
+        self.azure_error = error
 
 
 class Writer:

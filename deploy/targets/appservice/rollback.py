@@ -113,7 +113,7 @@ def _submit(spec: Spec, write: Callable[[], None]) -> None:
     try:
         write()
     except WriteRejected as error:
-        raise errors.to_deploy_error(spec, error.said, "rollback") from None
+        raise errors.to_deploy_error(spec, error.azure_error, "rollback") from None
 
 
 def _no_previous_version(client: Client, reason: str) -> DeployError:

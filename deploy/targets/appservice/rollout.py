@@ -87,7 +87,7 @@ class Rollout:
         try:
             action()
         except WriteRejected as error:
-            raise errors.to_deploy_error(self.spec, error.said, operation) from None
+            raise errors.to_deploy_error(self.spec, error.azure_error, operation) from None
 
     def _apply_site_update(self, site_update: SiteUpdate) -> None:
         """Apply the changes to a site's configuration, its authentication first."""

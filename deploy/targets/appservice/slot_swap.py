@@ -67,7 +67,7 @@ class Swap:
                 wait_for_swap(self._writer.begin_swap(self._slot))
                 return
             except WriteRejected as error:
-                azure_error = error.said
+                azure_error = error.azure_error
             is_busy = errors.diagnose(self._spec, azure_error).category == errors.CONFLICT
             observed = self._read_settled_state(azure_error, is_busy)
             if _has_same_version(observed.production, self._coming):

@@ -74,5 +74,5 @@ def _submit(client: Client, write: Callable[[], None]) -> None:
     try:
         write()
     except WriteRejected as error:
-        diagnosis = errors.diagnose(error.said, errors.ErrorContext())
+        diagnosis = errors.diagnose(error.azure_error, errors.ErrorContext())
         raise DeployError(client.where, diagnosis.what, diagnosis.hint) from None

@@ -30,7 +30,7 @@ class OperationFailed(Exception):
 
     def __init__(self, error: AzureError) -> None:
         super().__init__(error.text)
-        self.said = error
+        self.azure_error = error
 
 
 def wait_for_endpoint(

@@ -59,7 +59,7 @@ def start_deployment(rollout: RolloutState, fresh: bool, wait: bool) -> None:
                 )
                 return
             except operations.OperationFailed as error:
-                azure_error = error.said
+                azure_error = error.azure_error
         category = errors.diagnose(azure_error, rollout.error_context()).category
         retry = (category == errors.CANCELED and attempts < MAX_ATTEMPTS) or (
             category == errors.ROLE and time.monotonic() < deadline
@@ -94,7 +94,7 @@ def wait_for_deployment(
     try:
         operations.wait_for_version(rollout.client, name, report, done)
     except operations.OperationFailed as error:
-        raise rollout.explain_error(error.said, f"deployment {name}", lines=True) from None
+        raise rollout.explain_error(error.azure_error, f"deployment {name}", lines=True) from None
 
 
 def wait_for_route(

@@ -35,7 +35,7 @@ def roll_back(client: Client, spec: Spec) -> None:
             lambda e: diff.normalize_shares(e.traffic) == diff.normalize_shares(shares),
         )
     except (WriteRejected, operations.OperationFailed) as error:
-        diagnosis = errors.diagnose(error.said, errors.ErrorContext())
+        diagnosis = errors.diagnose(error.azure_error, errors.ErrorContext())
         raise DeployError(client.where, diagnosis.what, diagnosis.hint) from None
 
 

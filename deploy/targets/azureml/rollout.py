@@ -104,7 +104,7 @@ class Rollout:
                     self._client, phase.update, lambda e: e.auth == auth
                 )
             except operations.OperationFailed as error:
-                raise self._attempt.explain_error(error.said, resource) from None
+                raise self._attempt.explain_error(error.azure_error, resource) from None
 
     def _scale(self) -> None:
         """Set the number of instances of an existing deployment."""
@@ -219,7 +219,7 @@ class Rollout:
                 ),
             )
         except operations.OperationFailed as error:
-            raise self._attempt.explain_error(error.said, "traffic") from None
+            raise self._attempt.explain_error(error.azure_error, "traffic") from None
         self._attempt.confirm_write()
 
     def _restore_traffic(self) -> None:

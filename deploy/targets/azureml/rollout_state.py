@@ -115,11 +115,11 @@ class RolloutState:
                 write()
                 return
             except WriteRejected as error:
-                category = errors.diagnose(error.said, self.error_context()).category
+                category = errors.diagnose(error.azure_error, self.error_context()).category
                 # Status 0: whether Azure accepted the write is unknown, and a retry is safe.
-                is_unknown = error.said.status == 0
+                is_unknown = error.azure_error.status == 0
                 if number == MAX_ATTEMPTS or not (category in RETRYABLE or is_unknown):
-                    raise self.explain_error(error.said, self.client.name) from None
+                    raise self.explain_error(error.azure_error, self.client.name) from None
             interrupts.pause(
                 6 * (self.client.arm.cloud.polling_interval or operations.POLL_SECONDS)
             )
