@@ -5,7 +5,8 @@ the processor time of a flow with an LLM node. The first request to a deployment
 and recorded: address, headers, authentication. Later requests of the same client with the same
 credentials differ only in their body, and are sent from here with the SDK's certificates and time
 limits. Responses and errors are the SDK's own objects, so code that retries after a 429 still
-works. No request is sent twice: a request that was sent ends with a response, a stream or an error.
+works. A request that was sent ends with a response, a stream or an error; only after a redirect
+does the SDK send it again.
 
 The SDK sends all other requests: parameters that are not plain JSON, and clients with hooks,
 proxies, retries of their own, or keys that a function returns.
