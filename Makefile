@@ -1,5 +1,6 @@
 # Two commands for a newcomer, `make demo` and `make test`; each sets up what it needs. All else: `inv --list`.
-FLOW ?= faq
+# The first flow if there is no faq.
+FLOW ?= $(firstword $(patsubst flows/%/deploy.yaml,%,$(wildcard flows/faq/deploy.yaml flows/*/deploy.yaml)))
 INV = .venv/bin/inv
 
 .PHONY: demo test check setup doctor lock clean

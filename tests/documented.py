@@ -19,8 +19,9 @@ from invoke.parser.context import ParserContext
 from invoke.program import Program
 
 import tasks
-from deploy.docs_site import markdown, staging
+from deploy.docs_site import staging
 from deploy.sandbox import demo
+from tests import markdown_pages
 
 ROOT = Path(__file__).parents[1]
 # It tells of what was, also of commands that are gone.
@@ -67,11 +68,11 @@ def commands() -> Iterator[Command]:
     """Yield every command that a page names."""
     for path in pages():
         page, name = path.read_text("utf-8"), path.relative_to(ROOT).as_posix()
-        for block in markdown.find_blocks(page):
+        for block in markdown_pages.find_blocks(page):
             if block.language in SHELLS:
                 for number, line in enumerate(block.text.split("\n"), block.line):
                     yield from _of(line.removeprefix("$ "), f"{name}:{number}", mention=False)
-        for span in markdown.find_code_spans(page):
+        for span in markdown_pages.find_code_spans(page):
             yield from _of(span.text, f"{name}:{span.line}", mention=True)
 
 
@@ -128,17 +129,17 @@ STEPS = (
     Step("flows"),
     Step("doctor"),
     Step("advise --flow faq"),
-    Step("advise --flow faq --callers users --network private --adr"),
+    Step("advise --flow faq --clients users --network private --adr"),
     Step(
-        "advise --flow chat --longest 90 --streaming yes --callers users --network private "
+        "advise --flow chat --longest 90 --streaming yes --clients users --network private "
         "--team web --idle yes"
     ),
     Step(
-        "advise --flow triage --longest 5 --peak 50 --body 4 --callers services --team ml "
+        "advise --flow triage --longest 5 --peak 50 --body 4 --clients services --team ml "
         "--rollout percent --zones yes"
     ),
     Step(
-        "advise --flow chat --longest 400 --streaming yes --peak 80 --body 40 --callers key "
+        "advise --flow chat --longest 400 --streaming yes --peak 80 --body 40 --clients key "
         "--domain yes"
     ),
     # This copy is no clone: every flow.
@@ -162,9 +163,9 @@ STEPS = (
 
 # By other tests, which type them.
 ELSEWHERE = {
-    "evaluate --flow triage": "tests/integration/test_evaluate.py",
-    "import.llmops --from theirs": "tests/unit/test_llmops.py",
-    "import.llmops --from theirs --use-case one --dry-run": "tests/unit/test_llmops.py",
+    "evaluate --flow triage": "tests/integration/test_evaluate_failures.py",
+    "import.llmops --from theirs": "tests/unit/importers/test_llmops.py",
+    "import.llmops --from theirs --use-case one --dry-run": "tests/unit/importers/test_llmops.py",
     "docs": "tests/unit/docs/test_site.py",
     "docs --write": "tests/unit/docs/test_site.py",
     "schema": "tests/unit/docs/test_site.py",
@@ -183,11 +184,14 @@ NOT_RUN = {
     "infra.check --env prod": "asks Azure of everything; tests/unit/infra/test_comparison.py answers in its place",
     "docs --serve": "does not end by itself",
     "docs --mermaid x": "needs a file that is not here",
-    "lock --flow faq": "asks a package index; tests/integration/test_lock.py locks what is small",
+    "lock --flow faq": "asks a package index; tests/integration/test_lock_files.py locks what is small",
     "logs --env prod --flow faq --follow": "does not end by itself; tests/integration/test_target_contract.py follows a log",
     "sandbox --env prod --shell": "is for a person",
     "setup": "installs programs; `make demo` and `make test` begin with it",
     "test --all": "runs this test, for an hour",
+    "test --flow faq": "tests/integration/test_workflows.py runs it as a job of a pull request",
+    "test --flows": "is a part of `inv test`",
+    "test --since main": "would run this test; tests/unit/cli/test_test_task.py has what it runs",
     "test --unit -k x": "would run this test",
 }
 

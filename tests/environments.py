@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from deploy.config.configuration import EnvironmentDraft
-from deploy.config.schema import EnvModel, InfraModel, PlaceModel, TargetSettings
+from deploy.config.infra_model import InfraModel
+from deploy.config.schema import PlaceModel, TargetSettings
 from deploy.core.entities import Flow, ImageSettings
 from deploy.infra import desired
-from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState, PromotionSource
+from deploy.infra.desired import DesiredState, PromotionSource
+from deploy.targets.appservice import settings as site
 from deploy.targets.azureml.settings import Autoscale, Settings
 from tests.bicep.evaluate import SUBSCRIPTION
 
+AZUREML, APPSERVICE = "azureml", "appservice"
 OPTIONS = ((AZUREML,), (APPSERVICE,), (AZUREML, APPSERVICE))
 LARGE: dict[str, Any] = {
     "owner": "team-flows",
@@ -56,15 +59,6 @@ def flow(name: str = "faq", **connections: Any) -> Flow:
     )
 
 
-class Web(TargetSettings):
-    """What infrastructure wants to know of a flow on App Service."""
-
-    app: str | None = None
-    auth: str = "key"
-    slot: str | None = "staging"
-    public_network: bool = True
-
-
 def outline(
     *options: str,
     given: dict[str, Any] | None = None,
@@ -72,7 +66,7 @@ def outline(
     **infra: Any,
 ) -> EnvironmentDraft:
     """Return an environment `prod` with a flow on each of `options`."""
-    web = web or {}
+    web = {"auth": "key", "slot": "staging", **(web or {})}
     described = {"location": "westeurope", **infra}
     place = PlaceModel(subscription=SUBSCRIPTION, infra=InfraModel.model_validate(described))
     uses: list[tuple[Flow, TargetSettings]] = []
@@ -83,7 +77,8 @@ def outline(
                 (flow("chat", **CONNECTIONS), Settings(target=AZUREML, autoscale=autoscale))
             )
         else:
-            uses.append((flow(), Web(target=option, env=EnvModel(secret=["MY_TOKEN"]), **web)))
+            env = site.SiteEnv(secret=["MY_TOKEN"])
+            uses.append((flow(), site.Settings(target=option, env=env, **web)))
     return EnvironmentDraft("prod", place, given or {}, tuple(uses))
 
 

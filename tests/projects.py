@@ -1,13 +1,29 @@
-"""Small projects in a temporary folder, for tests of what users write."""
+"""Projects for the tests: small ones of a few files, and the fixture, which is a whole one.
+
+The tool's tests read no flow and no environment of this repository: those belong to the team that
+copied it. They use the fixture's, which are copies of the example flows.
+"""
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from deploy.config.configuration import Project
+from deploy.sandbox.sandbox import IGNORED_FILES
+
+ROOT = Path(__file__).parents[1]
+# The files that a team changes in its copy of the repository, as the tool's tests expect them.
+FIXTURE = Path(__file__).parent / "fixtures/project"
+# A team's files of the repository; the fixture has its own, or none.
+TEAM_FOLDERS = ("flows", "tests/flows")
+TEAM_FILES = ("environments.yaml", "extensions.txt", ".env", "infra/*.bicepparam")
 
 DEPLOY = """\
 sample: sample.json
@@ -67,3 +83,26 @@ def make(root: Path, files: Mapping[str, Any], environ: Mapping[str, str] | None
             content if isinstance(content, str) else json.dumps(content), encoding="utf-8"
         )
     return Project(root.resolve(), dict(environ or {}))
+
+
+def copy_repository(folder: Path) -> Path:
+    """Copy this repository to the new `folder`, with the fixture's files for the team's."""
+    shutil.copytree(ROOT, folder, ignore=IGNORED_FILES, symlinks=True)
+    for name in TEAM_FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for pattern in TEAM_FILES:
+        for path in folder.glob(pattern):
+            path.unlink()
+    shutil.copytree(FIXTURE, folder, ignore=IGNORED_FILES, dirs_exist_ok=True)
+    return folder
+
+
+@cache
+def linked_repository() -> Path:
+    """Return a repository for `inv`, to be left unchanged: the fixture's files, links to the tool."""
+    folder = tempfile.mkdtemp(prefix="flow-deploy-")
+    atexit.register(shutil.rmtree, folder)
+    root = shutil.copytree(FIXTURE, Path(folder, "project"), ignore=IGNORED_FILES)
+    for name in ("deploy", "docs", "tasks.py"):
+        (root / name).symlink_to(ROOT / name)
+    return root

@@ -37,7 +37,7 @@ class Question:
             if YES in self.choices:
                 text = ANSWER_ABBREVIATIONS.get(text.lower(), text)
             if text not in self.choices:
-                what = f"{text!r} is none of the answers"
+                what = f"{text!r} is not a valid answer"
                 raise DeployError(self.flag, what, suggest_nearest(text, self.choices))
             return text == YES if YES in self.choices else text
         try:
@@ -45,8 +45,8 @@ class Question:
         except ValueError:
             number = math.nan
         if not 0 < number < math.inf:
-            what = f"{text!r} is no number above 0"
-            raise DeployError(self.flag, what, f"in {self.unit}, such as {self.default}")
+            what = f"{text!r} is not a number above 0"
+            raise DeployError(self.flag, what, f"enter {self.unit}, such as {self.default}")
         return number
 
     def format_answer(self, value: Any) -> str:
@@ -65,62 +65,62 @@ def _yes_no_question(name: str, text: str) -> Question:
 
 
 QUESTIONS = (
-    _number_question("longest", "How long until all of the longest answer is there?", "s", "60"),
-    _yes_no_question("streaming", "Does the answer come in pieces, as a stream?"),
-    _yes_no_question("cold_starts", "May the first request after a pause wait for a start?"),
+    _number_question("longest", "How long does the longest answer take?", "s", "60"),
+    _yes_no_question("streaming", "Is the answer a stream?"),
+    _yes_no_question("cold_starts", "Is a cold start acceptable after a pause?"),
     _number_question(
-        "peak", "How many requests a second are there at the peak?", "requests/s", "10"
+        "peak", "How many requests a second are there at peak load?", "requests/s", "10"
     ),
-    _number_question("body", "How large is a request, with its pictures?", "kB", "16"),
-    _yes_no_question("idle", "Is it unused for most of the day?"),
+    _number_question("body", "How large is a request, including images?", "kB", "16"),
+    _yes_no_question("idle", "Are there no requests for most of the day?"),
     Question(
         "cost",
-        "What may it cost while nobody asks?",
+        "What may the flow cost without requests?",
         "instances",
-        {"instances": "instances that wait are paid for", "zero": "nothing"},
+        {"instances": "the cost of idle instances", "zero": "nothing"},
     ),
     Question(
         "network",
-        "From where do callers come?",
+        "Where are the clients?",
         "public",
         {
             "public": "the internet",
-            "vnet": "a virtual network; an address in the internet does no harm",
-            "private": "a virtual network, and there may be no other way in",
+            "vnet": "a virtual network; a public address is acceptable",
+            "private": "a virtual network, without any public address",
         },
     ),
     Question(
-        "callers",
-        "How are callers let in?",
+        "clients",
+        "How do clients authenticate?",
         "key",
         {
             "key": "programs with a key",
             "services": "programs with an Entra identity",
-            "users": "people who log in with Entra",
-            "anyone": "without asking",
+            "users": "people who sign in with Entra",
+            "anyone": "not at all",
         },
     ),
     Question(
         "team",
-        "What does the team that runs it work with?",
+        "What does the team that operates the flow work with?",
         "any",
         {
-            "any": "nothing of these",
+            "any": "none of these",
             "ml": "a workspace of Azure Machine Learning",
             "web": "web apps",
             "kubernetes": "a cluster",
         },
     ),
-    _yes_no_question("domain", "Do callers use a domain of yours?"),
-    _yes_no_question("zones", "Must it survive the loss of a zone?"),
+    _yes_no_question("domain", "Do clients use a custom domain?"),
+    _yes_no_question("zones", "Must the flow survive the loss of an availability zone?"),
     Question(
         "rollout",
-        "How does a new version get its requests?",
+        "How does a new version get traffic?",
         "at-once",
         {
-            "at-once": "all of them, once it is proved",
-            "percent": "step by step, by per cent",
-            "mirror": "copies of them first, then step by step",
+            "at-once": "all requests, once it is verified",
+            "percent": "step by step, by percentage",
+            "mirror": "mirrored requests first, then step by step",
         },
     ),
 )
@@ -141,7 +141,7 @@ class Answers:
     idle: bool
     cost: str
     network: str
-    callers: str
+    clients: str
     team: str
     domain: bool
     zones: bool

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.advise import deploy_yaml, report
 from deploy.advise.answers import Answers
-from deploy.advise.facts import OPTION_NAMES, SOURCES_READ_ON
+from deploy.advise.options import load_options, load_shared_sources
 from deploy.advise.recommend import Recommendation
 from deploy.core.errors import DeployError
 from deploy.core.yaml_files import display_path
@@ -34,8 +34,8 @@ def write(
     numbers = {path: match[0] for path in records if (match := re.match(r"\d{4}(?=-)", path.name))}
     for path in numbers:
         if path.name[5:] == name:
-            what = "this flow has a record already, and a decision is not overwritten"
-            hint = "change it by hand; or mark it as superseded, rename it and run this again"
+            what = "this flow already has a decision record, which is never overwritten"
+            hint = "edit it; or mark it as superseded, rename it and run this again"
             raise DeployError(display_path(path), what, hint)
     number = max((int(digits) for digits in numbers.values()), default=0) + 1
     path = folder / f"{number:04}-{name}"
@@ -51,7 +51,7 @@ def create_file(path: Path, text: str) -> None:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise DeployError(display_path(path), "it is there already", "run this again") from None
+        raise DeployError(display_path(path), "it already exists", "run this again") from None
     except BaseException:
         path.unlink(missing_ok=True)
         raise
@@ -69,9 +69,10 @@ def _lines(
     yield f"\nStatus: proposed. Date: {today.isoformat()}."
     yield "\n## Context\n"
     yield (
-        f"The flow {flow} is one image, the same in every environment; where it runs is a line in "
-        "its deploy.yaml. This record is what `inv advise` made of the answers below, by the rules "
-        f"and facts of docs/choosing.md as they were read on {SOURCES_READ_ON}."
+        f"The flow {flow} is one image, the same in every environment; a line in its deploy.yaml "
+        "selects where it runs. `inv advise` derived this record from the answers below, by the "
+        f"rules and facts of docs/choosing.md, whose sources were read on "
+        f"{load_shared_sources().read_on}."
     )
     yield "\n| question | answer | |\n|---|---|---|"
     for row in report.list_answers(answers):
@@ -85,7 +86,7 @@ def _lines(
     yield from _render_exclusions(recommendations, sources)
     yield "\n## Consequences\n"
     yield from _consequences(flow, recommendations)
-    yield "\n## What would change this later\n"
+    yield "\n## Reasons to revisit this decision\n"
     yield from _render_future_limits(recommendations)
     yield "\n## Sources\n"
     for line in sources.format_lines():
@@ -97,14 +98,14 @@ def _decision(
 ) -> Iterator[str]:
     yield f"- **{report.format_headline(recommendation)}**"
     if ignored := report.list_ignored_answers(answers, recommendation):
-        yield f"  - {', '.join(ignored)}: left out, as they matter where people rely on it"
+        yield f"  - {', '.join(ignored)}: ignored, because they matter in production only"
     for reason in recommendation.reasons if recommendation.target else ():
         yield f"  - {reason.explanation} {sources.cite(reason.fact)}"
     for reason in recommendation.objections:
-        name = OPTION_NAMES[reason.option]
-        yield f"  - against it, and for {name}: {reason.explanation} {sources.cite(reason.fact)}"
+        name = load_options()[reason.option].title
+        yield f"  - for {name} instead: {reason.explanation} {sources.cite(reason.fact)}"
     for alternative in recommendation.alternatives:
-        yield f"  - it would, with `{report.format_alternative(alternative)}`"
+        yield f"  - alternative: `{report.format_alternative(alternative)}`"
 
 
 def _render_exclusions(
@@ -117,7 +118,7 @@ def _render_exclusions(
         if recommendation.redundant_options:
             yield f"- {environment}, {report.format_redundant_options(recommendation, sources)}"
     if not any(recommendation.exclusions for recommendation in recommendations):
-        yield "- nothing"
+        yield "- none"
 
 
 def _consequences(flow: str, recommendations: Sequence[Recommendation]) -> Iterator[str]:
@@ -125,8 +126,8 @@ def _consequences(flow: str, recommendations: Sequence[Recommendation]) -> Itera
         for note in deploy_yaml.list_notes(flow, recommendation):
             yield f"- {recommendation.environment.name}: {note}"
     yield (
-        "- another target later is the line `target` and its settings: the image stays as it is "
-        "(docs/choosing.md)"
+        "- to change the target later, change the line `target` and its settings; the image stays "
+        "the same (docs/choosing.md)"
     )
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deploy.advise.facts import APPSERVICE, AZUREML, CONTAINERAPPS
+from deploy.advise.options import list_azure_options
 from deploy.core import yaml_files
 from deploy.core.errors import DeployError, suggest_nearest
 from deploy.core.yaml_files import display_path
 
 ENVIRONMENTS = "environments.yaml"
-# An environment with any of these keys is in Azure.
-AZURE_KEYS = {"subscription", "resource_group", "infra", "workspace", "app", "managed_environment"}
-# Each of these keys configures one target.
-TARGET_BY_KEY = {"workspace": AZUREML, "app": APPSERVICE, "managed_environment": CONTAINERAPPS}
+# An environment with any of these keys, or the key of an option in Azure, is in Azure.
+AZURE_KEYS = {"subscription", "resource_group", "infra"}
 # Names of trial environments. All others count as production.
 TRIAL_NAME_PATTERN = re.compile(r"(dev|test|ci|demo|sandbox)($|[^a-z])")
 
@@ -32,7 +31,7 @@ class Environment:
     @property
     def is_local(self) -> bool:
         """Return whether the environment is a local Docker engine, without anything in Azure."""
-        return not self.keys & AZURE_KEYS
+        return not self.keys & AZURE_KEYS and not self._configured_targets
 
     @property
     def is_trial(self) -> bool:
@@ -42,8 +41,14 @@ class Environment:
     @property
     def configured_target(self) -> str | None:
         """Return the only target that is configured; None for none or several."""
-        targets = [target for key, target in TARGET_BY_KEY.items() if key in self.keys]
+        targets = self._configured_targets
         return targets[0] if len(targets) == 1 else None
+
+    @functools.cached_property
+    def _configured_targets(self) -> list[str]:
+        return [
+            option.name for option in list_azure_options() if option.environment_key in self.keys
+        ]
 
 
 def read_environments(root: Path, selection: str = "") -> tuple[Environment, ...]:
@@ -54,7 +59,9 @@ def read_environments(root: Path, selection: str = "") -> tuple[Environment, ...
     document = yaml_files.load(root / ENVIRONMENTS)
     if not document.data:
         raise DeployError(
-            display_path(document.path), "it names no environment", "docs/configuration.md"
+            display_path(document.path),
+            "it has no environments",
+            "docs/configuration.md",
         )
     names = list(dict.fromkeys(filter(None, (name.strip() for name in selection.split(",")))))
     for name in names:
@@ -75,9 +82,9 @@ def check_flow(root: Path, flow: str | None, required: bool) -> None:
     """Raise `DeployError` if the flow does not exist, or if it is `required` and None."""
     if flow is None:
         if required:
-            raise DeployError("--adr", "a record is about one flow", "add --flow")
+            raise DeployError("--adr", "a decision record is for one flow", "add --flow")
         return
     folders = sorted(path.name for path in (root / "flows").glob("*") if path.is_dir())
     if flow not in folders:
-        hint = suggest_nearest(flow, folders) or "leave --flow out for one that is not written yet"
+        hint = suggest_nearest(flow, folders) or "omit --flow for a flow that does not exist yet"
         raise DeployError("--flow", f"there is no flow {flow!r} under flows/", hint)

@@ -1,39 +1,34 @@
-"""Recommendations from answers, by rules alone: nothing is read, asked or written here."""
+"""Recommendations from answers, by limits and preferences; nothing is asked or written here."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.advise import facts, limits, preferences
+from deploy.advise import options
 from deploy.advise.answers import Answers
+from deploy.advise.conditions import Condition
 from deploy.advise.environments import Environment
-from deploy.advise.facts import (
-    AKS,
-    CONTAINERAPPS,
-    EXTENSION_OPTIONS,
-    LOCAL,
-    OPTIONS,
-    SUPPORTED_OPTIONS,
+from deploy.advise.options import (
+    STATUS,
     Fact,
+    Limit,
+    Option,
+    Preference,
+    list_azure_options,
+    load_options,
+    load_shared_sources,
 )
-from deploy.advise.limits import Limit
-from deploy.advise.preferences import PreferenceContext
 
-# The status of each extension.
-_EXTENSION_STATUS = {CONTAINERAPPS: facts.APPS_HERE, AKS: facts.AKS_HERE}
-# Answers to change if no supported target fits, the smallest concession first: the question, its
-# new answer, and whether that answer relaxes the present one.
-CONCESSIONS: tuple[tuple[str, Any, Callable[[Answers], bool]], ...] = (
-    ("cold_starts", True, lambda a: not a.cold_starts),
-    ("rollout", "at-once", lambda a: a.rollout != "at-once"),
-    ("streaming", True, lambda a: not a.streaming),
-    ("longest", float(facts.SITE_SECONDS), lambda a: a.longest > facts.SITE_SECONDS),
-    ("longest", float(facts.ML_SECONDS), lambda a: a.longest > facts.ML_SECONDS),
-    ("cost", "instances", lambda a: a.cost == "zero"),
-)
+# The questions in the order in which their preferences decide. Nothing is weighted with numbers.
+DECISION_ORDER = ("clients", "domain", "network", "team", "streaming", "idle")
+# Names in conditions of the preferences for a target that the environments already have.
+PRODUCTION, CONFIGURED = "production", "configured"
+# Kilobytes in a megabyte, in units of bandwidth.
+KILO = 1000
 
 
 @dataclass(frozen=True)
@@ -65,20 +60,25 @@ class Recommendation:
     target: str | None
     # The first reason decides.
     reasons: tuple[Reason, ...]
-    # What speaks for the other target.
+    # Reasons for other targets.
     objections: tuple[Reason, ...] = ()
     # Hard limits that rule options out.
     exclusions: tuple[Reason, ...] = ()
-    # Options that fit as well, but need an extension.
+    # Options that fit as well, but are not installed.
     redundant_options: tuple[Reason, ...] = ()
-    # Without a target, ways to any option; with an extension as the target, ways to a supported
+    # Without a target, ways to any option; with an extension as the target, ways to an installed
     # target.
     alternatives: tuple[Alternative, ...] = ()
 
     @property
+    def option(self) -> Option | None:
+        """Return the option that is the target."""
+        return load_options()[self.target] if self.target else None
+
+    @property
     def is_extension(self) -> bool:
-        """Return whether the target needs an extension."""
-        return self.target in EXTENSION_OPTIONS
+        """Return whether the target must be installed or written first."""
+        return self.option is not None and not self.option.is_installed
 
 
 def recommend_targets(
@@ -92,7 +92,9 @@ def recommend_targets(
         if not item.is_trial
     }
     targets = {
-        item.target for item in firm_recommendations.values() if item.target in SUPPORTED_OPTIONS
+        item.target
+        for item in firm_recommendations.values()
+        if item.option and item.option.runs_in_azure and item.option.is_installed
     }
     production = targets.pop() if len(targets) == 1 else None
     return tuple(
@@ -102,102 +104,230 @@ def recommend_targets(
     )
 
 
+def clear_cache() -> None:
+    """Read the options again at the next use, because an extension was installed."""
+    options.clear_cache()
+    list_preferences.cache_clear()
+    _list_concessions.cache_clear()
+
+
 def relax_for_trial(answers: Answers) -> Answers:
     """Return the answers for a trial environment: requirements of production use do not count."""
     return dataclasses.replace(answers, domain=False, zones=False, rollout="at-once")
+
+
+def build_context(answers: Answers, environment: Environment) -> dict[str, Any]:
+    """Return the values on which conditions in advice files depend, without `installed`."""
+    return {**_derive_values(answers), "trial": environment.is_trial}
+
+
+@functools.lru_cache(maxsize=16)
+def _derive_values(answers: Answers) -> dict[str, Any]:
+    return {
+        **vars(answers),
+        "bandwidth": answers.peak * answers.body / KILO,
+        "connections": answers.peak * answers.longest,
+    }
+
+
+def find_exceeded_limits(option: Option, answers: Answers) -> tuple[Limit, ...]:
+    """Return the limits of `option` that the answers exceed; they depend on nothing else."""
+    values = _derive_values(answers)
+    return tuple(limit for limit in option.limits if limit.exceeded.holds(values))
+
+
+def find_remaining_limits(option: Option, answers: Answers) -> tuple[Limit, ...]:
+    """Return the limits of `option` that the answers do not exceed, but later answers could."""
+    exceeded = find_exceeded_limits(option, answers)
+    return tuple(limit for limit in option.limits if limit not in exceeded)
+
+
+@functools.cache
+def list_preferences() -> tuple[Preference, ...]:
+    """Return the preferences among installed targets; the first that applies decides."""
+    facts = load_shared_sources().facts
+    installed = [option for option in list_azure_options() if option.is_installed]
+    preferences = [preference for option in installed for preference in option.preferences]
+    preferences += [
+        Preference(
+            option.name,
+            "trials should use the same target as production",
+            facts["one_image"],
+            Condition({PRODUCTION: (option.name,)}, {}),
+        )
+        for option in installed
+    ]
+    preferences += [
+        Preference(
+            option.name,
+            "environments.yaml configures this target, and no other",
+            facts["configured"],
+            Condition({CONFIGURED: (option.name,)}, {}),
+        )
+        for option in installed
+    ]
+    return tuple(sorted(preferences, key=_rank_preference))
+
+
+def _rank_preference(preference: Preference) -> int:
+    order = (*DECISION_ORDER, "", PRODUCTION, CONFIGURED)
+    names = preference.when.names
+    if not names:
+        return len(order)
+    return order.index(names[0] if names[0] in order else "")
 
 
 def _recommend_target(
     answers: Answers, environment: Environment, production: str | None
 ) -> Recommendation:
     if environment.is_local:
-        explanation = "environments.yaml names nothing in Azure for it"
-        reason = Reason(LOCAL, explanation, facts.LOCAL_HERE)
-        return Recommendation(environment, answers, LOCAL, (reason,))
-    exceeded_limits = {option: limits.find_exceeded_limits(option, answers) for option in OPTIONS}
+        return _recommend_local(answers, environment)
+    azure_options = list_azure_options()
+    exceeded_limits = {
+        option.name: find_exceeded_limits(option, answers) for option in azure_options
+    }
     exclusions = tuple(
-        Reason(option, limit.requirement, limit.fact)
-        for option in OPTIONS
-        for limit in exceeded_limits[option]
+        Reason(limit.option, limit.requirement, limit.fact)
+        for limits in exceeded_limits.values()
+        for limit in limits
     )
-    fitting = [option for option in SUPPORTED_OPTIONS if not exceeded_limits[option]]
-    if not fitting:
-        return _recommend_extension(environment, answers, production, exceeded_limits, exclusions)
-    arguments = tuple(
-        Reason(argument.option, argument.explanation, argument.fact)
-        for argument in preferences.find_applicable(
-            PreferenceContext(answers, environment, production)
-        )
-    )
-    if len(fitting) == 1:
-        target = fitting[0]
-        only_reason = Reason(
-            target, "the only supported target that can do it", facts.SUPPORTED_HERE
-        )
-        reasons = (
-            only_reason,
-            *(argument for argument in arguments[:-1] if argument.option == target),
-        )
+    context = {
+        **build_context(answers, environment),
+        PRODUCTION: production,
+        CONFIGURED: environment.configured_target,
+    }
+    fitting = [option for option in azure_options if not exceeded_limits[option.name]]
+    installed = [option for option in fitting if option.is_installed]
+    if not installed:
+        return _recommend_extension(environment, answers, context, fitting, exclusions)
+    applicable = [item for item in list_preferences() if item.when.holds(context)]
+    # Unconditional preferences count only if no other preference applies.
+    arguments = [_to_reason(item) for item in applicable if item.when.names]
+    fallbacks = [_to_reason(item) for item in applicable if not item.when.names]
+    names = [option.name for option in installed]
+    if len(installed) == 1:
+        explanation = "it is the only supported target without an exceeded limit"
+        decisive = [Reason(names[0], explanation, installed[0].facts[STATUS]), *arguments]
     else:
-        target = arguments[0].option
-        # The last preference always applies: it is a reason only if no other preference applies.
-        reasons = tuple(
-            argument for argument in arguments[:-1] or arguments if argument.option == target
-        )
-    objections = tuple(argument for argument in arguments[:-1] if argument.option != target)
-    redundant_options = tuple(
-        Reason(option, "would do by an extension, and a supported target does", status)
-        for option, status in _EXTENSION_STATUS.items()
-        if not exceeded_limits[option]
-    )
+        decisive = [item for item in arguments or fallbacks if item.option in names]
+        explanation = "no preference applies, and it is the first target without an exceeded limit"
+        decisive = decisive or [Reason(names[0], explanation, installed[0].facts[STATUS])]
+    target = decisive[0].option
     return Recommendation(
-        environment, answers, target, reasons, objections, exclusions, redundant_options
+        environment,
+        answers,
+        target,
+        tuple(item for item in decisive if item.option == target),
+        tuple(item for item in arguments if item.option != target),
+        exclusions,
+        tuple(
+            Reason(
+                option.name,
+                "would also work with an extension, which you do not need",
+                option.facts[STATUS],
+            )
+            for option in fitting
+            if not option.is_installed
+        ),
     )
+
+
+def _recommend_local(answers: Answers, environment: Environment) -> Recommendation:
+    option = next(option for option in load_options().values() if not option.runs_in_azure)
+    explanation = "environments.yaml has no Azure keys for this environment"
+    reason = Reason(option.name, explanation, option.facts[STATUS])
+    return Recommendation(environment, answers, option.name, (reason,))
 
 
 def _recommend_extension(
     environment: Environment,
     answers: Answers,
-    production: str | None,
-    exceeded_limits: Mapping[str, Sequence[Limit]],
+    context: Mapping[str, Any],
+    fitting: Sequence[Option],
     exclusions: tuple[Reason, ...],
 ) -> Recommendation:
-    order = (AKS, CONTAINERAPPS) if answers.team == "kubernetes" else EXTENSION_OPTIONS
-    fitting = [option for option in order if not exceeded_limits[option]]
+    production = context[PRODUCTION]
     if not fitting:
-        alternatives = tuple(_find_alternatives(environment, answers, production, OPTIONS))
+        alternatives = tuple(_find_alternatives(environment, answers, production))
         return Recommendation(
             environment, answers, None, exclusions, (), exclusions, (), alternatives
         )
-    target = fitting[0]
-    explanation = "no supported target can do it, and this one can, by an extension"
-    reasons = [Reason(target, explanation, _EXTENSION_STATUS[target])]
-    if target == AKS and CONTAINERAPPS in fitting:
-        reasons.append(Reason(target, "the team runs a cluster already", facts.AKS_MADE))
+    preferred = [
+        (option, preference)
+        for option in fitting
+        for preference in option.preferences
+        if preference.when.holds(context)
+    ]
+    option = preferred[0][0] if preferred else fitting[0]
+    explanation = "no installed target fits, and this option does, with an extension"
+    reasons = [Reason(option.name, explanation, option.facts[STATUS])]
+    if preferred and len(fitting) > 1:
+        reasons.append(_to_reason(preferred[0][1]))
     others = tuple(
-        Reason(option, "would do by an extension as well", _EXTENSION_STATUS[option])
-        for option in fitting[1:]
+        Reason(other.name, "would also work with an extension", other.facts[STATUS])
+        for other in fitting
+        if other is not option
     )
-    alternatives = tuple(_find_alternatives(environment, answers, production, SUPPORTED_OPTIONS))
+    alternatives = tuple(_find_alternatives(environment, answers, production, installed_only=True))
     return Recommendation(
-        environment, answers, target, tuple(reasons), (), exclusions, others, alternatives
+        environment, answers, option.name, tuple(reasons), (), exclusions, others, alternatives
     )
+
+
+def _to_reason(preference: Preference) -> Reason:
+    return Reason(preference.option, preference.explanation, preference.fact)
 
 
 def _find_alternatives(
-    environment: Environment, answers: Answers, production: str | None, options: Sequence[str]
+    environment: Environment,
+    answers: Answers,
+    production: str | None,
+    *,
+    installed_only: bool = False,
 ) -> Iterator[Alternative]:
-    """Yield for each question the first changed answer with which one of `options` fits.
+    """Yield for each question the first changed answer with which an option fits.
 
     The alternative's target is the recommendation for the changed answers.
     """
+    candidates = [
+        option for option in list_azure_options() if option.is_installed or not installed_only
+    ]
     answered_questions = set()
-    for name, value, is_stricter in CONCESSIONS:
+    for name, value, is_stricter in _list_concessions():
         if name in answered_questions or not is_stricter(answers):
             continue
         changed: Answers = dataclasses.replace(answers, **{name: value})
-        if all(limits.find_exceeded_limits(option, changed) for option in options):
+        if all(find_exceeded_limits(option, changed) for option in candidates):
             continue
         if target := _recommend_target(changed, environment, production).target:
             answered_questions.add(name)
             yield Alternative(name, value, target)
+
+
+@functools.cache
+def _list_concessions() -> tuple[tuple[str, Any, Callable[[Answers], bool]], ...]:
+    """Return answers to change if nothing fits, the smallest concession first.
+
+    Each has the question, its new answer, and whether that answer relaxes the present one.
+    """
+    seconds = {
+        limit.exceeded.thresholds["longest"]
+        for option in list_azure_options()
+        if option.is_installed
+        for limit in option.limits
+        if "longest" in limit.exceeded.thresholds
+    }
+    return (
+        ("cold_starts", True, lambda answers: not answers.cold_starts),
+        ("rollout", "at-once", lambda answers: answers.rollout != "at-once"),
+        ("streaming", True, lambda answers: not answers.streaming),
+        *(
+            ("longest", value, functools.partial(_takes_longer, value))
+            for value in sorted(seconds, reverse=True)
+        ),
+        ("cost", "instances", lambda answers: answers.cost == "zero"),
+    )
+
+
+def _takes_longer(seconds: float, answers: Answers) -> bool:
+    return answers.longest > seconds

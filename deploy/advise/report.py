@@ -8,10 +8,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.advise import deploy_yaml, limits
+from deploy.advise import deploy_yaml
 from deploy.advise.answers import QUESTIONS, Answers
-from deploy.advise.facts import OPTION_NAMES, SOURCES_READ_ON, Fact, Source
-from deploy.advise.recommend import Alternative, Reason, Recommendation
+from deploy.advise.options import (
+    Fact,
+    Source,
+    list_targets_without_advice,
+    load_options,
+    load_shared_sources,
+)
+from deploy.advise.recommend import (
+    Alternative,
+    Reason,
+    Recommendation,
+    find_remaining_limits,
+)
 
 WIDTH = 110
 LABEL_WIDTH = 14
@@ -44,11 +55,17 @@ def render_text(flow: str, answers: Answers, recommendations: Sequence[Recommend
         "\n".join(_render_recommendation(flow, answers, recommendation, sources))
         for recommendation in recommendations
     ]
+    if targets := list_targets_without_advice():
+        parts.append(
+            f"Not considered: {', '.join(targets)}, without an advice file (docs/extending.md)"
+        )
     if yaml := deploy_yaml.render_yaml(flow, recommendations):
         # Without an indent, ready to paste.
-        where = f"In flows/{flow}/deploy.yaml, in place of its environments:"
+        where = f"Replace the environments in flows/{flow}/deploy.yaml with:"
         parts.append(f"{where}\n\n{yaml.rstrip()}")
-    parts.append("\n".join([f"Sources, read on {SOURCES_READ_ON}:", *sources.format_lines()]))
+    parts.append(
+        "\n".join([f"Sources, read on {load_shared_sources().read_on}:", *sources.format_lines()])
+    )
     return "\n\n".join(parts)
 
 
@@ -67,11 +84,11 @@ def list_answers(answers: Answers) -> list[dict[str, str]]:
 
 def format_headline(recommendation: Recommendation) -> str:
     """Return a line that says where the flow should run."""
-    target = recommendation.target
-    if target is None:
-        return f"{recommendation.environment.name}: nothing does all of this"
-    extension = ", by extension" if recommendation.is_extension else ""
-    return f"{recommendation.environment.name}: {target} ({OPTION_NAMES[target]}{extension})"
+    option = recommendation.option
+    if option is None:
+        return f"{recommendation.environment.name}: no option fits"
+    extension = ", with an extension" if recommendation.is_extension else ""
+    return f"{recommendation.environment.name}: {option.name} ({option.title}{extension})"
 
 
 def list_ignored_answers(answers: Answers, recommendation: Recommendation) -> list[str]:
@@ -87,7 +104,7 @@ def list_ignored_answers(answers: Answers, recommendation: Recommendation) -> li
 
 def format_exclusion(reason: Reason) -> str:
     """Return what rules an option out: its limit, and the answer that exceeds it."""
-    return f"{reason.option}: {reason.fact.text}; asked for is {reason.explanation}"
+    return f"{reason.option}: {reason.fact.text}; required: {reason.explanation}"
 
 
 def format_redundant_options(recommendation: Recommendation, sources: Citations) -> str:
@@ -104,17 +121,17 @@ def format_alternative(alternative: Alternative) -> str:
     question = next(candidate for candidate in QUESTIONS if candidate.name == alternative.question)
     return (
         f"{question.flag} {_format_value(alternative.value)}: {alternative.target} "
-        f"({OPTION_NAMES[alternative.target]})"
+        f"({load_options()[alternative.target].title})"
     )
 
 
 def list_future_limits(recommendation: Recommendation) -> list[str]:
     """Return the requirements that would rule the target out later."""
-    if recommendation.target is None:
+    if recommendation.option is None:
         return []
     return [
         limit.requirement
-        for limit in limits.find_remaining_limits(recommendation.target, recommendation.answers)
+        for limit in find_remaining_limits(recommendation.option, recommendation.answers)
     ]
 
 
@@ -129,13 +146,13 @@ def to_dict(
             {
                 "environment": recommendation.environment.name,
                 "target": recommendation.target,
-                "left_out": list_ignored_answers(answers, recommendation),
+                "ignored": list_ignored_answers(answers, recommendation),
                 "by_extension": recommendation.is_extension,
                 "reasons": _reasons(recommendation.reasons),
                 "against": _reasons(recommendation.objections),
                 "ruled_out": _reasons(recommendation.exclusions),
                 "not_needed": _reasons(recommendation.redundant_options),
-                "ways": [
+                "alternatives": [
                     {
                         "answer": alternative.question.replace("_", "-"),
                         "value": _format_value(alternative.value),
@@ -145,10 +162,11 @@ def to_dict(
                 ],
                 "notes": deploy_yaml.list_notes(flow, recommendation),
                 "settings": deploy_yaml.build_settings(flow, recommendation) or None,
-                "later": list_future_limits(recommendation),
+                "future_limits": list_future_limits(recommendation),
             }
             for recommendation in recommendations
         ],
+        "not_considered": list_targets_without_advice(),
         "deploy_yaml": deploy_yaml.render_yaml(flow, recommendations),
     }
 
@@ -172,9 +190,9 @@ def _render_recommendation(
     yield format_headline(recommendation)
     if ignored := list_ignored_answers(answers, recommendation):
         text = (
-            f"{', '.join(ignored)}: that matters where people rely on it, and here things are tried"
+            f"{', '.join(ignored)}: these matter in production, and this environment is for trials"
         )
-        yield from _wrap_lines("left out", text)
+        yield from _wrap_lines("ignored", text)
     if recommendation.target:
         for reason in recommendation.reasons:
             yield from _wrap_lines("why", f"{reason.explanation} {sources.cite(reason.fact)}")
@@ -188,11 +206,11 @@ def _render_recommendation(
     if recommendation.redundant_options:
         yield from _wrap_lines("not needed", format_redundant_options(recommendation, sources))
     for alternative in recommendation.alternatives:
-        yield from _wrap_lines("or change", format_alternative(alternative))
+        yield from _wrap_lines("alternative", format_alternative(alternative))
     for note in deploy_yaml.list_notes(flow, recommendation):
-        yield from _wrap_lines("know", note)
+        yield from _wrap_lines("note", note)
     if changes := list_future_limits(recommendation):
-        yield from _wrap_lines("changes with", "; or ".join(changes))
+        yield from _wrap_lines("reconsider if", "; or ".join(changes))
 
 
 def _wrap_lines(label: str, text: str) -> list[str]:
@@ -210,7 +228,7 @@ def _reasons(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
     return [
         {
             "option": reason.option,
-            "says": reason.explanation,
+            "explanation": reason.explanation,
             "fact": dataclasses.asdict(reason.fact),
         }
         for reason in reasons

@@ -58,7 +58,7 @@ class GitHubTokenClient:
         url = self._environ[GITHUB_TOKEN_URL]
         if not url.startswith("https://"):
             raise DeployError(
-                GITHUB_TOKEN_URL, "it is no https address", "leave it as GitHub sets it"
+                GITHUB_TOKEN_URL, "it is not an https address", "leave it as GitHub sets it"
             )
         answer = http_requests.send(
             http_requests.new_session(),
@@ -78,7 +78,7 @@ class GitHubTokenClient:
         try:
             return str(answer.json()["value"])
         except (ValueError, KeyError, TypeError):
-            what = "there is no token in its answer"
+            what = "its answer contains no token"
             raise DeployError(GITHUB_TOKEN_SERVICE, what, "does a proxy answer for it?") from None
 
 

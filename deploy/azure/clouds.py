@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # client").
 REGISTRY_AUDIENCE = "https://containerregistry.azure.net"
 
-SIGN_IN_HINT = "`az login`; in CI let the workflow log in with workload identity federation"
+SIGN_IN_HINT = "`az login`; in CI, sign in with workload identity federation"
 # Messages of azure-identity for a credential that is not set up, as opposed to one that failed.
 CREDENTIAL_UNAVAILABLE = re.compile(
     r"unavailable|not found|not be found|not installed|to be installed"
@@ -123,7 +123,7 @@ def _find_failure_reason(text: str) -> str:
     for name, reason in attempts:
         if "AADSTS" in reason or not CREDENTIAL_UNAVAILABLE.search(reason):
             return f"{name}: {_strip_trace_id(reason)}"
-    return "nobody is logged in" if attempts else _strip_trace_id(" ".join(text.split()))[:300]
+    return "no identity is signed in" if attempts else _strip_trace_id(" ".join(text.split()))[:300]
 
 
 def _strip_trace_id(message: str) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 
 from deploy.azure import caller_key
 from deploy.azure.resource_ids import secret_url
+from deploy.azure.settings import AuthSettings, VaultSpec
+from deploy.config.target import AnySpec
 from deploy.core.entities import Spec
 from deploy.server.auth import KEY_VARIABLE, KEY_VARIABLES
 from deploy.server.connections import CONNECTION_TYPES, MANAGED_IDENTITY, list_variables
@@ -15,7 +17,7 @@ MASK = "***"
 MASKED_NAMES_VARIABLE = "SERVE_SECRETS"
 
 
-def collect_plain(spec: Spec) -> dict[str, str]:
+def collect_plain(spec: AnySpec) -> dict[str, str]:
     """Return the plain variables by name, without keys that the managed identity replaces.
 
     A container in Azure always has an identity, so the key of a connection is used only if
@@ -33,7 +35,7 @@ def collect_plain(spec: Spec) -> dict[str, str]:
     return {name: text for name, text in spec.variables.items() if name not in replaced}
 
 
-def collect_references(spec: Spec) -> dict[str, str]:
+def collect_references(spec: VaultSpec) -> dict[str, str]:
     """Return the URLs of secrets by variable name, including the key that clients send."""
     references = {
         name: secret_url(reference) for name, reference in spec.settings.env.secret_refs.items()
@@ -44,12 +46,18 @@ def collect_references(spec: Spec) -> dict[str, str]:
     return references
 
 
-def list_secret_names(spec: Spec) -> frozenset[str]:
+def list_secret_names(spec: Spec[AuthSettings]) -> frozenset[str]:
     """Return the names of the variables whose values must not be shown."""
     return frozenset({*spec.secrets, *spec.settings.env.secret_refs, *KEY_VARIABLES})
 
 
-def add_masked_names(spec: Spec, values: Mapping[str, str]) -> dict[str, str]:
+def list_plain_secrets(spec: Spec[AuthSettings], variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the secrets in `variables` whose values would be stored as plain text."""
+    references = spec.settings.env.secret_refs
+    return tuple(sorted(n for n in variables if n in spec.secrets and n not in references))
+
+
+def add_masked_names(spec: Spec[AuthSettings], values: Mapping[str, str]) -> dict[str, str]:
     """Return `values`, and if any of them must be masked, the variable that lists those names."""
     names = sorted(list_secret_names(spec) & set(values))
     return {**values, MASKED_NAMES_VARIABLE: ",".join(names)} if names else dict(values)

@@ -48,7 +48,7 @@ def read_secret(cloud: Cloud, url: str, purpose: str) -> str:
         raise DeployError(f"vault {vault}", what, hint)
     if answer.status_code in (401, 403):
         principal = jwt.get_principal_name(jwt.decode_claims(clouds.get_token(cloud, cloud.scope)))
-        what = f"{principal or 'whoever is logged in'} may not read the secret {name}"
+        what = f"{principal or 'the signed-in identity'} may not read the secret {name}"
         hint = "have the role Key Vault Secrets User assigned; does its network let you in?"
         raise DeployError(f"vault {vault}", what, hint)
     raise DeployError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
-from deploy.azure import clouds
+from deploy.azure import clouds, container_variables
+from deploy.azure.settings import AuthSettings, PlainSecretsSettings
+from deploy.config.target import AnySpec
 from deploy.core.entities import Spec
 from deploy.core.errors import Problem
 from deploy.server import auth
@@ -13,7 +15,7 @@ from deploy.server.connections import IDENTITY_VARIABLES, resolve
 PLATFORM = "linux/amd64"
 
 
-def find_problems(spec: Spec, runner: str, variables: Mapping[str, str]) -> list[Problem]:
+def find_problems(spec: AnySpec, runner: str, variables: Mapping[str, str]) -> list[Problem]:
     """Return every reason why `runner`, such as `a site`, could not run `spec`.
 
     `variables` are the container's.
@@ -21,7 +23,7 @@ def find_problems(spec: Spec, runner: str, variables: Mapping[str, str]) -> list
     return [*_registry(spec, runner), *_image(spec, runner), *_variables(spec, variables)]
 
 
-def find_key_problems(spec: Spec, variables: Mapping[str, str]) -> list[Problem]:
+def find_key_problems(spec: Spec[AuthSettings], variables: Mapping[str, str]) -> list[Problem]:
     """Return the problems with the key that the container itself requires from clients."""
     method = spec.settings.auth
     if method == "key" and auth.KEY_VARIABLE not in variables:
@@ -34,7 +36,33 @@ def find_key_problems(spec: Spec, variables: Mapping[str, str]) -> list[Problem]
     return []
 
 
-def _registry(spec: Spec, runner: str) -> list[Problem]:
+def find_plain_secret_problems(
+    spec: Spec[PlainSecretsSettings], variables: Mapping[str, str], stored_in: str, alternative: str
+) -> list[Problem]:
+    """Return the problem of secrets that would be stored as plain text.
+
+    `stored_in` is the resource that would store them; `alternative` is the way to avoid it.
+    """
+    plain = container_variables.list_plain_secrets(spec, variables)
+    if not plain or spec.settings.plain_secrets:
+        return []
+    message = (
+        f"{', '.join(plain)} would be stored as plain text in {stored_in}, where every client with "
+        "read access to it can read them"
+    )
+    hint = f"{alternative}, or accept it with `plain_secrets: true`"
+    return [Problem(spec.name, message, hint)]
+
+
+def describe_plain_secrets(names: Collection[str], stored_in: str) -> str:
+    """Return the note of a plan about secrets that are stored as plain text."""
+    return (
+        f"{', '.join(names)}: stored as plain text in {stored_in}, where every client with read "
+        "access to it can read them (plain_secrets); env.secret_refs avoids that"
+    )
+
+
+def _registry(spec: AnySpec, runner: str) -> list[Problem]:
     place = spec.place
     where = f"--env {spec.environment}"
     if place.registry is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deploy.azure.resource_manager import ResourceManager
-from deploy.core.errors import DeployError
+from deploy.core.errors import DeployError, Problem
 
 REGISTRY_API_VERSION = "2025-11-01"
 ROLES_API_VERSION = "2022-04-01"
@@ -17,6 +17,19 @@ PULL_ROLES = {
     "b93aa761-3e63-49ed-ac28-beffa264f7ac": "Container Registry Repository Reader",
     "2a1e307c-b015-4ebd-883e-5b7698a07328": "Container Registry Repository Writer",
 }
+
+
+# The note of a plan if the permission cannot be read.
+UNKNOWN_NOTE = (
+    "it is unknown whether the identity has AcrPull: no permission to read role assignments"
+)
+
+
+def missing_role(where: str, identity: str, registry: str | None) -> Problem:
+    """Return the problem of an identity that may not pull; `where` is the resource that has it."""
+    message = f"the identity {identity} may not pull from {registry}: the role AcrPull is missing"
+    hint = "assign AcrPull on the registry to it; this takes minutes to take effect"
+    return Problem(where, message, hint)
 
 
 def find_registry_id(arm: ResourceManager, subscription: str, server: str) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
 from deploy.azure.resource_ids import IDENTITY_EXAMPLE, IDENTITY_PATTERN, SecretReference
-from deploy.config.schema import EnvModel, PlaceModel, VariableName
+from deploy.config.schema import CloudModel, EnvModel, PlaceModel
+from deploy.config.strict_model import VariableName
+from deploy.core.entities import Spec
 
 Identity = Annotated[str, Field(pattern=IDENTITY_PATTERN)]
 
@@ -29,3 +32,52 @@ class AzurePlace(PlaceModel):
         description="The id of a user-assigned identity; a system-assigned one without it.",
         examples=[IDENTITY_EXAMPLE],
     )
+
+
+class _VaultEnv(Protocol):
+    @property
+    def secret(self) -> list[str]: ...
+
+    @property
+    def secret_refs(self) -> Mapping[str, str]: ...
+
+
+class AuthSettings(Protocol):
+    """The settings of a target whose containers may require a key from clients."""
+
+    @property
+    def auth(self) -> str:
+        """How a client authenticates; `key` means with a key that the container checks."""
+        ...
+
+    @property
+    def env(self) -> _VaultEnv:
+        """The variables of the container, with references to secrets."""
+        ...
+
+
+class PlainSecretsSettings(AuthSettings, Protocol):
+    """The settings of a target that stores variables, among them secrets if that is accepted."""
+
+    @property
+    def plain_secrets(self) -> bool:
+        """Whether secrets may be stored as plain text."""
+        ...
+
+
+class VaultPlace(Protocol):
+    """A place whose Key Vault may hold the keys of clients."""
+
+    @property
+    def cloud(self) -> str | CloudModel:
+        """The Azure cloud, by name or with its addresses."""
+        ...
+
+    @property
+    def key_vault(self) -> str | None:
+        """The URL of the vault."""
+        ...
+
+
+VaultSpec = Spec[AuthSettings, VaultPlace]
+"""A spec whose secrets and client key may be in Key Vault."""

@@ -109,7 +109,7 @@ def refresh(client: docker.DockerClient, settings: ImageSettings, root: Path) ->
     else:
         old_images = [] if settings.base else debian_base.find(client, settings)
         base = _pull_or_make(client, settings, root, again=True)
-    with engine.translate_errors("removing the base image before"):
+    with engine.translate_errors("removing the previous base image"):
         for tag in (tag for image in old_images for tag in debian_base.list_tags(image)):
             if tag != base.reference:
                 client.images.remove(tag, noprune=True)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import threading
 from pathlib import Path
 
+from deploy.core import atomic_file
 from deploy.core.entities import ImageSettings
 from deploy.core.errors import DeployError
 from deploy.core.yaml_files import display_path
 
 LOCK_FILE = "base.lock"
-HEADER = "# The official base images, pinned. `inv base --refresh` moves them on.\n"
+HEADER = "# The official base images, pinned. `inv base --refresh` updates them.\n"
 PIN_LINE = re.compile(r"(3\.\d+) (linux/[a-z0-9]+) ([^\s@]+@sha256:[0-9a-f]{64})")
 
 
@@ -62,14 +62,4 @@ def write_pin(root: Path, settings: ImageSettings, reference: str) -> None:
     with _write_mutex:
         pins = {**read_pins(root), format_key(settings): reference}
         text = HEADER + "".join(f"{name} {pinned}\n" for name, pinned in sorted(pins.items()))
-        _write_atomically(root / LOCK_FILE, text)
-
-
-def _write_atomically(path: Path, text: str) -> None:
-    """Write a file in one step: after an interruption the old file is still there."""
-    with tempfile.NamedTemporaryFile(
-        "w", dir=path.parent, prefix=f".{LOCK_FILE}-", delete=False, encoding="utf-8"
-    ) as file:
-        file.write(text)
-    Path(file.name).chmod(0o644)
-    Path(file.name).replace(path)
+        atomic_file.write(root / LOCK_FILE, text)

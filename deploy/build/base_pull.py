@@ -16,11 +16,11 @@ from deploy.docker import credentials, engine
 from deploy.docker.credentials import DockerCredentials
 from deploy.docker.pull import PullError, PullFailure, parse_registry, pull
 
-MIRROR_HINT = "set image.base or FLOW_BASE_IMAGE to a copy on a registry that it reaches"
+MIRROR_HINT = "set image.base or FLOW_BASE_IMAGE to a copy in a registry that it reaches"
 # The message and the hint for each reason; the engine's own error is appended to the message.
 MESSAGES = {
     PullFailure.UNREACHABLE: "the engine cannot reach its registry",
-    PullFailure.LIMITED: "its registry limits how often this address pulls",
+    PullFailure.LIMITED: "its registry limits the pulls from this address",
     PullFailure.DENIED: "its registry refuses the pull",
     PullFailure.MISSING: "its registry has no such image",
     PullFailure.PLATFORM: "its registry has no image for {platform}",
@@ -41,16 +41,16 @@ HINTS = {
     PullFailure.DENIED: "`{login}` with a user who may pull it",
     PullFailure.MISSING: "correct the name: {named}",
     PullFailure.PLATFORM: "set image.platform to a platform that it has, or choose another base",
-    PullFailure.FAILING: "try again in some minutes; its operator's status page may say more",
-    PullFailure.STALLED: "try again: layers that have arrived are kept",
-    PullFailure.BROKEN: "try again: layers that have arrived are kept",
-    PullFailure.DISK: "make room: `docker system df`, `docker system prune`",
+    PullFailure.FAILING: "try again in a few minutes, or see the registry's status page",
+    PullFailure.STALLED: "try again: downloaded layers are kept",
+    PullFailure.BROKEN: "try again: downloaded layers are kept",
+    PullFailure.DISK: "free disk space: `docker system df`, `docker system prune`",
     PullFailure.REFERENCE: "correct it: {named}",
     PullFailure.OTHER: "`docker pull {reference}` shows more",
 }
 # Reasons that may be caused by a credential helper of the docker command that failed.
 CREDENTIAL_REASONS = (PullFailure.LIMITED, PullFailure.DENIED, PullFailure.MISSING)
-PINNED_HINT = "base.lock pins it, so no other base takes its place"
+PINNED_HINT = "base.lock pins it, so no other base replaces it"
 
 
 class BasePullError(Exception):
@@ -85,7 +85,7 @@ def pull_image(
         image = base_image_store.get(client, reference, settings.platform)
     platform = base_image_store.get_platform(image)
     if platform != settings.platform:
-        message = f"its registry sent it for {platform}, and {settings.platform} was asked for"
+        message = f"its registry returned the image for {platform} instead of {settings.platform}"
         hint = "choose a base that is published for that platform: image.base"
         raise DeployError(f"base image {reference}", message, hint)
     name = add_digest(image, reference, digest)
@@ -154,7 +154,7 @@ def _create_error(
     message = f"{MESSAGES[error.reason].format(**values)} ({error.text})"
     hint = HINTS[error.reason].format(**values)
     if registry_credentials.problem and error.reason in CREDENTIAL_REASONS:
-        message = f"{message}; it was asked without credentials, as {registry_credentials.problem}"
+        message = f"{message}; no credentials were sent, because {registry_credentials.problem}"
         hint = f"{credentials.HELPER_HINT}; or {hint}"
     if pinned:
         hint = f"{hint}; {PINNED_HINT}"

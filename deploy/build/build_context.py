@@ -28,8 +28,8 @@ def create(target: Path) -> Iterator[Path]:
     other than a context.
     """
     if target.exists() and not (target / "Dockerfile").is_file() and any(target.iterdir()):
-        message = "this folder holds something else than the context of an image"
-        raise DeployError(display_path(target), message, "name a folder that is new or empty")
+        message = "this folder contains something other than the context of an image"
+        raise DeployError(display_path(target), message, "choose a new or empty folder")
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
     try:

@@ -1,12 +1,12 @@
 #!/bin/sh
-# A hook of mmdebstrap: from the extracted packages in "$1", keep what a Python program needs to run.
-# No shell, no package manager; the standard library compiled, as nothing can be written later.
+# A hook of mmdebstrap: reduce the extracted packages in "$1" to the files that a Python program needs.
+# No shell and no package manager remain. The standard library is compiled, since images are read-only.
 set -eu
 root="$1" suite="$2" python="$3" compile="$4"
 # shellcheck source=deploy/build/debian-python.sh
 . "$(dirname "$0")/debian-python.sh"
 
-# From Debian 13 on, packages have all below /usr and count on these links.
+# From Debian 13 on, all files of packages are below /usr, and packages rely on these links.
 for folder in bin sbin lib lib64; do
   if [ ! -e "$root/$folder" ] && [ -d "$root/usr/$folder" ]; then ln -s "usr/$folder" "$root/$folder"; fi
 done
@@ -25,9 +25,9 @@ rm -rf "$root"/usr/share/man "$root"/usr/share/locale "$root"/usr/share/info "$r
   "$root"/usr/share/bash-completion "$root"/usr/share/binfmts "$root"/usr/lib/binfmt.d "$root"/usr/lib/mime "$root"/usr/lib/ssl/misc \
   "$root"/usr/lib/*/engines-3 "$root"/usr/lib/*/krb5
 
-# Encodings of other writing systems for files, not for text: 8 MB that no server of JSON reads.
+# Character set conversions of the C library (gconv): 8 MB that a server of UTF-8 does not need.
 rm -rf "$root"/usr/lib/*/gconv
-# Time zones with leap seconds, which nothing but an astronomer's clock counts.
+# Time zones that count leap seconds.
 rm -rf "$root/usr/share/zoneinfo/right"
 
 for folder in bin sbin usr/bin usr/sbin; do
@@ -39,8 +39,8 @@ ln -sf "$python" "$root/usr/bin/python3"
 
 trim_python
 
-# Libraries that nothing is linked to now. What PEP 600 lets wheels count on stays: those of the C
-# library, libgcc, libstdc++, libz and libexpat.
+# Remove libraries that no remaining file is linked to. The libraries that wheels may rely on (PEP 600)
+# stay: those of the C library, libgcc, libstdc++, libz and libexpat.
 libraries() { find "$root/lib/" "$root/usr/lib/" -name 'lib*.so*' -path '*-linux-gnu*' "$@"; }
 index="$root/tmp/linked"
 mkdir -p "$root/tmp"
@@ -54,7 +54,7 @@ while [ "$again" ]; do
     ! -name 'libresolv.so*' ! -name 'libanl.so*' ! -name 'libnss_*' ! -name 'libgcc_s.so*' ! -name 'libstdc++.so*' \
     ! -name 'libz.so*' ! -name 'libexpat.so*'); do
     names=$(libraries -type l -lname "$(basename "$file")" -printf '%f\n'; basename "$file")
-    # Who else names it, by any of its names?
+    # Does another file contain one of its names?
     if ! grep -vF "$file:" "$index" | cut -d: -f2 | grep -qxF "$names"; then
       rm "$file"
       libraries -type l -lname "$(basename "$file")" -delete
@@ -66,15 +66,15 @@ while [ "$again" ]; do
 done
 rm "$index"
 
-# The package's own script would do this, with a shell and perl in the image.
+# The package's own script does the same, but needs a shell and perl in the image.
 mkdir -p "$root/etc/ssl/certs"
 cat "$root"/usr/share/ca-certificates/mozilla/*.crt > "$root/etc/ssl/certs/ca-certificates.crt"
 rm -rf "$root/usr/share/ca-certificates"
 
-# What tells a scanner which packages are here, where it looks on any Debian (and on the official
-# image of Python): the fields of those of which a file is left, documentation aside, and the files.
-# Sums are only of programs and libraries, which scanners also recognise by what is in them: by the
-# sums they see that these are a package's, and do not list them twice.
+# Write dpkg's database for scanners, where every Debian has it (and Python's official image): each
+# package that still has a file other than documentation, and its files. Checksums are needed only for
+# programs and libraries: scanners also recognise these by their content, and use the checksums to
+# assign them to their packages, so that they are not listed twice.
 database="$root/var/lib/dpkg"
 files="$root/tmp/files"
 rm -rf "$database"
@@ -107,7 +107,7 @@ printf 'root:x:0:\nflow:x:10001:\n' > "$root/etc/group"
 mkdir -p "$root/tmp" "$root/proc" "$root/sys" "$root/dev" "$root/run"
 chmod 1777 "$root/tmp"
 
-# By the number of the release scanners find what is known of its packages.
+# Scanners find the known vulnerabilities of packages by the number of the release.
 case "$suite" in bookworm) release=12 ;; trixie) release=13 ;; esac
 printf 'ID=debian\nNAME="Debian GNU/Linux"\nVERSION_ID="%s"\nVERSION_CODENAME=%s\n' \
   "$release" "$suite" > "$root/etc/os-release"

@@ -1,9 +1,9 @@
 #!/bin/sh
-# What both hooks of mmdebstrap do with Python's standard library: sourced, with $root and $python set.
+# Functions for Python's standard library that both hooks of mmdebstrap source, with $root and $python set.
 # shellcheck disable=SC2154
 lib="$root/usr/lib/$python"
 
-# Remove what no server imports.
+# Remove modules that no server imports.
 trim_python() {
   rm -rf "$lib"/test "$lib"/idlelib "$lib"/turtledemo "$lib"/tkinter "$lib"/lib2to3 "$lib"/ensurepip \
     "$lib"/pydoc_data "$lib"/distutils "$lib"/config-* "$lib"/__pycache__
@@ -16,10 +16,10 @@ trim_python() {
   )
 }
 
-# Compile the standard library, as nothing can be written later.
+# Compile the standard library, since images are read-only.
 compile_python() {
-  # All but what no server imports: tools at a prompt, old protocols, what has a counterpart in C,
-  # and the tables of encodings that are rarely met. Python compiles these when they are imported.
+  # Excluded are modules that hardly any server imports: interactive tools, old protocols, modules with
+  # an equivalent in C, and tables of rarely used encodings. Python compiles these when they are imported.
   rare='/(_pydecimal|_pyio|aifc|bdb|cgi|cgitb|cmd|doctest|imaplib|mailbox|modulefinder|nntplib|optparse|pdb|pickletools'
   rare="$rare|poplib|profile|pstats|pydoc|smtpd|sunau|telnetlib|timeit|trace|turtle|wave|_osx_support|ctypes/_aix"
   rare="$rare|ctypes/wintypes|asyncio/(proactor_events|windows_\w+)|_sysconfigdata\w*)[.]py|/(curses|venv|wsgiref|xmlrpc)/"

@@ -16,7 +16,7 @@ from docker.models.images import Image as DockerImage
 from deploy.build import base_lock, docker_build
 from deploy.core import progress
 from deploy.core.entities import ImageSettings
-from deploy.core.errors import DeployError
+from deploy.core.errors import DeployError, quote_last_lines
 from deploy.docker import engine, installation
 
 LOCAL_REPOSITORY = "flow-base"
@@ -71,7 +71,7 @@ def get_suite(settings: ImageSettings) -> str:
     """Return the Debian release with the Python of `settings`. Raises `DeployError`."""
     suite = SUITES.get(settings.python)
     if suite is None:
-        message = f"it cannot be pulled, and no Debian release carries Python {settings.python}"
+        message = f"it cannot be pulled, and no Debian release has Python {settings.python}"
         available = " or ".join(SUITES)
         hint = f"set image.python to {available}, or image.base to an image that can be pulled"
         raise DeployError("base image", message, hint)
@@ -131,7 +131,7 @@ def extract_errors(output: str) -> str:
         r"mmdebstrap failed to run|setup failed|apt-get .*failed$|download failed: E: "
     )
     errors = [line for line in lines if line.startswith("E: ") and not own_messages.search(line)]
-    return "\n".join(f"    {line}" for line in (errors or lines)[-5:])
+    return quote_last_lines(errors or lines, 5)
 
 
 def import_image(

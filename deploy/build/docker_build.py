@@ -20,7 +20,7 @@ import docker
 import docker.errors
 
 from deploy.core import progress
-from deploy.core.errors import DeployError
+from deploy.core.errors import DeployError, quote_last_lines
 from deploy.docker import engine, tar_files
 
 # Number of lines of a failed build's output that are shown.
@@ -104,7 +104,7 @@ def build_with_command(
             raise
         if process.wait():
             raise DeployError(
-                tag, f"the build failed:\n{_format_last_lines(lines)}", _find_hint(lines)
+                tag, f"the build failed:\n{quote_last_lines(lines, LAST_LINES)}", _find_hint(lines)
             )
 
 
@@ -112,7 +112,9 @@ class BuildError(DeployError):
     """A failed build, with the output of the engine's own builder."""
 
     def __init__(self, tag: str, lines: Sequence[str]) -> None:
-        super().__init__(tag, f"the build failed:\n{_format_last_lines(lines)}", _find_hint(lines))
+        super().__init__(
+            tag, f"the build failed:\n{quote_last_lines(lines, LAST_LINES)}", _find_hint(lines)
+        )
         self.lines = tuple(lines)
 
 
@@ -198,10 +200,6 @@ def _read_output(command: Sequence[str], environment: Mapping[str, str]) -> str 
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout if result.returncode == 0 else None
-
-
-def _format_last_lines(lines: Sequence[str]) -> str:
-    return "\n".join(f"    {line}" for line in [line for line in lines if line][-LAST_LINES:])
 
 
 def _find_hint(lines: Sequence[str]) -> str:

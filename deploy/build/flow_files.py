@@ -15,8 +15,10 @@ from deploy.core.entities import Flow
 from deploy.core.errors import DeployError, Problem
 from deploy.core.yaml_files import display_path
 
-# Subfolder of a flow's folder with data sets and evaluation flows; it is in no image.
+# Subfolders of a flow's folder that are in no image: data sets and evaluation flows, and tests.
 EVALUATION_FOLDER = "evaluation"
+TESTS_FOLDER = "tests"
+DEVELOPMENT_HINT = f"move the file out of {EVALUATION_FOLDER}/ or {TESTS_FOLDER}/"
 # Files in a flow's folder that are not part of the flow: configuration of environments,
 # requirements that are already installed from the lock, and leftovers of tools.
 _EXCLUDED_NAMES = {DEPLOY_FILE, lock_files.REQUIREMENTS, lock_files.LOCK, "__pycache__"}
@@ -25,8 +27,8 @@ _EXCLUDED_NAMES = {DEPLOY_FILE, lock_files.REQUIREMENTS, lock_files.LOCK, "__pyc
 def list_files(flow: Flow, root: Path) -> dict[str, Path]:
     """Return the files of `flow`, additional includes among them, by their path from `root`.
 
-    Evaluation files are left out. Raises `DeployError` if an include is missing, lies outside of
-    the repository, or belongs to an evaluation.
+    Evaluation files and tests are left out. Raises `DeployError` if an include is missing, lies
+    outside of the repository, or is one of these.
     """
     paths = sorted({path for _, path in _iterate_files(flow, root)})
     return {path.relative_to(root).as_posix(): _resolve_link(path, root) for path in paths}
@@ -40,18 +42,18 @@ def list_files_by_flow_path(flow: Flow, root: Path) -> dict[str, Path]:
     return {name: _resolve_link(path, root) for name, path in sorted(_iterate_files(flow, root))}
 
 
-def is_evaluation_file(path: Path, root: Path) -> bool:
-    """Return whether `path` is in the evaluation folder of a flow."""
+def is_development_file(path: Path, root: Path) -> bool:
+    """Return whether `path` is in a flow's folder of evaluation files or tests."""
     parts = path.relative_to(root).parts
-    return parts[:1] == ("flows",) and parts[2:3] == (EVALUATION_FOLDER,)
+    return parts[:1] == ("flows",) and parts[2:3] in ((EVALUATION_FOLDER,), (TESTS_FOLDER,))
 
 
 def _iterate_files(flow: Flow, root: Path) -> Iterator[tuple[str, Path]]:
     """Yield each file and its path from the flow's folder."""
     # An evaluation flow may use evaluation files.
-    include_all = is_evaluation_file(flow.folder, root)
+    include_all = is_development_file(flow.folder, root)
     for path in _list_folder(flow.folder):
-        if include_all or not is_evaluation_file(path, root):
+        if include_all or not is_development_file(path, root):
             yield path.relative_to(flow.folder).as_posix(), path
     for include in kinds.get(flow.kind).includes(flow):
         location = f"{display_path(flow.folder / flow.entry)}: additional_includes"
@@ -60,16 +62,16 @@ def _iterate_files(flow: Flow, root: Path) -> Iterator[tuple[str, Path]]:
             hint = "copy it into the repository"
             raise DeployError(location, f"{include} is outside of the repository", hint)
         if any(part.startswith(".") for part in path.relative_to(root).parts):
-            hint = "such files hold settings and secrets; name it without a dot if it must be there"
+            hint = "such files contain settings and secrets; rename it if the image needs it"
             raise DeployError(location, f"{include} has a name that starts with a dot", hint)
         if not path.exists():
-            hint = "correct the path: it starts at the flow's folder"
-            raise DeployError(location, f"{include} is not there", hint)
-        if not include_all and is_evaluation_file(path, root):
-            hint = "what an evaluation is made of reaches no image; put it elsewhere if it must"
-            raise DeployError(location, f"{include} is of an evaluation", hint)
+            hint = "correct the path, which is relative to the flow's folder"
+            raise DeployError(location, f"{include} does not exist", hint)
+        if not include_all and is_development_file(path, root):
+            message = f"{include} is in a folder that images do not include"
+            raise DeployError(location, message, DEVELOPMENT_HINT)
         for file in [path] if path.is_file() else _list_folder(path):
-            if include_all or not is_evaluation_file(file, root):
+            if include_all or not is_development_file(file, root):
                 yield file.relative_to(path.parent).as_posix(), file
 
 
@@ -89,11 +91,11 @@ def _resolve_link(path: Path, root: Path) -> Path:
     if not (real.is_file() and real.is_relative_to(root)):
         message = "this link does not lead to a file of the repository"
         raise DeployError(display_path(path), message, "copy the file, or use additional_includes")
-    if is_evaluation_file(real, root) and not is_evaluation_file(path, root):
-        hint = "what an evaluation is made of reaches no image; copy the file if it must"
+    if is_development_file(real, root) and not is_development_file(path, root):
         # Not `display_path`, which follows the link.
         location = path.relative_to(root).as_posix()
-        raise DeployError(location, "this link leads to a file of an evaluation", hint)
+        message = "this link leads to a folder that images do not include"
+        raise DeployError(location, message, DEVELOPMENT_HINT)
     return real
 
 
@@ -120,10 +122,10 @@ def check_syntax(flow: Flow, tree: dict[str, Path]) -> None:
         except SyntaxError as error:
             location = f"{display_path(path)}:{error.lineno or 1}"
             problems.append(
-                Problem(location, f"Python cannot read this: {error.msg}", "correct the syntax")
+                Problem(location, f"Python cannot parse this: {error.msg}", "correct the syntax")
             )
         except (ValueError, RecursionError, MemoryError) as error:
-            problems.append(Problem(display_path(path), f"Python cannot read this: {error}"))
+            problems.append(Problem(display_path(path), f"Python cannot parse this: {error}"))
     if problems:
         raise DeployError.from_problems(problems)
 

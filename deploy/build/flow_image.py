@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import docker
@@ -33,7 +30,7 @@ from deploy.build import (
 )
 from deploy.build.base_image import BaseImage
 from deploy.build.interpreter import Interpreter
-from deploy.core import progress
+from deploy.core import git, progress
 from deploy.core.entities import Flow, Image, ImageSettings
 from deploy.core.errors import DeployError
 from deploy.docker import engine
@@ -72,7 +69,7 @@ def collect_inputs(definition: Flow, base: BaseImage, root: Path) -> ImageInputs
         if kind.promptflow
         else "",
         package_flow.DRIVER.read_text(encoding="utf-8"),
-        json.dumps(_select_declared(definition), sort_keys=True),
+        json.dumps(metadata.select_declared(definition), sort_keys=True),
         dockerfile.render(base.content_id, {"packages": packages.FOLDER}, {}),
         base.content_id,
         packages.RECIPE_VERSION,
@@ -192,14 +189,15 @@ def write_context(
         built_with = metadata.collect_build_metadata(
             client, definition, base, base_python.layers, builder
         )
-        revision = read_commit(root)
-        about = _create_about(inputs, revision) | {"built_with": built_with}
+        revision = git.read_commit(root)
+        about = metadata.create_about(definition, inputs.tag, revision, built_with)
         build_context.write_file(draft / "app/about.json", json.dumps(about, indent=2))
         copies = {name: path for name, (_, path) in folders.items()}
         copies["app"] = f"/{dockerfile.APP_FOLDER}"
-        text = dockerfile.render(
-            base.build_reference, copies, _create_labels(inputs, revision, root)
+        image_labels = labels.create(
+            definition.name, inputs.tag, inputs.base.reference, revision, root
         )
+        text = dockerfile.render(base.build_reference, copies, image_labels)
         build_context.write_file(draft / "Dockerfile", text)
         build_context.check_size(draft, definition)
     return context
@@ -217,27 +215,6 @@ def _examine_native_base(
     return base, interpreter.examine(client, base, settings, native=True)
 
 
-def read_commit(root: Path) -> str:
-    """Return the commit that is checked out, with `-dirty` if the working tree differs from it.
-
-    Return an empty string outside of a git repository.
-    """
-    head = _run_git(root, "rev-parse", "HEAD")
-    # Untracked files count, too: the flow may be one of them.
-    return f"{head}-dirty" if head and _run_git(root, "status", "--porcelain") else head
-
-
-def _run_git(root: Path, *arguments: str) -> str:
-    """Return the output of git; empty if git or the repository is missing."""
-    try:
-        result = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        return ""
-    return result.stdout.strip() if result.returncode == 0 else ""
-
-
 def ensure_native_base(
     client: docker.DockerClient, settings: ImageSettings, base: BaseImage, root: Path
 ) -> BaseImage:
@@ -249,54 +226,3 @@ def ensure_native_base(
     if settings.platform == native:
         return base
     return base_image.ensure(client, replace(settings, platform=native), root)
-
-
-def _create_about(inputs: ImageInputs, revision: str) -> dict[str, object]:
-    """Return the content of about.json: facts about the image for the server and for users."""
-    names = {"flow": inputs.flow.name, "tag": inputs.tag, "commit": revision}
-    return {**names, **_select_declared(inputs.flow)}
-
-
-def _select_declared(definition: Flow) -> dict[str, object]:
-    """Return the settings of deploy.yaml that the container needs, without values of secrets.
-
-    Connections name the variables that hold their values.
-    """
-    return {
-        "kind": definition.kind,
-        "scorer": kinds.get(definition.kind).scorer,
-        "entry": definition.entry,
-        "connections": {name: dict(value) for name, value in definition.connections.items()},
-        "init": dict(definition.init),
-        "pictures": {
-            "urls": list(definition.pictures.urls),
-            "private": definition.pictures.private,
-        },
-    }
-
-
-def _create_labels(inputs: ImageInputs, revision: str, root: Path) -> dict[str, str]:
-    """Return the image's labels; those without a value are left out."""
-    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
-    created = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
-    values = {
-        f"{labels.OCI_PREFIX}.title": inputs.flow.name,
-        f"{labels.OCI_PREFIX}.version": inputs.tag,
-        f"{labels.OCI_PREFIX}.created": created.isoformat(timespec="seconds"),
-        f"{labels.OCI_PREFIX}.revision": revision,
-        f"{labels.OCI_PREFIX}.source": _read_remote_url(root),
-        f"{labels.OCI_PREFIX}.base.name": inputs.base.reference,
-        labels.FLOW: inputs.flow.name,
-        labels.TAG: inputs.tag,
-    }
-    return {key: value for key, value in values.items() if value}
-
-
-def _read_remote_url(root: Path) -> str:
-    """Return the URL of the git remote without any credentials."""
-    address = _run_git(root, "config", "--get", "remote.origin.url")
-    scheme, separator, rest = address.partition("://")
-    if not separator:
-        # A local path must not be published; `git@host:owner/name` is an address.
-        return address if "@" in address else ""
-    return f"{scheme}://{rest.rpartition('@')[2]}" if scheme != "file" else ""

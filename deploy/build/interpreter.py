@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -20,6 +19,7 @@ from docker.models.images import Image as DockerImage
 
 from deploy.build import base_image_store, cache
 from deploy.build.base_image import BaseImage
+from deploy.core import atomic_file
 from deploy.core.entities import ImageSettings
 from deploy.core.errors import DeployError, Problem
 from deploy.docker import engine, isolated_container, tar_files
@@ -134,7 +134,7 @@ def _check_image_config(
     platform = base_image_store.get_platform(image)
     if platform != settings.platform:
         message = (
-            f"it is for {platform}, and {_format_origin(settings)} asks for {settings.platform}"
+            f"it is for {platform}, and {_format_origin(settings)} requires {settings.platform}"
         )
         hint = f"set image.platform: {platform}, or choose a base for {settings.platform}"
         problems.append(Problem(location, message, hint))
@@ -158,7 +158,7 @@ def _check_facts(
     version, libc, libc_version = facts["version"], facts["libc"], facts["libc_version"]
     if version != settings.python:
         message = (
-            f"it has Python {version}, and {_format_origin(settings)} asks for {settings.python}"
+            f"it has Python {version}, and {_format_origin(settings)} requires {settings.python}"
         )
         hint = f'set image.python: "{version}", or choose a base with {settings.python}'
         problems.append(Problem(location, message, hint))
@@ -267,8 +267,4 @@ def _write_cache(image_id: str, facts: Mapping[str, Any]) -> None:
     path = _get_cache_path(image_id)
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, delete=False, encoding="utf-8"
-        ) as file:
-            json.dump(facts, file)
-        Path(file.name).replace(path)
+        atomic_file.write(path, json.dumps(facts), mode=0o600)

@@ -50,7 +50,8 @@ def write_lock(flow: Flow) -> Path:
 def write_pack_lock() -> Path:
     """Write the lock of the environment in which `pf flow build` runs; return its path.
 
-    Only maintainers of this tool need it.
+    Maintainers run it after a change of pack.txt:
+    `python -c "from deploy.build import lock_files; lock_files.write_pack_lock()"`.
     """
     text = PACK_REQUIREMENTS.read_text(encoding="utf-8")
     resolved = _resolve_requirements(
@@ -76,11 +77,11 @@ def read(flow: Flow) -> str:
         raise DeployError(display_path(path), "there is no such file", fix) from None
     inputs_hash = _INPUTS_HASH.search(locked)
     if not inputs_hash or inputs_hash[1] != _hash_requirements(text):
-        message = f"it is out of date with {REQUIREMENTS} (or with what the server needs)"
+        message = f"it is out of date with {REQUIREMENTS} (or with the server's requirements)"
         raise DeployError(display_path(path), message, fix)
     content = _CONTENT_HASH.search(locked)
     if not content or content[1] != _hash_requirements(strip_comments(locked)):
-        raise DeployError(display_path(path), "it was changed by hand", fix)
+        raise DeployError(display_path(path), "it was edited manually", fix)
     return strip_comments(locked)
 
 
@@ -157,12 +158,13 @@ def _check_promptflow_version(flow: Flow, body: str) -> None:
     if flow_match and pack_match and flow_match[1] != pack_match[1]:
         location = display_path(flow.folder / REQUIREMENTS)
         message = (
-            f"it gives promptflow-core {flow_match[1]}, and flows are packed with {pack_match[1]}"
+            f"it resolves to promptflow-core {flow_match[1]}, "
+            f"but flows are packed with {pack_match[1]}"
         )
         raise DeployError(
             location,
             message,
-            f"write promptflow-core=={pack_match[1]}, or change deploy/build/pack.txt",
+            f"require promptflow-core=={pack_match[1]}, or change deploy/build/pack.txt",
         )
 
 

@@ -1,4 +1,4 @@
-"""Record the tools and inputs of a build: they cannot be determined from the image later."""
+"""The content of about.json in an image: facts for the server, and how the image was built."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import docker
 
+from deploy import kinds
 from deploy.build import lock_files
 from deploy.build.base_image import BaseImage
 from deploy.core.entities import Flow
@@ -16,10 +17,42 @@ from deploy.core.entities import Flow
 PACKER_PACKAGE = "promptflow-devkit"
 
 
+def create_about(
+    flow: Flow, tag: str, revision: str, built_with: dict[str, str | int]
+) -> dict[str, object]:
+    """Return the content of about.json, for the server and for users.
+
+    `built_with` is from `collect_build_metadata`.
+    """
+    names = {"flow": flow.name, "tag": tag, "commit": revision}
+    return {**names, **select_declared(flow), "built_with": built_with}
+
+
+def select_declared(definition: Flow) -> dict[str, object]:
+    """Return the settings of deploy.yaml that the container needs, without values of secrets.
+
+    Connections name the variables that hold their values.
+    """
+    return {
+        "kind": definition.kind,
+        "scorer": kinds.get(definition.kind).scorer,
+        "entry": definition.entry,
+        "connections": {name: dict(value) for name, value in definition.connections.items()},
+        "init": dict(definition.init),
+        "pictures": {
+            "urls": list(definition.pictures.urls),
+            "private": definition.pictures.private,
+        },
+    }
+
+
 def collect_build_metadata(
     client: docker.DockerClient, definition: Flow, base: BaseImage, base_layers: int, builder: str
 ) -> dict[str, str | int]:
-    """Return `built_with` of about.json. It does not affect the content tag."""
+    """Return the tools and inputs of a build, which cannot be determined from the image later.
+
+    They do not affect the content tag.
+    """
     return {
         "python": definition.image.python,
         "base_id": base.id,

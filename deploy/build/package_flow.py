@@ -131,10 +131,10 @@ def find_hint(error_text: str, flow: Flow) -> str:
         requirements = display_path(flow.folder / lock_files.REQUIREMENTS)
         return (
             f"add {match[1]}'s package to {requirements}, then `inv lock --flow {flow.name}`; "
-            "a file of yours that lies elsewhere belongs under additional_includes"
+            "list your files from other folders under additional_includes"
         )
     if "return annotation" in error_text:
-        return "leave the annotation out, or return a dataclass, a TypedDict or a string"
+        return "remove the annotation, or return a dataclass, a TypedDict or a string"
     return ""
 
 

@@ -20,7 +20,7 @@ from deploy.build import base_lock, debian_base, docker_build
 from deploy.build.docker_build import BuildError
 from deploy.core import progress
 from deploy.core.entities import ImageSettings
-from deploy.core.errors import DeployError
+from deploy.core.errors import DeployError, quote_last_lines
 from deploy.docker import engine
 
 # Label with the hash of the base below and the set of packages: identifies an image that can be
@@ -204,8 +204,7 @@ def _explain_failure(output: list[str], settings: ImageSettings, reference: str)
         message = "it has no apt-get, which image.system_packages needs"
         hint = "install the packages in that base itself, or choose one of Debian or Ubuntu"
         return DeployError(location, message, hint)
-    lines = [line for line in output if line.strip() and "non-zero code" not in line][-6:]
-    last = "\n".join(f"    {line.rstrip()}" for line in lines)
+    last = quote_last_lines((line for line in output if "non-zero code" not in line), 6)
     if exit_code == NO_LISTS:
         message = (
             f"apt-get update fails in it, with the network of containers and of the host:\n{last}"
@@ -226,13 +225,15 @@ def _find_known_error(text: str, settings: ImageSettings, reference: str) -> Dep
             location, message, "correct the name; `apt-cache search ‹word›` finds names"
         )
     if FOREIGN_PLATFORM.search(text):
-        message = f"they are installed by programs for {settings.platform}, which cannot run here"
+        message = (
+            f"they are installed by programs for {settings.platform}, which this machine cannot run"
+        )
         hint = "build on a machine of that platform, or install emulation of it (binfmt_misc)"
         return DeployError(location, message, hint)
     if match := NO_SUCH_VERSION.search(text):
         message = f"there is no version {match[1]} of {match[2]} for the base image {reference}"
         return DeployError(
-            location, message, "leave the version out: the newest of the release is used"
+            location, message, "remove the version: the newest one of the release is then installed"
         )
     return None
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from deploy.core.errors import DeployError
+from deploy.core.errors import DeployError, quote_last_lines
 
 
 def run(arguments: Sequence[str], operation: str, *, cwd: Path | None = None) -> str:
@@ -26,10 +26,8 @@ def run(arguments: Sequence[str], operation: str, *, cwd: Path | None = None) ->
         check=False,
     )
     if result.returncode:
-        lines = [line.rstrip() for line in result.stderr.splitlines() if line.strip()]
-        raise DeployError(
-            operation, "\n".join(["uv says:", *[f"    {line}" for line in lines[-8:]]])
-        )
+        last_lines = quote_last_lines(result.stderr.splitlines(), 8)
+        raise DeployError(operation, f"uv failed:\n{last_lines}")
     return result.stdout
 
 

@@ -1,9 +1,8 @@
-"""Find the flows that changed since a git revision: only those need to be delivered again."""
+"""Find the flows that changed since a git revision, which must be delivered again."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from deploy import kinds
 from deploy.build import base_image, flow_files
 from deploy.config import configuration
+from deploy.core import git
 from deploy.core.entities import Flow
 from deploy.core.errors import DeployError
 
@@ -25,6 +25,24 @@ SHARED_PATHS = (
     configuration.ENVIRONMENTS_FILE,
     base_image.LOCK_FILE,
 )
+# The tool's own files: what a team changes in its copy is not among them (docs/testing.md).
+TOOL_PATHS = (
+    ".ci/",
+    ".github/",
+    "azure-pipelines/",
+    "deploy/",
+    "docs/",
+    "examples/",
+    "infra/",
+    "tests/",
+    "Makefile",
+    "README.md",
+    "pyproject.toml",
+    "requirements.lock",
+    "tasks.py",
+)
+TEAM_PATHS = ("docs/adr/", "tests/flows/")
+PARAMETERS_SUFFIX = ".bicepparam"
 FLOWS_FOLDER = "flows/"
 
 
@@ -34,28 +52,44 @@ class Changes:
 
     flows: tuple[Flow, ...]
     notes: tuple[str, ...] = ()
+    # Whether a file of the tool changed, so that its own tests must run.
+    tool: bool = True
 
 
 def find_changes(root: Path, flows: Sequence[Flow], revision: str) -> Changes:
     """Return which of `flows` differ between `revision` and the files in the checkout.
 
-    Uncommitted changes and untracked files count. If git does not know the revision, all flows are
-    returned: a first push names one of zeros, a forced push one that is gone, and a shallow clone
-    has none.
+    Uncommitted changes and untracked files count. All flows are returned if git does not know the
+    revision: the first push of a branch names one of zeros, a forced push may name one that no
+    longer exists, and a shallow clone may not have it.
     """
     if not _is_known_revision(root, revision):
-        return Changes(tuple(flows), (f"git does not know the revision {revision!r}: all flows",))
+        return Changes(
+            tuple(flows), (f"git does not know the revision {revision!r}: all flows are included",)
+        )
     paths = _list_changed_paths(root, revision)
+    tool = any(_is_tool_file(path) for path in paths)
     shared = sorted(
         path for path in paths if _is_below(path, (*SHARED_PATHS, *_list_extension_folders(root)))
     )
     if shared:
         message = shared[0] + (f" and {len(shared) - 1} more" if len(shared) > 1 else "")
-        return Changes(tuple(flows), (f"{message}: shared by all flows",))
+        return Changes(
+            tuple(flows),
+            (f"{message} changed, which all flows share: all flows are included",),
+            tool,
+        )
     return Changes(
         tuple(flow for flow in flows if _has_changed(root, flow, paths)),
         _list_removed_flows(root, paths),
+        tool,
     )
+
+
+def _is_tool_file(path: str) -> bool:
+    if _is_below(path, TEAM_PATHS) or path.endswith(PARAMETERS_SUFFIX):
+        return False
+    return _is_below(path, TOOL_PATHS)
 
 
 def _has_changed(root: Path, flow: Flow, paths: Iterable[str]) -> bool:
@@ -93,8 +127,8 @@ def _list_removed_flows(root: Path, paths: Iterable[str]) -> tuple[str, ...]:
         if path.startswith(FLOWS_FOLDER) and path.count("/") > 1
     }
     return tuple(
-        f"flows/{name} was removed; what runs of it stays, until `inv destroy --flow {name}` "
-        "from a commit that has it"
+        f"flows/{name} was removed, but its deployments were not: run `inv destroy --flow {name}` "
+        "in a commit that still has the flow"
         for name in sorted(names)
         if not (root / FLOWS_FOLDER / name).exists()
     )
@@ -112,7 +146,7 @@ def _get_relative_path(root: Path, path: Path) -> str:
 
 def _is_known_revision(root: Path, revision: str) -> bool:
     # `--end-of-options`: a revision that starts with a hyphen must not be taken for an option.
-    commit = _run_git(
+    commit = git.run(
         root, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}"
     )
     return commit is not None
@@ -120,21 +154,12 @@ def _is_known_revision(root: Path, revision: str) -> bool:
 
 def _list_changed_paths(root: Path, revision: str) -> tuple[str, ...]:
     """Return every path that differs, relative to `root`; for a moved file both paths."""
-    changed = _run_git(
+    changed = git.run(
         root, "diff", "--name-only", "--no-renames", "--relative", "-z", revision, "--"
     )
-    untracked = _run_git(root, "ls-files", "--others", "--exclude-standard", "-z")
+    untracked = git.run(root, "ls-files", "--others", "--exclude-standard", "-z")
     if changed is None or untracked is None:
-        raise DeployError("git", f"it cannot compare with {revision}", "is the clone whole?")
-    return tuple(path for path in f"{changed}{untracked}".split("\0") if path)
-
-
-def _run_git(root: Path, *arguments: str) -> str | None:
-    """Return what git prints, None if it fails."""
-    try:
-        completed = subprocess.run(
-            ["git", *arguments], cwd=root, capture_output=True, text=True, check=False
+        raise DeployError(
+            "git", f"cannot compare the files with {revision}", "clone the repository again"
         )
-    except FileNotFoundError:
-        return None
-    return completed.stdout if completed.returncode == 0 else None
+    return tuple(path for path in f"{changed}{untracked}".split("\0") if path)

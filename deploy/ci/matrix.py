@@ -32,12 +32,12 @@ def create_rows(flows: Iterable[Flow], environ: Mapping[str, str]) -> tuple[Row,
 
 
 def require_origin(flows: Iterable[Flow], environment: str | None, origin: str) -> None:
-    """Raise `DeployError` for flows that are not in `origin`, from where images are promoted."""
+    """Raise `DeployError` for flows that are not in `origin`, from which images are promoted."""
     problems = [
         Problem(
             f"flows/{flow.name}/{configuration.DEPLOY_FILE}: environments",
-            f"it has {environment} and not {origin}, from where its image is promoted",
-            f"add {origin}",
+            f"the flow has {environment} but not {origin}, from which its image is promoted",
+            f"add {origin} to its environments",
         )
         for flow in flows
         if origin not in flow.environments
@@ -67,7 +67,7 @@ def format_azure_devops(rows: Iterable[Row]) -> str:
 def list_notes(rows: Iterable[Row]) -> tuple[str, ...]:
     """Return notes for the log: which flows are not evaluated."""
     not_evaluated = [row.flow for row in rows if not row.evaluate]
-    reason = "not evaluated, as variables of their connections are not set"
+    reason = "not evaluated, because variables of their connections are not set"
     return (f"{', '.join(not_evaluated)}: {reason}",) if not_evaluated else ()
 
 

@@ -4,29 +4,28 @@ from __future__ import annotations
 
 from invoke.context import Context
 
-from deploy.cli import options, repository
+from deploy.cli import repository
 from deploy.cli.task import task
 
 
 @task(
     help={
         "flow": "the flow to advise on",
-        "env": "environments of environments.yaml, separated by commas (default: all)",
-        "longest": "seconds that the longest answer takes",
-        "streaming": "yes or no: the answer comes in pieces",
-        "cold-starts": "yes or no: the first request after a pause may wait",
-        "peak": "requests a second",
-        "body": "kilobytes of a request",
-        "idle": "yes or no: no requests for most of the day",
+        "env": "comma-separated environments of environments.yaml (default: all)",
+        "longest": "the longest response time in seconds",
+        "streaming": "yes or no: responses are streamed",
+        "cold-starts": "yes or no: the first request after a pause may wait for a cold start",
+        "peak": "requests per second at peak load",
+        "body": "the size of a request in kilobytes",
+        "idle": "yes or no: there are no requests for most of the day",
         "cost": "instances or zero: what you pay for while there are no requests",
         "network": "public, vnet or private: where clients are",
-        "callers": "key, services, users or anyone: how clients authenticate",
-        "team": "any, ml, web or kubernetes: what the team works with",
-        "domain": "yes or no: a custom domain",
-        "zones": "yes or no: survive the loss of an availability zone",
+        "clients": "key, services, users or anyone: how clients authenticate",
+        "team": "any, ml, web or kubernetes: the platform that the team knows",
+        "domain": "yes or no: a custom domain is needed",
+        "zones": "yes or no: the flow must survive the loss of an availability zone",
         "rollout": "at-once, percent or mirror: how traffic moves to a new version",
-        "adr": "write a decision record into docs/adr",
-        "json": options.JSON,
+        "adr": "write a decision record to docs/adr",
     }
 )
 def advise(
@@ -41,7 +40,7 @@ def advise(
     idle: str | None = None,
     cost: str | None = None,
     network: str | None = None,
-    callers: str | None = None,
+    clients: str | None = None,
     team: str | None = None,
     domain: str | None = None,
     zones: str | None = None,
@@ -61,7 +60,7 @@ def advise(
         "idle": idle,
         "cost": cost,
         "network": network,
-        "callers": callers,
+        "clients": clients,
         "team": team,
         "domain": domain,
         "zones": zones,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from invoke.context import Context
 
-from deploy.cli import options
 from deploy.cli.flows import OPTIONAL_FLOW
 from deploy.cli.repository import load_flows, open_project
 from deploy.cli.run_each import run_each
@@ -14,15 +13,14 @@ from deploy.cli.task import task
 @task(
     help={
         "env": "only flows of this environment",
-        "from": "the environment that --env is promoted from: it must have each flow",
-        "since": "a git revision: only flows that changed since (default: all)",
-        "json": options.JSON,
+        "from": "the environment that images are promoted from to --env; it must have every flow",
+        "since": "a git revision: only flows that changed since then (default: every flow)",
     }
 )
 def matrix(
     c: Context, env: str | None = None, from_: str = "", since: str = "", json: bool = False
 ) -> None:
-    """List the flows to build or deliver, and output them for the CI system: a job for each."""
+    """List the flows to build or deliver; pass them to the CI system as a matrix of jobs."""
     from deploy.ci import changes, matrix
     from deploy.config import configuration
     from deploy.core import ci_system, output, progress
@@ -40,6 +38,7 @@ def matrix(
     for note in (*changed.notes, *matrix.list_notes(rows)):
         progress.note("flows", note)
     ci_system.set_output("changed", str(bool(rows)).lower())
+    ci_system.set_output("tool", str(changed.tool).lower())
     ci_system.set_output("matrix", matrix.format_github(rows))
     ci_system.set_output("legs", matrix.format_azure_devops(rows))
     ci_system.append_summary(matrix.format_summary(rows, changed.notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from invoke.context import Context
@@ -11,16 +12,12 @@ from deploy.cli import options
 from deploy.cli.errors import EXIT_CODE_DIFFERENT
 from deploy.cli.repository import load_specs, open_project, read_image_option
 from deploy.cli.run_each import MAX_PARALLEL, run_each
-from deploy.cli.status import show_status
 from deploy.cli.task import task
 
 
 @task(
     help={
-        "flow": options.FLOW,
         "env": f"{options.ENV}; it must have a registry",
-        "trust-registry": options.TRUST,
-        "json": options.JSON,
     }
 )
 def push(
@@ -30,7 +27,7 @@ def push(
     trust_registry: bool = False,
     json: bool = False,
 ) -> None:
-    """Publish each flow's image to the environment's registry, unless it is there already."""
+    """Publish each flow's image to the environment's registry, unless the registry has it."""
     from deploy.delivery import resolve_image
 
     project = open_project()
@@ -44,12 +41,9 @@ def push(
 
 @task(
     help={
-        "from": "the environment to take the image from",
-        "to": "the environment whose registry gets it",
-        "flow": options.FLOW,
-        "image": "a file that `inv push` wrote, or their folder (default: what runs in --from)",
-        "trust-registry": options.TRUST,
-        "json": options.JSON,
+        "from": "the environment to copy the image from",
+        "to": "the environment to copy the image to",
+        "image": "a file of `inv push`, or a folder of them (default: the image running in --from)",
     }
 )
 def promote(
@@ -61,7 +55,7 @@ def promote(
     trust_registry: bool = False,
     json: bool = False,
 ) -> None:
-    """Copy the same image, by its digest, to another environment's registry; build nothing."""
+    """Copy an image by its digest to another environment's registry; build nothing."""
     from deploy.delivery import pipeline
 
     project = open_project()
@@ -85,14 +79,7 @@ def _show_published(images: Any, title: str, json: bool) -> None:
     output.show(rows, title=title, as_json=json, data=[vars(image) for image in images])
 
 
-@task(
-    help={
-        "flow": options.FLOW,
-        "env": options.ENV,
-        "image": options.IMAGE,
-        "json": options.JSON,
-    }
-)
+@task
 def plan(
     c: Context,
     flow: str | None = None,
@@ -110,7 +97,7 @@ def plan(
         load_specs(flow, env), lambda spec: pipeline.plan(project, spec, image_file), MAX_PARALLEL
     )
     steps = [
-        {"flow": plan.spec.flow.name, **pipeline.to_dict(step)}
+        {"flow": plan.spec.flow.name, **vars(step)}
         for plan in outcome.results
         for step in plan.steps
     ]
@@ -123,12 +110,7 @@ def plan(
 
 @task(
     help={
-        "flow": options.FLOW,
-        "env": options.ENV,
-        "image": options.IMAGE,
-        "trust-registry": options.TRUST,
-        "no-wait": "return once a long operation has begun; `inv status` shows its progress",
-        "json": options.JSON,
+        "no-wait": "do not wait until long operations end; `inv status` shows their progress",
     }
 )
 def deploy(
@@ -140,7 +122,8 @@ def deploy(
     no_wait: bool = False,
     json: bool = False,
 ) -> None:
-    """Build, publish and deploy each flow where it is configured to run; score its sample."""
+    """Build, publish and deploy each flow, and score its sample."""
+    from deploy.cli import tables
     from deploy.core import output
     from deploy.delivery import pipeline
 
@@ -151,22 +134,15 @@ def deploy(
         lambda spec: pipeline.deploy(project, spec, image_file, not no_wait, trust_registry),
         MAX_PARALLEL,
     )
-    rows = [pipeline.to_dict(deployment) for deployment in outcome.results]
-    rows += [pipeline.create_empty_status_row(spec, "failed") for spec in outcome.failed]
+    rows = [asdict(deployment) for deployment in outcome.results]
+    rows += [tables.create_empty_status_row(spec, "failed") for spec in outcome.failed]
     columns = ("flow", "environment", "target", "state", "tag", "url")
     table = [{key: row.get(key) for key in columns} for row in rows]
     output.show(table, title=f"Deployed to {env}", as_json=json, data=rows)
     outcome.raise_problems()
 
 
-@task(
-    help={
-        "flow": options.FLOW,
-        "env": options.ENV,
-        "yes": options.YES,
-        "json": options.JSON,
-    }
-)
+@task
 def rollback(
     c: Context,
     flow: str | None = None,
@@ -174,33 +150,31 @@ def rollback(
     yes: bool = False,
     json: bool = False,
 ) -> None:
-    """Return to the previous version, where the target keeps it."""
+    """Return to the previous version, if the target keeps one."""
+    from deploy.cli import tables
     from deploy.delivery import pipeline
 
     project, specs = open_project(), load_specs(flow, env)
-    if not (flow or yes or env == "local"):
-        options.require_yes("rolls back", env, [spec.flow.name for spec in specs])
+    options.confirm_all("rolls back", env, specs, flow, yes)
     outcome = run_each(specs, lambda spec: pipeline.rollback(project, spec), MAX_PARALLEL)
-    rows = [
-        row for deployment in outcome.results for row in pipeline.create_status_rows(deployment)
-    ]
-    show_status(rows, f"Rolled back in {env}", json, rows)
+    rows = [row for deployment in outcome.results for row in tables.create_status_rows(deployment)]
+    tables.show_status(rows, f"Rolled back in {env}", json, rows)
     outcome.raise_problems()
 
 
-@task(help={"flow": options.FLOW, "env": options.ENV, "json": options.JSON})
+@task
 def drift(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
-    """Compare what runs with the configuration, and change nothing. Exit code 2: it differs."""
+    """Compare deployments with the configuration; change nothing. Exit code 2: differences."""
     from deploy.core import ci_system, output
     from deploy.delivery import drift
 
     project = open_project()
-    looks = drift.list_checks(project, env, load_specs(flow, env), whole=flow is None)
-    outcome = run_each(looks, lambda look: look(), MAX_PARALLEL)
+    checks = drift.list_checks(project, env, load_specs(flow, env), whole_environment=flow is None)
+    outcome = run_each(checks, lambda check: check(), MAX_PARALLEL)
     findings = [finding for findings in outcome.results for finding in findings]
     rows = [vars(finding) for finding in findings]
-    empty = "" if outcome.failed else "what runs is as configured"
-    output.show(rows, title=f"Drift of {env}", as_json=json, empty=empty)
+    empty = "" if outcome.failed else "all deployments match the configuration"
+    output.show(rows, title=f"Drift in {env}", as_json=json, empty=empty)
     differences = [finding for finding in findings if finding.drift]
     for finding in differences:
         ci_system.annotate("warning", drift.create_problem(finding, env))
@@ -209,14 +183,7 @@ def drift(c: Context, flow: str | None = None, env: str = "local", json: bool = 
         raise Exit(code=EXIT_CODE_DIFFERENT)
 
 
-@task(
-    help={
-        "flow": options.FLOW,
-        "env": options.ENV,
-        "yes": options.YES,
-        "json": options.JSON,
-    }
-)
+@task
 def destroy(
     c: Context,
     flow: str | None = None,
@@ -224,21 +191,18 @@ def destroy(
     yes: bool = False,
     json: bool = False,
 ) -> None:
-    """Remove what was deployed, and nothing else."""
+    """Remove the deployment of each flow, and nothing else."""
     from deploy.core import output
     from deploy.delivery import pipeline
 
     specs = load_specs(flow, env)
-    if not (flow or yes or env == "local"):
-        options.require_yes("removes", env, [spec.flow.name for spec in specs])
+    options.confirm_all("removes", env, specs, flow, yes)
     steps = [
-        {"flow": spec.flow.name, **pipeline.to_dict(step)}
-        for spec in specs
-        for step in pipeline.destroy(spec)
+        {"flow": spec.flow.name, **vars(step)} for spec in specs for step in pipeline.destroy(spec)
     ]
     if json:
         output.print_json(steps)
     elif steps:
         output.print_table(steps, ("flow", "action", "what"))
     else:
-        print("nothing was deployed")
+        print("nothing to remove: no flow is deployed")

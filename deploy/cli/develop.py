@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from invoke.context import Context
 from invoke.exceptions import Exit
@@ -17,14 +19,16 @@ from deploy.cli.task import task
 MAX_TEST_WORKERS = 4
 # Engines other than this machine's own, and the tests of features that differ between engines.
 OTHER_ENGINES = ("containerd", "podman")
-PUBLISHING_TESTS = ("tests/integration/test_build.py", "tests/integration/test_push.py")
+PUBLISHING_TESTS = tuple(
+    f"tests/integration/test_{name}.py"
+    for name in ("build", "build_failures", "push", "push_failures")
+)
 
 
 @task(
     help={
         "env": "an environment in Azure of environments.yaml (default: all)",
-        "flow": options.FLOW,
-        "shell": "open a shell in which `inv` uses the sandbox, instead of the delivery",
+        "shell": "open a shell in which `inv` uses the sandbox, instead of running deliveries",
     }
 )
 def sandbox(
@@ -63,14 +67,33 @@ def check(c: Context) -> None:
 
 @task(
     help={
-        "unit": "run unit tests only: no Docker, a minute",
+        "unit": "run unit tests only: no Docker, about a minute",
+        "flow": "run only the tests of one flow",
+        "flows": "run only the tests of your flows: build, run and score each",
+        "since": "a git revision: test only flows that changed since, and the tool only if it did",
         "k": "run only tests whose names match",
-        "all": "include slow tests, and publishing on other engines: containerd store, podman",
+        "all": "also run slow tests, and publishing on other engines (containerd store, podman)",
     }
 )
-def test(c: Context, unit: bool = False, k: str = "", all: bool = False) -> None:
+def test(
+    c: Context,
+    unit: bool = False,
+    flow: str | None = None,
+    flows: bool = False,
+    since: str = "",
+    k: str = "",
+    all: bool = False,
+) -> None:
     """Run all checks and tests; the integration tests build and run real images."""
+    if flows or flow:
+        _test_flows(c, repository.load_flows(flow))
+        return
     check(c)
+    if since:
+        changed = _find_changes(since)
+        if not changed.tool:
+            _test_flows(c, changed.flows)
+            return
     marks = "not integration and not benchmark" if unit else "not benchmark"
     if k:
         _run_commands(c, shlex.join(["pytest", "-m", marks, "-k", k]))
@@ -85,7 +108,7 @@ def test(c: Context, unit: bool = False, k: str = "", all: bool = False) -> None
         return
     _run_commands(c, f"pytest -m 'alone and {marks}'")
     # Tests that depend on the base image run on a stand-in for the official one as well.
-    official = f"python -m tests.on_official_base -- pytest {workers}"
+    official = f"python -m tests.official_base -- pytest {workers}"
     _run_commands(c, f"{official} -m 'bases and not alone and {marks}'")
     if all:
         for engine in OTHER_ENGINES:
@@ -93,16 +116,36 @@ def test(c: Context, unit: bool = False, k: str = "", all: bool = False) -> None
             _run_commands(c, f"python -m tests.engines {engine} -- {publishing}")
 
 
+def _test_flows(c: Context, flows: Sequence[Any]) -> None:
+    """Run tests/flows for these flows."""
+    options = [f"--flow={flow.name}" for flow in flows]
+    if options:
+        _run_commands(c, shlex.join(["pytest", "-v", "tests/flows", *options]))
+    else:
+        print("no flow to test")
+
+
+def _find_changes(since: str) -> Any:
+    """Return what changed since the git revision `since`, and print notes on it."""
+    from deploy.ci import changes
+    from deploy.core import progress
+
+    changed = changes.find_changes(repository.ROOT, repository.load_flows(), since)
+    for note in changed.notes:
+        progress.note("flows", note)
+    return changed
+
+
 @task(
     help={
-        "only": "parts, separated by commas: build, size, start, load, stream, stop",
-        "flow": "one flow: faq (no model), llm or chat (default: all)",
-        "repeat": "how often to measure each figure",
-        "seconds": "seconds of each load",
-        "traced": "measure ours with telemetry as well",
-        "json": "print JSON, with every single figure",
-        "chart": "write an SVG to this file; docs/serving.svg if all is measured",
-        "again": "print the last figures",
+        "only": "comma-separated parts: build, size, start, load, stream, stop (default: all)",
+        "flow": "one flow: faq (without a model), llm or chat (default: all)",
+        "repeat": "the number of measurements of each figure",
+        "seconds": "the duration of each load test in seconds",
+        "traced": "also measure our images with telemetry",
+        "json": "print JSON with every measurement",
+        "chart": "the SVG file to write (default: docs/serving.svg, if everything is measured)",
+        "again": "print the previous figures; measure nothing",
     }
 )
 def bench(
@@ -130,20 +173,22 @@ def bench(
 
 @task(
     help={
-        "serve": "show the site on this machine, and keep it up to date, until Ctrl-C",
-        "write": "write docs/reference/tasks.md, and build nothing",
-        "mermaid": "a mermaid.min.js for diagrams (default: readers fetch one from unpkg.com)",
+        "serve": "serve the site on this machine, and rebuild it after changes, until Ctrl-C",
+        "write": "write docs/reference/tasks.md; build nothing",
+        "mermaid": "a mermaid.min.js for the diagrams (default: browsers load it from unpkg.com)",
     }
 )
 def docs(c: Context, serve: bool = False, write: bool = False, mermaid: str | None = None) -> None:
-    """Build the site of docs/ in .build/site; a dead link or a missing page is an error."""
+    """Build the documentation site in .build/site; dead links and missing pages are errors."""
     import tasks
     from deploy.docs_site import site, task_reference
 
     if write:
         print(task_reference.write_page(tasks.namespace, repository.ROOT))
         return
-    script = options.parse_path("--mermaid", mermaid, "`npm pack mermaid` has it, in dist")
+    script = options.parse_path(
+        "--mermaid", mermaid, "`npm pack mermaid` downloads it; it is in dist/"
+    )
     site.serve(repository.ROOT, script) if serve else print(site.build(repository.ROOT, script))
 
 
@@ -152,10 +197,12 @@ def _run_commands(c: Context, *commands: str) -> None:
 
     Raise `Exit` with code 1 at the first command that fails.
     """
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        # Tests start `inv` hundreds of times: compiling its modules each time would take minutes.
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
     for command in commands:
-        result = c.run(
-            command, env={"PATH": programs}, pty=sys.stdout.isatty(), warn=True, hide=False
-        )
+        result = c.run(command, env=environment, pty=sys.stdout.isatty(), warn=True, hide=False)
         if result is None or result.exited:
             raise Exit(f"failed: {command}", 1)

@@ -13,7 +13,8 @@ from deploy import kinds
 from deploy.build import base_image, docker_build, lock_files
 from deploy.config import configuration, target_registry
 from deploy.config.configuration import Project
-from deploy.core.entities import Flow, ImageSettings, Spec
+from deploy.config.target import AnySpec
+from deploy.core.entities import Flow, ImageSettings
 from deploy.core.errors import DeployError
 from deploy.docker import engine, operating_system
 from deploy.infra import azure_cli
@@ -54,9 +55,8 @@ def _check_python() -> Finding:
     version = sys.version_info
     text = f"{version.major}.{version.minor}.{version.micro}"
     supported = (3, 11) <= version[:2] <= (3, 13)
-    return Finding(
-        "Python 3.11 to 3.13", supported, text, "" if supported else "make setup PYTHON=python3.13"
-    )
+    command = "" if supported else "make setup PYTHON=python3.13"
+    return Finding("Python 3.11 to 3.13", supported, text, command)
 
 
 def _check_engine(project: Project) -> list[Finding]:
@@ -75,7 +75,7 @@ def _check_engine(project: Project) -> list[Finding]:
     base = base_image.find(
         client, ImageSettings(base=project.environ.get("FLOW_BASE_IMAGE")), project.root
     )
-    ready = base.reference if base else "not there yet: the first build gets it"
+    ready = base.reference if base else "missing: the first build pulls or creates it"
     return [
         Finding("Docker engine", True, f"{name} on {engine.native_platform(client)}, {location}"),
         Finding("image store", True, engine.detect_image_store(client), needed=False),
@@ -86,38 +86,33 @@ def _check_engine(project: Project) -> list[Finding]:
 
 def _check_disk(root: Path) -> Finding:
     free = shutil.disk_usage(root).free / 2**30
-    return Finding(
-        f"{MIN_FREE_GIB} GiB of disk",
-        free >= MIN_FREE_GIB,
-        f"{free:.0f} GiB free",
-        "" if free >= MIN_FREE_GIB else "docker system prune",
-    )
+    enough = free >= MIN_FREE_GIB
+    command = "" if enough else "docker system prune"
+    return Finding(f"{MIN_FREE_GIB} GiB of disk space", enough, f"{free:.0f} GiB free", command)
+
+
+def _check_program(
+    requirement: str, program: str, consequence: str, install: str, needed: bool = True
+) -> Finding:
+    path = shutil.which(program)
+    detail = path or f"not found: {consequence}"
+    return Finding(requirement, path is not None, detail, "" if path else install, needed)
 
 
 def _check_git() -> Finding:
-    path = shutil.which("git")
-    return Finding(
-        "git",
-        path is not None,
-        path or "not found: images carry no commit",
-        "" if path else operating_system.install_command("git") or "install git",
-    )
+    install = operating_system.install_command("git") or "install git"
+    return _check_program("git", "git", "images will have no commit label", install)
 
 
 def _check_azure_cli() -> Finding:
-    path = shutil.which(azure_cli.PROGRAM)
-    consequence = "not found: only inv infra.plan, apply, outputs and destroy need it"
-    return Finding(
-        "Azure CLI",
-        path is not None,
-        path or consequence,
-        "" if path else azure_cli.INSTALL,
-        needed=False,
+    consequence = "only inv infra.plan, apply, outputs and destroy need it"
+    return _check_program(
+        "Azure CLI", azure_cli.PROGRAM, consequence, azure_cli.INSTALL, needed=False
     )
 
 
 def _check_extensions() -> list[Finding]:
-    """Return a finding about targets and kinds of other distributions, none without any."""
+    """Return a finding about installed extensions; an empty list if there are none."""
     try:
         names = [
             name for name in target_registry.all_targets() if name not in target_registry.BUILT_IN
@@ -136,13 +131,13 @@ def _check_configuration(project: Project) -> Finding:
         first = error.problems[0]
         more = f" (and {len(error.problems) - 1} more)" if len(error.problems) > 1 else ""
         return Finding(
-            "configuration", False, f"{first.where}: {first.what}{more}", "edit that file"
+            "configuration", False, f"{first.where}: {first.what}{more}", "correct the file"
         )
     return Finding("configuration", True, f"{len(flows)} flows")
 
 
 def _check_flows(project: Project) -> list[Finding]:
-    """Return findings about lock files and connection variables; an identity may replace a key."""
+    """Return findings about lock files and variables; an unset variable may not be needed."""
     findings = []
     try:
         flows = configuration.load_flows(project)
@@ -152,13 +147,9 @@ def _check_flows(project: Project) -> list[Finding]:
         try:
             lock_files.read(flow)
         except DeployError as error:
+            command = f"inv lock --flow {flow.name}"
             findings.append(
-                Finding(
-                    f"lock of {flow.name}",
-                    False,
-                    error.problems[0].what,
-                    f"inv lock --flow {flow.name}",
-                )
+                Finding(f"lock file of {flow.name}", False, error.problems[0].what, command)
             )
     variables = {
         variable
@@ -183,7 +174,7 @@ def _check_flows(project: Project) -> list[Finding]:
     return findings
 
 
-def _load_specs(project: Project, flows: list[Flow]) -> list[Spec]:
+def _load_specs(project: Project, flows: list[Flow]) -> list[AnySpec]:
     """Return the specs that load; those of environments set up elsewhere may not."""
     specs = []
     for flow in flows:

@@ -35,7 +35,9 @@ def handle_errors(body: Callable[..., Result]) -> Callable[..., Result]:
         except Exit:
             raise
         except KeyboardInterrupt:
-            raise Exit("interrupted\n  → run this again: it goes on from there", 130) from None
+            raise Exit(
+                "interrupted\n  → run the command again: it continues where it stopped", 130
+            ) from None
         except Exception as error:
             if os.environ.get("FLOW_DEBUG"):
                 raise
@@ -57,7 +59,7 @@ def _list_problems(error: Exception) -> tuple[Problem, ...]:
         return error.problems
     if isinstance(error, OSError):
         return (Problem(str(error.filename or "system"), error.strerror or str(error)),)
-    hint = "this is a fault of the tool; FLOW_DEBUG=1 shows where"
+    hint = "this is a bug in the tool; set FLOW_DEBUG=1 to see the traceback"
     return (Problem(type(error).__name__, str(error), hint),)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,17 @@ from deploy.cli.task import task
 OPTIONAL_FLOW = "one flow (default: every flow)"
 
 
-@task(help={"json": options.JSON})
+@task
 def flows(c: Context, json: bool = False) -> None:
-    """List the flows: kind, environments and targets, connections, image tag, built or not."""
+    """List the flows: kind, environments and targets, connections, image tag, whether built."""
+    from deploy.cli import tables
     from deploy.core import output
-    from deploy.delivery import pipeline
 
-    rows = pipeline.list_flows(open_project())
+    rows = tables.create_flow_rows(open_project())
     output.print_json(rows) if json else output.print_table(rows)
 
 
-@task(help={"flow": options.FLOW, "env": options.ENV, "json": options.JSON})
+@task
 def config(c: Context, flow: str | None = None, env: str = "local", json: bool = False) -> None:
     """Show the complete configuration, secrets redacted, and the origin of each value."""
     from deploy.config import origins
@@ -45,9 +46,12 @@ def config(c: Context, flow: str | None = None, env: str = "local", json: bool =
 @task(help={"flow": OPTIONAL_FLOW})
 def lock(c: Context, flow: str | None = None) -> None:
     """Write requirements.lock (with hashes) from requirements.txt."""
-    from deploy.delivery import pipeline
+    from deploy.build import lock_files
+    from deploy.core import progress
 
-    pipeline.lock_requirements(load_flows(flow))
+    for each in load_flows(flow):
+        with progress.log_prefix(each.name), progress.phase("lock", lock_files.REQUIREMENTS):
+            lock_files.write_lock(each)
 
 
 @task(
@@ -55,8 +59,7 @@ def lock(c: Context, flow: str | None = None) -> None:
         "flow": OPTIONAL_FLOW,
         "env": "only flows of this environment",
         "context": "the folder for the Dockerfile and its files (default: .build/‹flow›)",
-        "dry-run": "write that folder and show it; build nothing",
-        "json": options.JSON,
+        "dry-run": "write that folder and list its files; build nothing",
     }
 )
 def build(
@@ -91,17 +94,15 @@ def build(
 @task(
     help={
         "flow": OPTIONAL_FLOW,
-        "env": "an environment with a registry: include what the registry has of the image",
-        "json": options.JSON,
+        "env": "an environment with a registry: also show the published image and its documents",
     }
 )
 def inspect(
     c: Context, flow: str | None = None, env: str | None = None, json: bool = False
 ) -> None:
-    """Show what is inside each flow's image: layers, the largest packages, labels."""
+    """Show the content of each flow's image: layers, largest packages, labels."""
     from deploy.core import output
-    from deploy.delivery import pipeline
-    from deploy.supply_chain import inspection
+    from deploy.supply_chain import inspection, inspection_report
 
     project = open_project()
     chosen: list[Any] = (
@@ -109,13 +110,11 @@ def inspect(
         if env
         else [(each, None) for each in load_flows(flow)]
     )
-    outcome = run_each(chosen, lambda pair: pipeline.inspect(project, *pair))
+    outcome = run_each(chosen, lambda pair: inspection.inspect_flow(project, *pair))
     if json:
-        output.print_json(
-            [pipeline.to_dict(inspection_result) for inspection_result in outcome.results]
-        )
+        output.print_json([asdict(result) for result in outcome.results])
     else:
-        inspection.print_inspections(outcome.results)
+        inspection_report.print_inspections(outcome.results)
     outcome.raise_problems()
 
 
@@ -123,13 +122,13 @@ def inspect(
     help={
         "flow": "one flow (default: every flow that has an evaluation)",
         "env": "only flows of this environment, with its variables",
-        "json": "print JSON, with every row",
+        "json": "print JSON with every row",
     }
 )
 def evaluate(
     c: Context, flow: str | None = None, env: str | None = None, json: bool = False
 ) -> None:
-    """Run each flow over its data set, judge the answers, and fail below the thresholds."""
+    """Run each flow on its data set and score the answers; fail if a threshold is missed."""
     from deploy.evaluation import evaluate, history, report
 
     project = open_project()
@@ -140,6 +139,6 @@ def evaluate(
     if chosen or json:
         report.show(outcome.results, json)
     else:
-        print("no deploy.yaml says how to evaluate: see docs/evaluation.md")
+        print("no flow has an evaluation; docs/evaluation.md describes how to add one")
     outcome.problems += [problem for result in outcome.results for problem in result.problems]
     outcome.raise_problems()

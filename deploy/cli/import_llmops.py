@@ -6,7 +6,6 @@ from pathlib import Path
 
 from invoke.context import Context
 
-from deploy.cli import options
 from deploy.cli.repository import open_project
 from deploy.cli.task import task
 from deploy.core.errors import DeployError
@@ -15,10 +14,9 @@ from deploy.core.errors import DeployError
 @task(
     help={
         "from": "a copy of the template's repository, or the folder of one use case",
-        "use-case": "which use case, where there are several",
-        "flow": "the flow's name here (default: the use case's)",
-        "dry-run": "show what would be written, and write nothing",
-        "json": options.JSON,
+        "use-case": "the use case to import, if there are several",
+        "flow": "the name of the new flow (default: the name of the use case)",
+        "dry-run": "show what would be written; write nothing",
     }
 )
 def llmops(
@@ -34,7 +32,9 @@ def llmops(
     from deploy.importers.llmops import conversion, detection, report, writer
 
     if not from_:
-        raise DeployError("--from", "it is missing", "name a copy of the template's repository")
+        raise DeployError(
+            "--from", "this option is required", "name a copy of the template's repository"
+        )
     project = open_project()
     converted = conversion.convert_use_case(
         project, detection.load_use_case(Path(from_), use_case), flow

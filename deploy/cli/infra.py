@@ -23,7 +23,7 @@ def _load_desired(env: str) -> tuple[Any, Any]:
     return project, desired.load(project, env)
 
 
-@task(help={"env": ENV, "json": options.JSON})
+@task(help={"env": ENV})
 def plan(c: Context, env: str, json: bool = False) -> None:
     """Show what applying the Bicep files would change. Exit code 2: changes."""
     from deploy.core import output
@@ -35,7 +35,7 @@ def plan(c: Context, env: str, json: bool = False) -> None:
         raise Exit(code=EXIT_CODE_DIFFERENT)
 
 
-@task(help={"env": ENV, "json": options.JSON})
+@task(help={"env": ENV})
 def apply(c: Context, env: str, json: bool = False) -> None:
     """Create or update the infrastructure of an environment."""
     from deploy.core import output
@@ -46,12 +46,12 @@ def apply(c: Context, env: str, json: bool = False) -> None:
         output.print_json(values)
         return
     output.print_table([{"key": key, "value": value} for key, value in values.items()])
-    print(f"\nWrite them into environments.yaml:  inv infra.outputs --env {env}")
+    print(f"\nWrite them to environments.yaml:  inv infra.outputs --env {env}")
 
 
-@task(help={"env": ENV, "json": options.JSON})
+@task(help={"env": ENV})
 def outputs(c: Context, env: str, json: bool = False) -> None:
-    """Write the deployment's outputs into environments.yaml, where `inv deploy` reads them."""
+    """Write the deployment's outputs to environments.yaml, where `inv deploy` reads them."""
     from deploy.core import output
     from deploy.infra import deployment, files
 
@@ -62,26 +62,28 @@ def outputs(c: Context, env: str, json: bool = False) -> None:
     elif changed:
         output.print_table(changed)
     else:
-        print("environments.yaml has them already")
+        print("environments.yaml is up to date")
 
 
-@task(help={"env": ENV, "name": "the resource group's name, to confirm where there is no terminal"})
+@task(
+    help={"env": ENV, "name": "the resource group's name, as confirmation if there is no terminal"}
+)
 def destroy(c: Context, env: str, name: str = "") -> None:
-    """Remove the resource group of an environment with everything in it; asks for its name."""
+    """Remove the resource group of an environment and everything in it, after confirmation."""
     from deploy.infra import deployment
 
     _, desired = _load_desired(env)
     group = desired.names.group
     confirmed = name or options.prompt(f"Type {group} to remove everything in it: ")
     deployment.destroy(desired, confirmed)
-    print(f"{group} is gone. Its vaults keep their names and can be recovered for 90 days.")
+    print(f"{group} is removed. For 90 days its key vaults can be recovered and keep their names.")
 
 
 @task(
     help={
         "env": ENV,
-        "format": "md, html or docx (default: that of --to, or md)",
-        "to": "a file (default: in .artifacts)",
+        "format": "md, html or docx (default: the extension of --to, or md)",
+        "to": "the file to write (default: a file in .artifacts)",
     }
 )
 def request(c: Context, env: str, format: str = "", to: str = "") -> None:
@@ -95,7 +97,7 @@ def request(c: Context, env: str, format: str = "", to: str = "") -> None:
     print(path)
 
 
-@task(help={"env": ENV, "json": options.JSON})
+@task(help={"env": ENV})
 def check(c: Context, env: str, json: bool = False) -> None:
     """Compare what exists with the request: missing, different, or not requested."""
     from deploy.core import output

@@ -29,6 +29,7 @@ LINTERS = (
         ("azure-pipelines/*.yml", "azure-pipelines/templates/*.yml"),
     ),
     Linter(f"{SCHEMA_COMMAND} --schemafile docs/schema/deploy.json", ("flows/*/deploy.yaml",)),
+    Linter(f"{SCHEMA_COMMAND} --schemafile docs/schema/cases.json", ("flows/*/tests/cases.yaml",)),
     Linter(f"{SCHEMA_COMMAND} --schemafile docs/schema/environments.json", ("environments.yaml",)),
     Linter("yamllint --strict ."),
     Linter("shellcheck", ("deploy/*.sh", ".ci/run")),

@@ -7,7 +7,7 @@ from typing import Any
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from deploy.cli import options, repository
+from deploy.cli import repository
 from deploy.cli.repository import load_flows, open_project
 from deploy.cli.run_each import run_each
 from deploy.cli.task import task
@@ -28,9 +28,9 @@ def setup(c: Context) -> None:
             package_flow.ensure_tools_volume(client, chosen, settings.python)
 
 
-@task(help={"json": options.JSON})
+@task
 def doctor(c: Context, json: bool = False) -> None:
-    """Check each requirement on this machine, and name the next command for what is missing."""
+    """Check the requirements on this machine; show the command that fixes a missing one."""
     from deploy.cli import doctor
     from deploy.core import output
 
@@ -42,9 +42,9 @@ def doctor(c: Context, json: bool = False) -> None:
         raise Exit(code=1)
 
 
-@task(help={"refresh": "fetch it again, with the security updates since"})
+@task(help={"refresh": "get new base images, with the latest security updates"})
 def base(c: Context, refresh: bool = False) -> None:
-    """Pull the official base images of all flows, or make them from Debian packages."""
+    """Pull the official base images of all flows, or build them from Debian packages."""
     from deploy.build import base_image
     from deploy.docker import engine
 

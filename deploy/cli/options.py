@@ -4,43 +4,55 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from deploy.core.errors import DeployError
 
 Item = TypeVar("Item")
-FLOW = "one flow (default: every flow of the environment)"
 ENV = "an environment of environments.yaml (default: local)"
-JSON = "print JSON"
-IMAGE = "a file that `inv push` wrote, or their folder: builds nothing"
-TRUST = "use an image of the registry unverified, where you trust everyone who may push to it"
-YES = "confirm for every flow of an environment other than local"
+# The help of flags that mean the same in most tasks; a task may override it.
+SHARED_HELP = {
+    "flow": "one flow (default: every flow of the environment)",
+    "env": ENV,
+    "image": "a file of `inv push`, or a folder of them, that names the image; build nothing",
+    "json": "print JSON",
+    "trust-registry": "do not verify the registry's image: you trust every client that pushes",
+    "yes": "confirm for every flow of an environment other than local",
+}
 
 
 def exactly_one(items: list[Item], option: str) -> Item:
     """Return the only item. Raise `DeployError` if there are several or none."""
     if len(items) != 1:
-        raise DeployError(option, f"it is for one flow, not for {len(items)}", "add --flow")
+        raise DeployError(
+            option, f"this option is for one flow, not for {len(items)}", "add --flow"
+        )
     return items[0]
 
 
 def require(option: str, value: str | None) -> str:
     """Return `value`. Raise `DeployError` if it is missing."""
     if not value:
-        raise DeployError(option, "it is missing", "name an environment of environments.yaml")
+        raise DeployError(
+            option, "this option is required", "name an environment of environments.yaml"
+        )
     return value
 
 
-def require_yes(consequence: str, environment: str, flows: list[str]) -> None:
-    """Raise `DeployError` so that a whole environment is not changed by accident."""
-    message = f"this {consequence} {', '.join(flows)}"
-    raise DeployError(f"--env {environment}", message, "name one with --flow, or add --yes")
+def confirm_all(
+    consequence: str, environment: str, specs: list[Any], flow: str | None, yes: bool
+) -> None:
+    """Raise `DeployError` unless `specs` are one flow, local, or confirmed with --yes."""
+    if not (flow or yes or environment == "local"):
+        message = f"this {consequence} {', '.join(spec.flow.name for spec in specs)}"
+        hint = "select one flow with --flow, or confirm with --yes"
+        raise DeployError(f"--env {environment}", message, hint)
 
 
 def parse_positive(option: str, text: str) -> int:
     """Return `text` as a whole number above 0. Raise `DeployError` for other text."""
     if not text.isdecimal() or int(text) < 1:
-        raise DeployError(option, f"{text!r} is no whole number above 0")
+        raise DeployError(option, f"{text!r} is not a positive whole number")
     return int(text)
 
 
@@ -51,7 +63,7 @@ def parse_path(
     if path is None:
         return None
     if not Path(path).exists():
-        raise DeployError(option, f"there is no file or folder {path}", hint)
+        raise DeployError(option, f"the file or folder {path} does not exist", hint)
     return Path(path)
 
 

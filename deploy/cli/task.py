@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, overload
 
 from invoke.tasks import Task
 from invoke.tasks import task as invoke_task
 
+from deploy.cli import options
 from deploy.cli.errors import handle_errors
 
 Body = TypeVar("Body", bound=Callable[..., Any])
@@ -29,7 +31,14 @@ def task(
     name: str | None = None,
     help: Mapping[str, str] | None = None,
 ) -> Any:
-    """Declare an invoke task with readable errors. `help` has a sentence for each flag."""
-    if body is not None:
-        return invoke_task(handle_errors(body))
-    return lambda body: invoke_task(name=name, help=dict(help or {}))(handle_errors(body))
+    """Declare an invoke task with readable errors.
+
+    `help` describes its flags; those in `options.SHARED_HELP` need no entry.
+    """
+
+    def declare(body: Callable[..., Any]) -> Any:
+        flags = [name.strip("_").replace("_", "-") for name in inspect.signature(body).parameters]
+        shared = {flag: text for flag, text in options.SHARED_HELP.items() if flag in flags}
+        return invoke_task(name=name, help={**shared, **(help or {})})(handle_errors(body))
+
+    return declare if body is None else declare(body)

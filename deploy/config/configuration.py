@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 from collections.abc import Mapping
@@ -11,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
-from dotenv.parser import parse_stream
-
 from deploy import kinds
-from deploy.config import rules, target_registry
+from deploy.config import env_file, environments_file, rules, target_registry
+from deploy.config.deploy_file import DeployFile
 from deploy.config.origins import find_origins
-from deploy.config.schema import DeployFile, PlaceModel, TargetSettings
+from deploy.config.schema import PlaceModel, TargetSettings
+from deploy.config.target import AnySpec
 from deploy.config.validation import validate
 from deploy.core import yaml_files
 from deploy.core.entities import AllowedSecret, Flow, ImageSettings, PictureSources, Spec
@@ -28,10 +26,6 @@ from deploy.server import connections
 ENVIRONMENTS_FILE = "environments.yaml"
 DEPLOY_FILE = "deploy.yaml"
 FLOW_NAME = re.compile(r"^[a-z][a-z0-9-]{0,38}[a-z0-9]$")
-# Variables that the image sets: with other values the container fails, or runs untested.
-RESERVED_VARIABLES = {"PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LD_PRELOAD"}
-# Endings of the names of variables that hold a secret.
-SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CONNECTION_STRING)$")
 
 
 @dataclass(frozen=True)
@@ -62,30 +56,7 @@ class EnvironmentDraft:
 
 def open_project(root: Path) -> Project:
     """Return the project in `root`."""
-    return Project(root.resolve(), {**read_env_file(root / ".env"), **os.environ})
-
-
-def read_env_file(path: Path) -> dict[str, str]:
-    """Return the variables in the .env file `path`.
-
-    Raises `DeployError` for a line that cannot be read, without quoting the line.
-    """
-    if not path.exists():
-        return {}
-    text = yaml_files.read_text(path)
-    problems = [
-        Problem(
-            f"{display_path(path)}:{binding.original.line}",
-            "this line cannot be read",
-            "write NAME=value",
-        )
-        for binding in parse_stream(io.StringIO(text))
-        if binding.error
-    ]
-    if problems:
-        raise DeployError.from_problems(problems)
-    values = dotenv_values(stream=io.StringIO(text))
-    return {name: value for name, value in values.items() if value is not None}
+    return Project(root.resolve(), {**env_file.read_env_file(root / ".env"), **os.environ})
 
 
 def list_flow_names(project: Project) -> list[str]:
@@ -114,7 +85,7 @@ def load_flows(project: Project, only: str | None = None) -> list[Flow]:
     )
 
 
-def load_specs(project: Project, environment: str, only: str | None = None) -> list[Spec]:
+def load_specs(project: Project, environment: str, only: str | None = None) -> list[AnySpec]:
     """Return the specs of the flow `only`, or of every flow that has `environment`.
 
     Raises `DeployError` with every problem in every relevant file.
@@ -149,13 +120,16 @@ def select_flows(project: Project, environment: str, only: str | None) -> list[F
     return selected
 
 
-def load_spec(project: Project, name: str, environment: str) -> Spec:
+def load_spec(project: Project, name: str, environment: str) -> AnySpec:
     """Return the complete spec of the flow `name` in `environment`.
 
     Raises `DeployError` with every problem.
     """
     flow, document = _read_flow(project, name)
-    settings: TargetSettings = _validate_settings(document, environment, [])  # type: ignore[assignment]
+    problems: list[Problem] = []
+    settings = _validate_settings(document, environment, problems)
+    if settings is None:
+        raise DeployError.from_problems(problems)
     place = _validate_place(project, environment, settings.target)
     variables = dict(settings.env.clear)
     secrets: set[str] = set()
@@ -195,7 +169,10 @@ def load_environment_draft(project: Project, environment: str) -> EnvironmentDra
     problem.
     """
     flows = select_flows(project, environment, None)
-    document, place_values, problems = _expand_environment(project, environment, partly=True)
+    document = yaml_files.load(project.root / ENVIRONMENTS_FILE)
+    place_values, problems = environments_file.expand_environment(
+        document, project.environ, environment, partly=True
+    )
     common_values = {
         key: value for key, value in place_values.items() if key in PlaceModel.model_fields
     }
@@ -205,8 +182,9 @@ def load_environment_draft(project: Project, environment: str) -> EnvironmentDra
     flow_settings = []
     for flow in flows:
         deploy_document = yaml_files.load(flow.folder / DEPLOY_FILE)
-        flow_settings.append((flow, _validate_settings(deploy_document, environment, problems)))
-    return EnvironmentDraft(environment, place, place_values, tuple(flow_settings))  # type: ignore[arg-type]
+        if settings := _validate_settings(deploy_document, environment, problems):
+            flow_settings.append((flow, settings))
+    return EnvironmentDraft(environment, place, place_values, tuple(flow_settings))
 
 
 def _collect_results(loads: list[Any]) -> list[Any]:
@@ -304,21 +282,15 @@ def _validate_settings(
         )
         return None
     settings = validate(target_registry.get(name).Settings, data, document, at, problems)
-    for variable in settings.env.clear if settings else ():
-        location = document.where((*at, "env", "clear", variable))
-        if variable in RESERVED_VARIABLES:
-            problems.append(Problem(location, "the image sets this itself", "leave it out"))
-        if SECRET_NAME.search(variable):
-            hint = "put the value into .env, and the name under env.secret"
-            problems.append(
-                Problem(location, "this is the name of a secret; it may not be written here", hint)
-            )
+    if settings:
+        rules.check_clear_variables(document, at, settings.env.clear, problems)
     return settings
 
 
 def _validate_place(project: Project, environment: str, target: str) -> Any:
     """Return the section of environments.yaml for `environment`, as the target's own type."""
-    document, values, problems = _expand_environment(project, environment)
+    document = yaml_files.load(project.root / ENVIRONMENTS_FILE)
+    values, problems = environments_file.expand_environment(document, project.environ, environment)
     model = target_registry.get(target).Place
     target_values = {key: value for key, value in values.items() if key in model.model_fields}
     place_problems: list[Problem] = []
@@ -329,66 +301,3 @@ def _validate_place(project: Project, environment: str, target: str) -> Any:
     if problems:
         raise DeployError.from_problems(problems)
     return place
-
-
-def _expand_environment(
-    project: Project, environment: str, partly: bool = False
-) -> tuple[Document, dict[str, Any], list[Problem]]:
-    """Return environments.yaml, the expanded section of `environment`, and the problems in it.
-
-    The problems are those that concern every target. With `partly`, a key with a variable that is
-    not set is left out.
-    """
-    document = yaml_files.load(project.root / ENVIRONMENTS_FILE)
-    problems = rules.find_secrets(document)
-    data = document.data[environment] or {}
-    if not isinstance(data, dict):
-        raise DeployError(document.where((environment,)), "a mapping is expected")
-    expanded = {}
-    for key, value in data.items():
-        unset: list[Problem] = []
-        expanded_value = _expand_value(project, document, (environment, key), value, unset)
-        if not (unset and partly):
-            expanded[key] = expanded_value
-            problems += unset
-    places = {name: target.Place for name, target in target_registry.all_targets().items()}
-    for key in data:
-        # Flows with different targets share an environment: a key is valid if any target knows it.
-        if not any(key in place.model_fields for place in places.values()):
-            choices = sorted({name for place in places.values() for name in place.model_fields})
-            problems.append(
-                Problem(
-                    document.where((environment, key)), "unknown key", suggest_nearest(key, choices)
-                )
-            )
-    return document, expanded, problems
-
-
-def expand_variables(project: Project, value: Any) -> Any:
-    """Return `value` of environments.yaml with its variables expanded; unset ones become empty."""
-    if not isinstance(value, str):
-        return value
-    return re.sub(r"\$\{(\w+)\}", lambda match: project.environ.get(match[1], ""), value)
-
-
-def _expand_value(
-    project: Project, document: Document, at: KeyPath, value: Any, problems: list[Problem]
-) -> Any:
-    """Return `value` with each ${VAR} expanded; add a problem for each variable that is not set."""
-    if isinstance(value, dict):
-        return {
-            k: _expand_value(project, document, (*at, k), v, problems) for k, v in value.items()
-        }
-    if isinstance(value, list):
-        return [
-            _expand_value(project, document, (*at, i), v, problems) for i, v in enumerate(value)
-        ]
-    if not isinstance(value, str):
-        return value
-    for variable in re.findall(r"\$\{(\w+)\}", value):
-        text = project.environ.get(variable)
-        if not text:
-            message = f"the variable {variable} is not set"
-            problems.append(Problem(document.where(at), message, "set it, or put it into .env"))
-        value = value.replace(f"${{{variable}}}", text or "")
-    return value

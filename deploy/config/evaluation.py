@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
+from deploy.config.strict_model import StrictModel
 from deploy.core.entities import Bounds, Evaluation, EvaluationFlow
 
 Number = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class StrictModel(BaseModel):
-    """The same class as in `deploy.config.schema`, which imports this module."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class BoundsModel(StrictModel):
@@ -26,7 +21,7 @@ class BoundsModel(StrictModel):
     @model_validator(mode="after")
     def _check_limits(self) -> BoundsModel:
         if self.min is None and self.max is None:
-            raise ValueError("say min, max or both")
+            raise ValueError("set min, max or both")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError("min may not be above max")
         return self

@@ -6,14 +6,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from deploy.core.entities import Spec
+from deploy.config.target import AnySpec
 from deploy.core.yaml_files import Document, KeyPath, display_path
 
 REDACTED = "***"
 NOT_SET = "(not set)"
 
 
-def describe_spec(spec: Spec) -> dict[str, Any]:
+def describe_spec(spec: AnySpec) -> dict[str, Any]:
     """Return the complete spec as data, secrets redacted, each value with its origin."""
     flow = spec.flow
     values: dict[str, Any] = {

@@ -3,14 +3,36 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from deploy.config import secret_patterns
-from deploy.config.schema import CONNECTION_MODELS
+from deploy.config.deploy_file import CONNECTION_MODELS
 from deploy.config.validation import validate
 from deploy.core.errors import Problem, suggest_nearest
 from deploy.core.yaml_files import Document, KeyPath, display_path
+
+# Variables that the image sets: with other values the container fails, or runs untested.
+RESERVED_VARIABLES = {"PATH", "HOME", "PYTHONPATH", "PYTHONHOME", "LD_LIBRARY_PATH", "LD_PRELOAD"}
+# Endings of the names of variables that hold a secret.
+SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CONNECTION_STRING)$")
+
+
+def check_clear_variables(
+    document: Document, at: KeyPath, names: Iterable[str], problems: list[Problem]
+) -> None:
+    """Add a problem for each of the variables `names` in env.clear that may not be there."""
+    for variable in names:
+        location = document.where((*at, "env", "clear", variable))
+        if variable in RESERVED_VARIABLES:
+            problems.append(Problem(location, "the image sets this itself", "leave it out"))
+        if SECRET_NAME.search(variable):
+            hint = "put the value into .env, and the name under env.secret"
+            problems.append(
+                Problem(location, "this is the name of a secret; it may not be written here", hint)
+            )
 
 
 def check_connection(
@@ -20,7 +42,7 @@ def check_connection(
     at: KeyPath = ("connections", name)
     kind = declaration.get("type") if isinstance(declaration, dict) else None
     if isinstance(declaration, dict) and str(kind) not in CONNECTION_MODELS:
-        message = "the key type is missing" if kind is None else "this is no type of connection"
+        message = "the key type is missing" if kind is None else "this is not a type of connection"
         location = document.where(at if kind is None else (*at, "type"))
         problems.append(
             Problem(location, message, suggest_nearest(str(kind or ""), CONNECTION_MODELS))

@@ -10,10 +10,12 @@ import functools
 import importlib
 import inspect
 from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING
 
-from deploy.config.schema import PlaceModel, TargetSettings
-from deploy.config.target import Target
 from deploy.core import extensions
+
+if TYPE_CHECKING:
+    from deploy.config.target import Target
 
 ENTRY_POINT_GROUP = "flow_deploy.targets"
 BUILT_IN = {
@@ -21,15 +23,16 @@ BUILT_IN = {
     "azureml": "deploy.targets.azureml",
     "appservice": "deploy.targets.appservice",
 }
-# The methods of the protocol, which an extension must have.
-TARGET_METHODS = [
-    name for name, has in vars(Target).items() if inspect.isfunction(has) and name[0] != "_"
-]
 
 
 def target_names() -> tuple[str, ...]:
     """Return the names of all targets. Raises `DeployError` if two have the same name."""
     return (*BUILT_IN, *_extensions())
+
+
+def target_modules() -> dict[str, str]:
+    """Return the name of each target's module, without importing it."""
+    return {**BUILT_IN, **{name: point.module for name, point in _extensions().items()}}
 
 
 def get(name: str) -> Target:
@@ -76,8 +79,15 @@ def _load_extension(point: EntryPoint) -> Target:
 
     Raises `DeployError` if it cannot be loaded, or is not a valid target.
     """
+    # Imported here: with pydantic, they take longer to import than all else in this module.
+    from deploy.config.schema import PlaceModel, TargetSettings
+    from deploy.config.target import Target
+
     target: Target = extensions.load_entry_point(point)
-    missing = [name for name in TARGET_METHODS if not callable(getattr(target, name, None))]
+    methods = [name for name, has in vars(Target).items() if inspect.isfunction(has)]
+    missing = [
+        name for name in methods if name[0] != "_" and not callable(getattr(target, name, None))
+    ]
     models = {"Settings": TargetSettings, "Place": PlaceModel}
     for name, base in models.items():
         model = getattr(target, name, None)
@@ -85,6 +95,6 @@ def _load_extension(point: EntryPoint) -> Target:
             missing.append(f"{name} (a {base.__name__})")
     if missing:
         raise extensions.invalid_extension(
-            point, f"this is no target: it lacks {', '.join(missing)}"
+            point, f"this is not a target: it lacks {', '.join(missing)}"
         )
     return target

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
+
+# How a flow runs on a target, and where the target is, in the target's own types. A bare `Spec` is
+# one for any target, whose settings and place cannot be read.
+SettingsT_co = TypeVar("SettingsT_co", covariant=True, default=object)
+PlaceT_co = TypeVar("PlaceT_co", covariant=True, default=object)
 
 
 @dataclass(frozen=True)
@@ -107,17 +114,17 @@ class Flow:
 
 
 @dataclass(frozen=True)
-class Spec:
+class Spec(Generic[SettingsT_co, PlaceT_co]):
     """The validated and complete configuration of one flow in one environment."""
 
     project: str
     flow: Flow
     environment: str
     target: str
-    # How the flow runs on the target, in the target's own type.
-    settings: Any
-    # Where the target is (from environments.yaml), in the target's own type.
-    place: Any
+    # How the flow runs on the target (from deploy.yaml).
+    settings: SettingsT_co
+    # Where the target is (from environments.yaml).
+    place: PlaceT_co
     # The environment variables of the container.
     variables: Mapping[str, str] = field(repr=False)
     # The names of the variables whose values must not be displayed.
@@ -197,12 +204,20 @@ class Step:
         """Whether this step changes anything."""
         return self.action not in ("keep", "note")
 
+    def __str__(self) -> str:
+        """Return the step as a line of text."""
+        if self.action == "note":
+            return self.why
+        values = [self.before, self.after] if self.before != self.after else []
+        change = " → ".join(value for value in values if value)
+        return f"{self.action} {self.what}{f': {change}' if change else ''} ({self.why})"
+
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Generic[SettingsT_co, PlaceT_co]):
     """The changes that would bring a target to a spec, computed without changing anything."""
 
-    spec: Spec
+    spec: Spec[SettingsT_co, PlaceT_co]
     image: Image
     steps: tuple[Step, ...]
     # The state that the target observed, and its conclusions. Only the target reads it.

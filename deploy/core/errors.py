@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 
@@ -49,6 +50,21 @@ class DeployError(Exception):
 
 class PlanBlocked(DeployError):
     """The observed state rules out a plan. Nothing failed, and a retry gives the same result."""
+
+
+@contextlib.contextmanager
+def collect_problems(problems: list[Problem]) -> Iterator[None]:
+    """Add the problems of a `DeployError` to `problems`; continue after the block."""
+    try:
+        yield
+    except DeployError as error:
+        problems += error.problems
+
+
+def quote_last_lines(lines: Iterable[str], count: int) -> str:
+    """Return the last `count` lines of a program's output, indented, without empty ones."""
+    kept = [line.rstrip() for line in lines if line.strip()]
+    return "\n".join(f"    {line}" for line in kept[-count:])
 
 
 def suggest_nearest(word: str, known: Iterable[str]) -> str:

@@ -19,14 +19,12 @@ def find_entry_points(group: str, noun: str, own: Collection[str]) -> dict[str, 
     points: dict[str, EntryPoint] = {}
     for point in sorted(entry_points(group=group), key=describe_entry_point):
         if point.name in own:
-            message = f"its {noun} {point.name} has the name of one of this project's own"
+            message = f"its {noun} {point.name} has the same name as a built-in one"
             raise DeployError(
                 describe_entry_point(point), message, "rename its entry point, or uninstall it"
             )
         if point.name in points:
-            message = (
-                f"its {noun} {point.name} is in {_distribution_name(points[point.name])} as well"
-            )
+            message = f"its {noun} {point.name} is also in {_distribution_name(points[point.name])}"
             raise DeployError(describe_entry_point(point), message, "uninstall one of the two")
         points[point.name] = point
     return points

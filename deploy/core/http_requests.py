@@ -99,22 +99,24 @@ def send(
             raise TransientError(where, "the connection broke") from None
         if "CERTIFICATE_VERIFY_FAILED" not in str(error):
             raise DeployError(where, f"{NO_TLS} as expected ({_root_cause(error)})") from None
-        hint = "if its authority is your company's, let REQUESTS_CA_BUNDLE name the file with it"
+        hint = "if your company signed it, set REQUESTS_CA_BUNDLE to the file of its authority"
         message = f"its certificate is not trusted ({_root_cause(error)})"
         raise DeployError(where, message, hint) from None
     except requests.exceptions.ConnectionError as error:
         if _is_connect_error(error):
             message = f"it cannot be reached ({_root_cause(error)})"
-            hint = "is its name right, and does your network (VPN, private endpoint) lead there?"
+            hint = "check its name, and whether your network (VPN, private endpoint) reaches it"
             raise DeployError(where, message, hint) from None
         raise TransientError(where, f"the connection broke ({_root_cause(error)})") from None
     except requests.exceptions.Timeout:
         raise TransientError(where, "it did not answer in time") from None
     except ADDRESS_ERRORS as error:
-        message = f"it refers to an address that leads nowhere ({_root_cause(error)})"
-        raise DeployError(where, message, "is it a registry? does a proxy answer for it?") from None
+        message = f"it redirects to no valid address ({_root_cause(error)})"
+        raise DeployError(
+            where, message, "check whether it is a registry, and whether a proxy answers instead"
+        ) from None
     except requests.RequestException as error:
-        raise TransientError(where, f"the answer broke off ({_root_cause(error)})") from None
+        raise TransientError(where, f"the response was cut off ({_root_cause(error)})") from None
     if response.status_code in RETRY_STATUSES:
         retry_after = response.headers.get("Retry-After", "")
         seconds = float(retry_after) if retry_after.isdecimal() else None
@@ -131,8 +133,10 @@ def parse_json_object(content: bytes, where: str) -> dict[str, Any]:
     except ValueError:
         data = None
     if not isinstance(data, dict):
-        message = "it answers with something that no registry says"
-        raise DeployError(where, message, "is its name right, or does a log-in page answer for it?")
+        message = "its answer is not that of a registry"
+        raise DeployError(
+            where, message, "check its name, and whether a sign-in page answers instead"
+        )
     return data
 
 
@@ -151,7 +155,7 @@ def with_retries(action: Callable[[], Result]) -> Result:
         return retrying(action)
     except TransientError as error:
         message = f"{error}, {MAX_ATTEMPTS} times in a row"
-        raise DeployError(error.where, message, "try again later; what was done is kept") from None
+        raise DeployError(error.where, message, "try again later; completed work is kept") from None
 
 
 def is_loopback(url: str) -> bool:

@@ -16,7 +16,7 @@ def pause(seconds: float) -> None:
 
     Raises `KeyboardInterrupt` once the task is interrupted, so that the thread can clean up.
     """
-    if getattr(_thread, "puts_right", False):
+    if getattr(_thread, "cleans_up", False):
         time.sleep(seconds)
     elif _interrupted.wait(seconds):
         raise KeyboardInterrupt
@@ -25,11 +25,11 @@ def pause(seconds: float) -> None:
 @contextlib.contextmanager
 def uninterruptible() -> Iterator[None]:
     """Keep waits inside the block from being interrupted: this thread is already cleaning up."""
-    _thread.puts_right = True
+    _thread.cleans_up = True
     try:
         yield
     finally:
-        _thread.puts_right = False
+        _thread.cleans_up = False
 
 
 def interrupt() -> None:

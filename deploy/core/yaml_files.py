@@ -93,10 +93,8 @@ def parse(path: Path, text: str) -> Document:
         message = f"this cannot be read as YAML ({type(error).__name__})"
         raise DeployError(display_path(path), message, "correct the YAML") from None
     if size > MAX_VALUES:
-        message = f"its aliases come to more than {MAX_VALUES} values"
-        raise DeployError(
-            display_path(path), message, "write out what they stand for, or less of it"
-        )
+        message = f"its aliases expand to more than {MAX_VALUES} values"
+        raise DeployError(display_path(path), message, "use fewer aliases")
     if not isinstance(nodes, CommentedMap):
         kind = "empty" if nodes is None else f"a {_yaml_type(nodes)}"
         message = f"a mapping of keys and values is expected, this is {kind}"

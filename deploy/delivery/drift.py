@@ -1,4 +1,4 @@
-"""Compare what runs with the configuration. Read-only: a plan for the image that is running.
+"""Compare deployments with their configuration. Read-only: a plan for the image that is running.
 
 The changes in that plan come from manual changes in Azure, or from configuration that was not
 deployed yet.
@@ -13,8 +13,9 @@ from functools import partial
 
 from deploy.config import configuration, target_registry
 from deploy.config.configuration import Project
+from deploy.config.target import AnySpec
 from deploy.core import progress
-from deploy.core.entities import Deployment, Image, Spec, Step
+from deploy.core.entities import Deployment, Image, Step
 from deploy.core.errors import DeployError, PlanBlocked, Problem
 from deploy.delivery import resolve_image
 from deploy.infra import comparison
@@ -24,13 +25,13 @@ from deploy.registry import image_repository
 
 @dataclass(frozen=True)
 class Finding:
-    """One difference between what runs and the configuration."""
+    """One difference between a deployment and its configuration."""
 
     # `-` for a finding about the whole environment.
     flow: str
     what: str
     # Both values as text to read.
-    there: str
+    actual: str
     configured: str
     why: str
     # False for a note that is worth reading but is no drift.
@@ -38,16 +39,18 @@ class Finding:
 
 
 def list_checks(
-    project: Project, environment: str, specs: Iterable[Spec], whole: bool
+    project: Project, environment: str, specs: Iterable[AnySpec], whole_environment: bool
 ) -> list[Callable[[], list[Finding]]]:
-    """Return independent checks, one for each spec; with `whole` also of infrastructure."""
+    """Return independent checks, one for each spec, and one for the infrastructure."""
     checks: list[Callable[[], list[Finding]]] = [
         partial(compare_flow, project, spec) for spec in specs
     ]
-    return [*checks, partial(compare_infrastructure, project, environment)] if whole else checks
+    if whole_environment:
+        checks.append(partial(compare_infrastructure, project, environment))
+    return checks
 
 
-def compare_flow(project: Project, spec: Spec) -> list[Finding]:
+def compare_flow(project: Project, spec: AnySpec) -> list[Finding]:
     """Return how the deployment of `spec` differs from its configuration. Raise `DeployError`."""
     target = target_registry.get(spec.target)
     target.check(spec)
@@ -88,20 +91,20 @@ def compare_infrastructure(project: Project, environment: str) -> list[Finding]:
 def create_problem(finding: Finding, environment: str) -> Problem:
     """Return a finding as a problem, located at the file that configures it."""
     message = finding.what
-    if finding.there != finding.configured:
+    if finding.actual != finding.configured:
         message += (
-            f" is {finding.there or 'nothing'}, and should be {finding.configured or 'nothing'}"
+            f" is {finding.actual or 'not set'} and should be {finding.configured or 'not set'}"
         )
     message += f" ({finding.why})" if finding.why else ""
     if finding.flow == "-":
-        hint = f"`inv infra.check --env {environment}` tells more, `inv infra.apply` mends it"
+        hint = f"see `inv infra.check --env {environment}`; correct it with `inv infra.apply`"
         return Problem(f"{configuration.ENVIRONMENTS_FILE}: {environment}", message, hint)
     location = f"flows/{finding.flow}/{configuration.DEPLOY_FILE}: environments.{environment}"
-    hint = f"`inv deploy --env {environment} --flow {finding.flow}` brings it back"
+    hint = f"restore it: `inv deploy --env {environment} --flow {finding.flow}`"
     return Problem(location, message, hint)
 
 
-def _find_running_image(spec: Spec, deployment: Deployment) -> Image:
+def _find_running_image(spec: AnySpec, deployment: Deployment) -> Image:
     """Return the running image as found in the registry, or else as the target reports it."""
     reported = Image(
         repository=spec.flow.name,
@@ -114,11 +117,11 @@ def _find_running_image(spec: Spec, deployment: Deployment) -> Image:
     )
     if not (spec.place.registry and deployment.digest):
         return reported
-    repository = image_repository.open_repository(spec.flow.name, spec.place, spec.environment)
+    repository = image_repository.open_repository(spec)
     published = repository.find(spec.flow, deployment.digest)
     if published is None:
         message = (
-            f"it has no image {deployment.digest} any more, which runs: no new instance could start"
+            f"the running image {deployment.digest} is no longer there: no new instance can start"
         )
         raise PlanBlocked(repository.name, message)
     return published
@@ -137,12 +140,12 @@ def _create_blocked_finding(flow: str, problem: Problem) -> Finding:
     return Finding(flow, f"{problem.where}: {problem.what}", "", "", problem.hint)
 
 
-def _compare_content(project: Project, spec: Spec, deployment: Deployment) -> list[Finding]:
-    """Return a note if this checkout has other content than what runs."""
+def _compare_content(project: Project, spec: AnySpec, deployment: Deployment) -> list[Finding]:
+    """Return a note if the content of this checkout differs from the deployed one."""
     # Without an engine the tag may be unknown; this is only a note, so skip it.
     with contextlib.suppress(DeployError):
-        _, tag = resolve_image.find_content_tag(spec.flow, project.root)
+        tag = resolve_image.find_content_tag(spec.flow, project.root)
         if tag and tag != deployment.tag:
-            why = "note: this checkout has other content than what runs"
+            why = "note: the files in this checkout differ from the deployed content"
             return [Finding(spec.flow.name, "content", deployment.tag, tag, why, drift=False)]
     return []

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from deploy.core import atomic_file
 from deploy.core.entities import Image
 from deploy.core.errors import DeployError
 from deploy.core.yaml_files import display_path
 
 FOLDER = ".artifacts"
-REWRITE_HINT = "`inv push` writes it anew"
+REWRITE_HINT = "`inv push` writes a new one"
 DIRTY_COMMIT_HINT = (
-    "commit what `git status` shows where it was pushed; in CI that is base.lock: `inv base`"
+    "the push had uncommitted files: commit what `git status` lists there; in CI that is "
+    "base.lock, which `inv base` writes"
 )
 
 
@@ -51,11 +52,6 @@ class ImageReference:
     platform: str
     base: str
 
-    @property
-    def pinned(self) -> str:
-        """The repository with the digest: the name to deploy and promote."""
-        return f"{self.repository}@{self.digest}"
-
 
 def write(root: Path, flow: str, image: Image, commit: str) -> Path:
     """Write the file for `image`; return its path. Raise `OSError` on failure."""
@@ -65,11 +61,7 @@ def write(root: Path, flow: str, image: Image, commit: str) -> Path:
     )
     path = root / FOLDER / f"{flow}.json"
     path.parent.mkdir(exist_ok=True)
-    text = json.dumps({"version": 1, **asdict(reference)}, indent=2) + "\n"
-    # Replaced atomically: a reader or a second push finds a complete file.
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    atomic_file.write(path, json.dumps({"version": 1, **asdict(reference)}, indent=2) + "\n")
     return path
 
 
@@ -88,23 +80,29 @@ def read(path: Path, flow: str | None, commit: str) -> ImageReference:
         data: Any = json.loads(path.read_text(encoding="utf-8"))
         reference = _ReferenceFile.model_validate(data)
     except FileNotFoundError:
-        hint = "`inv push` writes it; in CI hand the folder .artifacts from one job to the next"
-        raise DeployError(display_path(path), "it is not there", hint) from None
+        hint = "run `inv push`; in CI, pass the folder .artifacts from one job to the next"
+        raise DeployError(display_path(path), "the file does not exist", hint) from None
     except OSError as error:
-        raise DeployError(display_path(path), f"it cannot be read: {error.strerror}") from None
+        raise DeployError(
+            display_path(path), f"the file cannot be read: {error.strerror}"
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the whole"
+        key = ".".join(str(part) for part in first["loc"]) or "the document"
         raise DeployError(
             display_path(path), f"{key}: {first['msg'].lower()}", REWRITE_HINT
         ) from None
     except ValueError as error:
-        raise DeployError(display_path(path), f"this is not JSON: {error}", REWRITE_HINT) from None
+        raise DeployError(
+            display_path(path), f"the file is not valid JSON: {error}", REWRITE_HINT
+        ) from None
     if flow is not None and reference.flow != flow:
-        raise DeployError(display_path(path), f"it is of the flow {reference.flow}, not of {flow}")
+        raise DeployError(
+            display_path(path), f"the file is for the flow {reference.flow}, not for {flow}"
+        )
     if commit and reference.commit != commit:
         message = (
-            f"it is stale: of commit {_shorten_commit(reference.commit)}, and "
+            f"the file is outdated: it is for commit {_shorten_commit(reference.commit)}, but "
             f"{_shorten_commit(commit)} is checked out"
         )
         raise DeployError(

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import docker
-
 from deploy.build import base_image, flow_image
 from deploy.config import target_registry
 from deploy.config.configuration import Project
-from deploy.core import progress
-from deploy.core.entities import Flow, Image, Spec
+from deploy.config.target import AnySpec
+from deploy.core import git, progress
+from deploy.core.entities import Flow, Image
 from deploy.core.errors import DeployError
 from deploy.core.yaml_files import display_path
 from deploy.delivery import image_reference, publication
 from deploy.docker import engine
 from deploy.registry import image_repository
 from deploy.supply_chain.image_verification import records
-from deploy.supply_chain.secret_scan import known_secrets
 
 
 def build_image(
     project: Project, flow: Flow, address: str | None = None, context: Path | None = None
 ) -> Image:
-    """Return the flow's image on the engine at `address`; build it if it is not there.
+    """Return the flow's image on the engine at `address`; build it if it does not exist.
 
     With `context`, write the build context to that folder, even if nothing is built.
     """
@@ -47,7 +45,7 @@ def write_context(project: Project, flow: Flow, context: Path | None = None) -> 
         )
 
 
-def publish_image(project: Project, spec: Spec, trust_registry: bool = False) -> Image:
+def publish_image(project: Project, spec: AnySpec, trust_registry: bool = False) -> Image:
     """Return the flow's image in the environment's registry; build and push it if needed.
 
     If the registry's image was pushed or verified by this machine before, nothing is built or
@@ -56,74 +54,64 @@ def publish_image(project: Project, spec: Spec, trust_registry: bool = False) ->
     flow, root = spec.flow, project.root
     with progress.log_prefix(flow.name):
         flow_image.check_files(flow, root)
-        repository = image_repository.open_repository(flow.name, spec.place, spec.environment)
-        client, tag = find_content_tag(flow, root)
-        published = repository.find(flow, tag) if tag else None
+        target = publication.open_publication(project, spec)
+        tag = find_content_tag(flow, root)
+        published = target.repository.find(flow, tag) if tag else None
         if published is None:
-            client = client or engine.connect()
+            client = engine.connect()
             built = flow_image.build(client, flow, root, engine.find_endpoint())
-            published = repository.find(flow, built.tag) if built.tag != tag else None
+            published = target.repository.find(flow, built.tag) if built.tag != tag else None
             if published is None:
-                published = publication.push_image(
-                    client, repository, flow, built, known_secrets.collect_secrets(project), root
-                )
+                published = target.push_image(client, built)
                 publication.write_image_reference(root, flow, published)
                 return published
-        if verify_image(project, repository, flow, published, trust_registry):
-            publication.attach_missing(repository, flow, published, root)
+        if verify_image(project, spec, published, trust_registry):
+            target.attach_missing(published)
         progress.note("push", f"unchanged: {published.reference}")
         publication.write_image_reference(root, flow, published)
         return published
 
 
-def verify_image(
-    project: Project,
-    repository: image_repository.ImageRepository,
-    flow: Flow,
-    published: Image,
-    trust_registry: bool,
-) -> bool:
+def verify_image(project: Project, spec: AnySpec, published: Image, trust_registry: bool) -> bool:
     """Return whether the content of `published` is known to match its tag.
 
     It is known if this machine pushed or verified the image before. Any other image is compared
     with the image that the flow's files build here; with `trust_registry` it is used unverified
     (False). Raise `DeployError` if the content differs.
     """
+    flow, root = spec.flow, project.root
     if records.has(records.VERIFIED, flow.name, published):
         return True
     if trust_registry:
-        progress.note("verify", f"{published.pinned} is used unverified: --trust-registry")
+        progress.note("verify", f"{published.pinned} is not verified (--trust-registry)")
         return False
-    client, tag = find_content_tag(flow, project.root)
+    tag = find_content_tag(flow, root)
     if tag in ("", published.tag):
-        client = client or engine.connect()
-        built = flow_image.build(client, flow, project.root, engine.find_endpoint())
+        client = engine.connect()
+        built = flow_image.build(client, flow, root, engine.find_endpoint())
         tag = built.tag
         if tag == published.tag:
-            hidden = known_secrets.collect_secrets(project)
-            publication.verify_image(
-                client, repository, flow, built, published, hidden, project.root
-            )
+            publication.open_publication(project, spec).verify_image(client, built, published)
             return True
-    message = f"{published.digest} is of the tag {published.tag}, and the files here are {tag}"
-    hint = (
-        "check out the commit that it was pushed from, or name the file of that push with --image; "
-        "--trust-registry uses it as it is, where you trust all who may push there"
+    message = (
+        f"{published.digest} has the content tag {published.tag}, but the flow's files have {tag}"
     )
-    raise DeployError(repository.name, message, hint)
+    hint = (
+        "check out the commit that it was pushed from, or pass the file of that push with --image; "
+        "or use --trust-registry, if you trust every client that can push to this registry"
+    )
+    raise DeployError(published.repository, message, hint)
 
 
-def resolve_for_plan(project: Project, spec: Spec, image_file: Path | None) -> Image:
+def resolve_for_plan(project: Project, spec: AnySpec, image_file: Path | None) -> Image:
     """Return the image that a deploy would use: from the registry, or else built here."""
     if image_file:
         return _resolve_from_file(project, spec, image_file)
     if spec.place.registry:
         with progress.log_prefix(spec.flow.name):
             flow_image.check_files(spec.flow, project.root)
-            repository = image_repository.open_repository(
-                spec.flow.name, spec.place, spec.environment
-            )
-            _, tag = find_content_tag(spec.flow, project.root)
+            repository = image_repository.open_repository(spec)
+            tag = find_content_tag(spec.flow, project.root)
             published = repository.find(spec.flow, tag) if tag else None
             if published:
                 return published
@@ -131,7 +119,7 @@ def resolve_for_plan(project: Project, spec: Spec, image_file: Path | None) -> I
 
 
 def resolve_for_deploy(
-    project: Project, spec: Spec, image_file: Path | None, trust_registry: bool = False
+    project: Project, spec: AnySpec, image_file: Path | None, trust_registry: bool = False
 ) -> Image:
     """Return the image to deploy: from the file, published, or built if there is no registry.
 
@@ -141,37 +129,28 @@ def resolve_for_deploy(
     if image_file:
         published = _resolve_from_file(project, spec, image_file)
         with progress.log_prefix(spec.flow.name):
-            repository = image_repository.open_repository(
-                spec.flow.name, spec.place, spec.environment
-            )
-            publication.scan_image(
-                repository,
-                spec.flow,
-                published,
-                known_secrets.collect_secrets(project),
-                project.root,
-            )
+            publication.open_publication(project, spec).scan_image(published)
         return published
     if spec.place.registry:
         return publish_image(project, spec, trust_registry)
     return build_image(project, spec.flow, target_registry.get(spec.target).engine(spec))
 
 
-def _resolve_from_file(project: Project, spec: Spec, image_file: Path) -> Image:
+def _resolve_from_file(project: Project, spec: AnySpec, image_file: Path) -> Image:
     """Return the image that the file names, as found in the environment's registry."""
     flow = spec.flow
     with progress.log_prefix(flow.name):
         reference = read_image_reference(project, flow, image_file)
-        repository = image_repository.open_repository(flow.name, spec.place, spec.environment)
+        repository = image_repository.open_repository(spec)
         published = repository.find(flow, reference.digest)
         if published is None:
-            message = f"{repository.name}@{reference.digest} is not there"
+            message = f"{repository.name}@{reference.digest} does not exist"
             hint = f"`inv promote --from ‹environment› --to {spec.environment} --flow {flow.name}`"
             raise DeployError(repository.registry.where, message, hint)
         if (published.tag, published.platform) != (reference.tag, reference.platform):
             message = (
-                f"the image is {published.tag} for {published.platform}, "
-                "which the file does not say"
+                f"the registry's image has the tag {published.tag} and the platform "
+                f"{published.platform}, which differ from this file"
             )
             raise DeployError(
                 display_path(image_reference.get_reference_file(image_file, flow.name)),
@@ -188,18 +167,32 @@ def read_image_reference(
     return image_reference.read(
         image_reference.get_reference_file(image_file, flow.name),
         flow.name,
-        flow_image.read_commit(project.root),
+        git.read_commit(project.root),
     )
 
 
-def find_content_tag(flow: Flow, root: Path) -> tuple[docker.DockerClient | None, str]:
+def find_built_image(flow: Flow, root: Path) -> tuple[str | None, bool]:
+    """Return the flow's content tag, and whether the engine has an image with that tag.
+
+    The tag is None if there is no engine, no base image or no lock file.
+    """
+    try:
+        client = engine.connect()
+        base = base_image.find(client, flow.image, root)
+        if base is None:
+            return None, False
+        inputs = flow_image.collect_inputs(flow, base, root)
+    except DeployError:
+        return None, False
+    return inputs.tag, flow_image.find(client, inputs) is not None
+
+
+def find_content_tag(flow: Flow, root: Path) -> str:
     """Return the flow's content tag, empty if the base image is not known yet.
 
-    The Docker client is returned only if the engine was needed to find the base image.
+    If the base image is pinned, no engine is needed.
     """
-    pinned = base_image.find_pinned(flow.image, root)
-    if pinned:
-        return None, flow_image.collect_inputs(flow, pinned, root).tag
-    client = engine.connect()
-    base = base_image.find(client, flow.image, root)
-    return client, flow_image.collect_inputs(flow, base, root).tag if base else ""
+    base = base_image.find_pinned(flow.image, root) or base_image.find(
+        engine.connect(), flow.image, root
+    )
+    return flow_image.collect_inputs(flow, base, root).tag if base else ""

@@ -28,7 +28,7 @@ class Trial:
 
     flow: str
     image: str
-    # Until the answer; None if the flow was built but not run.
+    # Seconds until the answer; None if the flow was built but not run.
     seconds: float | None
     # Whether a stand-in model answered.
     stand_in: bool
@@ -37,7 +37,7 @@ class Trial:
     def summary(self) -> str:
         """The result as a Markdown sentence."""
         if self.seconds is None:
-            return f"`{self.image}` was built; not run: deploy.yaml has no environment local"
+            return f"`{self.image}` was built but not run: deploy.yaml has no environment local"
         by = " (answered by a stand-in model)" if self.stand_in else ""
         return f"`{self.image}` answered its sample in {self.seconds:.2f} s{by}"
 
@@ -69,8 +69,8 @@ def run_trial(project: Project, flow: Flow) -> Trial:
 def _require_not_deployed(project: Project, flow: Flow) -> None:
     spec = configuration.load_spec(project, flow.name, ENVIRONMENT)
     if pipeline.status(spec):
-        message = "it runs here already, and a trial would take it away"
-        raise DeployError(spec.name, message, f"`inv destroy --flow {flow.name}` first")
+        message = "the flow is deployed on this machine, and a trial would remove it"
+        raise DeployError(spec.name, message, f"remove it first: `inv destroy --flow {flow.name}`")
 
 
 @contextlib.contextmanager
@@ -89,11 +89,14 @@ def _run_stand_in_model(project: Project, flow: Flow) -> Iterator[Mapping[str, s
                     f"set the variables of its connections, or see `python -m {STAND_IN_MODULE} "
                     "--help`"
                 )
-                raise DeployError(flow.name, "no stand-in model could be started", hint)
+                raise DeployError(flow.name, "the stand-in model did not start", hint)
             variables: dict[str, str] = json.loads(line)
             with progress.log_prefix(flow.name):
                 names = ", ".join(sorted(variables))
-                progress.note("model", f"answered by a stand-in model; not set: {names}")
+                progress.note(
+                    "model",
+                    f"a stand-in model answers, because these variables are not set: {names}",
+                )
             yield variables
         finally:
             process.stdin.close()

@@ -54,7 +54,7 @@ def spool_to_file(chunks: Iterable[bytes], limit: int) -> IO[bytes]:
         for chunk in chunks:
             size += len(chunk)
             if size > limit:
-                raise OutputLimitError(f"it left more than {limit // MIB} MiB of files")
+                raise OutputLimitError(f"it wrote more than {limit // MIB} MiB of files")
             file.write(chunk)
         file.seek(0)
     except BaseException:

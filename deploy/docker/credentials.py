@@ -12,7 +12,7 @@ import docker.errors
 
 HELPER_PREFIX = "docker-credential-"
 # The hint for a `problem`.
-HELPER_HINT = "install that helper, or take it out of config.json of the docker command"
+HELPER_HINT = "install that helper, or remove it from config.json of the docker command"
 
 
 @dataclass(frozen=True)

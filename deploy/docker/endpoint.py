@@ -159,7 +159,7 @@ def _normalize_address(address: str, source: str) -> str:
 def _no_address(address: str, source: str) -> DeployError:
     # An address may contain a password, which docker rejects as well.
     redacted = "ssh://…" if "@" in address else address
-    message = f"{redacted} is no address of a Docker engine"
+    message = f"{redacted} is not the address of a Docker engine"
     return DeployError(source, message, "write unix:///path, tcp://host:2375 or ssh://user@host")
 
 
@@ -257,8 +257,8 @@ def _read_json(path: Path) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise DeployError(str(path), "it is no JSON object", _REPAIR_HINT)
+        raise DeployError(str(path), "it is not a JSON object", _REPAIR_HINT)
     return content
 
 
-_REPAIR_HINT = "correct it, or set DOCKER_HOST, which the docker command takes first"
+_REPAIR_HINT = "correct it, or set DOCKER_HOST, which takes precedence"

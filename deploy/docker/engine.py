@@ -69,15 +69,17 @@ def connect(address: str | None = None) -> docker.DockerClient:
         probe = _client(endpoint, MINIMUM_DOCKER_API_VERSION, CONNECT_SECONDS)
     except ValueError:
         # The error may quote the configuration, which holds credentials.
-        message = "a log-in in its configuration cannot be read (config.json)"
-        raise DeployError("Docker", message, "`docker login` writes it anew") from None
+        message = "credentials in its configuration (config.json) cannot be read"
+        raise DeployError("Docker", message, "`docker login` writes them again") from None
     except docker.errors.DockerException as error:
         raise _unreachable_error(endpoint, str(error)) from None
     try:
         version = str(probe.version(api_version=False)["ApiVersion"])
         return _client(endpoint, version, TIMEOUT_SECONDS)
     except (KeyError, TypeError, requests.JSONDecodeError):
-        raise _unreachable_error(endpoint, "what answers is no Docker engine") from None
+        raise _unreachable_error(
+            endpoint, "the service that answers is not a Docker engine"
+        ) from None
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         raise _unreachable_error(endpoint, _error_text(probe, error)) from None
     finally:
@@ -223,7 +225,7 @@ def _explain_failure(endpoint: Endpoint, text: str) -> tuple[str, str]:
     if "Connection refused" in text:
         return "connection refused", _start_hint(endpoint)
     if "timed out" in text:
-        return f"nothing within {CONNECT_SECONDS} s", _start_hint(endpoint)
+        return f"no answer within {CONNECT_SECONDS} s", _start_hint(endpoint)
     return text[:200], _start_hint(endpoint)
 
 
@@ -274,7 +276,7 @@ def _error_hint(text: str) -> str:
     if "is already in use by container" in text:
         return "another deploy of this flow is under way: wait for it, then try again"
     if "No such image" in text:
-        return "`inv build` makes it again"
+        return "`inv build` builds it again"
     return ""
 
 

@@ -48,7 +48,7 @@ def run(
     """
     settings = {"environment": dict(environment), "volumes": _read_only(volumes or {})}
     with new_container(client, image, command, operation, settings) as container:
-        hint = "code at the top level of the flow's modules runs here: does it wait for something?"
+        hint = "check whether code at the top level of the flow's modules waits for something"
         _execute(container, files, operation, TIMEOUT_SECONDS, hint)
         return copy_archive(container, output, operation, limit)
 
@@ -78,7 +78,7 @@ def run_with_network(
             "network_mode": network,
         }
         with new_container(client, image, command, operation, settings) as container:
-            hint = "does it wait for a service that does not answer?"
+            hint = "check whether it waits for a service that does not answer"
             _execute(container, files, operation, seconds, hint, receive)
             return copy_archive(container, output, operation, limit)
 
@@ -124,7 +124,7 @@ def _execute(
             for line in container_output.read_lines(frames):
                 receive(line)
         except OutputLimitError as error:
-            raise DeployError(operation, str(error), "print less at a time") from None
+            raise DeployError(operation, str(error), "print less") from None
         if timed_out.is_set():
             raise DeployError(operation, f"it did not end within {seconds:g} s", hint)
         exit_code = int(container.wait(timeout=ENGINE_SECONDS)["StatusCode"])
@@ -132,9 +132,7 @@ def _execute(
         container.reload()
         if container.attrs["State"].get("OOMKilled"):
             message = f"it needed more than {isolated_container.MEMORY_BYTES // MIB} MiB of memory"
-            raise DeployError(
-                operation, message, "it must do with less, or be started on a part of it"
-            )
+            raise DeployError(operation, message, "reduce the memory that it needs")
         raise DeployError(operation, f"it failed:\n{engine.log_tail(container)}")
 
 

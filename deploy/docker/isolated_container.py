@@ -98,7 +98,7 @@ def _fetch_archive(container: Container, path: str, operation: str, limit: int) 
         api._raise_for_status(response)
         return container_output.spool_to_file(response.iter_content(CHUNK_BYTES), limit)
     except OutputLimitError as error:
-        raise DeployError(operation, str(error), "code of the flow writes too much") from None
+        raise DeployError(operation, str(error), "the flow's code writes too much") from None
     finally:
         response.close()
 

@@ -47,7 +47,7 @@ def create_isolated_network(
             with isolated_container.attach_output(helper) as frames:
                 helper.start()
                 if next(container_output.read_lines(frames), "") != READY:
-                    message = f"its network cannot be closed:\n{engine.log_tail(helper)}"
+                    message = f"its network cannot be restricted:\n{engine.log_tail(helper)}"
                     hint = "the engine must allow NET_ADMIN in a network namespace of its own"
                     raise DeployError(operation, message, hint)
             yield f"container:{helper.id}"

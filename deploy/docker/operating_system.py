@@ -40,7 +40,7 @@ def start_engine_hint() -> str:
     if is_macos():
         return f"start Docker Desktop, OrbStack or Colima; to install one: `{INSTALL_COLIMA}`"
     if can_install():
-        return "`inv setup` brings an engine up"
+        return "`inv setup` starts an engine"
     start = f"{_sudo_prefix()}systemctl start docker"
     if shutil.which("dockerd"):
         return f"`{start}`"

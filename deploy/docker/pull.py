@@ -245,7 +245,7 @@ def _is_timeout(error: Exception) -> bool:
 
 
 def _stalled_error(progress: PullProgress) -> PullError:
-    text = f"nothing has arrived for {STALL_SECONDS:g} s"
+    text = f"no data has arrived for {STALL_SECONDS:g} s"
     return PullError(PullFailure.STALLED if progress.answered else PullFailure.UNREACHABLE, text)
 
 

@@ -90,12 +90,12 @@ def _iter_files(
         with tarfile.open(fileobj=archive, mode="r:", tarinfo=StrictTarInfo) as tar:
             for number, member in enumerate(tar, 1):
                 if number > MAX_FILES:
-                    raise _rejected_error(operation, f"it left more than {MAX_FILES} files")
+                    raise _rejected_error(operation, f"it wrote more than {MAX_FILES} files")
                 path = PurePosixPath(member.name)
                 if path.is_absolute() or ".." in path.parts:
                     raise _rejected_error(
                         operation,
-                        f"it left a file outside of its folder: {_printable_name(member.name)}",
+                        f"it wrote a file outside of its folder: {_printable_name(member.name)}",
                     )
                 if member.isdir():
                     continue
@@ -107,7 +107,7 @@ def _iter_files(
                     )
                 yield PurePosixPath(*path.parts[1:]), member, content
     except READ_ERRORS as error:
-        raise _rejected_error(operation, f"what it left is no tar archive ({error})") from None
+        raise _rejected_error(operation, f"its output is not a tar archive ({error})") from None
 
 
 _REGULAR_TYPES = (tarfile.REGTYPE, tarfile.AREGTYPE)
@@ -120,7 +120,7 @@ def _describe_type(member: tarfile.TarInfo) -> str:
 
 
 def _rejected_error(operation: str, message: str) -> DeployError:
-    hint = "code of the flow may leave plain files and folders only"
+    hint = "code of the flow may write only plain files and folders"
     return DeployError(operation, message, hint)
 
 

@@ -31,7 +31,7 @@ HOST_GATEWAY = "host.docker.internal"
 
 @dataclass(frozen=True)
 class Credentials:
-    """What an evaluation's container needs and no output may show."""
+    """The secrets and variables of an evaluation's container; no output may show the secrets."""
 
     connections: Mapping[str, Mapping[str, Any]] = field(repr=False)
     variables: Mapping[str, str] = field(repr=False)
@@ -66,9 +66,7 @@ def gather_credentials(
         flow.connections, {**environ, connections.IDENTITY_VARIABLES[0]: "-"}
     )
     location = display_path(flow.folder / DEPLOY_FILE)
-    problems = [
-        Problem(location, text, "set it, or put it into .env") for text in resolved.problems
-    ]
+    problems = [Problem(location, text, "set it, or add it to .env") for text in resolved.problems]
     tokens: dict[str, tuple[str, int]] = {}
     by_identity = [
         name
@@ -109,7 +107,7 @@ def _fetch_token(flow: Flow, connection: str) -> tuple[str, int]:
         variable = flow.connections[connection].get("api_key")
         key = f"; or set {variable}" if variable else ""
         problem = error.problems[0]
-        message = f"connection {connection} takes an identity, and {problem.what}"
+        message = f"connection {connection} uses an identity, but {problem.what}"
         raise DeployError(
             display_path(flow.folder / DEPLOY_FILE), message, f"{problem.hint}{key}"
         ) from None

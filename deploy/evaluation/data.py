@@ -62,23 +62,23 @@ def read_data_set(path: Path) -> DataSet:
         try:
             values = json.loads(line, parse_constant=_reject_constant)
         except (ValueError, RecursionError) as error:
-            message = f"this is not JSON: {getattr(error, 'msg', error)}"
+            message = f"this line is not valid JSON: {getattr(error, 'msg', error)}"
             problems.append(
-                Problem(f"{display_path(path)}:{number}", message, "write one object a line")
+                Problem(f"{display_path(path)}:{number}", message, "write one JSON object per line")
             )
             continue
         if not isinstance(values, dict):
-            problems.append(Problem(f"{display_path(path)}:{number}", "a JSON object is expected"))
-        elif RESERVED_COLUMN in values:
-            message = f"promptflow keeps the column {RESERVED_COLUMN} for itself"
             problems.append(
-                Problem(f"{display_path(path)}:{number}", message, "give it another name")
+                Problem(f"{display_path(path)}:{number}", "this line is not a JSON object")
             )
+        elif RESERVED_COLUMN in values:
+            message = f"promptflow reserves the column {RESERVED_COLUMN}"
+            problems.append(Problem(f"{display_path(path)}:{number}", message, "rename the column"))
         else:
             rows.append(Row(number, values))
     if not (rows or problems):
-        hint = "write one JSON object a line"
-        problems.append(Problem(display_path(path), "there is no row in this file", hint))
+        hint = "write one JSON object per line"
+        problems.append(Problem(display_path(path), "the file has no rows", hint))
     if problems:
         raise DeployError.from_problems(problems)
     return DataSet(path, tuple(rows))
@@ -86,4 +86,4 @@ def read_data_set(path: Path) -> DataSet:
 
 def _reject_constant(constant: str) -> None:
     """Reject NaN and infinities, which no request can contain (docs/container.md)."""
-    raise ValueError(f"{constant} is no value")
+    raise ValueError(f"{constant} is not a valid value")

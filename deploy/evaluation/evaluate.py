@@ -10,7 +10,7 @@ from typing import Any
 from deploy.build import base_image, flow_image
 from deploy.config import configuration
 from deploy.config.configuration import DEPLOY_FILE, Project
-from deploy.core import progress
+from deploy.core import git, progress
 from deploy.core.entities import Flow
 from deploy.core.errors import DeployError, Problem
 from deploy.core.yaml_files import load
@@ -61,9 +61,7 @@ def evaluate(project: Project, flow: Flow, environment: str | None = None) -> Re
         tag = flow_image.collect_inputs(flow, base, project.root).tag
         native, volumes = runner.prepare(client, flow, prepared.lock, base, project.root)
         outcomes = runner.run(client, prepared, secrets, native, volumes)
-        report = _create_report(
-            prepared, outcomes, before, tag, flow_image.read_commit(project.root)
-        )
+        report = _create_report(prepared, outcomes, before, tag, git.read_commit(project.root))
         history.save_record(project.root, report.record)
         return report
 
@@ -77,7 +75,7 @@ def _gather_credentials(
     if spec.missing:
         location = f"{spec.name}: env.secret"
         missing = [
-            Problem(location, f"{name} is not set", "put it into .env") for name in spec.missing
+            Problem(location, f"{name} is not set", "add it to .env") for name in spec.missing
         ]
         raise DeployError.from_problems(missing)
     return credentials.gather_credentials(flow, project.environ, spec.variables, spec.secrets)
@@ -137,20 +135,20 @@ def _list_missed_thresholds(
         location = document.where(at)
         if verdict.value is not None:
             value = thresholds.format_number(verdict.value)
-            message = f"{verdict.metric} is {value}, and {verdict.wanted} is wanted"
+            message = f"{verdict.metric} is {value}; the threshold is {verdict.threshold}"
             rows = history.get_record_path(prepared.flow.name, False)
-            problems.append(Problem(location, message, f"every row is in {rows}"))
+            problems.append(Problem(location, message, f"see the result of each row in {rows}"))
         elif verdict.evaluation in outcome_by_name:
             measured = ", ".join(v.metric for v in verdicts if _has_value(v, verdict.evaluation))
-            message = f"{verdict.evaluation} measured no {verdict.metric}"
+            message = f"{verdict.evaluation} returned no metric {verdict.metric}"
             hint = (
-                f"it measured {measured}"
+                f"it returned {measured}"
                 if measured
                 else _explain_missing_metric(outcome_by_name[verdict.evaluation])
             )
             problems.append(Problem(location, message, hint))
         else:
-            message = f"{verdict.metric} was not measured: no row was answered"
+            message = f"{verdict.metric} was not measured, because the flow answered no row"
             problems.append(Problem(location, message))
     return problems
 
@@ -162,10 +160,8 @@ def _has_value(verdict: Verdict, evaluation: str) -> bool:
 def _explain_missing_metric(outcome: FlowResult) -> str:
     """Return a hint why a flow returned no metric at all."""
     if outcome.aggregates:
-        return (
-            "its aggregation gave no number: `log_metric` takes one, `__aggregate__` returns some"
-        )
-    return "give an output that is a number in each row, or aggregate (docs/evaluation.md)"
+        return "the aggregation gave no number: use `log_metric`, or return some in `__aggregate__`"
+    return "return an output that is a number for each row, or aggregate (docs/evaluation.md)"
 
 
 def _collect_rows(

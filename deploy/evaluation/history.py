@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from deploy.core import atomic_file
 from deploy.core.errors import DeployError
 from deploy.core.yaml_files import display_path
 
@@ -20,17 +20,17 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Record:
-    """What an evaluation measured, of which image and data set."""
+    """The results of an evaluation, with the image and the data set that it used."""
 
     flow: str
-    # Of the flow's image.
+    # The content tag of the flow's image.
     tag: str
     commit: str
     created: str
     # A hash of the rows.
     data: str
     passed: bool
-    # By evaluation flow, then by name.
+    # By evaluation flow, and then by the metric's name.
     metrics: Mapping[str, Mapping[str, float]]
     # By flow.
     tokens: Mapping[str, int]
@@ -55,7 +55,7 @@ def load_last_passed(root: Path, flow: str) -> Record | None:
         return None
     except (ValueError, TypeError, KeyError, RecursionError):
         raise DeployError(
-            display_path(path), "this is no record of an evaluation", "remove it"
+            display_path(path), "this is not a record of an evaluation", "remove the file"
         ) from None
 
 
@@ -69,12 +69,8 @@ def save_record(root: Path, record: Record) -> Path:
     path = root / get_record_path(record.flow, record.passed)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(asdict(record), indent=2, ensure_ascii=False) + "\n"
-    # Replaced atomically, from a file of this process: an interruption leaves the old record, and
-    # parallel runs do not mix. An unpaired surrogate, which a model may answer, is written as an
-    # escape sequence of JSON.
-    draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_text(text, "utf-8", "backslashreplace")
-    draft.replace(path)
+    # An unpaired surrogate, which a model may answer, is written as an escape sequence of JSON.
+    atomic_file.write(path, text, errors="backslashreplace")
     if record.passed:
         (root / get_record_path(record.flow, False)).unlink(missing_ok=True)
     return path

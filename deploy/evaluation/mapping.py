@@ -23,60 +23,66 @@ MAX_LISTED_ROWS = 5
 
 def complete_mapping(
     inputs: Mapping[str, Any],
-    interface: FlowSignature,
+    flow_signature: FlowSignature,
     data: DataSet | None,
-    judged: FlowSignature | None,
+    evaluated: FlowSignature | None,
     document: Document,
-    at: KeyPath,
+    key_path: KeyPath,
     problems: list[Problem],
 ) -> dict[str, Any]:
     """Return `inputs` completed with columns that have an input's name; add problems.
 
-    `judged` is the signature of the flow whose answers may be referred to, None for that flow
-    itself. `at` is the key in `document` that holds `inputs`. `data` is None if the rows cannot be
-    read, which is reported elsewhere.
+    `evaluated` is the signature of the flow whose answers may be referred to, None for that flow
+    itself. `key_path` is the key in `document` that holds `inputs`. `data` is None if the rows
+    cannot be read, which is reported elsewhere.
     """
     for name, source in inputs.items():
-        location = document.where((*at, "inputs", name))
-        if interface.inputs is not None and name not in interface.inputs:
-            message = "the flow has no such input"
-            problems.append(Problem(location, message, suggest_nearest(name, interface.inputs)))
-        problems += _check_source(source, data, judged, location)
+        location = document.where((*key_path, "inputs", name))
+        if flow_signature.inputs is not None and name not in flow_signature.inputs:
+            message = f"the flow has no input {name}"
+            problems.append(
+                Problem(location, message, suggest_nearest(name, flow_signature.inputs))
+            )
+        problems += _check_source(source, data, evaluated, location)
     complete_inputs = dict(inputs)
     if data is None:
         return complete_inputs
-    for name, required in (interface.inputs or {}).items():
+    for name, required in (flow_signature.inputs or {}).items():
         if name in inputs:
             continue
         rows_without = data.list_rows_without(name)
         if not rows_without:
             complete_inputs[name] = f"${{data.{name}}}"
         elif required and len(rows_without) == len(data.rows):
-            hint = f"say where it comes from: `{name}: ${{data.…}}` below inputs"
-            message = f"nothing says where the input {name} comes from"
-            problems.append(Problem(document.where((*at, "inputs")), message, hint))
+            hint = f"map it below inputs, for example `{name}: ${{data.‹column›}}`"
+            message = (
+                f"the input {name} has no source: it is not mapped, and no column has its name"
+            )
+            problems.append(Problem(document.where((*key_path, "inputs")), message, hint))
         elif required:
             problems += _list_missing_values(data, name, rows_without)
     return complete_inputs
 
 
 def _check_source(
-    source: Any, data: DataSet | None, judged: FlowSignature | None, location: str
+    source: Any, data: DataSet | None, evaluated: FlowSignature | None, location: str
 ) -> list[Problem]:
     """Return the problems of `source`, one value of a mapping."""
     if not (isinstance(source, str) and source.startswith("${")):
         return []
     reference = _REFERENCE.match(source)
-    if not reference or (judged is None and reference[1] != "data"):
+    if not reference or (evaluated is None and reference[1] != "data"):
         hint = "${data.‹column›}"
-        if judged is not None:
+        if evaluated is not None:
             hint += ", ${run.outputs.‹output›} or ${run.inputs.‹column›}"
-        return [Problem(location, f"{source} refers to nothing", f"write {hint}")]
+        return [Problem(location, f"{source} is not a valid reference", f"write {hint}")]
     if reference[1] != "run.outputs":
         return _check_column(data, reference[2], location) if data else []
-    if judged and judged.outputs is not None and reference[2] not in judged.outputs:
+    if evaluated and evaluated.outputs is not None and reference[2] not in evaluated.outputs:
         message = f"the flow has no output {reference[2]}"
-        return [Problem(location, message, suggest_nearest(reference[2], sorted(judged.outputs)))]
+        return [
+            Problem(location, message, suggest_nearest(reference[2], sorted(evaluated.outputs)))
+        ]
     return []
 
 
@@ -95,7 +101,7 @@ def _list_missing_values(data: DataSet, column: str, rows_without: Iterable[int]
     ]
     remaining = len(problems) - MAX_LISTED_ROWS
     rest = Problem(
-        display_path(data.path), f"the column {column} is missing in {remaining} more rows"
+        display_path(data.path), f"the column {column} is missing from {remaining} more rows"
     )
     return [*problems[:MAX_LISTED_ROWS], *([rest] if remaining > 0 else [])]
 

@@ -11,7 +11,7 @@ from deploy.evaluation.evaluate import Report
 from deploy.evaluation.history import Record
 from deploy.evaluation.thresholds import Verdict, format_number
 
-COLUMNS = ("flow", "evaluation", "metric", "now", "before", "change", "wanted", "passed")
+COLUMNS = ("flow", "evaluation", "metric", "now", "before", "change", "threshold", "passed")
 
 
 def show(reports: Sequence[Report], as_json: bool = False) -> None:
@@ -22,7 +22,7 @@ def show(reports: Sequence[Report], as_json: bool = False) -> None:
     for report in reports:
         if report.before and not as_json:
             description = _describe_previous_run(report.before, report.record)
-            progress.note("evaluate", f"{report.record.flow}: before is {description}")
+            progress.note("evaluate", f"{report.record.flow}: compared with {description}")
 
 
 def to_dict(report: Report) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def to_dict(report: Report) -> dict[str, Any]:
 def _describe_previous_run(before: Record, now: Record) -> str:
     """Return a description of the run `before`, and whether it had the same rows."""
     text = f"the last run that passed: {before.created}, image tag {before.tag}"
-    return text if before.data == now.data else f"{text}, of other rows"
+    return text if before.data == now.data else f"{text}, with another data set"
 
 
 def _create_row(report: Report, verdict: Verdict) -> dict[str, Any]:
@@ -53,8 +53,8 @@ def _create_row(report: Report, verdict: Verdict) -> dict[str, Any]:
         "now": _format_value(verdict.value),
         "before": _format_value(verdict.before),
         "change": _format_change(verdict.change),
-        "wanted": verdict.wanted,
-        "passed": verdict.passed if verdict.wanted else "",
+        "threshold": verdict.threshold,
+        "passed": verdict.passed if verdict.threshold else "",
     }
 
 

@@ -19,7 +19,7 @@ from deploy.docker import tar_files
 RESULT_FILE = "result.json"
 # Of the result file. In memory, parsed JSON takes up to twenty times as much.
 MAX_BYTES = 64 * 2**20
-# Raised for invalid JSON, too deep nesting, or numbers with thousands of digits.
+# Raised for invalid JSON, excessive nesting, or numbers with thousands of digits.
 JSON_ERRORS = (ValueError, RecursionError)
 
 
@@ -88,9 +88,9 @@ def parse_event(line: str, rows: int, operation: str) -> Event | None:
         data = _replace_surrogates(json.loads(line))
         event = Event.model_validate(data) if data else None
     except JSON_ERRORS:
-        _raise_invalid_output(operation, "a line of its output is no event of the evaluation")
+        _raise_invalid_output(operation, "a line of the output is not an event of the evaluation")
     if event and event.row >= rows:
-        _raise_invalid_output(operation, f"a line of its output is about row {event.row} of {rows}")
+        _raise_invalid_output(operation, f"a line of the output is about row {event.row} of {rows}")
     return event
 
 
@@ -104,7 +104,9 @@ def read_results(
     content = tar_files.read_file(archive, RESULT_FILE, operation)
     if content is None:
         message = "the flow's code ended the process"
-        raise DeployError(operation, message, "call sys.exit() only below a main guard")
+        raise DeployError(
+            operation, message, 'call sys.exit() only below `if __name__ == "__main__"`'
+        )
     try:
         # A flow may answer NaN, which is not valid JSON: keep it as text.
         data = _replace_surrogates(json.loads(content, parse_constant=str))
@@ -113,10 +115,10 @@ def read_results(
         first = error.errors(include_input=False, include_url=False)[0]
         path = ".".join(map(str, first["loc"][1:]))
         _raise_invalid_output(
-            operation, f"{RESULT_FILE} is not as it was written: {path[:100]}: {first['msg'][:100]}"
+            operation, f"{RESULT_FILE} is invalid: {path[:100]}: {first['msg'][:100]}"
         )
     except JSON_ERRORS:
-        _raise_invalid_output(operation, f"{RESULT_FILE} is no JSON, or nests too deep")
+        _raise_invalid_output(operation, f"{RESULT_FILE} is not valid JSON, or nested too deeply")
     if isinstance(result, _Failure):
         raise DeployError(operation, result.problem, "correct the flow")
     flow_outputs = (result.flow, *result.evaluations)
@@ -124,7 +126,7 @@ def read_results(
         int(row) >= rows for flow_output in flow_outputs for row in flow_output.rows
     ):
         _raise_invalid_output(
-            operation, f"{RESULT_FILE} has flows or rows that the evaluation has not"
+            operation, f"{RESULT_FILE} has flows or rows that are not in the evaluation"
         )
     return tuple(
         _create_result(name, flow_output)
@@ -157,5 +159,5 @@ def _replace_surrogates(value: Any) -> Any:
 
 
 def _raise_invalid_output(operation: str, message: str) -> NoReturn:
-    hint = "code of the flow must not write to the files and the output of the evaluation"
+    hint = "the flow's code must not write to the evaluation's files or output"
     raise DeployError(operation, message, hint)

@@ -39,8 +39,8 @@ CONTAINER_FILES = (
     "server/promptflow/__init__.py",
     "server/promptflow/retries.py",
 )
-# Characters of a row's error before it is cut, and rows listed that have the same error.
-LONGEST, NAMED = 400, 20
+# The length to which a row's error is cut, and the number of lines listed for the same error.
+MAX_ERROR_LENGTH, MAX_LISTED_LINES = 400, 20
 
 
 def prepare(
@@ -150,13 +150,13 @@ def _format_other_lines(lines: list[int]) -> str:
     """Return the other lines that have the error as text; empty if there are none."""
     if not lines:
         return ""
-    named, more = ", ".join(map(str, lines[:NAMED])), len(lines) - NAMED
-    rest = f", and {more} more" if more > 0 else ""
-    return f"\n  the same in line{'s' if len(lines) > 1 else ''} {named}{rest}"
+    named, more = ", ".join(map(str, lines[:MAX_LISTED_LINES])), len(lines) - MAX_LISTED_LINES
+    rest = f" and {more} more" if more > 0 else ""
+    return f"\n  the same error in line{'s' if len(lines) > 1 else ''} {named}{rest}"
 
 
 def _format_error(name: str, error: str) -> str:
-    text = error if len(error) <= LONGEST else f"{error[:LONGEST]} …"
+    text = error if len(error) <= MAX_ERROR_LENGTH else f"{error[:MAX_ERROR_LENGTH]} …"
     return f"{name or 'the flow'} failed: {text}"
 
 

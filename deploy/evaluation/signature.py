@@ -67,7 +67,7 @@ def _read_entry_arguments(folder: Path, path: Path, entry: str) -> dict[str, boo
     module, _, name = entry.partition(":")
     file = folder / f"{module.replace('.', '/')}.py"
     if not (name and file.is_file()):
-        message = f"its entry {entry!r} names no function or class of a file beside it"
+        message = f"the entry {entry!r} does not name a function or class of a file in this folder"
         raise DeployError(display_path(path), message, "write `entry: module:function`")
     try:
         body = ast.parse(file.read_bytes()).body

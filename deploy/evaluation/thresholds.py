@@ -27,7 +27,7 @@ class Verdict:
     # None if there is no run to compare with.
     before: float | None
     # The bounds as text: `at least 0.9`; empty without a threshold.
-    wanted: str
+    threshold: str
     passed: bool
 
     @property

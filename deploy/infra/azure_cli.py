@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from typing import Any
 
-from deploy.core.errors import DeployError
+from deploy.core.errors import DeployError, quote_last_lines
 
 PROGRAM = "az"
 INSTALL = "https://learn.microsoft.com/cli/azure/install-azure-cli"
@@ -58,9 +58,8 @@ def _read(text: str, operation: str) -> Any:
 
 
 def _format_error(text: str) -> str:
-    lines = [line.rstrip() for line in text.splitlines() if line.strip()]
-    lines = [line for line in lines if not line.startswith("WARNING:")]
-    return "\n".join(["az says:", *(f"    {line}" for line in lines[-LINES:])])
+    lines = (line for line in text.splitlines() if not line.startswith("WARNING:"))
+    return f"az says:\n{quote_last_lines(lines, LINES)}"
 
 
 def _suggest_fix(text: str) -> str:

@@ -12,22 +12,15 @@ from deploy.azure import clouds
 from deploy.core import progress
 from deploy.infra import resource_ids, resource_types
 from deploy.infra.desired import DesiredState, require_complete
-from deploy.infra.entities import Requirements, Resource, RoleAssignment
+from deploy.infra.entities import Resource, RoleAssignment
 from deploy.infra.reader import ResourceReader
-from deploy.infra.requirements import collect_requirements
-from deploy.infra.role_assignments import ROLE_IDS
+from deploy.infra.requirements import Requirements, collect_requirements
+from deploy.infra.role_assignments import collect_role_ids
 
-MISSING, DIFFERENT, EXTRA = "missing", "different", "too much"
+MISSING, DIFFERENT, EXTRA = "missing", "different", "not requested"
 # How many resources are read at once.
 MAX_PARALLEL_REQUESTS = 8
-# Their requested size also has a number of instances, which changes with the load.
-AUTOSCALED_TYPES = {resource_types.PLAN, resource_types.MODEL_DEPLOYMENT}
 GLOBAL_LOCATION = "global"
-UNTAGGED_TYPES = {
-    resource_types.BUDGET,
-    resource_types.MODEL_DEPLOYMENT,
-    *resource_types.SITE_PARTS,
-}
 
 
 @dataclass(frozen=True)
@@ -53,7 +46,10 @@ def compare(desired: DesiredState) -> list[Finding]:
         ThreadPoolExecutor(MAX_PARALLEL_REQUESTS) as pool,
     ):
         bodies = list(
-            pool.map(lambda resource: reader.get(resource.id, resource.api), requirements.resources)
+            pool.map(
+                lambda resource: reader.get(resource.id, resource.kind.api_version),
+                requirements.resources,
+            )
         )
         body_by_id = {
             resource.id: body for resource, body in zip(requirements.resources, bodies, strict=True)
@@ -83,7 +79,8 @@ def _resource(
             f"{resource.title}: location", location, desired.infra.location, "one region"
         )
     size, requested_sku = _read_sku(body), resource.sku
-    if resource.kind in AUTOSCALED_TYPES:
+    if resource.kind.is_scaled:
+        # Ignore the number of instances, which changes with the load.
         requested_sku = requested_sku.partition(" ")[0]
     if requested_sku and size.lower() != requested_sku.lower():
         yield _build_difference(f"{resource.title}: sku", size, requested_sku, resource.why)
@@ -97,9 +94,9 @@ def _resource(
     if resource.identity and resource.identity.lower() not in {id.lower() for id in identities}:
         name = resource.identity.rpartition("/")[2]
         assigned = ", ".join(id.rpartition("/")[2] for id in identities)
-        why = "it acts as this identity"
+        why = "it runs as this identity"
         yield Finding(MISSING, f"{resource.title}: identity", assigned or "-", name, why)
-    if resource.kind not in UNTAGGED_TYPES:
+    if resource.kind.has_tags:
         tags = body.get("tags") or {}
         for name, value in desired.tags.items():
             if tags.get(name) != value:
@@ -114,11 +111,12 @@ def _federations(
     body_by_id: Mapping[str, Mapping[str, Any] | None],
 ) -> Iterator[Finding]:
     deployer = requirements.desired.names.deployer
-    id = resource_ids.build_resource_id(requirements.desired, resource_types.IDENTITY, deployer)
+    id = requirements.desired.build_id(resource_types.IDENTITY, deployer)
     if body_by_id.get(id) is None:
         return
-    version = resource_types.API_VERSIONS[resource_types.FEDERATED_CREDENTIAL]
-    credentials = reader.list_all(f"{id}/federatedIdentityCredentials", version)
+    credentials = reader.list_all(
+        f"{id}/federatedIdentityCredentials", resource_types.FEDERATED_CREDENTIAL.api_version
+    )
     existing = {
         (credential["properties"]["issuer"], credential["properties"]["subject"])
         for credential in credentials
@@ -130,7 +128,7 @@ def _federations(
         yield Finding(MISSING, what, "-", f"{issuer} {subject}", why)
     for issuer, subject in sorted(existing - requested):
         what = f"federated credential of {deployer}"
-        yield Finding(EXTRA, what, f"{issuer} {subject}", "-", "nobody else may deploy")
+        yield Finding(EXTRA, what, f"{issuer} {subject}", "-", "no other job may deploy")
 
 
 def _roles(
@@ -139,9 +137,10 @@ def _roles(
     body_by_id: Mapping[str, Mapping[str, Any] | None],
 ) -> Iterator[Finding]:
     """Compare the roles of each existing identity; a missing one is already reported."""
-    group = resource_ids.build_group_id(requirements.desired)
+    group = requirements.desired.group_id
     if body_by_id.get(group) is None:
         return
+    role_ids = collect_role_ids(requirements.desired)
     for resource in requirements.resources:
         body = body_by_id.get(resource.id)
         if resource.kind != resource_types.IDENTITY or body is None:
@@ -157,6 +156,7 @@ def _roles(
             assignments,
             reader,
             group,
+            role_ids,
         )
 
 
@@ -166,7 +166,9 @@ def _compare_identity_roles(
     assignments: list[RoleAssignment],
     reader: ResourceReader,
     group: str,
+    role_ids: Mapping[str, str],
 ) -> Iterator[Finding]:
+    role_names = {id: name for name, id in role_ids.items()}
     other_scopes = sorted(
         {assignment.scope for assignment in assignments if not assignment.scope.startswith(group)}
     )
@@ -176,39 +178,21 @@ def _compare_identity_roles(
         for role, scope in reader.list_roles(base_scope, principal)
     }
     required = {
-        (ROLE_IDS[assignment.role], assignment.scope.lower()): assignment
+        (role_ids[assignment.role], assignment.scope.lower()): assignment
         for assignment in assignments
     }
     for key, assignment in required.items():
         if key not in existing:
             what = f"role of {identity} on {resource_ids.format_id(assignment.scope)}"
-            yield Finding(
-                MISSING,
-                what,
-                _format_role_names(existing, assignment.scope),
-                assignment.role,
-                assignment.why,
+            others = sorted(
+                role_names.get(role, role)
+                for role, scope in existing
+                if scope == assignment.scope.lower()
             )
+            yield Finding(MISSING, what, ", ".join(others) or "-", assignment.role, assignment.why)
     for role, scope in sorted(existing - set(required)):
         what = f"role of {identity} on {resource_ids.format_id(scope)}"
-        yield Finding(EXTRA, what, _get_role_name(role), "-", "as little as works")
-
-
-def _format_role_names(existing: set[tuple[str, str]], scope: str) -> str:
-    return (
-        ", ".join(
-            sorted(
-                _get_role_name(role)
-                for role, assigned_scope in existing
-                if assigned_scope == scope.lower()
-            )
-        )
-        or "-"
-    )
-
-
-def _get_role_name(role: str) -> str:
-    return next((name for name, id in ROLE_IDS.items() if id == role), role)
+        yield Finding(EXTRA, what, role_names.get(role, role), "-", "least privilege")
 
 
 def _build_difference(what: str, actual: Any, requested: Any, why: str) -> Finding:

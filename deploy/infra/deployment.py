@@ -71,8 +71,9 @@ def destroy(desired: DesiredState, confirmed: str) -> None:
     resource_group = azure_cli.run_json(["group", "show", *options], f"resource group {group}")
     tags = (resource_group or {}).get("tags") or {}
     if tags.get(naming.ENVIRONMENT_TAG) != desired.environment:
-        what = f"it has no tag {naming.ENVIRONMENT_TAG}: {desired.environment}, so it is not ours"
-        raise DeployError(f"resource group {group}", what, "remove it by hand if it is meant")
+        tag = f"{naming.ENVIRONMENT_TAG}: {desired.environment}"
+        what = f"it has no tag {tag}, so this project did not create it"
+        raise DeployError(f"resource group {group}", what, "delete it manually if that is intended")
     with progress.phase("destroy", group):
         azure_cli.run_json(["group", "delete", *options, "--yes"], f"resource group {group}")
 

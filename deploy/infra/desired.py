@@ -1,56 +1,42 @@
-"""The desired state of an environment, from the configuration: options, sizes and names."""
+"""The desired state of an environment, from the configuration: flows, targets and names."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import Any, Generic
+
+from typing_extensions import TypeVar
 
 from deploy.config import configuration
 from deploy.config.configuration import EnvironmentDraft, Project
-from deploy.config.schema import InfraModel, TargetSettings
+from deploy.config.infra_model import InfraModel
+from deploy.config.schema import CloudModel, TargetSettings
 from deploy.core.entities import Flow
-from deploy.core.errors import DeployError
-from deploy.infra import naming
-from deploy.infra.naming import ResourceNames
+from deploy.core.errors import DeployError, suggest_nearest
+from deploy.infra import naming, resource_ids
+from deploy.infra.naming import NamingConvention, ResourceNames
+from deploy.infra.resource_types import ResourceType
+from deploy.infra.target import TargetInfrastructure, find_infrastructures
 
-AZUREML, APPSERVICE = "azureml", "appservice"
-# The targets whose Azure infrastructure this package creates.
-OPTIONS = (AZUREML, APPSERVICE)
-# Keys of environments.yaml that name an existing resource, and its field of `ResourceNames`.
-EXISTING_RESOURCE_KEYS = {
-    "resource_group": "group",
-    "workspace": "workspace",
-    "registry": "registry",
-    "identity": "runner",
-    "slot_identity": "slotIdentity",
-}
-# Used if a flow names no slot: a deploy without downtime needs one.
-DEFAULT_SLOT = "staging"
-# "Reliability in Azure App Service": the fewest instances of a plan that spans zones.
-MIN_ZONE_INSTANCES = 3
+# Keys of environments.yaml that name an existing resource, and the key of its name.
+EXISTING_RESOURCE_KEYS = {"resource_group": "group", "registry": "registry", "identity": "runner"}
+
+SettingsT = TypeVar("SettingsT", bound=TargetSettings)
+SettingsT_co = TypeVar("SettingsT_co", bound=TargetSettings, covariant=True, default=TargetSettings)
 
 
 @dataclass(frozen=True)
-class FlowPlacement:
+class FlowPlacement(Generic[SettingsT_co]):
     """A flow in the environment, with the settings of its target."""
 
     flow: Flow
-    settings: TargetSettings
+    settings: SettingsT_co
 
     @property
     def target(self) -> str:
         """Return the name of the target that the flow runs on."""
         return self.settings.target
-
-
-@dataclass(frozen=True)
-class Site:
-    """The web app of a flow, and the slot in which a new version starts."""
-
-    flow: str
-    name: str
-    slot: str
 
 
 @dataclass(frozen=True)
@@ -67,56 +53,45 @@ class DesiredState:
     """The desired state of an environment."""
 
     environment: str
-    options: tuple[str, ...]
+    # The targets that flows run on, and that need infrastructure, by name.
+    targets: Mapping[str, TargetInfrastructure]
     placements: tuple[FlowPlacement, ...]
     infra: InfraModel
     subscription: str | None
+    convention: NamingConvention
     names: ResourceNames
+    # The names of the targets' resources, by their keys in `infra.names`.
+    target_names: Mapping[str, str]
     tags: Mapping[str, str]
-    # The name of a web app, with {flow} as the placeholder for the flow's name.
-    app_name_template: str
-    sites: tuple[Site, ...]
     promotion_source: PromotionSource | None
-    cloud: Any = "public"
+    cloud: str | CloudModel
     # All keys that environments.yaml has for this environment.
-    environment_values: Mapping[str, Any] = field(default_factory=dict)
+    environment_values: Mapping[str, Any]
 
     @property
-    def instance_range(self) -> tuple[int, int]:
-        """Return the fewest and the most instances of the App Service plan."""
-        fewest = (
-            max(self.infra.plan.min, MIN_ZONE_INSTANCES)
-            if self.infra.zone_redundant
-            else self.infra.plan.min
-        )
-        return fewest, max(self.infra.plan.max, fewest)
-
-    @property
-    def has_autoscale(self) -> bool:
-        """Return whether a deploy writes autoscale rules for an endpoint's deployments."""
-        return any(
-            getattr(placement.settings, "autoscale", None)
-            for placement in self.list_placements(AZUREML)
+    def group_id(self) -> str:
+        """Return the id of the environment's resource group."""
+        return resource_ids.build_group_id(
+            self.subscription or naming.PLACEHOLDER, self.names.group
         )
 
-    @property
-    def has_key_auth(self) -> bool:
-        """Return whether any web app authenticates its clients by a key."""
-        return any(
-            getattr(placement.settings, "auth", "") == "key"
-            for placement in self.list_placements(APPSERVICE)
-        )
+    def build_id(self, kind: ResourceType, name: str) -> str:
+        """Return the id of a resource in the environment's group."""
+        return resource_ids.build_resource_id(self.group_id, kind, name)
 
-    def list_placements(self, option: str) -> tuple[FlowPlacement, ...]:
-        """Return the flows that run on the target `option`."""
-        return tuple(placement for placement in self.placements if placement.target == option)
+    def list_placements(self, settings: type[SettingsT]) -> tuple[FlowPlacement[SettingsT], ...]:
+        """Return the flows that run on the target with these settings."""
+        return tuple(
+            FlowPlacement(placement.flow, placement.settings)
+            for placement in self.placements
+            if isinstance(placement.settings, settings)
+        )
 
 
 def load(project: Project, environment: str) -> DesiredState:
     """Return the desired state of `environment`. Raise `DeployError` if it is not valid."""
     draft = configuration.load_environment_draft(project, environment)
-    infra = draft.place.infra or InfraModel()
-    source = infra.promote_from
+    source = draft.place.infra and draft.place.infra.promote_from
     return build_desired_state(
         draft,
         _find_promotion_source(configuration.load_environment_draft(project, source))
@@ -131,24 +106,33 @@ def build_desired_state(
     """Return the desired state that `draft` describes. Raise `DeployError` if it is not valid."""
     environment, place = draft.environment, draft.place
     infra = place.infra or InfraModel()
-    uses = tuple(FlowPlacement(flow, settings) for flow, settings in draft.flow_settings)
-    options = tuple(name for name in OPTIONS if any(placement.target == name for placement in uses))
-    if not options:
-        what = "no flow runs in Azure in this environment"
-        hint = f"set `target: {AZUREML}` or `target: {APPSERVICE}` in a flow's deploy.yaml"
-        raise DeployError(f"--env {environment}", what, hint)
-    unique = naming.build_unique_suffix(infra, place.subscription, environment)
-    app = str(draft.place_values.get("app") or naming.build_app_name_template(environment, unique))
+    infrastructures = find_infrastructures()
+    used = {settings.target for _, settings in draft.flow_settings}
+    targets = {name: target for name, target in infrastructures.items() if name in used}
+    if not targets:
+        choices = " or ".join(f"`target: {name}`" for name in infrastructures)
+        raise DeployError(
+            f"--env {environment}",
+            "no flow runs in Azure in this environment",
+            f"set {choices} in a flow's deploy.yaml",
+        )
+    convention = naming.create_convention(infra, environment, place.subscription)
+    # Bicep files have the names of all targets that they know.
+    named = {
+        **{name: target for name, target in infrastructures.items() if target.entry_point},
+        **targets,
+    }
+    names, target_names = _resolve_names(draft, infra, convention, named)
     return DesiredState(
         environment=environment,
-        options=options,
-        placements=uses,
+        targets=targets,
+        placements=tuple(FlowPlacement(flow, settings) for flow, settings in draft.flow_settings),
         infra=infra,
         subscription=place.subscription,
-        names=_resolve_names(draft, infra, unique),
+        convention=convention,
+        names=names,
+        target_names=target_names,
         tags=naming.build_tags(infra, environment),
-        app_name_template=app,
-        sites=tuple(_site(placement, app) for placement in uses if placement.target == APPSERVICE),
         promotion_source=origin,
         cloud=place.cloud,
         environment_values=draft.place_values,
@@ -163,36 +147,46 @@ def require_complete(desired: DesiredState) -> DesiredState:
         missing.append(f"the subscription of {desired.infra.promote_from}")
     if missing:
         where = f"environments.yaml: {desired.environment}"
-        hint = "write them there; are the variables set that it names?"
+        hint = "add them, or set the variables that they refer to"
         raise DeployError(where, f"missing: {', '.join(missing)}", hint)
     return desired
 
 
 def _find_promotion_source(draft: EnvironmentDraft) -> PromotionSource:
     infra = draft.place.infra or InfraModel()
-    unique = naming.build_unique_suffix(infra, draft.place.subscription, draft.environment)
-    names = _resolve_names(draft, infra, unique)
-    return PromotionSource(
-        draft.place.subscription or naming.PLACEHOLDER, names.group, names.registry
-    )
+    subscription = draft.place.subscription
+    convention = naming.create_convention(infra, draft.environment, subscription)
+    names, _ = _resolve_names(draft, infra, convention, find_infrastructures())
+    return PromotionSource(subscription or naming.PLACEHOLDER, names.group, names.registry)
 
 
-def _site(placement: FlowPlacement, app: str) -> Site:
-    name = getattr(placement.settings, "app", None) or app.replace("{flow}", placement.flow.name)
-    return Site(
-        placement.flow.name, name, getattr(placement.settings, "slot", None) or DEFAULT_SLOT
-    )
+def _resolve_names(
+    draft: EnvironmentDraft,
+    infra: InfraModel,
+    convention: NamingConvention,
+    targets: Mapping[str, TargetInfrastructure],
+) -> tuple[ResourceNames, dict[str, str]]:
+    """Return the names by the convention, but those of existing resources as they are.
 
-
-def _resolve_names(draft: EnvironmentDraft, infra: InfraModel, unique: str) -> ResourceNames:
-    """Return the names by the convention, but those of existing resources as they are."""
-    names = naming.build_names(infra, draft.environment, unique)
-    existing = {
+    Raises `DeployError` if `infra.names` has an unknown key.
+    """
+    names = naming.build_names(convention)
+    existing_keys = dict(EXISTING_RESOURCE_KEYS)
+    for target in targets.values():
+        names |= target.build_names(convention)
+        existing_keys |= target.existing_resource_keys
+    for key in infra.names:
+        if key not in names:
+            where = f"environments.yaml: {draft.environment}.infra.names.{key}"
+            raise DeployError(where, "no resource has this key", suggest_nearest(key, names))
+    names |= {
         key: _extract_name(str(draft.place_values[name]))
-        for name, key in EXISTING_RESOURCE_KEYS.items()
-        if draft.place_values.get(name) and key not in infra.names
+        for name, key in existing_keys.items()
+        if draft.place_values.get(name)
     }
-    return replace(names, **existing)
+    names |= infra.names
+    shared = {field.name: names.pop(field.name) for field in fields(ResourceNames)}
+    return ResourceNames(**shared), names
 
 
 def _extract_name(text: str) -> str:

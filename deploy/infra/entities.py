@@ -1,13 +1,11 @@
-"""What an environment requires, as values: for the request and for the comparison."""
+"""Parts of an environment's infrastructure, as values: for the request and for the comparison."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.infra.desired import DesiredState
-from deploy.infra.federation import FederatedCredential
+from deploy.infra.resource_types import ResourceType
 
 
 @dataclass(frozen=True)
@@ -24,12 +22,9 @@ class Setting:
 class Resource:
     """A resource that the environment requires."""
 
-    # Azure's resource type.
-    kind: str
+    kind: ResourceType
     # The name, with the names of its parents before it, separated by slashes.
     name: str
-    # The version of the type's API.
-    api: str
     id: str
     sku: str
     why: str
@@ -57,11 +52,10 @@ class RoleAssignment:
 
 @dataclass(frozen=True)
 class NetworkFlow:
-    """A connection that the network must allow, and why."""
+    """A connection that the network must allow, by TLS on port 443, and why."""
 
     source: str
     target: str
-    port: int
     why: str
 
 
@@ -83,19 +77,3 @@ class Secret:
     name: str
     store: str
     reader: str
-
-
-@dataclass(frozen=True)
-class Requirements:
-    """All requirements of an environment."""
-
-    desired: DesiredState
-    resources: tuple[Resource, ...]
-    assignments: tuple[RoleAssignment, ...]
-    federations: tuple[FederatedCredential, ...]
-    network_flows: tuple[NetworkFlow, ...]
-    quotas: tuple[Quota, ...]
-    secrets: tuple[Secret, ...]
-    tags: Mapping[str, str]
-    # Open questions that the configuration does not answer yet.
-    questions: tuple[str, ...]

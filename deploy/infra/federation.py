@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from deploy.azure.clouds import CLOUDS
-from deploy.config.schema import GitHubModel, InfraModel
+from deploy.config.infra_model import GitHubModel, InfraModel
 
 # GitHub, "OpenID Connect reference"; Microsoft Entra, "Configure an app to trust an external
 # identity provider".

@@ -10,7 +10,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from deploy.config import configuration
+from deploy.config import configuration, environments_file
 from deploy.config.configuration import Project
 from deploy.core import yaml_files
 from deploy.core.errors import DeployError
@@ -56,7 +56,8 @@ def write_outputs(
     changes = []
     for key, value in outputs.items():
         before = entry.get(key)
-        if value and str(value) not in (before, configuration.expand_variables(project, before)):
+        expanded = environments_file.expand_variables(project.environ, before)
+        if value and str(value) not in (before, expanded):
             entry[key] = value
             changes.append({"key": key, "before": str(before or ""), "after": str(value)})
     if changes:

@@ -6,15 +6,12 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState
+from deploy.core.errors import DeployError
+from deploy.infra.desired import DesiredState
 from deploy.infra.federation import list_federated_credentials
 
-# The Bicep entry point for each combination of options.
-ENTRY_POINTS = {
-    (AZUREML,): "azureml.bicep",
-    (APPSERVICE,): "appservice.bicep",
-    (AZUREML, APPSERVICE): "main.bicep",
-}
+# The Bicep entry point for several targets.
+COMMON_ENTRY_POINT = "main.bicep"
 
 
 def render_parameters(desired: DesiredState) -> str:
@@ -22,7 +19,7 @@ def render_parameters(desired: DesiredState) -> str:
     lines = [
         f"// Written by `inv infra.plan --env {desired.environment}`, from environments.yaml",
         f"// and the flows' deploy.yaml: change those. For subscription {desired.subscription}.",
-        f"using '{ENTRY_POINTS[desired.options]}'",
+        f"using '{find_entry_point(desired)}'",
         "",
     ]
     lines += [
@@ -31,12 +28,25 @@ def render_parameters(desired: DesiredState) -> str:
     return "\n".join(lines) + "\n"
 
 
+def find_entry_point(desired: DesiredState) -> str:
+    """Return the Bicep entry point. Raise `DeployError` if Bicep does not know a target."""
+    unknown = [name for name, target in desired.targets.items() if not target.entry_point]
+    if unknown:
+        raise DeployError(
+            f"--env {desired.environment}",
+            f"infra/ has no Bicep files for {', '.join(unknown)}",
+            f"`inv infra.request --env {desired.environment}` lists what to create by other means",
+        )
+    entry_points = [target.entry_point for target in desired.targets.values()]
+    return entry_points[0] if len(entry_points) == 1 else COMMON_ENTRY_POINT
+
+
 def build_parameters(desired: DesiredState) -> dict[str, Any]:
     """Return the entry point's parameters by name."""
     infra = desired.infra
     origin = desired.promotion_source
     values: dict[str, Any] = {
-        "names": asdict(desired.names),
+        "names": {**asdict(desired.names), **desired.target_names},
         "settings": {
             "location": infra.location or "",
             "tags": dict(desired.tags),
@@ -62,14 +72,8 @@ def build_parameters(desired: DesiredState) -> dict[str, Any]:
             "start": infra.budget.start if infra.budget else "",
         },
     }
-    if AZUREML in desired.options:
-        values["scales"] = desired.has_autoscale
-    if APPSERVICE in desired.options:
-        fewest, most = desired.instance_range
-        values["plan"] = {"sku": infra.plan.sku, "minimum": fewest, "maximum": most}
-        values["sites"] = [asdict(site) for site in desired.sites]
-        values["app"] = desired.app_name_template
-        values["keyed"] = desired.has_key_auth
+    for target in desired.targets.values():
+        values |= target.build_parameters(desired)
     return values
 
 

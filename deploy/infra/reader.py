@@ -9,7 +9,7 @@ from deploy.core.errors import DeployError
 from deploy.infra import resource_types
 
 READER_ROLE_HINT = (
-    "have the role Reader on the environment's resource group assigned to whoever asks"
+    "assign the role Reader on the environment's resource group to the signed-in identity"
 )
 
 
@@ -28,7 +28,7 @@ class ResourceReader(ResourceManager):
         path = f"{scope}/providers/{resource_types.ROLE_ASSIGNMENT}"
         assignments = self.list_all(
             path,
-            resource_types.API_VERSIONS[resource_types.ROLE_ASSIGNMENT],
+            resource_types.ROLE_ASSIGNMENT.api_version,
             **{"$filter": f"principalId eq '{principal}'"},
         )
         return [

@@ -86,7 +86,7 @@ def _load_extension(point: EntryPoint) -> Kind:
     kind = extensions.load_entry_point(point)
     if not isinstance(kind, Kind):
         raise extensions.invalid_extension(
-            point, f"this is no kind of flow but a {type(kind).__name__}"
+            point, f"this is not a kind of flow but a {type(kind).__name__}"
         )
     if kind.name != point.name:
         message = f"its kind calls itself {kind.name}, and its entry point {point.name}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deploy.azure import clouds
-from deploy.config.schema import PlaceModel
 from deploy.core import progress
 from deploy.core.entities import Image
 from deploy.core.errors import DeployError
@@ -21,13 +20,7 @@ if TYPE_CHECKING:
 CONFLICT = 409
 
 
-def import_image(
-    source: ImageRepository,
-    target: ImageRepository,
-    image: Image,
-    tag: str,
-    places: tuple[PlaceModel, PlaceModel],
-) -> bool:
+def import_image(source: ImageRepository, target: ImageRepository, image: Image, tag: str) -> bool:
     """Import `image` into `target` under `tag` within Azure; return whether it was imported.
 
     The result is False if one of the two is no Azure Container Registry, if a subscription is not
@@ -38,49 +31,48 @@ def import_image(
     logins = (source.registry.login, target.registry.login)
     if not all(isinstance(login, AzureLogin) for login in logins):
         return False
-    if not all(place.subscription for place in places):
-        progress.note("promote", "no `subscription` is told of both environments: copying by hand")
-        return False
+    obstacle = _try_import(source, target, image, tag)
+    if obstacle:
+        progress.note("promote", f"{obstacle}: copying through this machine")
+    return not obstacle
+
+
+def _try_import(source: ImageRepository, target: ImageRepository, image: Image, tag: str) -> str:
+    """Import `image`; return why Azure cannot do it, or an empty string."""
     from azure.core.exceptions import AzureError, HttpResponseError
 
+    if not (source.place.subscription and target.place.subscription):
+        return "not both environments have a `subscription`"
     try:
-        source_ids, _ = _find_registry(source, places[0])
-        target_ids, client = _find_registry(target, places[1])
+        source_ids, _ = _find_registry(source)
+        target_ids, client = _find_registry(target)
         if not source_ids or not target_ids:
-            progress.note(
-                "promote", "the subscriptions lack one of the registries: copying by hand"
-            )
-            return False
+            return "a registry is not in its subscription"
         _run_import(client, source, target, image, tag, source_ids, target_ids)
     except HttpResponseError as error:
-        if error.status_code == CONFLICT:
-            message = f"{target.name}:{tag} is there already, with other content"
-            raise DeployError(target.registry.where, message, "nothing was overwritten") from None
-        progress.note(
-            "promote", f"Azure does not import ({_format_reason(error)}): copying by hand"
-        )
-        return False
+        if error.status_code != CONFLICT:
+            return f"Azure refused the import ({_format_reason(error)})"
+        message = f"{target.name}:{tag} already exists with other content"
+        hint = "nothing was overwritten; delete that tag first"
+        raise DeployError(target.registry.where, message, hint) from None
     except AzureError as error:
-        progress.note(
-            "promote", f"Azure does not answer ({_format_reason(error)}): copying by hand"
-        )
-        return False
-    return True
+        return f"Azure did not respond ({_format_reason(error)})"
+    return ""
 
 
 def _find_registry(
-    remote: ImageRepository, place: PlaceModel
+    remote: ImageRepository,
 ) -> tuple[dict[str, str], ContainerRegistryManagementClient]:
     """Return id, group and name of the registry; empty if the subscription does not have it."""
     from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 
-    cloud = clouds.resolve_cloud(place.cloud)
+    cloud = clouds.resolve_cloud(remote.place.cloud)
     settings: dict[str, Any] = (
         {"polling_interval": cloud.polling_interval} if cloud.polling_interval else {}
     )
     client = ContainerRegistryManagementClient(
         clouds.get_credential(cloud),
-        str(place.subscription),
+        str(remote.place.subscription),
         base_url=cloud.resource_manager,
         credential_scopes=[cloud.scope],
         **settings,
@@ -111,7 +103,7 @@ def _run_import(
         # An existing tag is not overwritten.
         "mode": "NoForce",
     }
-    with progress.phase("promote", f"Azure imports {target.name}:{tag}"):
+    with progress.phase("promote", f"importing {target.name}:{tag} in Azure"):
         client.registries.begin_import_image(
             target_ids["group"], target_ids["name"], request
         ).result()

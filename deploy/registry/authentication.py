@@ -6,6 +6,7 @@ import base64
 import re
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from urllib.parse import urlsplit
 
 import requests
@@ -36,24 +37,23 @@ class Authenticator:
     """The address of one registry, and headers that authenticate requests."""
 
     def __init__(self, server: str, credentials_source: Login, http: requests.Session) -> None:
-        self._server, self._who, self._http = server, credentials_source, http
+        self._server, self._login, self._http = server, credentials_source, http
         self._where = f"registry {server}"
-        self._found: _Challenge | None = None
         self._tokens: dict[tuple[str, ...], tuple[str, float]] = {}
 
     @property
     def base(self) -> str:
         """Return the registry's address with its scheme. Raises `DeployError` if none answers."""
-        return self._get_challenge().base
+        return self._challenge.base
 
     def headers(self, scopes: tuple[str, ...], renew: bool = False) -> dict[str, str]:
         """Return headers for `scopes` (`repository:‹name›:pull,push`), the most important first.
 
         With `renew`, a cached token is replaced by a new one.
         """
-        challenge = self._get_challenge()
+        challenge = self._challenge
         if challenge.basic:
-            credentials = self._who.credentials()
+            credentials = self._login.credentials()
             if not credentials.username:
                 return {}
             pair = base64.b64encode(
@@ -68,12 +68,8 @@ class Authenticator:
             self._tokens[scopes] = token, until
         return {"Authorization": f"Bearer {token}"}
 
-    def _get_challenge(self) -> _Challenge:
-        if self._found is None:
-            self._found = self._request_challenge()
-        return self._found
-
-    def _request_challenge(self) -> _Challenge:
+    @cached_property
+    def _challenge(self) -> _Challenge:
         base = f"https://{self._server}"
         try:
             response = http_requests.with_retries(lambda: self._ping(base))
@@ -87,12 +83,12 @@ class Authenticator:
         if response.status_code == 200:
             return _Challenge(base)
         if response.status_code == 403:
-            message = f"it does not let this machine in: {login.read_error_message(response.text)}"
-            raise DeployError(
-                self._where, message, "its firewall must allow this machine's address"
+            message = (
+                f"it denies access from this machine: {login.read_error_message(response.text)}"
             )
+            raise DeployError(self._where, message, "allow this machine's address in its firewall")
         if response.status_code != 401:
-            message = f"this is no registry: /v2/ answers {response.status_code}"
+            message = f"this is not a registry: /v2/ returns {response.status_code}"
             raise DeployError(self._where, message, "correct `registry` in environments.yaml")
         scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
         parameters = dict(re.findall(r'(\w+)="([^"]*)"', rest))
@@ -107,9 +103,11 @@ class Authenticator:
         if urlsplit(challenge.realm).scheme != "https" and not http_requests.is_loopback(
             challenge.realm
         ):
-            message = f"it wants log-ins to be sent without TLS, to {challenge.realm}"
-            raise DeployError(self._where, message, "its tokens must come from an https address")
-        credentials = self._who.credentials()
+            message = f"it requests credentials without TLS, at {challenge.realm}"
+            raise DeployError(
+                self._where, message, "configure an https address for its token service"
+            )
+        credentials = self._login.credentials()
         scope_parameters = {"service": challenge.service, "scope": list(scopes)}
         if credentials.refresh_token:
             secret = {"refresh_token": credentials.refresh_token, "client_id": "flow-deploy"}
@@ -124,17 +122,17 @@ class Authenticator:
             )
         if response.status_code in (400, 401, 403):
             _, repository, actions = scopes[0].split(":")
-            raise self._who.explain_denial(self._server, repository, "push" in actions)
+            raise self._login.explain_denial(self._server, repository, "push" in actions)
         if response.status_code != 200:
             message = (
-                f"logging in: it answered {response.status_code} "
+                f"sign-in failed: it returned {response.status_code} "
                 f"{login.read_error_message(response.text)}"
             )
             raise DeployError(self._where, message)
         data = http_requests.parse_json_object(response.content, self._where)
         token, lifetime = data.get("access_token") or data.get("token"), data.get("expires_in")
         if not isinstance(token, str):
-            raise DeployError(self._where, "logging in: there is no token in its answer")
+            raise DeployError(self._where, "sign-in failed: the response has no token")
         seconds = (
             lifetime
             if isinstance(lifetime, int | float) and lifetime > 0

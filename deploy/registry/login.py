@@ -56,25 +56,29 @@ class AzureLogin:
         self._server = server
         self._cloud = cloud
         self._token = ""
-        self._until = 0.0
-        self._who = "the identity that is logged in"
+        self._expires = 0.0
+        self._identity = "the identity that is signed in"
 
     def credentials(self) -> Credentials:
-        if time.time() > self._until - RENEWAL_SECONDS:
+        if time.time() > self._expires - RENEWAL_SECONDS:
             self._token = http_requests.with_retries(self._exchange_token)
-            self._until = float(jwt.decode_claims(self._token).get("exp", 0))
+            self._expires = float(jwt.decode_claims(self._token).get("exp", 0))
         return Credentials(refresh_token=self._token)
 
     def explain_denial(self, server: str, repository: str, push: bool) -> DeployError:
         role = "AcrPush" if push else "AcrPull"
         operation = "push to" if push else "pull from"
-        message = f"{self._who} may not {operation} {repository}: the role {role} is missing"
-        hint = f"have {role} assigned to it on this registry; a new role takes minutes to work"
+        message = (
+            f"{self._identity} is not allowed to {operation} {repository}: it lacks the role {role}"
+        )
+        hint = (
+            f"assign it {role} on this registry; a new assignment takes minutes to become effective"
+        )
         return DeployError(f"registry {server}", message, hint)
 
     def _exchange_token(self) -> str:
         entra_token = clouds.get_token(self._cloud, f"{clouds.REGISTRY_AUDIENCE}/.default")
-        self._who = _describe_identity(jwt.decode_claims(entra_token))
+        self._identity = _describe_identity(jwt.decode_claims(entra_token))
         form = {"grant_type": "access_token", "service": self._server, "access_token": entra_token}
         location = f"registry {self._server}"
         url = f"https://{self._server}/oauth2/exchange"
@@ -83,12 +87,12 @@ class AzureLogin:
             token = http_requests.parse_json_object(response.content, location).get("refresh_token")
             if isinstance(token, str):
                 return token
-            raise DeployError(location, "logging in: there is no token in its answer")
+            raise DeployError(location, "sign-in failed: the response has no token")
         message = (
-            f"it does not accept {self._who}: {response.status_code} "
+            f"sign-in failed for {self._identity}: {response.status_code} "
             f"{read_error_message(response.text)}"
         )
-        hint = "is the registry in the tenant that you are logged in to? `az account show`"
+        hint = "check that the registry is in the tenant of `az account show`"
         raise DeployError(location, message, hint)
 
 
@@ -112,15 +116,13 @@ class DockerLogin:
             docker_credentials.resolve_credentials(self._server).problem,
         )
         operation = "push to" if push else "pull from"
-        message = (
-            f"{auth.username or 'the user of the docker command'} may not {operation} {repository}"
-        )
-        hint = f"`docker login {server}` with a user who may"
+        message = f"{auth.username or 'the docker user'} is not allowed to {operation} {repository}"
+        hint = f"run `docker login {server}` as a user with this permission"
         if auth == Credentials():
-            message = f"no credentials are known, and they are needed to {operation} {repository}"
+            message = f"credentials are required to {operation} {repository}, and none are stored"
         if problem:
             message = f"{message}; {problem}"
-            hint = f"{docker_credentials.HELPER_HINT}, then `docker login {server}`"
+            hint = f"{docker_credentials.HELPER_HINT}, then run `docker login {server}`"
         return DeployError(f"registry {server}", message, hint)
 
 

@@ -6,43 +6,37 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
-from deploy.config.schema import PlaceModel
 from deploy.core import progress
 from deploy.core.entities import Flow, Image
 from deploy.core.errors import DeployError
-from deploy.registry import acr, oci, referrers
+from deploy.registry import acr, manifests, referrers
 from deploy.registry.image_repository import ImageRepository
-from deploy.registry.oci import Manifest, Registry
+from deploy.registry.manifests import Manifest
 
 ProgressCallback = Callable[[str], None]
 
 
-def promote(
-    flow: Flow,
-    digest: str,
-    source: ImageRepository,
-    target: ImageRepository,
-    places: tuple[PlaceModel, PlaceModel],
-) -> Image:
+def promote(flow: Flow, digest: str, source: ImageRepository, target: ImageRepository) -> Image:
     """Return the image `digest` as `target` has it; copy it there from `source` if necessary.
 
-    An index is copied as a whole; documents about the image are copied, too. `places` are the
-    configurations of the two environments. Raises `DeployError`; a tag that belongs to another
-    image is not overwritten.
+    An index is copied as a whole; documents about the image are copied, too. A tag that belongs to
+    another image is not overwritten. Raises `DeployError`.
     """
     source_image = source.find(flow, digest)
     if source_image is None:
-        message = f"{source.name}@{digest} is not there"
-        raise DeployError(source.registry.where, message, "`inv push` to that environment first")
+        message = f"{source.name}@{digest} does not exist"
+        raise DeployError(
+            source.registry.where, message, "publish it to that environment first: `inv push`"
+        )
     target_image = target.find(flow, digest)
     if target_image is None:
         tag = _choose_tag(target, flow, source_image)
-        if not acr.import_image(source, target, source_image, tag, places):
+        if not acr.import_image(source, target, source_image, tag):
             _copy_image(source, target, digest, tag)
         target_image = target.find(flow, digest)
     if target_image is None or target_image.id != source_image.id:
-        message = f"{target.name}@{digest} did not arrive"
-        raise DeployError(target.registry.where, message, "run it again")
+        message = f"{target.name}@{digest} does not exist after the copy"
+        raise DeployError(target.registry.where, message, "run the command again")
     if source.name != target.name:
         _copy_documents(source, target, digest)
     return target_image
@@ -77,7 +71,7 @@ def _copy_manifest(
     data = manifest.data
     sent = 0
     for inner in data.get("manifests") or ():
-        part_digest = oci.read_digest(inner, source.registry.where)
+        part_digest = manifests.read_digest(inner, source.registry.where)
         sent += _copy_manifest(source, target, part_digest, part_digest, update)
     for blob in [*filter(None, [data.get("config")]), *(data.get("layers") or ())]:
         sent += _copy_blob(source, target, blob, update)
@@ -89,11 +83,12 @@ def _copy_blob(
     source: ImageRepository, target: ImageRepository, blob: dict[str, Any], update: ProgressCallback
 ) -> int:
     """Copy a configuration, layer or document. Return the number of bytes sent."""
-    digest, size = oci.read_digest(blob, source.registry.where), int(blob["size"])
+    digest, size = manifests.read_digest(blob, source.registry.where), int(blob["size"])
     update(f"{digest[7:19]}  {size / 1e6:.1f} MB")
     if target.registry.has_blob(target.repository, digest):
         return 0
-    if _is_same_registry(source.registry, target.registry) and target.registry.mount_blob(
+    is_same_registry = source.registry.server == target.registry.server
+    if is_same_registry and target.registry.mount_blob(
         target.repository, digest, source.repository
     ):
         return 0
@@ -106,24 +101,20 @@ def _copy_blob(
 
 def _copy_documents(source: ImageRepository, target: ImageRepository, digest: str) -> None:
     """Copy the documents that refer to the image: Azure's import does not copy them."""
-    present = {d["digest"] for d in target.registry.list_referrers(target.repository, digest)}
-    for entry in source.registry.list_referrers(source.repository, digest):
-        document_digest = oci.read_digest(entry, source.registry.where)
+    present = {d["digest"] for d in target.list_referrers(digest)}
+    for entry in source.list_referrers(digest):
+        document_digest = manifests.read_digest(entry, source.registry.where)
         if document_digest in present:
             continue
         manifest = _get_manifest(source, document_digest)
         for blob in [manifest.data["config"], *manifest.data["layers"]]:
             _copy_blob(source, target, blob, lambda _: None)
-        referrers.put_referrer(target.registry, target.repository, digest, manifest)
+        referrers.put_referrer(target, digest, manifest)
 
 
 def _get_manifest(remote: ImageRepository, digest: str) -> Manifest:
-    manifest = remote.registry.get_manifest(remote.repository, digest)
+    manifest = remote.get_manifest(digest)
     if manifest is None:
-        message = f"{remote.name}@{digest}, which another manifest names, is not there"
+        message = f"{remote.name}@{digest}, to which another manifest refers, does not exist"
         raise DeployError(remote.registry.where, message, "push the image again")
     return manifest
-
-
-def _is_same_registry(first: Registry, second: Registry) -> bool:
-    return first.server == second.server

@@ -1,7 +1,7 @@
 """Push an image from the engine to a registry, with progress by layer and retries.
 
 Docker, Docker with the containerd image store, and podman report a push in different words. Their
-messages are for users only; what has arrived is read from the registry
+messages are for users only; the result is read from the registry
 (`deploy.delivery.publication`).
 """
 
@@ -23,8 +23,6 @@ from deploy.registry.oci import Registry
 
 # Prefixes of the status of a layer that the registry has already.
 PRESENT_STATUSES = ("Layer already exists", "Already exists", "Mounted from")
-# Last status of a push. Docker's classic store repeats the digest in `aux`, others do not.
-DIGEST_STATUS = re.compile(r"\bdigest: (sha256:[0-9a-f]{64})\b")
 # Errors that a retry does not resolve. Each engine has its own words around them: "denied:
 # requested access to the resource is denied" (Docker), "insufficient_scope: authorization failed",
 # "unexpected status from PUT request to …: 403 Forbidden" (containerd), "writing blob: initiating
@@ -52,13 +50,10 @@ class PushProgress:
     size: dict[str, int] = field(default_factory=dict)
     pushed: list[str] = field(default_factory=list)
     present: list[str] = field(default_factory=list)
-    # Digest of the manifest or index; empty if the engine does not report one.
-    digest: str = ""
 
     def record(self, event: Mapping[str, Any]) -> str:
         """Record an event of the engine. Return the layer that it completes, or ""."""
         layer, status = str(event.get("id") or ""), str(event.get("status") or "")
-        self.digest = _read_digest(event, status) or self.digest
         detail = event.get("progressDetail") or {}
         if layer and detail.get("current"):
             self.sent[layer] = int(detail["current"])
@@ -78,8 +73,8 @@ class PushProgress:
         """Return the overall progress as text."""
         done = len(self.pushed) + len(self.present)
         return (
-            f"{done} layers there, {_format_megabytes(sum(self.sent.values()))} of "
-            f"{_format_megabytes(self.total)} read"
+            f"{done} layers done, {_format_megabytes(sum(self.sent.values()))} of "
+            f"{_format_megabytes(self.total)} sent"
         )
 
     @property
@@ -88,21 +83,20 @@ class PushProgress:
         return sum(self.size.values())
 
 
-def push(client: docker.DockerClient, image: str, registry: Registry, name: str, tag: str) -> str:
-    """Push the engine's `image` as `name`:`tag`; return the digest that the engine reports.
+def push(client: docker.DockerClient, image: str, registry: Registry, name: str, tag: str) -> None:
+    """Push the engine's `image` as `name`:`tag`; `name` includes the registry's address.
 
-    `name` is a repository with its registry's address. The digest is empty if the engine reports
-    none. Raises `DeployError`; layers that have arrived stay, so the next attempt has less to do.
+    Raises `DeployError`. Layers that the registry has received stay there, so the next attempt has
+    less to do.
     """
-    with engine.translate_errors("naming the image"):
+    with engine.translate_errors("tagging the image"):
         client.images.get(image).tag(name, tag)
     with progress.phase("push", f"{name}:{tag}") as phase:
         layers = http_requests.with_retries(
             lambda: _push_once(client, registry, name, tag, phase.update)
         )
-        present_suffix = f", {len(layers.present)} were there" if layers.present else ""
+        present_suffix = f", {len(layers.present)} already present" if layers.present else ""
         phase.result = f"{len(layers.pushed)} layers{present_suffix}"
-    return layers.digest
 
 
 def _push_once(
@@ -163,30 +157,28 @@ def create_error(registry: Registry, name: str, text: str) -> Exception:
     location = registry.where
     if PLAIN_HTTP.search(text):
         hint = (
-            f'let the engine use it without TLS: "insecure-registries": ["{registry.server}"] in '
+            f'allow the engine to use HTTP: "insecure-registries": ["{registry.server}"] in '
             f"Docker's daemon.json, or for podman in registries.conf [[registry]] with "
             f'location = "{registry.server}" and insecure = true'
         )
-        return DeployError(location, "it speaks plain HTTP, and the engine expects TLS", hint)
+        return DeployError(location, "it uses plain HTTP, but the engine requires TLS", hint)
     if UNTRUSTED_CERTIFICATE.search(text):
         hint = (
-            f"let the engine trust it: /etc/docker/certs.d/{registry.server}/ca.crt, "
+            f"add its certificate authority: /etc/docker/certs.d/{registry.server}/ca.crt, "
             f"or for podman /etc/containers/certs.d/{registry.server}/ca.crt"
         )
         return DeployError(location, f"the engine does not trust its certificate: {text}", hint)
     if UNKNOWN_IMAGE.search(text):
-        return DeployError(location, f"the engine lost the image: {text[:160]}", "`inv build`")
+        return DeployError(
+            location,
+            f"the engine no longer has the image: {text[:160]}",
+            "build it again: `inv build`",
+        )
     if ACCESS_DENIED.search(text):
         # This raises an error if a permission is missing. Otherwise the token has expired: engines
         # report both in the same words.
         registry.check_push_access(name.partition("/")[2])
-    return http_requests.TransientError(location, f"the push broke off ({text[:160]})")
-
-
-def _read_digest(event: Mapping[str, Any], status: str) -> str:
-    aux = event.get("aux") or {}
-    match = DIGEST_STATUS.search(status)
-    return str(aux.get("Digest") or (match[1] if match else ""))
+    return http_requests.TransientError(location, f"the push was interrupted ({text[:160]})")
 
 
 def _format_megabytes(size: int) -> str:

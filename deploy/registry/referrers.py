@@ -12,8 +12,9 @@ from typing import Any
 
 from deploy.core.entities import Attachment
 from deploy.core.errors import DeployError
-from deploy.registry import oci
-from deploy.registry.oci import Manifest, Registry
+from deploy.registry import manifests
+from deploy.registry.image_repository import ImageRepository
+from deploy.registry.manifests import Manifest
 
 EMPTY_BLOB = b"{}"
 EMPTY_TYPE = "application/vnd.oci.empty.v1+json"
@@ -21,11 +22,11 @@ TITLE_ANNOTATION = "org.opencontainers.image.title"
 MAX_ATTEMPTS = 5
 
 
-def list_documents(registry: Registry, repository: str, digest: str) -> list[dict[str, Any]]:
+def list_documents(remote: ImageRepository, digest: str) -> list[dict[str, Any]]:
     """Return kind, media type, digest and size in bytes of each attached document."""
     rows = []
-    for descriptor in registry.list_referrers(repository, digest):
-        manifest = registry.get_manifest(repository, oci.read_digest(descriptor, registry.where))
+    for descriptor in remote.list_referrers(digest):
+        manifest = remote.get_manifest(manifests.read_digest(descriptor, remote.registry.where))
         for layer in manifest.data["layers"] if manifest else ():
             kind = (layer.get("annotations") or {}).get(TITLE_ANNOTATION, "")
             row = {"kind": kind, "type": layer["mediaType"]}
@@ -33,32 +34,32 @@ def list_documents(registry: Registry, repository: str, digest: str) -> list[dic
     return rows
 
 
-def list_types(registry: Registry, repository: str, digest: str) -> set[str]:
+def list_types(remote: ImageRepository, digest: str) -> set[str]:
     """Return the media types of the documents that are attached to the manifest `digest`."""
-    return {str(d.get("artifactType")) for d in registry.list_referrers(repository, digest)}
+    return {str(d.get("artifactType")) for d in remote.list_referrers(digest)}
 
 
 def attach_documents(
-    registry: Registry, repository: str, subject: Manifest, documents: Sequence[Attachment]
+    remote: ImageRepository, subject: Manifest, documents: Sequence[Attachment]
 ) -> None:
     """Attach `documents` to `subject`; skip media types that are attached already."""
-    present = list_types(registry, repository, subject.digest)
+    present = list_types(remote, subject.digest)
     for document in documents:
         if document.type in present:
             continue
         manifest = create_manifest(subject, document)
-        _upload_blob(registry, repository, EMPTY_BLOB)
-        _upload_blob(registry, repository, document.content)
-        put_referrer(registry, repository, subject.digest, manifest)
+        _upload_blob(remote, EMPTY_BLOB)
+        _upload_blob(remote, document.content)
+        put_referrer(remote, subject.digest, manifest)
 
 
-def put_referrer(registry: Registry, repository: str, subject: str, manifest: Manifest) -> None:
+def put_referrer(remote: ImageRepository, subject: str, manifest: Manifest) -> None:
     """Store `manifest` as a referrer of the digest `subject`, listed by API or fallback tag."""
-    if not registry.put_manifest(repository, manifest.digest, manifest):
-        _add_to_index(registry, repository, subject, manifest)
+    if not remote.registry.put_manifest(remote.repository, manifest.digest, manifest):
+        _add_to_index(remote, subject, manifest)
 
 
-def _add_to_index(registry: Registry, repository: str, subject: str, manifest: Manifest) -> None:
+def _add_to_index(remote: ImageRepository, subject: str, manifest: Manifest) -> None:
     """Add `manifest` to the index under the fallback tag of the referrers API."""
     data = manifest.data
     entry = {
@@ -66,36 +67,40 @@ def _add_to_index(registry: Registry, repository: str, subject: str, manifest: M
         "artifactType": data["artifactType"],
         "annotations": data.get("annotations") or {},
     }
-    tag = oci.get_fallback_tag(subject)
+    tag = manifests.get_fallback_tag(subject)
     for _ in range(MAX_ATTEMPTS):
-        index_manifest = registry.get_manifest(repository, tag)
+        index_manifest = remote.get_manifest(tag)
         entries = list(index_manifest.data["manifests"]) if index_manifest else []
         if any(listed["digest"] == manifest.digest for listed in entries):
             return
-        index = {"schemaVersion": 2, "mediaType": oci.INDEX_TYPE, "manifests": [*entries, entry]}
-        registry.put_manifest(repository, tag, oci.create_manifest(index))
+        index = {
+            "schemaVersion": 2,
+            "mediaType": manifests.INDEX_TYPE,
+            "manifests": [*entries, entry],
+        }
+        remote.registry.put_manifest(remote.repository, tag, manifests.create_manifest(index))
         # Another push may have overwritten the index and lost this entry, so check again.
-    message = f"the list of documents of {repository}@{subject} is written by others all the time"
-    raise DeployError(registry.where, message, "try again")
+    message = f"other clients keep overwriting the list of documents of {remote.name}@{subject}"
+    raise DeployError(remote.registry.where, message, "try again")
 
 
 def create_manifest(subject: Manifest, document: Attachment) -> Manifest:
     """Return the manifest of `document`; equal documents give equal manifests."""
     empty = {
         "mediaType": EMPTY_TYPE,
-        "digest": oci.compute_digest(EMPTY_BLOB),
+        "digest": manifests.compute_digest(EMPTY_BLOB),
         "size": len(EMPTY_BLOB),
     }
     layer = {
         "mediaType": document.type,
-        "digest": oci.compute_digest(document.content),
+        "digest": manifests.compute_digest(document.content),
         "size": len(document.content),
         "annotations": {TITLE_ANNOTATION: document.kind},
     }
-    return oci.create_manifest(
+    return manifests.create_manifest(
         {
             "schemaVersion": 2,
-            "mediaType": oci.MANIFEST_TYPE,
+            "mediaType": manifests.MANIFEST_TYPE,
             "artifactType": document.type,
             "config": empty,
             "layers": [layer],
@@ -104,7 +109,7 @@ def create_manifest(subject: Manifest, document: Attachment) -> Manifest:
     )
 
 
-def _upload_blob(registry: Registry, repository: str, content: bytes) -> None:
-    digest = oci.compute_digest(content)
-    if not registry.has_blob(repository, digest):
-        registry.upload_blob(repository, digest, io.BytesIO(content), len(content))
+def _upload_blob(remote: ImageRepository, content: bytes) -> None:
+    digest = manifests.compute_digest(content)
+    if not remote.registry.has_blob(remote.repository, digest):
+        remote.registry.upload_blob(remote.repository, digest, io.BytesIO(content), len(content))

@@ -9,8 +9,6 @@ it is rejected.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from deploy.sandbox import proxy
@@ -75,16 +73,6 @@ class Acr:
         self.server.stop()
         self.registry.stop()
 
-    @contextmanager
-    def outage(self) -> Iterator[None]:
-        """Refuse connections inside the block."""
-        with self.server.outage():
-            yield
-
-    def expire_tokens(self) -> None:
-        """Reject every access token that was issued so far."""
-        self.tokens.expire()
-
     def reset(self) -> None:
         """Restore the defaults, and forget recorded requests; keep the content."""
         self.referrers_api = True
@@ -94,15 +82,11 @@ class Acr:
     def _serve(self, exchange: Exchange) -> None:
         if exchange.path.startswith("/oauth2/"):
             if not self.tokens.serve(exchange):
-                self._unknown(exchange)
+                self.server.reject_unknown(exchange, f"registry {self.name}")
         elif exchange.path == "/v2" or exchange.path.startswith("/v2/"):
             self._registry(exchange)
         else:
-            self._unknown(exchange)
-
-    def _unknown(self, exchange: Exchange) -> None:
-        self.server.unexpected.append(f"registry {self.name}: {exchange.method} {exchange.target}")
-        exchange.answer(404, b"404 page not found")
+            self.server.reject_unknown(exchange, f"registry {self.name}")
 
     def _registry(self, exchange: Exchange) -> None:
         token = exchange.bearer_token()

@@ -11,7 +11,6 @@ errors".
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from typing import Any, Protocol
@@ -20,18 +19,20 @@ import jwt
 
 from deploy.sandbox import arm_import
 from deploy.sandbox.acr import Acr
-from deploy.sandbox.arm_errors import ArmError, authorization_error, not_found_error
-from deploy.sandbox.arm_import import ImportOperation
+from deploy.sandbox.arm_errors import ArmError, not_found_error, require_permission
+from deploy.sandbox.background import Operation, Tasks
 from deploy.sandbox.certificates import CertificateAuthority
 from deploy.sandbox.http_exchange import Exchange
 from deploy.sandbox.https_server import HttpsServer
 from deploy.sandbox.identities import READ_REGISTRY_ACTION, Directory, Identity
+from deploy.sandbox.request_bodies import InvalidBodyError, read_json_object
 
 # Used by azure-mgmt-containerregistry 15.
 API_VERSION = "2025-11-01"
 AUDIENCE = "https://management.azure.com"
 GROUP = "rg-flows"
 LOCATION = "westeurope"
+REGISTRY_TYPE = "Microsoft.ContainerRegistry/registries"
 PROVIDER = "/providers/Microsoft.ContainerRegistry"
 IN_SUBSCRIPTION = re.compile(r"/subscriptions/(?P<subscription>[^/]+)(?P<rest>/.*)")
 IMPORT_PATH = re.compile(rf"/resourceGroups/{GROUP}{PROVIDER}/registries/(?P<name>\w+)/importImage")
@@ -50,7 +51,7 @@ class Provider(Protocol):
         """Return whether `path`, which begins after the subscription's id, is one of its own."""
 
     def serve(self, exchange: Exchange, path: str, who: Identity) -> None:
-        """Answer the request of the identity `who`. Raise `ArmError`."""
+        """Answer the request of the identity `who`. Raise `ArmError` or `InvalidBodyError`."""
 
 
 class ResourceManager:
@@ -64,13 +65,14 @@ class ResourceManager:
         self._registries: dict[str, Acr] = {}
         # Resource groups other than `GROUP`, in lower case.
         self.groups: set[str] = set()
-        self._operations: dict[str, ImportOperation] = {}
+        self._operations: dict[str, Operation] = {}
         self.providers: list[Provider] = []
         self.subscription = str(uuid.uuid4())
         self.retry_after = 0
         # Whether an existing tag is rejected by the first response instead of during polling.
         self.conflicts_at_once = False
         self.server = HttpsServer(authority, self._serve)
+        self._tasks = Tasks(self.server.failures)
         self.audiences = (AUDIENCE, self.server.url)
 
     def add(self, acr: Acr) -> None:
@@ -82,10 +84,17 @@ class ResourceManager:
         """The resource id of the resource group that contains everything."""
         return f"/subscriptions/{self.subscription}/resourceGroups/{GROUP}"
 
+    def build_id(self, resource_type: str, name: str) -> str:
+        """Return the resource id of a resource in the group."""
+        return f"{self.group}/providers/{resource_type}/{name}"
+
+    def build_location_id(self, provider: str) -> str:
+        """Return the id below which a provider has data and operations of the region."""
+        return f"/subscriptions/{self.subscription}/providers/{provider}/locations/{LOCATION}"
+
     def resource_id(self, acr: Acr) -> str:
         """Return the resource id of a registry."""
-        group = f"/subscriptions/{self.subscription}/resourceGroups/{GROUP}"
-        return f"{group}{PROVIDER}/registries/{acr.name}"
+        return self.build_id(REGISTRY_TYPE, acr.name)
 
     def reset(self) -> None:
         """Restore the defaults, and forget operations and recorded requests."""
@@ -108,6 +117,9 @@ class ResourceManager:
                 text = f"Resource group '{group[1]}' could not be found."
                 raise ArmError(404, "ResourceGroupNotFound", text)
             self._route(exchange, match["rest"], identity)
+        except InvalidBodyError as error:
+            self.server.unexpected.append(f"ARM: {exchange.method} {exchange.path}: {error}")
+            exchange.answer(400, ArmError(400, "BadRequest", str(error)).content)
         except ArmError as arm_error:
             headers = []
             if arm_error.status == 401:
@@ -136,12 +148,6 @@ class ResourceManager:
             raise ArmError(400, "NoRegisteredProviderFound", text)
         return version
 
-    def find_registry(self, id: str) -> Acr | None:
-        """Return the registry with this resource id, ignoring case; None if there is none."""
-        return next(
-            (acr for key, acr in self._registries.items() if key.lower() == id.lower()), None
-        )
-
     def _route(self, exchange: Exchange, rest: str, identity: Identity) -> None:
         for provider in self.providers:
             if provider.can_serve(rest):
@@ -160,8 +166,7 @@ class ResourceManager:
             exchange.answer(200, {"value": [self._resource(acr) for acr in readable]})
         elif exchange.method == "GET" and registry_match:
             acr = self._registry(registry_match["name"])
-            if not identity.has_permission(READ_REGISTRY_ACTION, acr.name):
-                raise authorization_error(identity, READ_REGISTRY_ACTION, self.resource_id(acr))
+            require_permission(identity, READ_REGISTRY_ACTION, acr.name, self.resource_id(acr))
             exchange.answer(200, self._resource(acr))
         elif exchange.method == "POST" and import_match:
             self._import(exchange, self._registry(import_match["name"]), identity)
@@ -171,14 +176,10 @@ class ResourceManager:
             raise self.record_unknown_request(exchange)
 
     def _import(self, exchange: Exchange, acr: Acr, identity: Identity) -> None:
-        try:
-            body = json.loads(exchange.content())
-            operation = arm_import.start_import(
-                body, acr, self._registries, identity, self.conflicts_at_once
-            )
-        except ValueError as error:
-            self.server.unexpected.append(f"ARM: {error}")
-            raise ArmError(400, "InvalidParameters", str(error)) from None
+        body = read_json_object(exchange)
+        operation = arm_import.start_import(
+            body, acr, self._registries, identity, self.conflicts_at_once, self._tasks
+        )
         self._operations[operation.id] = operation
         self._answer_accepted(exchange, operation)
 
@@ -189,13 +190,11 @@ class ResourceManager:
         if not operation.done.is_set():
             self._answer_accepted(exchange, operation)
             return
-        if operation.failure:
-            self.server.failures.append(operation.failure)
         if operation.error:
             raise operation.error
         exchange.answer(200, {"status": "Succeeded"})
 
-    def _answer_accepted(self, exchange: Exchange, operation: ImportOperation) -> None:
+    def _answer_accepted(self, exchange: Exchange, operation: Operation) -> None:
         locations_url = f"{self.server.url}/subscriptions/{self.subscription}{PROVIDER}/locations"
         url = (
             f"{locations_url}/{LOCATION.upper()}/operationResults/{operation.id}"
@@ -210,13 +209,13 @@ class ResourceManager:
         for acr in self._registries.values():
             if acr.name.lower() == name.lower():
                 return acr
-        raise not_found_error(f"{PROVIDER[11:]}/registries", name, GROUP)
+        raise not_found_error(REGISTRY_TYPE, name, GROUP)
 
     def _resource(self, acr: Acr) -> dict[str, Any]:
         return {
             "id": self.resource_id(acr),
             "name": acr.name,
-            "type": "Microsoft.ContainerRegistry/registries",
+            "type": REGISTRY_TYPE,
             "location": LOCATION,
             "sku": {"name": "Standard", "tier": "Standard"},
             "tags": {},
@@ -232,3 +231,8 @@ class ResourceManager:
         self.server.unexpected.append(f"ARM: {exchange.method} {exchange.target}")
         text = f"The resource type could not be found for '{exchange.path}'."
         return ArmError(404, "InvalidResourceType", text)
+
+    def record_unknown_filter(self, text: str) -> ArmError:
+        """Record a filter that is not emulated; return the error to answer with."""
+        self.server.unexpected.append(f"ARM: the filter {text}")
+        return ArmError(400, "UnsupportedQuery", f"The filter '{text}' is not supported.")

@@ -6,14 +6,14 @@ endpoints" (the target is a deployment).
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 from deploy.sandbox.arm import GROUP, LOCATION, ResourceManager
-from deploy.sandbox.arm_errors import ArmError, authorization_error, not_found_error
+from deploy.sandbox.arm_errors import ArmError, not_found_error, require_permission
 from deploy.sandbox.http_exchange import Exchange
 from deploy.sandbox.identities import GROUP_SCOPE, Identity
+from deploy.sandbox.request_bodies import InvalidBodyError, read_json_object, reject_unknown_fields
 
 RESOURCE_TYPE = "Microsoft.Insights/autoscaleSettings"
 VERSIONS = ("2022-10-01",)
@@ -21,7 +21,7 @@ PATH = re.compile(
     rf"/resourceGroups/{GROUP}/providers/{re.escape(RESOURCE_TYPE)}(?:/(?P<name>[^/]+))?",
     re.IGNORECASE,
 )
-VERBS = {"GET": "Read", "PUT": "Write", "DELETE": "Delete"}
+VERBS = {"GET": "read", "PUT": "write", "DELETE": "delete"}
 FIELDS = {"location", "tags", "properties"}
 PROPERTIES = {"enabled", "name", "notifications", "predictiveAutoscalePolicy", "profiles"}
 PROPERTIES |= {"targetResourceLocation", "targetResourceUri"}
@@ -40,16 +40,14 @@ class AutoscaleSettings:
         return bool(PATH.fullmatch(path))
 
     def serve(self, exchange: Exchange, path: str, who: Identity) -> None:
-        """Answer the request of the identity `who`. Raise `ArmError`."""
+        """Answer the request of the identity `who`. Raise `ArmError` or `InvalidBodyError`."""
         self._arm.version(exchange, *VERSIONS)
         match = PATH.fullmatch(path)
         name, method = match["name"] if match else None, exchange.method
         if method not in VERBS or (name is None and method != "GET"):
             raise self._arm.record_unknown_request(exchange)
         action = f"{RESOURCE_TYPE}/{VERBS[method]}"
-        # Azure ignores the case of actions, but the emulator's roles use lower case.
-        if not who.has_permission(action.replace("/Read", "/read"), GROUP_SCOPE):
-            raise authorization_error(who, action, f"/resourceGroups/{GROUP}")
+        require_permission(who, action, GROUP_SCOPE, self._arm.group)
         if name is None:
             exchange.answer(200, {"value": list(self.settings.values())})
         elif method == "PUT":
@@ -64,14 +62,15 @@ class AutoscaleSettings:
             raise not_found_error(RESOURCE_TYPE, name, GROUP)
 
     def _build_setting(self, name: str, exchange: Exchange) -> dict[str, Any]:
-        body = json.loads(exchange.content())
+        body = read_json_object(exchange)
         properties = body.get("properties") or {}
-        unknown = (set(body) - FIELDS) | (set(properties) - PROPERTIES)
+        reject_unknown_fields(body, FIELDS, "autoscale settings")
+        reject_unknown_fields(properties, PROPERTIES, "autoscale settings")
         missing = {"profiles", "targetResourceUri"} - set(properties)
-        if unknown or missing or body.get("location") != LOCATION:
-            text = f"autoscale settings: unknown {sorted(unknown)}, missing {sorted(missing)}"
-            self._arm.server.unexpected.append(f"ARM: {text}")
-            raise ArmError(400, "BadRequest", text)
+        if missing or body.get("location") != LOCATION:
+            raise InvalidBodyError(
+                f"autoscale settings in {body.get('location')}, without {sorted(missing)}"
+            )
         for profile in properties["profiles"]:
             capacity = {key: int(value) for key, value in profile["capacity"].items()}
             if not capacity["minimum"] <= capacity["default"] <= capacity["maximum"]:
@@ -79,12 +78,5 @@ class AutoscaleSettings:
                 raise ArmError(400, "InvalidAutoscaleSettings", text)
         if len(properties["profiles"]) > MOST_PROFILES:
             raise ArmError(400, "InvalidAutoscaleSettings", "There are too many profiles.")
-        return {
-            "id": (
-                f"/subscriptions/{self._arm.subscription}/resourceGroups/{GROUP}/providers/"
-                f"{RESOURCE_TYPE}/{name}"
-            ),
-            "name": name,
-            "type": RESOURCE_TYPE,
-            **body,
-        }
+        id = self._arm.build_id(RESOURCE_TYPE, name)
+        return {"id": id, "name": name, "type": RESOURCE_TYPE, **body}

@@ -9,44 +9,38 @@ of missing resources.
 
 from __future__ import annotations
 
-import threading
 import uuid
-from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.sandbox import image_copy
 from deploy.sandbox.acr import Acr
-from deploy.sandbox.arm_errors import ArmError, authorization_error
+from deploy.sandbox.arm_errors import ArmError, linked_authorization_error, require_permission
+from deploy.sandbox.background import Operation, Tasks
 from deploy.sandbox.identities import IMPORT_ACTION, PULL_ACTION, READ_REGISTRY_ACTION, Identity
 from deploy.sandbox.image_copy import ManifestNotFoundError, RepositoryClient
+from deploy.sandbox.request_bodies import InvalidBodyError, reject_unknown_fields
 
 MODES = ("NoForce", "Force")
-
-
-@dataclass
-class ImportOperation:
-    """An import in progress."""
-
-    id: str = field(default_factory=lambda: f"registries-{uuid.uuid4()}")
-    done: threading.Event = field(default_factory=threading.Event)
-    # Why the import failed, as an answer to the client.
-    error: ArmError | None = None
-    # An error of the emulator itself.
-    failure: str = ""
+FIELDS = {"source", "targetTags", "untaggedTargetRepositories", "mode"}
+SOURCE_FIELDS = {"sourceImage", "resourceId", "registryUri", "credentials"}
 
 
 def start_import(
-    body: dict[str, Any], target: Acr, known: dict[str, Acr], who: Identity, at_once: bool
-) -> ImportOperation:
+    body: dict[str, Any],
+    target: Acr,
+    known: dict[str, Acr],
+    who: Identity,
+    at_once: bool,
+    tasks: Tasks,
+) -> Operation:
     """Check the request and start the copy. `known` has all registries by resource id.
 
     With `at_once` an existing tag is rejected here, else while the operation is polled. Raise
-    `ArmError`, or `ValueError` for a request that no client should send.
+    `ArmError` or `InvalidBodyError`.
     """
     _check_shape(body)
     scope = next(id for id, acr in known.items() if acr is target)
-    if not who.has_permission(IMPORT_ACTION, target.name):
-        raise authorization_error(who, IMPORT_ACTION, scope)
+    require_permission(who, IMPORT_ACTION, target.name, scope)
     source = _find_source(body["source"], known, who, scope)
     repository, reference = _parse_image(body["source"]["sourceImage"])
     targets = [_parse_target(name, reference) for name in body.get("targetTags") or []]
@@ -56,12 +50,11 @@ def start_import(
     force = body.get("mode", "NoForce") == "Force"
     if at_once and not force:
         _reject_existing_tags(target, targets)
-    operation = ImportOperation()
 
     def work() -> None:
+        if not force:
+            _reject_existing_tags(target, targets)
         try:
-            if not force:
-                _reject_existing_tags(target, targets)
             for name, tag in targets:
                 with (
                     RepositoryClient(source, repository) as source_client,
@@ -70,31 +63,23 @@ def start_import(
                     image_copy.copy_image(
                         source_client, reference, target_client, [tag] if tag else []
                     )
-        except ArmError as arm_error:
-            operation.error = arm_error
         except ManifestNotFoundError:
             text = f"The source image {body['source']['sourceImage']} cannot be found."
-            operation.error = ArmError(404, "ImageNotFound", text)
-        except Exception as error:
-            operation.failure = f"importImage: {type(error).__name__}: {error}"
-            operation.error = ArmError(500, "InternalServerError", "the emulator failed")
-        finally:
-            operation.done.set()
+            raise ArmError(404, "ImageNotFound", text) from None
 
-    threading.Thread(target=work, daemon=True).start()
-    return operation
+    return tasks.begin(Operation(id=f"registries-{uuid.uuid4()}"), work)
 
 
 def _check_shape(body: dict[str, Any]) -> None:
     source = body.get("source")
     if not isinstance(source, dict) or not source.get("sourceImage"):
-        raise ValueError("importImage without source.sourceImage")
+        raise InvalidBodyError("importImage without source.sourceImage")
     if len({"resourceId", "registryUri"} & set(source)) != 1:
-        raise ValueError("importImage: give one of source.resourceId and source.registryUri")
-    unknown = set(body) - {"source", "targetTags", "untaggedTargetRepositories", "mode"}
-    unknown |= set(source) - {"sourceImage", "resourceId", "registryUri", "credentials"}
-    if unknown or body.get("mode", "NoForce") not in MODES:
-        raise ValueError(f"importImage with {sorted(unknown) or body['mode']}")
+        raise InvalidBodyError("importImage: give one of source.resourceId and source.registryUri")
+    reject_unknown_fields(body, FIELDS, "importImage")
+    reject_unknown_fields(source, SOURCE_FIELDS, "importImage")
+    if body.get("mode", "NoForce") not in MODES:
+        raise InvalidBodyError(f"importImage with {body['mode']}")
 
 
 def _find_source(source: dict[str, Any], known: dict[str, Acr], who: Identity, scope: str) -> Acr:
@@ -111,15 +96,7 @@ def _find_source(source: dict[str, Any], known: dict[str, Acr], who: Identity, s
     if registry is None:
         raise ArmError(404, "ResourceNotFound", f"The resource '{resource_id}' was not found.")
     if not who.has_permission(READ_REGISTRY_ACTION, registry.name):
-        text = (
-            f"The client '{who.client_id}' with object id '{who.object_id}' has permission "
-            "to perform "
-            f"action '{IMPORT_ACTION}' on scope '{scope}'; however, it does not have "
-            "permission to perform "
-            f"action 'read' on the linked scope(s) '{resource_id}' or the linked scope(s) "
-            "are invalid."
-        )
-        raise ArmError(403, "LinkedAuthorizationFailed", text)
+        raise linked_authorization_error(who, IMPORT_ACTION, scope, "read", resource_id)
     return registry
 
 

@@ -12,20 +12,12 @@ import uuid
 from typing import Any
 
 from deploy.sandbox.arm import GROUP, ResourceManager
-from deploy.sandbox.arm_errors import ArmError, authorization_error
+from deploy.sandbox.arm_errors import require_permission
 from deploy.sandbox.http_exchange import Exchange
 from deploy.sandbox.identities import (
-    ACR_PULL,
-    ACR_PUSH,
-    CONTRIBUTOR,
-    DATA_SCIENTIST,
     GROUP_SCOPE,
-    IMPORTER,
-    READER,
-    SECRETS_OFFICER,
-    SECRETS_USER,
+    ROLES,
     SUBSCRIPTION_SCOPE,
-    WEBSITE_CONTRIBUTOR,
     Directory,
     Identity,
     list_scopes,
@@ -42,24 +34,12 @@ FILTER = re.compile(
     r"(?P<at>atScope\(\))?(?: and )?"
     r"(?:principalId eq '(?P<principal>[^']+)'|assignedTo\('(?P<assigned>[^']+)'\))?"
 )
-ROLE_IDS = {
-    ACR_PULL: "7f951dda-4ed3-4680-a7ca-43fe172d538d",
-    ACR_PUSH: "8311e382-0749-4cb8-b61a-304f252e45ec",
-    CONTRIBUTOR: "b24988ac-6180-42a0-ab88-20f7382dd24c",
-    READER: "acdd72a7-3385-48ef-bd42-f606fba81ae7",
-    DATA_SCIENTIST: "f6c7c914-8db3-469d-8ca1-694a8f32e121",
-    WEBSITE_CONTRIBUTOR: "de139f84-1756-47ae-9be6-808fbbe84772",
-    SECRETS_USER: "4633458b-17de-408a-b874-0445c86b69e6",
-    SECRETS_OFFICER: "b86a8fe4-44ce-4948-aee5-eccb2c155cd7",
-    # Assumed: the emulator's own.
-    IMPORTER: "577a9874-89fd-4f24-9dbd-b5034d0ad23a",
-}
 RESOURCE_TYPES = {
-    "microsoft.containerregistry/registries": "Microsoft.ContainerRegistry/registries",
-    "microsoft.keyvault/vaults": "Microsoft.KeyVault/vaults",
-    "microsoft.machinelearningservices/workspaces": "Microsoft.MachineLearningServices/workspaces",
-    "microsoft.web/serverfarms": "Microsoft.Web/serverfarms",
-    "microsoft.web/sites": "Microsoft.Web/sites",
+    "microsoft.containerregistry/registries",
+    "microsoft.keyvault/vaults",
+    "microsoft.machinelearningservices/workspaces",
+    "microsoft.web/serverfarms",
+    "microsoft.web/sites",
 }
 
 
@@ -81,13 +61,11 @@ class RoleAssignments:
         scope = _parse_scope(match["scope"]) if match else None
         if exchange.method != "GET" or not match or scope is None:
             raise self._arm.record_unknown_request(exchange)
-        if not who.has_permission(ACTION, scope):
-            raise authorization_error(who, ACTION, match["scope"])
+        require_permission(who, ACTION, scope, match["scope"])
         text = exchange.query.get("$filter", [""])[0]
         filters = FILTER.fullmatch(text)
         if not filters:
-            self._arm.server.unexpected.append(f"ARM: the filter {text}")
-            raise ArmError(400, "UnsupportedQuery", f"The filter '{text}' is not supported.")
+            raise self._arm.record_unknown_filter(text)
         principal = filters["principal"] or filters["assigned"]
         rows = [
             self._assignment_document(identity, role, role_scope, match["scope"])
@@ -105,7 +83,7 @@ class RoleAssignments:
         parent_scopes = {SUBSCRIPTION_SCOPE: "", GROUP_SCOPE: f"/resourceGroups/{GROUP}"}
         scope = subscription + parent_scopes.get(role_scope, requested_scope)
         name = str(uuid.uuid5(uuid.UUID(identity.object_id), f"{scope} {role}"))
-        definition = f"{subscription}{PROVIDER}/roleDefinitions/{ROLE_IDS[role]}"
+        definition = f"{subscription}{PROVIDER}/roleDefinitions/{ROLES[role]['id']}"
         return {
             "id": f"{scope}{PROVIDER}/roleAssignments/{name}",
             "name": name,

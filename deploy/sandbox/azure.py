@@ -12,9 +12,8 @@ any other program:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from deploy.sandbox.acr import Acr
 from deploy.sandbox.acr_tokens import AUDIENCE as REGISTRY_AUDIENCE
@@ -22,13 +21,13 @@ from deploy.sandbox.appservice.provider import AppService
 from deploy.sandbox.appservice.web_apps import WebApps
 from deploy.sandbox.arm import ResourceManager
 from deploy.sandbox.arm_autoscale import AutoscaleSettings
-from deploy.sandbox.arm_bicep import BicepResources
 from deploy.sandbox.arm_roles import RoleAssignments
 from deploy.sandbox.azureml.frontend import AUDIENCE as SCORING_AUDIENCE
 from deploy.sandbox.azureml.provider import MachineLearning
 from deploy.sandbox.azureml.workspace import Workspace
 from deploy.sandbox.certificates import CertificateAuthority
 from deploy.sandbox.ci_tokens import CiTokenService
+from deploy.sandbox.container_platform import Services
 from deploy.sandbox.containerapps.provider import ContainerApps
 from deploy.sandbox.containerapps.region import Region as AppsRegion
 from deploy.sandbox.engine import Engine
@@ -36,7 +35,6 @@ from deploy.sandbox.entra import Entra
 from deploy.sandbox.https_server import HOST, HttpsServer
 from deploy.sandbox.identities import Directory, Identity
 from deploy.sandbox.image_pull import ImagePuller
-from deploy.sandbox.registry import RegistryProcess
 from deploy.sandbox.vault import AUDIENCE as VAULT_AUDIENCE
 from deploy.sandbox.vault import Vault
 
@@ -66,7 +64,7 @@ class Azure:
         folder.mkdir(parents=True, exist_ok=True)
         self.authority = CertificateAuthority.load_or_create(folder)
         # An authority that no client trusts.
-        self.stranger = CertificateAuthority(folder, "Somebody Else")
+        self.untrusted_authority = CertificateAuthority(folder, "Another Authority")
         self.directory = Directory(self.authority)
         self.entra = Entra(self.authority, self.directory)
         self.job_tokens = CiTokenService(self.authority, self.directory)
@@ -74,22 +72,19 @@ class Azure:
         self._audiences = {REGISTRY_AUDIENCE, SCORING_AUDIENCE, VAULT_AUDIENCE, *self.arm.audiences}
         self.entra.audiences = set(self._audiences)
         self.registries: dict[str, Acr] = {}
+        self.vaults: dict[str, Vault] = {}
         self.engine = Engine()
         self.puller = ImagePuller(self.engine, self.authority, self.directory, self.registries)
+        self._services = Services(
+            self.arm, self.authority, self.directory, self.engine, self.puller, self.vaults
+        )
         self._ml = MachineLearning(self.arm)
+        self.web = WebApps(self._services)
+        self.apps = AppsRegion(self._services)
         self.autoscale = AutoscaleSettings(self.arm)
-        self.vaults: dict[str, Vault] = {}
-        self.web = WebApps(
-            self.arm, self.authority, self.directory, self.engine, self.puller, self.vaults
-        )
-        self.apps = AppsRegion(
-            self.arm, self.authority, self.directory, self.engine, self.puller, self.vaults
-        )
         self._container_apps = ContainerApps(self.apps, self.authority)
         roles = RoleAssignments(self.arm, self.directory)
-        self.infrastructure = BicepResources(self.arm)
         self.arm.providers += [
-            self.infrastructure,
             roles,
             self._ml,
             self.autoscale,
@@ -98,7 +93,7 @@ class Azure:
         ]
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Azure:
+    def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
             for server in self._servers:
                 server.start()
@@ -137,9 +132,7 @@ class Azure:
         key = name.lower()
         region = self._ml.region
         if key not in region.workspaces:
-            workspace = Workspace(
-                name, self.arm, self.authority, self.directory, self.engine, self.puller, region
-            )
+            workspace = Workspace(name, self._services, region)
             self._stack.callback(workspace.reset)
             region.workspaces[key] = workspace
         region.workspaces[key].registry = registry
@@ -226,7 +219,6 @@ class Azure:
         self.directory.clear()
         self.entra.audiences = set(self._audiences)
         self.autoscale.settings.clear()
-        self.infrastructure.reset()
         self.entra.reset()
         self.job_tokens.reset()
         self.arm.reset()
@@ -242,10 +234,3 @@ class Azure:
         for workspace in self._ml.region.workspaces.values():
             problems += workspace.problems()
         return problems + self.web.problems() + self.apps.problems()
-
-
-@contextlib.contextmanager
-def plain_registry(folder: Path) -> Iterator[RegistryProcess]:
-    """Run a registry without TLS, sign-in and referrers API inside the block."""
-    with RegistryProcess(folder) as registry:
-        yield registry

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-HOSTS = ("localhost", "127.0.0.1", "::1")
+ADDRESSES = tuple(ipaddress.ip_address(address) for address in ("127.0.0.1", "::1"))
 KEY_FILE_VARIABLE = "TEST_AUTHORITY"
 DAY = datetime.timedelta(days=1)
 
@@ -45,13 +45,7 @@ class CertificateAuthority:
         self._folder = folder
         self._key = key or ec.generate_private_key(ec.SECP256R1())
         self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        usage = _usage(certificates=True)
-        self._certificate = (
-            self._builder(name, self._key.public_key())
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(usage, critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
+        self._certificate = self._issue(name, self._key.public_key(), is_authority=True)
         self.bundle = folder / f"{_file_name(name)}.pem"
         self.bundle.write_bytes(self._certificate.public_bytes(Encoding.PEM))
 
@@ -71,31 +65,21 @@ class CertificateAuthority:
 
     def save_key(self, path: Path) -> None:
         """Write the key of this authority to `path`, for `load_or_create`."""
-        path.write_bytes(self._key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        path.write_bytes(_to_pem(self._key))
 
     def server(self) -> ssl.SSLContext:
         """Return a TLS context with a new certificate for this machine's own addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = []
-        for host in HOSTS:
-            try:
-                names.append(x509.IPAddress(ipaddress.ip_address(host)))
-            except ValueError:
-                names.append(x509.DNSName(host))
-        certificate = (
-            self._builder("localhost", key.public_key())
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .add_extension(_usage(), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .sign(self._key, hashes.SHA256())
+        names = [x509.DNSName("localhost"), *(x509.IPAddress(address) for address in ADDRESSES)]
+        certificate = self._issue(
+            "localhost",
+            key.public_key(),
+            x509.SubjectAlternativeName(names),
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
         )
         # The context can only read certificates from files.
         pem = self._folder / f"{uuid.uuid4().hex}.pem"
-        pem.write_bytes(
-            certificate.public_bytes(Encoding.PEM)
-            + key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        )
+        pem.write_bytes(certificate.public_bytes(Encoding.PEM) + _to_pem(key))
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_cert_chain(pem)
@@ -105,36 +89,30 @@ class CertificateAuthority:
     def client(self, folder: Path, name: str = "client") -> None:
         """Write the docker command's client certificate to `folder`: ca.pem, cert.pem, key.pem."""
         key = ec.generate_private_key(ec.SECP256R1())
-        certificate = (
-            self._builder(name, key.public_key())
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        purpose = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+        certificate = self._issue(name, key.public_key(), purpose)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "ca.pem").write_bytes(self.bundle.read_bytes())
         (folder / "cert.pem").write_bytes(certificate.public_bytes(Encoding.PEM))
-        (folder / "key.pem").write_bytes(private)
+        (folder / "key.pem").write_bytes(_to_pem(key))
 
     def signing_key(self, issuer: str) -> SigningKey:
         """Return a key that signs tokens as `issuer`, with a certificate of this authority."""
         key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        certificate = (
-            self._builder(issuer[:64], key.public_key())
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(), critical=True)
-            .sign(self._key, hashes.SHA256())
-        )
+        certificate = self._issue(issuer[:64], key.public_key())
         return SigningKey(issuer, key, certificate.public_bytes(Encoding.DER))
 
-    def _builder(
-        self, name: str, public: CertificateIssuerPublicKeyTypes
-    ) -> x509.CertificateBuilder:
+    def _issue(
+        self,
+        name: str,
+        public: CertificateIssuerPublicKeyTypes,
+        *extensions: x509.ExtensionType,
+        is_authority: bool = False,
+    ) -> x509.Certificate:
         now = datetime.datetime.now(datetime.UTC)
-        # Python 3.13 and Go verify strictly, which requires both key identifiers.
-        return (
+        own_key = self._key.public_key()
+        limits = x509.BasicConstraints(is_authority, path_length=0 if is_authority else None)
+        builder = (
             x509.CertificateBuilder()
             .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
             .issuer_name(self._name)
@@ -142,12 +120,17 @@ class CertificateAuthority:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - DAY)
             .not_valid_after(now + 30 * DAY)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
-                critical=False,
-            )
+            .add_extension(limits, critical=True)
+            .add_extension(_usage(certificates=is_authority), critical=True)
         )
+        for extension in (
+            # Python 3.13 and Go verify strictly, which requires both key identifiers.
+            x509.SubjectKeyIdentifier.from_public_key(public),
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(own_key),
+            *extensions,
+        ):
+            builder = builder.add_extension(extension, critical=False)
+        return builder.sign(self._key, hashes.SHA256())
 
 
 class SigningKey:
@@ -188,6 +171,10 @@ class SigningKey:
             leeway=grace,
             options={"require": ["exp", "iat", "aud", "iss"]},
         )
+
+
+def _to_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def _usage(certificates: bool = False) -> x509.KeyUsage:

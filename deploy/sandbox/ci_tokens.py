@@ -68,8 +68,7 @@ class CiTokenService:
         job = self._jobs.get(exchange.bearer_token())
         request = (exchange.method, exchange.path)
         if request not in (("GET", GITHUB_PATH), ("POST", DEVOPS_PATH)):
-            self.server.unexpected.append(f"job tokens: {exchange.method} {exchange.target}")
-            exchange.answer(404, b"there is no such page")
+            self.server.reject_unknown(exchange, "job tokens")
         elif job is None:
             exchange.answer(401, {"message": "this is no job of ours"})
         elif self.redirect:

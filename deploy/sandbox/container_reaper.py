@@ -1,4 +1,4 @@
-"""Removes containers once the process that started them is gone, for whatever reason.
+"""Remove containers after the end of the process that started them, even if it was killed.
 
 `python -m deploy.sandbox.container_reaper LABEL` waits for the end of its standard input. A process
 that has removed its containers itself writes something there first.

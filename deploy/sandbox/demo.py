@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deploy.config.target import AnySpec
 from deploy.core import output
-from deploy.core.entities import Spec
 from deploy.core.errors import DeployError
 from deploy.sandbox import scoring_clients
 from deploy.sandbox.registry_binary import RegistryMissingError
 from deploy.sandbox.sandbox import Sandbox
-from deploy.sandbox.scoring_clients import Calls
+from deploy.sandbox.scoring_clients import ClientResults
 
 ROOT = Path(__file__).parents[2]
 # Seconds between two requests of a client, so that the demo itself has enough processor time.
@@ -40,15 +40,15 @@ class Step:
     exit_code: int = 0
 
 
-PREVIEW = Step("what a deploy would do", ("plan",), exit_code=2)
-FIRST_DEPLOY = Step("the first version", ("deploy",))
-PLAN_WITHOUT_CHANGES = Step("nothing is left to do", ("plan",))
-SMOKE = Step("the sample, as a caller sends it", ("smoke",))
-SECOND_DEPLOY = Step("another version, beside the first", ("deploy",))
-STATUS = Step("who serves what share", ("status",))
-ROLLBACK = Step("the way back", ("rollback", "--yes"))
-LOGS = Step("what the containers say", ("logs", "--tail", "5"))
-DESTROY = Step("all of it removed", ("destroy", "--yes"))
+PREVIEW = Step("preview of the changes", ("plan",), exit_code=2)
+FIRST_DEPLOY = Step("first version", ("deploy",))
+PLAN_WITHOUT_CHANGES = Step("no further changes", ("plan",))
+SMOKE = Step("sample request", ("smoke",))
+SECOND_DEPLOY = Step("second version", ("deploy",))
+STATUS = Step("traffic split", ("status",))
+ROLLBACK = Step("previous version", ("rollback", "--yes"))
+LOGS = Step("container logs", ("logs", "--tail", "5"))
+DESTROY = Step("removal", ("destroy", "--yes"))
 STEPS = (
     PREVIEW,
     FIRST_DEPLOY,
@@ -81,7 +81,7 @@ def main() -> int:
 
 def open_shell(sandbox: Sandbox) -> int:
     """Open a shell in the sandbox; return its exit code."""
-    print("`inv` leads to an emulated Azure here; `exit` removes it all", file=sys.stderr)
+    print("`inv` uses an emulated Azure here; `exit` removes everything", file=sys.stderr)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = [os.environ.get("SHELL", "/bin/sh")]
     environment = {**sandbox.environment, "PATH": path}
@@ -104,12 +104,12 @@ def deliver_to_environments(
 
 
 def _deliver_to_environment(
-    sandbox: Sandbox, specs: list[Spec], environment: str, flow: str | None
+    sandbox: Sandbox, specs: list[AnySpec], environment: str, flow: str | None
 ) -> int:
     """Run all steps. Return 1 if one has an unexpected exit code or a client's request is lost."""
     selection = ("--env", environment, *(("--flow", flow) if flow else ()))
     rows: list[dict[str, Any]] = []
-    calls: list[Calls] = []
+    results: list[ClientResults] = []
     with contextlib.ExitStack() as clients:
         for step in STEPS:
             if step is SECOND_DEPLOY:
@@ -118,15 +118,16 @@ def _deliver_to_environment(
             if step is DESTROY:
                 clients.close()
             rows.append(_run_step(sandbox, step, selection))
-            if rows[-1]["status"] != step.exit_code:
+            if rows[-1]["exit code"] != step.exit_code:
                 break
             if step is FIRST_DEPLOY:
-                calls = [clients.enter_context(_start_clients(sandbox, spec)) for spec in specs]
+                results = [clients.enter_context(_start_clients(sandbox, spec)) for spec in specs]
     print()
     output.print_table(rows)
-    answered, lost = sum(c.answered.total() for c in calls), sum(len(c.lost) for c in calls)
-    print(f"\nMeanwhile callers had {answered} answers and lost {lost} requests.")
-    complete = len(rows) == len(STEPS) and rows[-1]["status"] == STEPS[-1].exit_code
+    answered = sum(result.answered.total() for result in results)
+    lost = sum(len(result.lost) for result in results)
+    print(f"\nMeanwhile, clients received {answered} responses and lost {lost} requests.")
+    complete = len(rows) == len(STEPS) and rows[-1]["exit code"] == STEPS[-1].exit_code
     return 0 if complete and answered and not lost else 1
 
 
@@ -134,21 +135,24 @@ def _run_step(sandbox: Sandbox, step: Step, selection: tuple[str, ...]) -> dict[
     task = (*step.task, *selection)
     print(f"\n$ inv {' '.join(task)}", flush=True)
     start = time.monotonic()
-    status = sandbox.inv(*task).returncode
+    exit_code = sandbox.inv(*task).returncode
     seconds = f"{time.monotonic() - start:.1f}"
     return {
         "step": step.purpose,
         "command": f"inv {' '.join(task)}",
         "seconds": seconds,
-        "status": status,
+        "exit code": exit_code,
     }
 
 
-def _start_clients(sandbox: Sandbox, spec: Spec) -> contextlib.AbstractContextManager[Calls]:
+def _start_clients(
+    sandbox: Sandbox, spec: AnySpec
+) -> contextlib.AbstractContextManager[ClientResults]:
     body = json.loads(spec.flow.sample.read_text(encoding="utf-8"))
     url, headers = sandbox.get_scoring_access(spec)
-    ask = scoring_clients.scoring(url, body, headers)
-    return scoring_clients.calling(ask, str(sandbox.azure.authority.bundle), pause=CLIENT_PAUSE)
+    send = scoring_clients.build_request(url, body, headers)
+    bundle = str(sandbox.azure.authority.bundle)
+    return scoring_clients.run_clients(send, bundle, pause=CLIENT_PAUSE)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,15 @@ from deploy.sandbox.identities import CI_ISSUER, TOKEN_SECONDS, Directory
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TOKEN_PATH = re.compile(r"/(?P<tenant>[^/]+)/oauth2/v2\.0/token")
 
+_NO_RECORD = "No matching federated identity record found for presented assertion"
+# The code and the text of each error of an assertion; the first that applies counts.
+ASSERTION_ERRORS: tuple[tuple[type[jwt.InvalidTokenError], int, str], ...] = (
+    (jwt.ExpiredSignatureError, 700024, "Client assertion is not within its valid time range."),
+    (jwt.InvalidAudienceError, 700212, f"{_NO_RECORD} audience."),
+    (jwt.InvalidIssuerError, 700211, f"{_NO_RECORD} issuer."),
+    (jwt.InvalidTokenError, 700027, "Client assertion failed signature validation."),
+)
+
 
 class Entra:
     """The token service of one tenant."""
@@ -43,8 +52,7 @@ class Entra:
     def _serve(self, exchange: Exchange) -> None:
         match = TOKEN_PATH.fullmatch(exchange.path)
         if exchange.method != "POST" or not match:
-            self.server.unexpected.append(f"Entra: {exchange.method} {exchange.target}")
-            exchange.answer(404, b"there is no such page")
+            self.server.reject_unknown(exchange, "Entra")
             return
         tenant = match["tenant"]
         try:
@@ -86,23 +94,11 @@ class Entra:
             raise _TokenError("invalid_client", 7000218, text)
         try:
             claims = self._directory.verify_federated_token(form["client_assertion"])
-        except jwt.ExpiredSignatureError:
-            text = "Client assertion is not within its valid time range."
-            raise _TokenError("invalid_client", 700024, text) from None
-        except jwt.InvalidAudienceError:
-            text = "No matching federated identity record found for presented assertion audience."
-            raise _TokenError("invalid_client", 700212, text) from None
-        except jwt.InvalidIssuerError:
-            text = "No matching federated identity record found for presented assertion issuer."
-            raise _TokenError("invalid_client", 700211, text) from None
-        except jwt.InvalidTokenError:
-            text = "Client assertion failed signature validation."
-            raise _TokenError("invalid_client", 700027, text) from None
+        except jwt.InvalidTokenError as error:
+            code, text = next(row[1:] for row in ASSERTION_ERRORS if isinstance(error, row[0]))
+            raise _TokenError("invalid_client", code, text) from None
         if claims.get("sub") != identity.subject:
-            text = (
-                "No matching federated identity record found for presented assertion subject "
-                f"'{claims.get('sub')}' and issuer '{CI_ISSUER}'."
-            )
+            text = f"{_NO_RECORD} subject '{claims.get('sub')}' and issuer '{CI_ISSUER}'."
             raise _TokenError("invalid_client", 700213, text)
         audience, _, kind = form.get("scope", "").rpartition("/")
         if kind != ".default" or audience not in self.audiences:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 
 @dataclass
@@ -17,13 +18,17 @@ class FaultAnswer:
 
 @dataclass
 class _Fault:
-    """A fault for requests that match."""
+    """A fault for requests that match: a response, or a cut."""
 
     method: re.Pattern[str]
     path: re.Pattern[str]
     # Matching requests that are served normally first.
     skip: int = 0
     times: int = 1
+    answer: FaultAnswer | None = None
+    # Bytes of the request's or of the response's body, after which the connection breaks.
+    cut_upload: int | None = None
+    cut_download: int | None = None
 
     def is_due(self, method: str, path: str) -> bool:
         if not (self.method.fullmatch(method) and self.path.search(path)):
@@ -35,28 +40,17 @@ class _Fault:
         return True
 
 
-@dataclass
-class _AnswerFault(_Fault):
-    answer: FaultAnswer = field(default_factory=lambda: FaultAnswer(503))
-
-
-@dataclass
-class _CutFault(_Fault):
-    upload: bool = True
-    after: int = 0
-
-
 class FaultInjector:
     """The faults of one server, which occur in the order in which they were added."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._orders: list[_Fault] = []
+        self._faults: list[_Fault] = []
 
     def clear(self) -> None:
         """Remove all faults."""
         with self._lock:
-            self._orders.clear()
+            self._faults.clear()
 
     def answer(
         self,
@@ -72,17 +66,12 @@ class FaultInjector:
         `method` and `path` are regular expressions: `method` must match fully, `path` any part of
         the path with its query.
         """
-        order = _AnswerFault(
-            re.compile(method),
-            re.compile(path),
-            times=times,
-            answer=FaultAnswer(status, retry_after),
-        )
-        self._add(order)
+        answer = FaultAnswer(status, retry_after)
+        self._add(_Fault(re.compile(method), re.compile(path), times=times, answer=answer))
 
     def cut_upload(self, after: int, *, nth: int = 1, path: str = "/blobs/uploads/") -> None:
         """Reset the connection after `after` bytes of the `nth` request body sent to `path`."""
-        self._add(_CutFault(re.compile("PUT|PATCH"), re.compile(path), nth - 1, after=after))
+        self._add(_Fault(re.compile("PUT|PATCH"), re.compile(path), nth - 1, cut_upload=after))
 
     def cut_download(
         self, after: int, *, nth: int = 1, path: str = "/blobs/sha256:", method: str = "GET"
@@ -91,38 +80,36 @@ class FaultInjector:
 
         With a method other than GET, the operation is done, but the client cannot know.
         """
-        order = _CutFault(re.compile(method), re.compile(path), nth - 1, upload=False, after=after)
-        self._add(order)
+        self._add(_Fault(re.compile(method), re.compile(path), nth - 1, cut_download=after))
 
     @property
     def has_injected_all(self) -> bool:
         """Whether every fault that was added has occurred, so that a test can check it."""
         with self._lock:
-            return not self._orders
+            return not self._faults
 
     def find_answer(self, method: str, path: str) -> FaultAnswer | None:
         """Return the response to inject for a request, None for the service's own."""
-        with self._lock:
-            for order in self._orders:
-                if isinstance(order, _AnswerFault) and order.is_due(method, path):
-                    self._forget_done()
-                    return order.answer
-        return None
+        fault = self._find(method, path, lambda fault: fault.answer is not None)
+        return fault.answer if fault else None
 
     def find_cut(self, method: str, path: str, has_body: bool) -> tuple[int | None, int | None]:
         """Return the bytes of request and response body after which to break the connection."""
-        with self._lock:
-            for order in self._orders:
-                if not isinstance(order, _CutFault) or (order.upload and not has_body):
-                    continue
-                if order.is_due(method, path):
-                    self._forget_done()
-                    return (order.after, None) if order.upload else (None, order.after)
-        return None, None
+        fault = self._find(
+            method,
+            path,
+            lambda fault: fault.answer is None and (has_body or fault.cut_upload is None),
+        )
+        return (fault.cut_upload, fault.cut_download) if fault else (None, None)
 
-    def _add(self, order: _Fault) -> None:
+    def _find(self, method: str, path: str, applies: Callable[[_Fault], bool]) -> _Fault | None:
         with self._lock:
-            self._orders.append(order)
+            for fault in self._faults:
+                if applies(fault) and fault.is_due(method, path):
+                    self._faults = [other for other in self._faults if other.times > 0]
+                    return fault
+        return None
 
-    def _forget_done(self) -> None:
-        self._orders = [order for order in self._orders if order.times > 0]
+    def _add(self, fault: _Fault) -> None:
+        with self._lock:
+            self._faults.append(fault)

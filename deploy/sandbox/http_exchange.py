@@ -115,13 +115,11 @@ class Exchange:
             headers.append(("Transfer-Encoding", "chunked"))
         # Recorded before the first byte is sent, so that a client that reads it finds the record.
         self._seen.status = status
-        try:
+        with _raise_if_broken():
             self._handler.send_response_only(status)
             for name, value in headers:
                 self._handler.send_header(name, value)
             self._handler.end_headers()
-        except OSError:
-            raise ConnectionBroken from None
 
     def write(self, piece: bytes) -> None:
         """Write a piece of the response's body."""
@@ -169,10 +167,8 @@ class Exchange:
         self._raw(b"%x\r\n%b\r\n" % (len(piece), piece) if self._chunked_answer else piece)
 
     def _raw(self, data: bytes) -> None:
-        try:
+        with _raise_if_broken():
             self._handler.wfile.write(data)
-        except (OSError, ValueError):
-            raise ConnectionBroken from None
 
     def _read_exactly(self, size: int) -> Iterator[bytes]:
         while size:
@@ -188,19 +184,24 @@ class Exchange:
             pass
 
     def _read_some(self, limit: int) -> bytes:
-        try:
+        with _raise_if_broken():
             piece: bytes = self._handler.rfile.read1(min(limit, CHUNK_BYTES))
-        except (OSError, ValueError):
-            raise ConnectionBroken from None
         if not piece:
             raise ConnectionBroken
         return piece
 
     def _line(self) -> bytes:
-        try:
+        with _raise_if_broken():
             line = self._handler.rfile.readline(1024)
-        except (OSError, ValueError):
-            raise ConnectionBroken from None
         if not line:
             raise ConnectionBroken
         return line.strip()
+
+
+@contextlib.contextmanager
+def _raise_if_broken() -> Iterator[None]:
+    """Turn errors of the connection into `ConnectionBroken`."""
+    try:
+        yield
+    except (OSError, ValueError):
+        raise ConnectionBroken from None

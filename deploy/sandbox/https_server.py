@@ -33,7 +33,6 @@ class HttpsServer:
     """
 
     def __init__(self, authority: CertificateAuthority, service: RequestHandler) -> None:
-        self._authority = authority
         self._tls = authority.server()
         self.service = service
         self.faults = FaultInjector()
@@ -99,6 +98,11 @@ class HttpsServer:
             for request in list(self.seen)
             if patterns[0].fullmatch(request.method) and patterns[1].search(request.path)
         ]
+
+    def reject_unknown(self, exchange: Exchange, service: str) -> None:
+        """Record a request that the service does not know, and answer 404."""
+        self.unexpected.append(f"{service}: {exchange.method} {exchange.target}")
+        exchange.answer(404, b"404 page not found")
 
     def reset(self) -> None:
         """Remove faults, and forget recorded requests."""

@@ -11,9 +11,11 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import jwt
+from ruamel.yaml import YAML
 
 from deploy.sandbox.certificates import CertificateAuthority
 
@@ -36,49 +38,7 @@ IDENTITY_OPERATOR = "Managed Identity Operator"
 SECRETS_USER = "Key Vault Secrets User"
 SECRETS_OFFICER = "Key Vault Secrets Officer"
 
-# The actions that each role allows, as patterns.
-ROLE_ACTIONS = {
-    ACR_PULL: {PULL_ACTION},
-    ACR_PUSH: {PULL_ACTION, PUSH_ACTION},
-    READER: {"*/read"},
-    # Recorded: Azure/acr, issue 281.
-    IMPORTER: {READ_REGISTRY_ACTION, PULL_ACTION, IMPORT_ACTION},
-    # Without the actions that change the workspace itself.
-    DATA_SCIENTIST: {
-        "Microsoft.MachineLearningServices/workspaces/read",
-        *(
-            f"Microsoft.MachineLearningServices/workspaces/*/{verb}"
-            for verb in ("read", "write", "action", "delete")
-        ),
-    },
-    WEBSITE_CONTRIBUTOR: {
-        "Microsoft.Web/serverfarms/join/action",
-        "Microsoft.Web/serverfarms/read",
-        "Microsoft.Web/sites/*",
-    },
-    CONTAINER_APPS_CONTRIBUTOR: {
-        "Microsoft.App/containerApps/*",
-        "Microsoft.App/managedEnvironments/join/action",
-        "Microsoft.App/managedEnvironments/read",
-    },
-    IDENTITY_OPERATOR: {
-        "Microsoft.ManagedIdentity/userAssignedIdentities/assign/action",
-        "Microsoft.ManagedIdentity/userAssignedIdentities/read",
-    },
-    SECRETS_USER: {GET_SECRET},
-    SECRETS_OFFICER: {"Microsoft.KeyVault/vaults/secrets/*"},
-    # Without access to secrets in a vault and to role assignments.
-    CONTRIBUTOR: {
-        "*/read",
-        PUSH_ACTION,
-        IMPORT_ACTION,
-        "Microsoft.MachineLearningServices/*",
-        "Microsoft.Insights/*",
-        "Microsoft.Web/*",
-        "Microsoft.App/*",
-        "Microsoft.ManagedIdentity/*",
-    },
-}
+ROLES: dict[str, dict[str, Any]] = YAML(typ="safe").load(Path(__file__).with_name("roles.yaml"))
 
 # Names in `Identity.roles` of the scopes that contain other scopes.
 GROUP_SCOPE = "group"
@@ -108,8 +68,7 @@ class Identity:
 
     def assign_roles(self, scope: str, *roles: str) -> None:
         """Assign roles on `scope`."""
-        for role in roles:
-            ROLE_ACTIONS[role]  # An unknown role fails here, and not later as a denied request.
+        assert set(roles) <= set(ROLES), f"unknown roles: {roles}"
         self.roles.setdefault(scope, set()).update(roles)
 
     def remove_roles(self, scope: str, *roles: str) -> None:
@@ -122,7 +81,7 @@ class Identity:
             fnmatchcase(action, pattern)
             for place in list_scopes(scope)
             for role in self.roles.get(place, ())
-            for pattern in ROLE_ACTIONS[role]
+            for pattern in ROLES[role]["actions"]
         )
 
 
@@ -155,10 +114,9 @@ class Directory:
         """Remove an identity: its tokens are no longer accepted."""
         self._identities.pop(identity.client_id, None)
 
-    def find_by_object_id(self, object_id: str) -> Identity | None:
-        """Return the identity with this object id, None if there is none."""
-        identities = list(self._identities.values())
-        return next((identity for identity in identities if identity.object_id == object_id), None)
+    def find_by_name(self, name: str) -> Identity | None:
+        """Return the identity with this name, None if there is none."""
+        return next((who for who in self._identities.values() if who.name == name), None)
 
     def list_identities(self) -> list[Identity]:
         """Return all identities."""

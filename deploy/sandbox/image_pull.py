@@ -7,6 +7,8 @@ identity may not do is denied minutes after the request.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import docker.errors
 import requests
 
@@ -28,6 +30,11 @@ class ImageUnavailableError(Exception):
     """The image does not exist or cannot be reached; the message has the reason."""
 
 
+def find_registry(registries: Mapping[str, Acr], server: str) -> Acr | None:
+    """Return the registry with this host and port, None if there is none."""
+    return next((acr for acr in registries.values() if acr.login_server == server), None)
+
+
 class ImagePuller:
     """Pulls images from the emulated registries."""
 
@@ -36,7 +43,7 @@ class ImagePuller:
         engine: Engine,
         authority: CertificateAuthority,
         directory: Directory,
-        registries: dict[str, Acr],
+        registries: Mapping[str, Acr],
     ) -> None:
         self._engine = engine
         self._directory = directory
@@ -53,10 +60,7 @@ class ImagePuller:
         """Return the id of `image`. Raise `PullDeniedError` or `ImageUnavailableError`."""
         name, _, digest = image.partition("@")
         server, _, repository = name.partition("/")
-        acr = next(
-            (registry for registry in self._registries.values() if registry.login_server == server),
-            None,
-        )
+        acr = find_registry(self._registries, server)
         if acr is None:
             raise ImageUnavailableError(f"there is no registry {server}")
         reference = digest

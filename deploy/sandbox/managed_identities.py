@@ -63,10 +63,7 @@ def resolve_assigned_identities(
     """
     identities = {}
     for id in body.get("userAssignedIdentities") or {}:
-        name = id.rpartition("/")[2]
-        identity = next(
-            (candidate for candidate in directory.list_identities() if candidate.name == name), None
-        )
+        identity = directory.find_by_name(id.rpartition("/")[2])
         if identity is None:
             raise IdentityNotFoundError(id)
         identities[id] = identity

@@ -1,13 +1,11 @@
 """A model server for tests: OpenAI's chat completions API, with OpenAI's and Azure's paths.
 
 Requests are checked as the real service would (key, model, messages); answers follow from the
-prompt, so that tests can predict them. For benchmarks, run `python -m deploy.sandbox.model_server
---port 9000 --latency 0.3`.
+prompt, so that tests can predict them.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import json
@@ -51,6 +49,8 @@ class ModelServer:
     retry_after: str = ""
     # Whether to answer with a page of HTML.
     answer_html: bool = False
+    # The text to answer with; None for `build_answer`.
+    answer: str | None = None
     # The number of chunks after which a stream breaks.
     cut_after: int | None = None
     # If given, an answer (of a stream: all after the first chunk) waits until it is set.
@@ -67,16 +67,7 @@ class ModelServer:
 
     def reset(self) -> None:
         """Restore the defaults, and forget recorded requests."""
-        defaults = ModelServer()
-        self.latency, self.fail, self.gate = defaults.latency, defaults.fail, defaults.gate
-        self.fail_times, self.retry_after = defaults.fail_times, defaults.retry_after
-        self.answer_html, self.cut_after, self.usage = (
-            defaults.answer_html,
-            defaults.cut_after,
-            defaults.usage,
-        )
-        self.requests.clear()
-        self.clients.clear()
+        vars(self).update(vars(ModelServer(port=self.port, scheme=self.scheme)))
 
     def app(self) -> Starlette:
         """Return the ASGI application."""
@@ -127,14 +118,14 @@ class ModelServer:
             if self.fail_times is not None:
                 self.fail_times -= 1
             headers = {"Retry-After": self.retry_after} if self.retry_after else None
-            return _error(self.fail, "the model server was told to fail", headers)
+            return _error(self.fail, "the model server fails as configured", headers)
         if self.answer_html:
             return HTMLResponse("<html>a proxy's page</html>")
         if not body.get("messages"):
             return _error(400, "'messages' is required")
         await asyncio.sleep(self.latency)
         model = model or body["model"]
-        text = build_answer(body["messages"])
+        text = build_answer(body["messages"]) if self.answer is None else self.answer
         if body.get("stream"):
             chunks = _chunks(text, model, self._wait_for_gate, self.usage, self.cut_after)
             return StreamingResponse(chunks, media_type="text/event-stream")
@@ -215,7 +206,7 @@ async def _chunks(
     for number, piece in enumerate(text.split(" ")):
         if number == cut_after:
             # uvicorn closes the connection in the middle of the body.
-            raise ConnectionAbortedError("the model server was told to break the stream")
+            raise ConnectionAbortedError("the model server breaks the stream as configured")
         yield f"data: {json.dumps(_chunk({'content': piece + ' '}, model, None))}\n\n"
         await opened()
     yield f"data: {json.dumps(_chunk({}, model, 'stop'))}\n\n"
@@ -251,17 +242,3 @@ def _completion(text: str, model: str) -> dict[str, Any]:
 def _error(status: int, message: str, headers: dict[str, str] | None = None) -> Response:
     content = {"error": {"message": message, "code": str(status)}}
     return JSONResponse(content, status_code=status, headers=headers)
-
-
-def main() -> None:
-    """Serve until interrupted."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--latency", type=float, default=0.3, help="seconds before an answer")
-    arguments = parser.parse_args()
-    app = ModelServer(latency=arguments.latency).app()
-    uvicorn.run(app, host="0.0.0.0", port=arguments.port, log_level="error")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,7 +1,8 @@
 """A stand-in for a flow's models: `inv ci.try` runs it if connection variables are not set.
 
 It prints the variables that connect flows to it as a line of JSON, and serves until its standard
-input ends. The answers are those of `deploy.sandbox.model_server`: enough for the template's flows.
+input ends. It answers as `model` of the case `sample` in tests/cases.yaml says, or else as
+`deploy.sandbox.model_server` does: enough for the template's flows.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from deploy.config import configuration
+from deploy.config import cases, configuration
 from deploy.core.entities import Flow
 from deploy.sandbox import model_server
 from deploy.sandbox.model_server import ModelServer
@@ -43,6 +44,7 @@ def main() -> None:
     parser.add_argument("--flow", required=True)
     flow = configuration.load_flow(configuration.open_project(ROOT), parser.parse_args().flow)
     with model_server.serve() as model:
+        model.answer = cases.load_cases(flow)[0].model
         print(json.dumps(build_connection_variables(flow, model)), flush=True)
         sys.stdin.read()
 

@@ -11,7 +11,7 @@ import secrets
 from typing import Any
 
 from deploy.azure import caller_key
-from deploy.core.entities import Spec
+from deploy.config.target import AnySpec, is_spec_for
 from deploy.sandbox.acr import Acr
 from deploy.sandbox.arm import GROUP
 from deploy.sandbox.azure import Azure
@@ -26,9 +26,9 @@ from deploy.sandbox.identities import (
     Identity,
 )
 from deploy.sandbox.vault import Vault
+from deploy.targets import appservice, azureml
 from deploy.targets.appservice import naming
 from deploy.targets.appservice.authentication import token_audience
-from deploy.targets.appservice.settings import place_of, settings_of
 from deploy.targets.azureml.naming import endpoint_name
 
 PLAN_NAME = "asp-flows"
@@ -59,16 +59,17 @@ class Provisioner:
             changes["auth_client"] = self._azure.application("flows").client_id
         return changes
 
-    def provision_site(self, spec: Spec) -> None:
+    def provision_site(self, spec: AnySpec) -> None:
         """Create the site of a spec whose target is appservice, its slot and its clients' key."""
-        web, settings = self._azure.web, settings_of(spec)
+        assert is_spec_for(spec, appservice.TARGET)
+        web, settings = self._azure.web, spec.settings
         plan = web.plans.get(PLAN_NAME) or web.add_plan(PLAN_NAME)
         site = web.add_site(
             naming.app_name(spec), plan, *([settings.slot] if settings.slot else [])
         )
         scopes = {self._find_registry(str(spec.place.registry)).name: ACR_PULL}
         if settings.auth == "key":
-            vault = self._find_vault(str(place_of(spec).key_vault))
+            vault = self._find_vault(str(spec.place.key_vault))
             self._keys[site.name] = secrets.token_urlsafe(32)
             vault.set(caller_key.secret_name(spec), self._keys[site.name])
             scopes[vault.name] = SECRETS_USER
@@ -77,12 +78,13 @@ class Provisioner:
             for scope, role in scopes.items():
                 slot.managed.system.assign_roles(scope, role)
 
-    def get_scoring_access(self, spec: Spec) -> tuple[str, dict[str, str]]:
+    def get_scoring_access(self, spec: AnySpec) -> tuple[str, dict[str, str]]:
         """Return the scoring URL of a deployed flow, and the headers that authenticate a client."""
-        if spec.target == "appservice":
+        if is_spec_for(spec, appservice.TARGET):
             site = self._azure.web.sites[naming.app_name(spec).lower()]
             secret = self._keys.get(site.name) or self._token(token_audience(spec))
             return site.production.url, _bearer_header(secret)
+        assert is_spec_for(spec, azureml.TARGET)
         workspace = self._azure.find_workspace(spec.place.workspace)
         endpoint = workspace.endpoint(endpoint_name(spec))
         uses_key = endpoint.auth_mode == "Key"

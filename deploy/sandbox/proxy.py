@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from deploy.sandbox.http_exchange import CHUNK_BYTES, Exchange, Headers
 from deploy.sandbox.https_server import HOST
@@ -30,20 +31,20 @@ def forward_request(
     without: frozenset[str] = frozenset(),
     extra: Headers = (),
     timeout: float = TIMEOUT,
+    target: str = "",
 ) -> http.client.HTTPResponse:
     """Forward the request with its body as it arrives; return the response with its body unread.
 
-    `content` replaces the request's body; the headers `without` (in lower case) are left out, those
-    in `extra` are added.
+    `content` replaces the request's body, and `target` its path with the query; the headers
+    `without` (in lower case) are left out, those in `extra` are added.
     """
     # A new connection per request: the server may have closed a kept one.
     connection = http.client.HTTPConnection(HOST, port, timeout=timeout)
     chunked = content is None and exchange.is_chunked
     dropped = HOP_BY_HOP | without | ({"content-length"} if content is not None else set())
     try:
-        connection.putrequest(
-            exchange.method, exchange.target, skip_host=True, skip_accept_encoding=True
-        )
+        target = target or exchange.target
+        connection.putrequest(exchange.method, target, skip_host=True, skip_accept_encoding=True)
         for name, value in exchange.headers.items():
             if name.lower() not in dropped:
                 connection.putheader(name, value)
@@ -67,12 +68,21 @@ def relay_response(
     exchange: Exchange, response: http.client.HTTPResponse, extra: Headers = ()
 ) -> None:
     """Answer with the server's response, and the headers `extra`."""
-    with response:
+    with reset_if_broken(exchange), response:
         headers = [(k, v) for k, v in response.getheaders() if k.lower() not in HOP_BY_HOP]
         exchange.begin(response.status, [*headers, *extra])
         while piece := response.read1(CHUNK_BYTES):
             exchange.write(piece)
         exchange.end()
+
+
+@contextlib.contextmanager
+def reset_if_broken(exchange: Exchange) -> Iterator[None]:
+    """Break the client's connection if the server ends in the middle of its response."""
+    try:
+        yield
+    except (OSError, http.client.HTTPException):
+        exchange.reset()
 
 
 def _send(connection: http.client.HTTPConnection, body: Iterable[bytes], chunked: bool) -> None:

@@ -15,8 +15,8 @@ from deploy.sandbox import registry_binary
 from deploy.sandbox.https_server import HOST
 
 START_SECONDS = 30
-# The shell waits for the end of its standard input, which comes when this process ends for whatever
-# reason; then it kills the registry.
+# The shell waits for the end of its standard input, which comes when this process ends, even if it
+# is killed; then the shell kills the registry.
 SUPERVISOR_SCRIPT = '"$@" </dev/null & child=$!; read -r _; kill -9 $child; wait $child'
 
 

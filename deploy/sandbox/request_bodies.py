@@ -1,16 +1,25 @@
-"""Parse request bodies: JSON objects without unknown fields."""
+"""Parse request bodies: JSON objects without unknown fields, which `fields.yaml` files list."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Set
+from pathlib import Path
 from typing import Any
+
+from ruamel.yaml import YAML
 
 from deploy.sandbox.http_exchange import Exchange
 
 
 class InvalidBodyError(ValueError):
     """A body that no correct client sends: a bug in the client's code."""
+
+
+def load_fields(module: str) -> dict[str, frozenset[str]]:
+    """Return the fields of each kind of body, from the file beside a module."""
+    content = YAML(typ="safe").load(Path(module).with_name("fields.yaml"))
+    return {name: frozenset(fields) for name, fields in content.items()}
 
 
 def read_json_object(exchange: Exchange) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from deploy.config import configuration
-from deploy.core.entities import Spec
+from deploy.config import configuration, env_file
+from deploy.config.target import AnySpec
 from deploy.sandbox import azure as emulator
 from deploy.sandbox.azure import Azure
 from deploy.sandbox.identities import Identity
@@ -71,7 +71,7 @@ class Sandbox:
             for k, v in os.environ.items()
             if k not in (*emulator.CONFLICTING_VARIABLES, AZUREML_VARIABLE)
         }
-        values = configuration.read_env_file(self._checkout / ".env")
+        values = env_file.read_env_file(self._checkout / ".env")
         return {**values, **inherited, **self.azure.environment(self.developer)}
 
     @property
@@ -86,7 +86,7 @@ class Sandbox:
             command, cwd=self.root, env=self.environment, text=True, check=False, **how
         )
 
-    def specs(self, environment: str | None = None, flow: str | None = None) -> list[Spec]:
+    def specs(self, environment: str | None = None, flow: str | None = None) -> list[AnySpec]:
         """Return the specs deployed to Azure, in the order of environments.yaml."""
         project = configuration.Project(self.root, self.environment)
         if environment:
@@ -104,7 +104,7 @@ class Sandbox:
         with (self.root / "flows" / flow / "sandbox.txt").open("a", encoding="utf-8") as file:
             file.write("one more line\n")
 
-    def get_scoring_access(self, spec: Spec) -> tuple[str, dict[str, str]]:
+    def get_scoring_access(self, spec: AnySpec) -> tuple[str, dict[str, str]]:
         """Return the scoring URL of a deployed flow, and the headers that authenticate a client."""
         return self._infrastructure.get_scoring_access(spec)
 

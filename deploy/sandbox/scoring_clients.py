@@ -1,4 +1,4 @@
-"""Callers that score without pause, and count what was not answered."""
+"""Clients that send scoring requests without pause, and count responses and failures."""
 
 from __future__ import annotations
 
@@ -11,50 +11,52 @@ from typing import Any
 
 import requests
 
-Ask = Callable[[requests.Session], requests.Response]
+SendRequest = Callable[[requests.Session], requests.Response]
 
 
 @dataclass
-class Calls:
-    """What came of the calls: answers by their text, and in words what was lost."""
+class ClientResults:
+    """The results of all clients: successful responses by body, and a text for each failure."""
 
     answered: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def calling(ask: Ask, bundle: str | bool, callers: int = 2, pause: float = 0.0) -> Iterator[Calls]:
-    """Call `ask` again and again inside of the block, with `callers` at once.
+def run_clients(
+    send: SendRequest, bundle: str | bool, count: int = 2, pause: float = 0.0
+) -> Iterator[ClientResults]:
+    """Run `count` clients inside the block, which call `send` every `pause` seconds.
 
-    `pause` is in seconds, between two calls.
+    `bundle` is the file of trusted certificates, as for requests.
     """
-    calls, done = Calls(), Event()
+    results, stopped = ClientResults(), Event()
 
-    def call() -> None:
+    def run() -> None:
         with requests.Session() as http:
             http.trust_env, http.verify = False, bundle
-            while not done.wait(pause):
+            while not stopped.wait(pause):
                 try:
-                    answer = ask(http)
+                    response = send(http)
                 except requests.RequestException as error:
-                    calls.lost.append(repr(error))
+                    results.lost.append(repr(error))
                     continue
-                if answer.status_code == 200:
-                    calls.answered[answer.text] += 1
+                if response.status_code == 200:
+                    results.answered[response.text] += 1
                 else:
-                    calls.lost.append(f"{answer.status_code} {answer.text[:200]}")
+                    results.lost.append(f"{response.status_code} {response.text[:200]}")
 
-    threads = [Thread(target=call) for _ in range(callers)]
+    threads = [Thread(target=run) for _ in range(count)]
     for thread in threads:
         thread.start()
     try:
-        yield calls
+        yield results
     finally:
-        done.set()
+        stopped.set()
         for thread in threads:
             thread.join()
 
 
-def scoring(url: str, body: Any, headers: dict[str, str]) -> Ask:
-    """Return a call of /score."""
+def build_request(url: str, body: Any, headers: dict[str, str]) -> SendRequest:
+    """Return a function that sends a request to /score."""
     return lambda http: http.post(f"{url}/score", json=body, headers=headers, timeout=60)

@@ -31,12 +31,8 @@ class TimeScale:
 
     def reset(self) -> None:
         """Restore the defaults."""
-        self.speed, self.startup_grace, self.real_time, self.pending_polls = (
-            DEFAULT_SPEED,
-            DEFAULT_STARTUP_GRACE,
-            False,
-            0,
-        )
+        self.speed, self.startup_grace = DEFAULT_SPEED, DEFAULT_STARTUP_GRACE
+        self.real_time, self.pending_polls = False, 0
         self.completion_gate.set()
 
     def scale_seconds(self, asked: float, least: float = 0.0) -> float:

@@ -78,9 +78,8 @@ class Vault:
         if not matches:
             text = (
                 f"A secret with (name/id) {name} was not found in this key vault. If you recently "
-                "deleted this secret you may be able to recover it using the correct "
-                "recovery command. "
-                "For help resolving this issue, please see "
+                "deleted this secret you may be able to recover it using the correct recovery "
+                "command. For help resolving this issue, please see "
                 "https://go.microsoft.com/fwlink/?linkid=2125182"
             )
             raise VaultError(404, "SecretNotFound", text)
@@ -95,8 +94,7 @@ class Vault:
         match = PATH.fullmatch(exchange.path)
         version = exchange.query.get("api-version", [""])[0]
         if not match or version not in VERSIONS or exchange.method not in ("GET", "PUT"):
-            self.server.unexpected.append(f"vault {self.name}: {exchange.method} {exchange.target}")
-            exchange.answer(404, b"")
+            self.server.reject_unknown(exchange, f"vault {self.name}")
             return
         try:
             identity = self._directory.read(exchange.bearer_token(), AUDIENCE)
@@ -136,10 +134,9 @@ class Vault:
     def _may(self, identity: Identity, action: str, name: str) -> None:
         if not identity.has_permission(action, self.name):
             text = (
-                "Caller is not authorized to perform action on resource.\r\nIf role "
-                "assignments, deny "
-                "assignments or role definitions were changed recently, please observe propagation "
-                "time.\r\nCaller: "
+                "Caller is not authorized to perform action on resource.\r\nIf role assignments, "
+                "deny assignments or role definitions were changed recently, please observe "
+                "propagation time.\r\nCaller: "
                 f"appid={identity.client_id};oid={identity.object_id}\r\nAction: '{action}'\r\n"
                 f"Resource: '/secrets/{name}'\r\nAssignment: (not found)\r\nVault: {self.name}"
             )

@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
 import logging
 import time
 import traceback
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import anyio
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from . import auth, logs, openapi, request_body
 from .memory_budget import MemoryBudget, MemoryShare
-from .piecewise_response import PiecewiseResponse
 from .request_body import overload_error
+from .responses import (
+    EVENT_STREAM,
+    error_response,
+    event_response,
+    http_error_response,
+    json_response,
+    method_not_allowed,
+    unauthorized,
+)
 from .scorer import BadInput, FlowError, Scorer, Stream
 from .settings import Settings
 from .worker_status import WorkerStatus
 
 log = logging.getLogger("serve")
 
-EVENT_STREAM = "text/event-stream"
 # The health probes of a platform cannot send a key. All other paths require authentication.
 HEALTH_PATH = "/health"
 JSON_TYPES = {"application/json", "application/*", "*/*"}
@@ -51,8 +56,8 @@ class Application:
     ) -> None:
         self._scorer = scorer
         self._settings = settings
-        self._most = settings.threads + settings.queue
-        self._at_work = 0
+        self._max_requests = settings.threads + settings.queue
+        self._running_requests = 0
         self._memory = MemoryBudget(settings.request_memory)
         self._closing = False
         self._board = board or WorkerStatus(0)
@@ -92,18 +97,18 @@ class Application:
             authorization = request.headers.getlist("authorization")
             problem = auth.check_key(self._settings.keys, authorization)
             if problem:
-                return _unauthorized(problem)
+                return unauthorized(problem)
         if path == "/score":
             if method != "POST":
-                return _method_not_allowed("POST")
+                return method_not_allowed("POST")
             return await self._score(request, share)
         if path == HEALTH_PATH and self.threads_lost():
-            return _error_response(503, "ThreadsLost", "no request can be scored")
+            return error_response(503, "ThreadsLost", "no request can be scored")
         content = self._fixed.get(path)
         if content is None:
-            return _error_response(404, "NotFound", "there is no such path; POST to /score")
+            return error_response(404, "NotFound", "there is no such path; POST to /score")
         if method not in ("GET", "HEAD"):
-            return _method_not_allowed("GET, HEAD")
+            return method_not_allowed("GET, HEAD")
         return Response(content, media_type="application/json")
 
     async def _score(self, request: Request, share: MemoryShare) -> Response:
@@ -133,48 +138,46 @@ class Application:
                 )
                 received = True
                 self._refuse_if_overloaded()
-                self._at_work += 1
+                self._running_requests += 1
                 try:
                     with self._board.track_request(request_id):
                         return await self._run_flow(request, body, share)
                 finally:
-                    self._at_work -= 1
+                    self._running_requests -= 1
         except BadInput as error:
-            return _error_response(400, error.code, error.message, inputs=error.inputs)
+            return error_response(400, error.code, error.message, inputs=error.inputs)
         except FlowError as error:
             log.error("%s [%s] %s", error.message, request_id, error.detail)
-            response = _error_response(
+            response = error_response(
                 error.status, error.code, error.message, request_id=request_id
             )
             if error.retry_after:
                 response.headers["retry-after"] = error.retry_after
             return response
         except HTTPException as error:
-            return _http_error_response(error, request_id)
+            return http_error_response(error, request_id)
         except TimeoutError:
             return self._timeout_response(received, request_id)
         except ClientDisconnect:
             return Response(status_code=499)
         except asyncio.CancelledError:
             # The grace period is over, and the server cancels the requests that still run.
-            return _error_response(
+            return error_response(
                 503, "Stopping", "the server is about to stop", request_id=request_id
             )
         except Exception:
             log.exception("unexpected failure [%s]", request_id)
-            return _error_response(500, "InternalError", "the server failed", request_id=request_id)
+            return error_response(500, "InternalError", "the server failed", request_id=request_id)
 
     def _refuse_if_overloaded(self) -> None:
-        if self._at_work >= self._most or self._memory.used > self._memory.limit:
+        if self._running_requests >= self._max_requests or self._memory.used > self._memory.limit:
             raise overload_error()
 
     def _timeout_response(self, received: bool, request_id: str) -> Response:
         seconds = self._settings.timeout
         if not received:
-            return _error_response(
-                408, "BodyTooSlow", f"the body did not arrive within {seconds} s"
-            )
-        return _error_response(
+            return error_response(408, "BodyTooSlow", f"the body did not arrive within {seconds} s")
+        return error_response(
             504, "Timeout", f"no answer within {seconds} s", request_id=request_id
         )
 
@@ -193,15 +196,10 @@ class Application:
             message = f"the flow failed ({type(error).__name__})"
             raise FlowError(message, traceback.format_exc().strip()) from None
         if isinstance(result, Stream):
-            return StreamingResponse(
-                _stream_events(result, self._board.track_request(logs.request_id.get())),
-                media_type=EVENT_STREAM,
-                # Proxies, such as those of App Service, buffer events without these headers.
-                headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
-            )
+            return event_response(result, self._board.track_request(logs.request_id.get()))
         if not accepted & JSON_TYPES:
             raise HTTPException(406, "this flow does not stream: accept application/json as well")
-        return _json_response(result)
+        return json_response(result)
 
 
 def _request_id(request: Request) -> str:
@@ -222,79 +220,3 @@ def _read_accepted_types(request: Request) -> set[str]:
     return {part.split(";")[0].strip().lower() for part in values.split(",") if part.strip()} or {
         "*/*"
     }
-
-
-async def _stream_events(
-    stream: Stream, tracked: AbstractContextManager[None]
-) -> AsyncIterator[str]:
-    """Yield server-sent events as promptflow does: the complete fields, then each chunk.
-
-    `tracked` is active until the stream ends, so that the worker lists the request as running.
-    """
-    with tracked:
-        if stream.fields:
-            yield _format_event(dict(stream.fields))
-        chunks = stream.chunks
-        try:
-            async for chunk in chunks:
-                yield _format_event({stream.name: chunk})
-        except Exception:
-            # The HTTP status is already sent, so the failure can only be sent as an event.
-            log.exception("the stream broke")
-            failure = {
-                "error": {"code": "FlowFailed", "message": "the flow failed while it streamed"}
-            }
-            yield f"event: error\n{_format_event(failure)}"
-        finally:
-            close = getattr(chunks, "aclose", None)
-            if close:
-                await close()
-
-
-def _format_event(data: dict[str, Any]) -> str:
-    return f"data: {json.dumps(data)}\n\n"
-
-
-def _json_response(value: Any) -> Response:
-    try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, default=_encode_dataclass)
-        return PiecewiseResponse(text, media_type="application/json")
-    except (TypeError, ValueError) as error:
-        raise FlowError("the flow's answer cannot be written as JSON", str(error)) from None
-
-
-def _encode_dataclass(value: Any) -> Any:
-    """Return a dataclass as a dictionary, as promptflow does; raise `TypeError` for other types."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    raise TypeError(f"{type(value).__name__} is not JSON")
-
-
-def _error_response(status: int, code: str, message: str, **more: Any) -> Response:
-    content = {"error": {"code": code, "message": message, **more}}
-    return JSONResponse(content, status_code=status)
-
-
-_ERROR_CODES = {406: "NotAcceptable", 413: "BodyTooLarge", 503: "Overloaded"}
-
-
-def _http_error_response(error: HTTPException, request_id: str) -> Response:
-    more = {"request_id": request_id} if error.status_code == 503 else {}
-    response = _error_response(
-        error.status_code, _ERROR_CODES[error.status_code], error.detail, **more
-    )
-    if error.status_code == 503:
-        response.headers["retry-after"] = "1"
-    return response
-
-
-def _unauthorized(reason: str) -> Response:
-    response = _error_response(401, "Unauthorized", reason)
-    response.headers["www-authenticate"] = auth.format_challenge(reason)
-    return response
-
-
-def _method_not_allowed(methods: str) -> Response:
-    response = _error_response(405, "MethodNotAllowed", f"this path takes {methods}")
-    response.headers["allow"] = methods
-    return response

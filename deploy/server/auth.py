@@ -18,8 +18,8 @@ SECONDARY_KEY_VARIABLE = "SERVE_SECONDARY_KEY"
 KEY_VARIABLES = (KEY_VARIABLE, SECONDARY_KEY_VARIABLE)
 # The header cannot carry other characters, such as the line break at the end of a file.
 TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
-MISSING_KEY = "a key is needed: send the header Authorization: Bearer ‹key›"
-WRONG_KEY = "this is not the key"
+MISSING_KEY = "a key is required: send the header Authorization: Bearer ‹key›"
+WRONG_KEY = "the key is wrong"
 
 
 def read_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -32,8 +32,8 @@ def read_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
     for name, key in named.items():
         if not TOKEN.fullmatch(key):
             raise StartupError(
-                f"{name} is no key: set 16 characters or more of letters, digits and -._~+/, such "
-                "as `openssl rand -base64 32` makes"
+                f"{name} is not a valid key: set 16 characters or more of letters, digits and "
+                "-._~+/, such as `openssl rand -base64 32` makes"
             )
     return tuple(named.values())
 

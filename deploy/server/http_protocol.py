@@ -14,8 +14,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from .deadline import Deadline
-from .reading_rate import ReadingRate
+from .deadlines import Deadline, ReadingRate
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -163,9 +162,9 @@ class HttpProtocol(HttpToolsProtocol):
             # The parser has wrapped an exception of a callback.
             if isinstance(error.__context__, (_RequestRejected, _StopParsing)):
                 raise error.__context__ from None
-            raise _RequestRejected(400, "a request target that is not valid") from None
+            raise _RequestRejected(400, "an invalid request target") from None
         except httptools.HttpParserError:
-            raise _RequestRejected(400, "what is not HTTP") from None
+            raise _RequestRejected(400, "data that is not HTTP") from None
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Parse the head again without its upgrade headers, and then `rest`, which is its body.
@@ -254,7 +253,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._open.mark_working(self)
 
     def _abort_slow_reader(self) -> None:
-        self._refusals.add("an answer that is not read")
+        self._refusals.add("a response that is not read")
         self.transport.abort()
 
     def _end_late_request(self) -> None:

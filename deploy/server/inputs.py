@@ -61,7 +61,7 @@ def _parse(body: bytes | bytearray, fields: Mapping[str, Field]) -> dict[str, An
         raise BadInput(message, list(fields), "NotJson") from None
     except (RecursionError, ValueError):
         # ValueError: a number with more digits than Python converts to an integer.
-        message = f"the body nests too deeply or holds too long a number; send {expected}"
+        message = f"the body is nested too deeply or contains too long a number; send {expected}"
         raise BadInput(message, list(fields), "NotJson") from None
     if not isinstance(data, dict):
         message = f"the body is a JSON {_json_type(data)}; send {expected}"
@@ -85,7 +85,7 @@ def _reject_constant(constant: str) -> None:
 
     Source: RFC 8259.
     """
-    raise json.JSONDecodeError(f"{constant} is no number", constant, 0)
+    raise json.JSONDecodeError(f"{constant} is not a number", constant, 0)
 
 
 def _parse_float(text: str) -> float:

@@ -1,8 +1,8 @@
 """Estimate the memory that JSON takes when it is parsed, from its bytes.
 
 The estimates are upper bounds. The memory of Python 3.10 to 3.13 was measured for the JSON that
-takes the most memory per byte (tests/unit/test_json_memory.py). Each step is one linear search in
-C.
+takes the most memory per byte (tests/unit/server/test_json_memory.py). Each step is one linear
+search in C.
 """
 
 from __future__ import annotations

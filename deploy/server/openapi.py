@@ -40,21 +40,21 @@ def build_document(
                                 "text/event-stream": {"schema": {"type": "string"}},
                             },
                         },
-                        "400": _describe_error("The inputs do not fit; `inputs` names them"),
+                        "400": _describe_error("The inputs are not valid; `inputs` lists them"),
                         **(
                             {"401": _describe_error("The key is missing, or wrong")}
                             if keyed
                             else {}
                         ),
                         "406": _describe_error(
-                            "The Accept header allows no type that the flow can give"
+                            "The Accept header allows none of the types that the flow can return"
                         ),
                         "408": _describe_error("The body did not arrive in time"),
                         "413": _describe_error("The body is larger than the limit"),
                         "500": _describe_error("The flow failed"),
                         "502": _describe_error("The model cannot be reached, or failed"),
                         "503": _describe_error(
-                            "The model or the server is busy, or the server stops"
+                            "The model or the server is busy, or the server is stopping"
                         ),
                         "504": _describe_error("The model or the flow did not answer in time"),
                     },

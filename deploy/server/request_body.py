@@ -60,7 +60,7 @@ def read(body: Body, fields: Mapping[str, Field], share: MemoryShare) -> dict[st
 
 def overload_error() -> HTTPException:
     """Return the error (503) for a request that the client can retry soon."""
-    return HTTPException(503, "more requests wait than this server takes on; try again")
+    return HTTPException(503, "too many requests are waiting; try again later")
 
 
 def _reject_oversized(size: int, share: MemoryShare) -> None:

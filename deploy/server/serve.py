@@ -61,7 +61,7 @@ def main() -> int:
 
 def _report_startup_error(error: StartupError) -> int:
     for line in str(error).splitlines():
-        print(f"cannot start: {line}", file=sys.stderr)
+        print(f"{settings.START_FAILURE}{line}", file=sys.stderr)
     return EX_CONFIG
 
 
@@ -93,7 +93,7 @@ def _serve(served: ServedFlow) -> int:
     scorer = served.load()
     obstacle = workers.find_fork_obstacle({"redact-1", "redact-2"})
     if obstacle:
-        hint = "SERVE_PRELOAD=false makes each worker load it for itself"
+        hint = "SERVE_PRELOAD=false makes each worker load the flow itself"
         logging.getLogger("serve").warning(
             "one worker, and no watchdog, since %s: %s", obstacle, hint
         )

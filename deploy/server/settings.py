@@ -25,6 +25,10 @@ DEPLOYMENT_VARIABLE = "SERVE_DEPLOYMENT"
 # App Service passes this text on if it cannot read the secret from the key vault ("Use Key Vault
 # references as app settings").
 UNRESOLVED_REFERENCE = "@Microsoft.KeyVault("
+# The prefix of lines that say why a container cannot start, and the reason for such a value. The
+# deployer finds both in the log.
+START_FAILURE = "cannot start: "
+UNRESOLVED_MESSAGE = "is a reference to a key vault that could not be read"
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,10 @@ class Settings:
     log_format: str = logs.TEXT
     # Whether traces contain inputs, outputs and prompts.
     trace_content: bool = False
-    # Whether `promptflow.patches` and `fast_client` are used (SERVE_SHORTCUTS).
+    # Whether flows run with `promptflow.patches` (SERVE_SHORTCUTS).
     patches: bool = True
+    # Whether `fast_client` sends requests to models: only together with `patches`.
+    fast_client: bool = True
     # Whether the flow is loaded once, before the workers are forked.
     preload: bool = True
 
@@ -85,6 +91,7 @@ def read(environ: Mapping[str, str]) -> Settings:
     share = memory // (4 * workers)
     default_body_limit = min(Settings.body_limit, share // BODY_COPIES)
     body_limit = _number(environ, "SERVE_BODY_LIMIT", default_body_limit)
+    patches = _flag(environ, "SERVE_SHORTCUTS", True)
     return Settings(
         workers=workers,
         threads=threads,
@@ -99,9 +106,10 @@ def read(environ: Mapping[str, str]) -> Settings:
         deployment=environ.get(DEPLOYMENT_VARIABLE, ""),
         log_level=_choice(environ, "SERVE_LOG_LEVEL", LOG_LEVELS, Settings.log_level),
         log_format=_choice(environ, "SERVE_LOG_FORMAT", logs.FORMATS, Settings.log_format),
-        trace_content=_choice(environ, "SERVE_TRACE_CONTENT", ("true", "false"), "false") == "true",
-        patches=_choice(environ, "SERVE_SHORTCUTS", ("true", "false"), "true") == "true",
-        preload=_choice(environ, "SERVE_PRELOAD", ("true", "false"), "true") == "true",
+        trace_content=_flag(environ, "SERVE_TRACE_CONTENT", False),
+        patches=patches,
+        fast_client=_flag(environ, "SERVE_FAST_CLIENT", True) and patches,
+        preload=_flag(environ, "SERVE_PRELOAD", True),
     )
 
 
@@ -118,8 +126,8 @@ def _secret_names(environ: Mapping[str, str]) -> list[str]:
 def _reject_unresolved_secrets(environ: Mapping[str, str]) -> None:
     names = _secret_names(environ)
     lines = [
-        f"{name} is a reference to a vault that could not be read: does the secret exist, and has "
-        "the identity of what runs here the role Key Vault Secrets User?"
+        f"{name} {UNRESOLVED_MESSAGE}: check that the secret exists, and that the "
+        "identity of this app has the role Key Vault Secrets User"
         for name in names
         if environ.get(name, "").startswith(UNRESOLVED_REFERENCE)
     ]
@@ -131,7 +139,7 @@ def _number(environ: Mapping[str, str], name: str, default: int, least: int = 1)
     text = environ.get(name) or str(default)
     if not text.isdecimal() or int(text) < least:
         raise StartupError(
-            f"{name} is {text!r}: set a whole number, {least} or more, or nothing for {default}"
+            f"{name} is {text!r}: set a whole number, {least} or more, or unset it for {default}"
         )
     return int(text)
 
@@ -141,3 +149,7 @@ def _choice(environ: Mapping[str, str], name: str, choices: tuple[str, ...], def
     if value not in choices:
         raise StartupError(f"{name} is {value!r}: set one of {', '.join(choices)}")
     return value
+
+
+def _flag(environ: Mapping[str, str], name: str, default: bool) -> bool:
+    return _choice(environ, name, ("true", "false"), str(default).lower()) == "true"

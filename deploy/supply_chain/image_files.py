@@ -46,7 +46,7 @@ def read_text(archive: ImageArchive, path: str) -> str | None:
     for layer in reversed(archive.layers):
         with layer.open() as content:
             for member in content:
-                if _normalize_path(member) == path and member.isfile():
+                if normalize_path(member.name) == path and member.isfile():
                     return _extract_text(content, member)
     return None
 
@@ -59,7 +59,7 @@ def _apply_layer(
     below = set(contents.sizes)
     with layer.open() as content:
         for member in content:
-            path = _normalize_path(member)
+            path = normalize_path(member.name)
             if PurePosixPath(path).name.startswith(WHITEOUT_PREFIX):
                 _apply_whiteout(path, contents, below)
             elif not member.isdir():
@@ -90,8 +90,9 @@ def _apply_whiteout(whiteout: str, contents: ImageContents, below: set[str]) -> 
             contents.texts.pop(path, None)
 
 
-def _normalize_path(member: tarfile.TarInfo) -> str:
-    return member.name.removeprefix("./").lstrip("/")
+def normalize_path(name: str) -> str:
+    """Return the name of a tar member as a path without slashes at its ends."""
+    return name.removeprefix("./").strip("/")
 
 
 def _extract_text(content: tarfile.TarFile, member: tarfile.TarInfo) -> str:

@@ -1,4 +1,4 @@
-"""Summarize the content of a built image for users and for programs."""
+"""Summarize the content of a built image."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ import docker
 
 from deploy.build import base_image, dockerfile, flow_image, packages
 from deploy.build.labels import OCI_PREFIX
-from deploy.core import output
+from deploy.config.configuration import Project
+from deploy.config.target import AnySpec
 from deploy.core.entities import Flow, Image
 from deploy.core.errors import DeployError
-from deploy.docker import image_archive
+from deploy.docker import engine, image_archive
 from deploy.docker.image_archive import ImageArchive
+from deploy.registry import image_repository, referrers
 from deploy.supply_chain import image_files, package_sizes
 from deploy.supply_chain.image_files import ImageContents
 from deploy.supply_chain.package_sizes import Package
@@ -122,72 +124,29 @@ def inspect(
     )
 
 
-def find_image(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
+def inspect_flow(project: Project, flow: Flow, spec: AnySpec | None = None) -> Inspection:
+    """Return a summary of the flow's image, which must be built.
+
+    With `spec`, include the image in its environment's registry and the documents attached there.
+    """
+    client = engine.connect()
+    built = _find_image(client, flow, project.root)
+    if spec is None:
+        return inspect(client, built)
+    repository = image_repository.open_repository(spec)
+    published = repository.find(flow, built.tag)
+    attached = referrers.list_documents(repository, published.digest or "") if published else ()
+    return inspect(client, built, published, attached)
+
+
+def _find_image(client: docker.DockerClient, definition: Flow, root: Path) -> Image:
     """Return the image of `definition` for its current files. Raises `DeployError` without one."""
     base = base_image.find(client, definition.image, root)
     image = base and flow_image.find(client, flow_image.collect_inputs(definition, base, root))
     if not image:
-        message = "the image of its files, as they are now, is not built"
+        message = "no image is built for its current files"
         raise DeployError(definition.name, message, f"`inv build --flow {definition.name}`")
     return image
-
-
-def print_inspections(images: Sequence[Inspection]) -> None:
-    """Print `images` for users: several tables for each."""
-    for number, inspection in enumerate(images):
-        if number:
-            print("\n")
-        _print_inspection(inspection)
-
-
-def _print_inspection(inspection: Inspection) -> None:
-    _print_facts(inspection)
-    print()
-    size = "MB".rjust(6)
-    rows = [
-        {"layer": layer.what, size: _format_megabytes(layer.size)} for layer in inspection.layers
-    ]
-    output.print_table([*rows, {"layer": "in all", size: _format_megabytes(inspection.size)}])
-    print()
-    output.print_table(
-        [
-            {f"the {LARGEST_COUNT} largest packages": p.name, "version": p.version}
-            | {"of": p.kind.capitalize(), size: _format_megabytes(p.size), "files": p.files}
-            for p in inspection.largest
-        ]
-    )
-    print()
-    output.print_table(
-        [{"label": name, "value": value} for name, value in inspection.labels.items()]
-    )
-    if inspection.attached:
-        print()
-        output.print_table(
-            [
-                {"attached": row["kind"], "type": row["type"], "kB": f"{row['size'] / 1e3:.1f}"}
-                | {"digest": row["digest"]}
-                for row in inspection.attached
-            ]
-        )
-
-
-def _print_facts(inspection: Inspection) -> None:
-    rows = {
-        "id": inspection.id,
-        **({"published": inspection.published} if inspection.published else {}),
-        "created": inspection.created,
-        "commit": inspection.commit,
-        "base": inspection.base,
-        "platform": inspection.platform,
-        "user": inspection.user,
-        "port": ", ".join(inspection.ports),
-        "command": " ".join(inspection.command),
-        "content": f"{inspection.files} files, {inspection.python} Python packages, "
-        f"{inspection.debian} Debian packages",
-        "variables": ", ".join(inspection.variables),
-    }
-    headers = ("image", inspection.reference)
-    output.print_table([dict(zip(headers, row, strict=True)) for row in rows.items()], headers)
 
 
 def summarize_layers(archive: ImageArchive, contents: ImageContents) -> tuple[LayerSummary, ...]:
@@ -220,7 +179,3 @@ def _name_layer(line: str) -> str:
 
 def _is_text_required(path: str) -> bool:
     return path == image_files.ABOUT_FILE or package_sizes.is_package_list(path)
-
-
-def _format_megabytes(size: int) -> str:
-    return f"{size / 1e6:6.1f}"

@@ -50,7 +50,7 @@ def make(image: Image, archive: ImageArchive, flow: Flow, root: Path) -> Attachm
         ],
     }
     details = {
-        "builder": {"id": BUILDER_ID, "version": _list_tool_versions(labels, built_with)},
+        "builder": {"id": BUILDER_ID, "version": _list_tool_versions(built_with)},
         "metadata": {"finishedOn": archive.config["created"]},
     }
     statement = {
@@ -70,7 +70,9 @@ def make(image: Image, archive: ImageArchive, flow: Flow, root: Path) -> Attachm
 def _read_about(archive: ImageArchive) -> dict[str, Any]:
     text = image_files.read_text(archive, image_files.ABOUT_FILE)
     if text is None:
-        raise DeployError("provenance", "the image has no about.json", "`inv build` makes one")
+        raise DeployError(
+            "provenance", "the image has no about.json", "build the image with `inv build`"
+        )
     about: dict[str, Any] = json.loads(text)
     return about
 
@@ -134,7 +136,7 @@ def _describe_locks(built_with: dict[str, Any], flow: Flow, root: Path) -> list[
     ]
 
 
-def _list_tool_versions(labels: dict[str, str], built_with: dict[str, Any]) -> dict[str, str]:
+def _list_tool_versions(built_with: dict[str, Any]) -> dict[str, str]:
     """Return the versions of the tools that built the image, and of syft, which lists it now."""
     versions = {name: built_with.get(name) for name in ("docker", metadata.PACKER_PACKAGE)}
     versions["uv"] = built_with.get("uv")

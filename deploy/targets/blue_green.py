@@ -1,28 +1,31 @@
 """Blue/green deployment for platforms that run several versions, each at its own address.
 
-This module defines the order of the steps: start the new version, verify it at its own address,
-then switch traffic to it. The previous version keeps running for a rollback; all others are
-stopped. An extension implements the steps for its platform (`Platform`). See docs/extending.md.
+The new version is verified at its own address, then all traffic is switched to it. The previous
+version keeps running for a rollback; all others are stopped. An extension implements the
+operations of its platform (`Platform`). See docs/extending.md.
 """
 
 from __future__ import annotations
 
 import abc
 import contextlib
+import functools
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Protocol
 
-from deploy.config.target import SmokeTest
+from pydantic import Field
+from typing_extensions import TypeVar
+
+from deploy.config.schema import CloudSettings, PlaceModel
+from deploy.config.target import PlaceT, SmokeTest
 from deploy.core import progress
 from deploy.core.entities import Deployment, Image, Plan, Spec, Step, TrafficShare
 from deploy.core.errors import DeployError, Problem
-from deploy.targets import log_tail, verification
-
-# Lines to fetch while following a log, and seconds between two fetches.
-FOLLOW_LOG_LINES, POLL_SECONDS = 300, 5.0
-ERROR_LOG_LINES = 20
+from deploy.targets import verification
+from deploy.targets.base import CloudTarget
+from deploy.targets.rollout import Rollout, conflict_error
 
 
 @dataclass(frozen=True)
@@ -111,97 +114,93 @@ class Platform(Protocol):
         ...
 
 
-class BlueGreenTarget(abc.ABC):
-    """A target that deploys to a `Platform`.
+@dataclass(frozen=True)
+class Decision:
+    """What a plan decided."""
 
-    Its `Settings` must have a field `start_timeout` in seconds.
-    """
+    # The version that serves; empty if there is none.
+    serving: str
+    # Whether a new version is to replace it.
+    has_new_version: bool
+
+
+class BlueGreenSettings(CloudSettings):
+    """The settings that a blue/green deployment needs."""
+
+    # Seconds within which a version must be ready.
+    start_timeout: Annotated[int, Field(ge=1)] = 300
+
+
+BlueGreenT = TypeVar("BlueGreenT", bound=BlueGreenSettings, default=BlueGreenSettings)
+BlueGreenSpec = Spec[BlueGreenSettings, PlaceModel]
+
+
+class BlueGreenTarget(CloudTarget[Decision, BlueGreenT, PlaceT]):
+    """A target that deploys to a `Platform`."""
+
+    decision_type = Decision
 
     @abc.abstractmethod
-    def platform(self, spec: Spec) -> Platform:
+    def platform(self, spec: Spec[BlueGreenT, PlaceT]) -> Platform:
         """Return the platform of `spec`. Send no requests."""
 
-    @abc.abstractmethod
-    def headers(self, spec: Spec) -> Mapping[str, str]:
-        """Return the headers that authenticate a request."""
-
-    def engine(self, spec: Spec) -> str | None:
-        return None
-
     def explain_response(
-        self, spec: Spec, status: int, headers: Mapping[str, str]
+        self, spec: Spec[BlueGreenT, PlaceT], status: int, headers: Mapping[str, str]
     ) -> Problem | None:
         if status != 401:
             return None
-        message = "the key is not accepted: the version that serves started with another"
-        return Problem(self.platform(spec).where, message, "restart it, so that it gets this one")
+        message = "the key is rejected: the version that serves started with another key"
+        return Problem(self.platform(spec).where, message, "restart it, so that it reads this key")
 
-    def plan(self, spec: Spec, image: Image) -> Plan:
+    def plan(self, spec: Spec[BlueGreenT, PlaceT], image: Image) -> Plan[BlueGreenT, PlaceT]:
         platform = self.platform(spec)
         serving, name = platform.read_state().serving, platform.version_prefix(image)
         before = serving.name if serving else ""
         if before.startswith(name):
-            step = Step("keep", platform.where, before, before, "it serves already")
-            return Plan(spec, image, (step,), before)
+            step = Step("keep", platform.where, before, before, "image and settings are the same")
+            return Plan(spec, image, (step,), Decision(before, False))
         # Fail now if the key cannot be read: the smoke test needs it.
         self.headers(spec)
         if serving is None:
-            step = Step("create", platform.where, "", name, "nothing serves there")
+            step = Step("create", platform.where, "", name, "no version exists")
         else:
             reason = "other settings" if serving.image.tag == image.tag else "another image"
             step = Step("replace", platform.where, before, name, reason)
-        return Plan(spec, image, (step,), before)
+        return Plan(spec, image, (step,), Decision(before, True))
 
-    def apply(self, plan: Plan, prove: SmokeTest, wait: bool = True) -> Deployment:
-        spec, platform = plan.spec, self.platform(plan.spec)
-        serving = platform.read_state().serving
-        if plan.target_state != (serving.name if serving else ""):
-            message = "somebody else changed it meanwhile"
-            raise DeployError(platform.where, message, "`inv plan` shows what is there")
-        if plan.has_changes:
-            name = f"{platform.version_prefix(plan.image)}-{secrets.token_hex(2)}"
-            try:
-                self._roll_out(platform, plan, name, prove)
-            except DeployError as error:
-                raise error.with_lines(_stop_failed_version(platform, name)) from None
-            except BaseException:
-                _stop_failed_version(platform, name)
-                raise
-        for version in platform.read_state().versions:
-            if version.percent is None:
-                platform.stop(version.name)
-        return self._require_status(spec)
+    def rollout(
+        self, plan: Plan[BlueGreenT, PlaceT], decision: Decision
+    ) -> Rollout[BlueGreenT, PlaceT]:
+        platform, headers = self.platform(plan.spec), functools.partial(self.headers, plan.spec)
+        return BlueGreenRollout(platform, decision, plan.spec, plan.image, headers)
 
-    def rollback(self, spec: Spec) -> Deployment:
+    def restore_previous_version(self, spec: Spec[BlueGreenT, PlaceT]) -> None:
         platform = self.platform(spec)
-        previous, hint = (
-            platform.read_state().previous,
-            "check the earlier commit out, then `inv deploy`",
-        )
+        previous = platform.read_state().previous
+        hint = f"check out the earlier commit, then `inv deploy {spec.options}`"
         if previous is None:
-            raise DeployError(platform.where, "no earlier version runs to go back to", hint)
+            raise DeployError(platform.where, "no previous version is running", hint)
         if previous.auth != spec.settings.auth:
-            configured = f"and deploy.yaml says {spec.settings.auth}"
-            message = f"the earlier version lets callers in by {previous.auth}, {configured}"
+            message = (
+                f"the previous version uses `auth: {previous.auth}`, but deploy.yaml says "
+                f"`auth: {spec.settings.auth}`"
+            )
             raise DeployError(platform.where, message, hint)
-        self._wait_until_ready(platform, spec, previous, previous.url)
-        self._switch_traffic(platform, spec, previous)
-        return self._require_status(spec)
+        switch = TrafficSwitch(platform, spec, previous, lambda: self.headers(spec))
+        switch.wait_until_ready(previous.url)
+        switch.run()
 
-    def status(self, spec: Spec) -> Deployment | None:
+    def status(self, spec: Spec[BlueGreenT, PlaceT]) -> Deployment | None:
         observed = self.platform(spec).read_state()
         serving = observed.serving
         if serving is None:
             return None
-        states = {
-            version.name: "healthy" if verification.is_healthy(version.url) else "unhealthy"
-            for version in observed.versions
-        }
+        shares = {version.name: _traffic_share(version) for version in observed.versions}
         return Deployment(
             flow=spec.flow.name,
             environment=spec.environment,
             target=spec.target,
-            state=states[serving.name],
+            state=shares[serving.name].state,
             url=observed.url,
             auth=serving.auth,
             image_id=serving.image.id,
@@ -210,83 +209,137 @@ class BlueGreenTarget(abc.ABC):
             created=serving.created,
             name=serving.name,
             digest=serving.image.digest or "",
-            shares=tuple(
-                TrafficShare(
-                    name=version.name,
-                    percent=version.percent or 0,
-                    state=states[version.name],
-                    tag=version.image.tag,
-                    commit=version.image.commit,
-                    digest=version.image.digest or "",
-                    since=version.created,
-                )
-                for version in observed.versions
-            ),
+            shares=tuple(shares.values()),
         )
 
-    def logs(self, spec: Spec, tail: int, follow: bool = False) -> Iterator[str]:
-        platform, name = self.platform(spec), self._require_status(spec).name
-        yield from log_tail.stream_lines(
-            lambda: platform.read_log(name, FOLLOW_LOG_LINES), tail, follow, POLL_SECONDS
-        )
+    def log_poll_seconds(self, spec: Spec[BlueGreenT, PlaceT]) -> float:
+        return self.platform(spec).poll_seconds
 
-    def destroy(self, spec: Spec) -> tuple[Step, ...]:
+    def serving_version(self, spec: Spec[BlueGreenT, PlaceT]) -> str | None:
+        serving = self.platform(spec).read_state().serving
+        return serving.name if serving else None
+
+    def read_log(self, spec: Spec[BlueGreenT, PlaceT], version: str, tail: int) -> list[str]:
+        return self.platform(spec).read_log(version, tail)
+
+    def destroy(self, spec: Spec[BlueGreenT, PlaceT]) -> tuple[Step, ...]:
         platform = self.platform(spec)
         with progress.phase("destroy", platform.where):
             return (Step("remove", platform.where),) if platform.remove() else ()
 
-    def _roll_out(self, platform: Platform, plan: Plan, name: str, prove: SmokeTest) -> None:
-        spec = plan.spec
-        with progress.phase("start", name):
-            platform.start(name, plan.image)
-            new = platform.read_state().find_version(name)
-            if new is None:
-                raise DeployError(platform.where, f"{name} is gone", "deploy again")
-            self._wait_until_ready(platform, spec, new, new.url)
-        with progress.phase("prove", f"{name}: scoring {spec.flow.sample.name}"):
-            prove(new.url, self.headers(spec))
-        self._switch_traffic(platform, spec, new)
 
-    def _switch_traffic(self, platform: Platform, spec: Spec, coming: Version) -> None:
-        """Switch traffic to `coming`; switch back if clients do not reach it."""
-        observed = platform.read_state()
+class TrafficSwitch:
+    """A switch of all traffic to one version."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        spec: BlueGreenSpec,
+        version: Version,
+        headers: Callable[[], Mapping[str, str]],
+    ) -> None:
+        self._platform, self._spec, self._version = platform, spec, version
+        self._headers = headers
+
+    def run(self) -> None:
+        """Switch the traffic, and switch it back if clients do not reach the version."""
+        observed = self._platform.read_state()
         current, previous = (
             version.name if version else "" for version in (observed.serving, observed.previous)
         )
-        with progress.phase("traffic", coming.name):
-            platform.switch_traffic(coming.name, current)
+        with progress.phase("traffic", self._version.name):
+            self._platform.switch_traffic(self._version.name, current)
             try:
-                self._wait_until_ready(platform, spec, coming, platform.read_state().url)
+                self.wait_until_ready(self._platform.read_state().url)
             except BaseException:
                 if current:
-                    platform.switch_traffic(current, previous)
+                    self._platform.switch_traffic(current, previous)
                 raise
 
-    def _wait_until_ready(self, platform: Platform, spec: Spec, version: Version, url: str) -> None:
-        """Wait until `url` answers as this version. Raise `DeployError` if it does not."""
+    def wait_until_ready(self, url: str) -> None:
+        """Wait until `url` answers as the version. Raise `DeployError` if it does not."""
         verification.wait_until_ready(
             url,
-            version.image,
-            spec.settings.start_timeout,
+            self._version.image,
+            self._spec.settings.start_timeout,
             lambda: "",
-            self.headers(spec),
-            version.deployment,
-            platform.poll_seconds,
+            self._headers(),
+            self._version.deployment,
+            self._platform.poll_seconds,
         )
 
-    def _require_status(self, spec: Spec) -> Deployment:
-        deployment = self.status(spec)
-        if deployment is None:
-            raise DeployError(spec.name, "nothing is deployed", f"`inv deploy {spec.options}`")
-        return deployment
+
+class BlueGreenRollout(Rollout[BlueGreenT, PlaceT]):
+    """One deployment to a `Platform`."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        decision: Decision,
+        spec: Spec[BlueGreenT, PlaceT],
+        image: Image,
+        headers: Callable[[], Mapping[str, str]],
+    ) -> None:
+        super().__init__(spec, image, headers)
+        self._platform, self._decision = platform, decision
+        # The name ends in a random part, so that a name is never used twice.
+        self._name = f"{platform.version_prefix(image)}-{secrets.token_hex(2)}"
+
+    @property
+    def has_new_version(self) -> bool:
+        return self._decision.has_new_version
+
+    def prepare(self, wait: bool) -> None:
+        serving = self._platform.read_state().serving
+        if self._decision.serving != (serving.name if serving else ""):
+            raise conflict_error(self._platform.where, self.spec.options)
+
+    def start(self, wait: bool) -> None:
+        with progress.phase("start", self._name):
+            self._platform.start(self._name, self.image)
+            self._switch().wait_until_ready(self._require_version().url)
+
+    def verify(self, smoke_test: SmokeTest) -> None:
+        with progress.phase("verify", f"{self._name}: scoring {self.spec.flow.sample.name}"):
+            smoke_test(self._require_version().url, self.headers())
+
+    def move_clients(self, smoke_test: SmokeTest) -> None:
+        self._switch().run()
+
+    def restore(self, has_failed: bool) -> None:
+        """Stop the new version; a failed traffic switch restores itself."""
+        with contextlib.suppress(DeployError):
+            self._platform.stop(self._name)
+
+    def clean_up(self) -> None:
+        for version in self._platform.read_state().versions:
+            if version.percent is None:
+                self._platform.stop(version.name)
+
+    def read_log(self, tail: int) -> list[str]:
+        return self._platform.read_log(self._name, tail)
+
+    def _switch(self) -> TrafficSwitch:
+        return TrafficSwitch(self._platform, self.spec, self._require_version(), self.headers)
+
+    def _require_version(self) -> Version:
+        version = self._platform.read_state().find_version(self._name)
+        if version is None:
+            raise DeployError(
+                self._platform.where,
+                f"the version {self._name} does not exist any more",
+                f"`inv deploy {self.spec.options}` starts another one",
+            )
+        return version
 
 
-def _stop_failed_version(platform: Platform, name: str) -> list[str]:
-    """Stop a version that failed its checks; return its last log lines."""
-    lines: list[str] = []
-    # Suppress errors of the cleanup: the user must see the first error.
-    with contextlib.suppress(DeployError):
-        lines = platform.read_log(name, ERROR_LOG_LINES)
-    with contextlib.suppress(DeployError):
-        platform.stop(name)
-    return lines
+def _traffic_share(version: Version) -> TrafficShare:
+    return TrafficShare(
+        name=version.name,
+        percent=version.percent or 0,
+        state="healthy" if verification.is_healthy(version.url) else "unhealthy",
+        tag=version.image.tag,
+        commit=version.image.commit,
+        digest=version.image.digest or "",
+        since=version.created,
+    )

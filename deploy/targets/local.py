@@ -9,9 +9,9 @@ import docker
 import docker.errors
 from docker.models.containers import Container
 
-from deploy.config.target import SmokeTest
+from deploy.config.target import SmokeTest, Target
 from deploy.core import progress
-from deploy.core.entities import Deployment, Image, Plan, Spec, Step
+from deploy.core.entities import Deployment, Image, Plan, Step
 from deploy.core.errors import DeployError, Problem
 from deploy.docker import engine
 from deploy.registry import image_repository, pull
@@ -19,6 +19,7 @@ from deploy.server.auth import KEY_VARIABLE
 from deploy.server.connections import resolve
 from deploy.targets import local_container as shape
 from deploy.targets import verification
+from deploy.targets.local_container import LocalPlan, LocalSpec, Place, Settings
 
 # Suffixes of container names while one container replaces another.
 CANDIDATE_SUFFIX, PREVIOUS_SUFFIX = "-candidate", "-before"
@@ -32,13 +33,13 @@ FAILED_STOP_SECONDS = 3
 class Local:
     """The local target: one container per flow and environment, found by its labels."""
 
-    Settings = shape.Settings
-    Place = shape.Place
+    Settings = Settings
+    Place = Place
 
-    def engine(self, spec: Spec) -> str | None:
+    def engine(self, spec: LocalSpec) -> str | None:
         return _engine_address(spec)
 
-    def check(self, spec: Spec) -> None:
+    def check(self, spec: LocalSpec) -> None:
         # The container would report them, too, but only after the build.
         missing = [f"set {name} (env.secret)" for name in spec.missing]
         missing += resolve(spec.flow.connections, spec.variables).problems
@@ -46,7 +47,7 @@ class Local:
             raise DeployError(spec.name, "; ".join(missing), "in .env (see .env.example)")
         shape.check_exposure(spec)
 
-    def plan(self, spec: Spec, image: Image) -> Plan:
+    def plan(self, spec: LocalSpec, image: Image) -> LocalPlan:
         exposure = shape.check_exposure(spec)
         notes = (Step("note", "note", "", "", exposure),) if exposure else ()
         client = _connect(spec)
@@ -56,25 +57,29 @@ class Local:
             after = f"{image.reference} ({image.id[7:19]})"
             if current is None:
                 return Plan(
-                    spec, image, (Step("create", resource, "", after, "none is there"), *notes)
+                    spec,
+                    image,
+                    (Step("create", resource, "", after, "no container exists"), *notes),
                 )
             tag = current.labels.get(f"{shape.LABEL_PREFIX}.tag", "?")
             before = f"{spec.flow.name}:{tag} ({current.attrs['Image'][7:19]})"
             reasons = shape.list_differences(current, spec, image)
         if not reasons:
             return Plan(
-                spec, image, (Step("keep", resource, before, after, "it runs already"), *notes)
+                spec,
+                image,
+                (Step("keep", resource, before, after, "image and settings are the same"), *notes),
             )
         step = Step("replace", resource, before, after, ", ".join(reasons))
         return Plan(spec, image, (step, *notes))
 
-    def apply(self, plan: Plan, prove: SmokeTest, wait: bool = True) -> Deployment:
+    def apply(self, plan: LocalPlan, prove: SmokeTest, wait: bool = True) -> Deployment:
         spec = plan.spec
         client = _connect(spec)
         if plan.image.digest:
             pull.pull_image(
                 client,
-                image_repository.open_repository(spec.flow.name, spec.place, spec.environment),
+                image_repository.open_repository(spec),
                 plan.image,
             )
         with engine.translate_errors(f"deploying {spec.name}"):
@@ -83,33 +88,35 @@ class Local:
             if current is None or plan.has_changes:
                 with progress.phase("deploy", "local: start, wait for health, score the sample"):
                     if current is None:
-                        self._start(client, plan, shape.settings_of(spec).port, prove)
+                        self._start(client, plan, spec.settings.port, prove)
                     else:
                         self._replace(client, plan, current, prove)
         deployment = self.status(spec)
         if deployment is None:
-            raise DeployError(spec.name, "the container is gone", "look at `docker events`")
+            raise DeployError(
+                spec.name, "the container was removed", "`docker events` shows by what"
+            )
         return deployment
 
-    def rollback(self, spec: Spec) -> Deployment:
-        message = "this target keeps no earlier version"
-        raise DeployError(spec.name, message, "check the earlier commit out, then `inv deploy`")
+    def rollback(self, spec: LocalSpec) -> Deployment:
+        message = "this target keeps no previous version"
+        raise DeployError(spec.name, message, "check out the earlier commit, then `inv deploy`")
 
-    def headers(self, spec: Spec) -> Mapping[str, str]:
+    def headers(self, spec: LocalSpec) -> Mapping[str, str]:
         key = spec.variables.get(KEY_VARIABLE)
         return {"Authorization": f"Bearer {key}"} if key else {}
 
     def explain_response(
-        self, spec: Spec, status: int, headers: Mapping[str, str]
+        self, spec: LocalSpec, status: int, headers: Mapping[str, str]
     ) -> Problem | None:
         if status != 401:
             return None
         message = f"the container has another key than {KEY_VARIABLE} now"
         return Problem(
-            spec.name, message, f"`inv deploy --flow {spec.flow.name}` gives it this one"
+            spec.name, message, f"`inv deploy --flow {spec.flow.name}` gives it this key"
         )
 
-    def status(self, spec: Spec) -> Deployment | None:
+    def status(self, spec: LocalSpec) -> Deployment | None:
         client = _connect(spec)
         with engine.translate_errors("looking at the containers"):
             container = _find_container(client, spec)
@@ -131,7 +138,7 @@ class Local:
                 digest=container.labels.get(f"{shape.LABEL_PREFIX}.digest", ""),
             )
 
-    def logs(self, spec: Spec, tail: int, follow: bool = False) -> Iterator[str]:
+    def logs(self, spec: LocalSpec, tail: int, follow: bool = False) -> Iterator[str]:
         client = _connect(spec)
         with engine.translate_errors("reading the log"):
             container = _find_container(client, spec)
@@ -146,7 +153,7 @@ class Local:
             if incomplete_line:
                 yield incomplete_line.decode("utf-8", "replace")
 
-    def destroy(self, spec: Spec) -> tuple[Step, ...]:
+    def destroy(self, spec: LocalSpec) -> tuple[Step, ...]:
         client = _connect(spec)
         steps = []
         with engine.translate_errors(f"removing {spec.name}"):
@@ -157,14 +164,14 @@ class Local:
         return tuple(steps)
 
     def _replace(
-        self, client: docker.DockerClient, plan: Plan, current: Container, prove: SmokeTest
+        self, client: docker.DockerClient, plan: LocalPlan, current: Container, prove: SmokeTest
     ) -> None:
         """Replace the running container.
 
         The candidate is verified on a port of its own while the current container serves.
         """
         spec = plan.spec
-        port = shape.settings_of(spec).port or shape.host_port(current)
+        port = spec.settings.port or shape.host_port(current)
         port_changes = port != shape.host_port(current)
         candidate = self._start(
             client, plan, port if port_changes else 0, prove, suffix=CANDIDATE_SUFFIX
@@ -193,7 +200,12 @@ class Local:
         current.remove(force=True)
 
     def _start(
-        self, client: docker.DockerClient, plan: Plan, port: int, prove: SmokeTest, suffix: str = ""
+        self,
+        client: docker.DockerClient,
+        plan: LocalPlan,
+        port: int,
+        prove: SmokeTest,
+        suffix: str = "",
     ) -> Container:
         """Start a container and verify it; remove it if the verification fails."""
         spec = plan.spec
@@ -203,7 +215,7 @@ class Local:
             container.start()
             container.reload()
             url = shape.container_url(container, _engine_address(spec))
-            seconds = shape.settings_of(spec).start_timeout
+            seconds = spec.settings.start_timeout
             headers = self.headers(spec)
             verification.wait_until_ready(
                 url, plan.image, seconds, lambda: _exit_reason(container), headers
@@ -218,18 +230,18 @@ class Local:
         return container
 
 
-TARGET = Local()
+TARGET: Target[Settings, Place] = Local()
 
 
-def _engine_address(spec: Spec) -> str | None:
-    return shape.place_of(spec).engine
+def _engine_address(spec: LocalSpec) -> str | None:
+    return spec.place.engine
 
 
-def _connect(spec: Spec) -> docker.DockerClient:
+def _connect(spec: LocalSpec) -> docker.DockerClient:
     return engine.connect(_engine_address(spec))
 
 
-def _list_containers(client: docker.DockerClient, spec: Spec) -> list[Container]:
+def _list_containers(client: docker.DockerClient, spec: LocalSpec) -> list[Container]:
     labels = [f"{key}={value}" for key, value in shape.container_labels(spec).items()]
     containers: list[Container] = client.containers.list(
         all=True, filters={"label": labels}, ignore_removed=True
@@ -237,7 +249,7 @@ def _list_containers(client: docker.DockerClient, spec: Spec) -> list[Container]
     return containers
 
 
-def _find_container(client: docker.DockerClient, spec: Spec) -> Container | None:
+def _find_container(client: docker.DockerClient, spec: LocalSpec) -> Container | None:
     """Return the container that serves, or the one that an interrupted deployment left, or None."""
     containers = {str(container.name): container for container in _list_containers(client, spec)}
     return containers.get(shape.container_name(spec)) or containers.get(
@@ -245,7 +257,7 @@ def _find_container(client: docker.DockerClient, spec: Spec) -> Container | None
     )
 
 
-def _recover_interrupted_deploy(client: docker.DockerClient, spec: Spec) -> None:
+def _recover_interrupted_deploy(client: docker.DockerClient, spec: LocalSpec) -> None:
     """Clean up after an interrupted deployment: keep one container, under its final name."""
     containers = {str(container.name): container for container in _list_containers(client, spec)}
     previous = containers.pop(shape.container_name(spec) + PREVIOUS_SUFFIX, None)
@@ -284,6 +296,6 @@ def _exit_reason(container: Container) -> str:
         return ""
     state = container.attrs["State"]
     if "exec format error" in engine.log_tail(container, 2):
-        return "the image is for another platform than this engine's (image.platform)"
+        return "the image is for another platform than the engine's (image.platform)"
     memory_note = " (it needed more memory than its limit)" if state.get("OOMKilled") else ""
-    return f"the container ended with status {state['ExitCode']}{memory_note}"
+    return f"the container exited with code {state['ExitCode']}{memory_note}"

@@ -53,12 +53,8 @@ class Place(PlaceModel):
     engine: str | None = None
 
 
-def settings_of(spec: Spec) -> Settings:
-    return cast(Settings, spec.settings)
-
-
-def place_of(spec: Spec) -> Place:
-    return cast(Place, spec.place)
+LocalSpec = Spec[Settings, Place]
+LocalPlan = Plan[Settings, Place]
 
 
 def container_name(spec: Spec) -> str:
@@ -74,20 +70,22 @@ def container_labels(spec: Spec) -> dict[str, str]:
     }
 
 
-def environment_variables(spec: Spec) -> dict[str, str]:
+def environment_variables(spec: LocalSpec) -> dict[str, str]:
     """Return the container's environment variables.
 
     SERVE_SECRETS lists the variables whose values the server masks in its output.
     """
     variables = dict(spec.variables)
-    secret_names = sorted(name for name in settings_of(spec).secret_names if name in variables)
+    secret_names = sorted(name for name in spec.settings.secret_names if name in variables)
     return {**variables, "SERVE_SECRETS": ",".join(secret_names)} if secret_names else variables
 
 
-def create_container(client: docker.DockerClient, plan: Plan, port: int, suffix: str) -> Container:
+def create_container(
+    client: docker.DockerClient, plan: LocalPlan, port: int, suffix: str
+) -> Container:
     spec = plan.spec
-    settings = settings_of(spec)
-    address = place_of(spec).engine
+    settings = spec.settings
+    address = spec.place.engine
     return client.containers.create(
         plan.image.pinned,
         name=f"{container_name(spec)}{suffix}",
@@ -118,20 +116,20 @@ def create_container(client: docker.DockerClient, plan: Plan, port: int, suffix:
 PODMAN_VARIABLES = ("container", "HOSTNAME", "TERM")
 
 
-def container_state(container: Container, spec: Spec) -> str:
+def container_state(container: Container, spec: LocalSpec) -> str:
     """Return the state of a container: healthy, starting, unhealthy or stopped."""
     if container.status != "running":
         return "stopped"
-    if verification.is_healthy(container_url(container, place_of(spec).engine)):
+    if verification.is_healthy(container_url(container, spec.place.engine)):
         return "healthy"
     started = datetime.fromisoformat(container.attrs["State"]["StartedAt"][:19] + "+00:00")
     age = (datetime.now(UTC) - started).total_seconds()
-    return "starting" if age < settings_of(spec).start_timeout else "unhealthy"
+    return "starting" if age < spec.settings.start_timeout else "unhealthy"
 
 
-def list_differences(container: Container, spec: Spec, image: Image) -> list[str]:
+def list_differences(container: Container, spec: LocalSpec, image: Image) -> list[str]:
     """Return the reasons why `container` differs from `spec`, as phrases for a plan."""
-    settings = settings_of(spec)
+    settings = spec.settings
     host = container.attrs["HostConfig"]
     config = container.attrs["Config"]
     reasons = []
@@ -140,8 +138,8 @@ def list_differences(container: Container, spec: Spec, image: Image) -> list[str
     if container.attrs["Image"] not in (image.id, image.digest):
         reasons.append("another image")
     if container.status != "running":
-        reasons.append("it does not run")
-    elif not verification.is_healthy(container_url(container, place_of(spec).engine)):
+        reasons.append("it is not running")
+    elif not verification.is_healthy(container_url(container, spec.place.engine)):
         reasons.append("it is not healthy")
     if settings.port and host_port(container) != settings.port:
         reasons.append("another port")
@@ -200,15 +198,15 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def check_exposure(spec: Spec) -> str | None:
+def check_exposure(spec: LocalSpec) -> str | None:
     """Return a note on what a remote engine exposes to its network; None for a local engine.
 
     Raise `DeployError` for an open port that the flow's settings do not explicitly allow.
     """
-    host = remote_host(place_of(spec).engine)
+    host = remote_host(spec.place.engine)
     if host is None:
         return None
-    settings = settings_of(spec)
+    settings = spec.settings
     if settings.auth == "key":
         return (
             f"auth: key: {KEY_VARIABLE} goes to {host} over plain HTTP, which the network can read"
@@ -217,7 +215,7 @@ def check_exposure(spec: Spec) -> str | None:
         message = (
             f"the engine is on {host}, where the flow's port would be open to all, without a key"
         )
-        hint = "write `auth: key`, or `auth: none` if that is what you want, in deploy.yaml"
+        hint = "write `auth: key`, or `auth: none` to accept that, in deploy.yaml"
         raise DeployError(spec.name, message, hint)
     return f"auth: none: every client that reaches {host} can send requests, which cost model calls"
 
@@ -245,7 +243,7 @@ def choose_port(port: int, address: str | None) -> int:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            message = "another program has this port"
+            message = "another program uses this port"
             hint = "stop it, or set another `port` for this environment in deploy.yaml"
             raise DeployError(f"port {port}", message, hint) from None
         return int(probe.getsockname()[1])

@@ -42,7 +42,7 @@ def wait_until_ready(
     """
     deadline = time.monotonic() + seconds
     expected = _format_version(image.tag, deployment)
-    last_result = "nothing answered"
+    last_result = "no response"
     while time.monotonic() < deadline:
         reason = alive()
         if reason:
@@ -115,7 +115,7 @@ def score(
             timeout=SCORE_TIMEOUT_SECONDS,
         )
     except requests.RequestException as error:
-        message = f"no answer to {source} ({type(error).__name__})"
+        message = f"no response to {source} ({type(error).__name__})"
         raise DeployError(f"{url}/score", message) from None
     if response.status_code != 200:
         response_headers = {name.lower(): value for name, value in response.headers.items()}
@@ -144,6 +144,16 @@ def find_mismatches(answer: Any, expect: Any) -> list[str]:
         elif not _is_type(answer[name], expected_type):
             mismatches.append(f"{name}: {expected_type} expected, not {_type_name(answer[name])}")
     return mismatches
+
+
+def find_differences(answer: Any, equals: Mapping[str, Any]) -> list[str]:
+    """Return a message for each output whose value differs from its value in `equals`."""
+    outputs = answer if isinstance(answer, dict) else {}
+    return [
+        f"{name}: {json.dumps(value)} expected, not {json.dumps(outputs.get(name))}"
+        for name, value in equals.items()
+        if outputs.get(name) != value
+    ]
 
 
 def curl_command(url: str, spec: Spec, auth: str = "none") -> str:

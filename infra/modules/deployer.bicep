@@ -43,7 +43,7 @@ resource reads 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: deployer.properties.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles['Reader'])
-    description: 'a plan looks at what is there, and so does inv infra.check'
+    description: 'plans and inv infra.check read the resources'
   }
 }
 
@@ -76,7 +76,7 @@ resource imports 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (prom
     principalId: deployer.properties.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles['Container Registry Data Importer and Data Reader'])
-    description: 'an image is promoted by an import of Azure'
+    description: 'images are promoted by a registry import'
   }
 }
 
@@ -87,7 +87,7 @@ resource assigns 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: deployer.properties.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles['Managed Identity Operator'])
-    description: 'what is deployed is given this identity to run as'
+    description: 'deployed flows run as this identity'
   }
 }
 

@@ -277,7 +277,7 @@ resource deploys 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: deployer.properties.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles['AzureML Data Scientist'])
-    description: 'endpoints and deployments are made by inv deploy'
+    description: 'inv deploy creates endpoints and deployments'
   }
 }
 

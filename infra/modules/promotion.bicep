@@ -15,6 +15,6 @@ resource imports 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles['Container Registry Data Importer and Data Reader'])
-    description: 'an image is promoted from the registry of the environment before'
+    description: 'images are promoted from this registry'
   }
 }

@@ -55,7 +55,7 @@ resource asks 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (!empty(
     principalId: runner.properties.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles['Cognitive Services OpenAI User'])
-    description: 'the flow asks the model without a key'
+    description: 'the flow calls the model without a key'
   }
 }
 

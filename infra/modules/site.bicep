@@ -193,6 +193,6 @@ resource deploys 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
     principalId: deployer.properties.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles['Website Contributor'])
-    description: 'the image and the settings of the site and its slot are set by inv deploy'
+    description: 'inv deploy sets the image and the settings of the site and its slot'
   }
 }

@@ -98,7 +98,7 @@ resource readsKeys 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (ke
     principalId: deployer.properties.principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles['Key Vault Secrets User'])
-    description: 'the sample is scored with the key of the callers, which is in the vault'
+    description: 'the sample is scored with the clients\' key, which is in the vault'
   }
 }
 

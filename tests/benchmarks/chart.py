@@ -72,12 +72,12 @@ def svg(results: Results) -> str:
 
 def _titled(title: str, figure: Figure, results: Results) -> tuple[str, str]:
     """Return the title, and in words how ours compares."""
-    said = []
+    printed = []
     for other in (PF.name, TUNED.name):
         ratio = results.ratio(figure, OURS.name, other)
         if ratio:
-            said.append(f"{times(ratio, figure.more)} {other}")
-    return title, "ours: " + ", ".join(said) if said else ""
+            printed.append(f"{times(ratio, figure.more)} {other}")
+    return title, "ours: " + ", ".join(printed) if printed else ""
 
 
 def times(ratio: float, more: bool) -> str:

@@ -20,7 +20,7 @@ import docker
 
 from deploy.core.errors import DeployError
 from deploy.docker import engine
-from tests import on_official_base
+from tests import official_base
 from tests.benchmarks import chart, fast_model, images, load, table, variants
 from tests.benchmarks.own_image import ROOT
 from tests.benchmarks.parts import PARTS, Bench
@@ -58,7 +58,7 @@ def bench(
             collector = stack.enter_context(fast_model.serve())
             chosen = (*chosen, variants.traced(collector.endpoint))
         # The engine has it once pulled: the registry is not needed any more.
-        official = on_official_base.pull(client)
+        official = official_base.pull(client)
         subjects = {flow: Subject(client, flow, folder, run, model, official) for flow in flows}
         for subject in subjects.values():
             stack.enter_context(subject.packages_at_hand())

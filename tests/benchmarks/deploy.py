@@ -22,8 +22,8 @@ from deploy.config.configuration import DEPLOY_FILE
 from deploy.sandbox.arm import GROUP
 from deploy.sandbox.azureml.workspace import Workspace
 from deploy.sandbox.sandbox import Sandbox
+from tests import projects
 from tests.benchmarks import table
-from tests.benchmarks.own_image import ROOT
 from tests.benchmarks.pf_base import say
 from tests.benchmarks.results import Figure, Results
 
@@ -93,7 +93,7 @@ def measure(counts: Sequence[int], repeat: int) -> Results:
     for count in counts:
         for number in range(1, repeat + 1):
             say(f"deploy: {count} flows, {number} of {repeat}")
-            with Sandbox(ROOT) as sandbox:
+            with Sandbox(projects.linked_repository()) as sandbox:
                 team = Team(sandbox, count)
                 team.inv("push")
                 for variant, action in (

@@ -45,7 +45,7 @@ def build(
 def fresh(client: docker.DockerClient, base: str, tag: str, run: str) -> str:
     """Tag an image with the content of `base` and an id of its own; return its id.
 
-    The engine has cached no layer on top of it, so a build on it is clean, and nobody else's image
+    The engine has cached no layer on top of it, so a build on it is clean, and no image of others
     must go for that. Images built on it inherit the label of `run`.
     """
     with tempfile.TemporaryDirectory() as folder:

@@ -104,7 +104,7 @@ def parsed(output: str) -> Load:
 def settle(url: str, body: Any, quick: float) -> None:
     """Wait until `url` answers within twice `quick` seconds, several times in a row.
 
-    The requests that were under way when a load ended are answered to nobody; a server that has
+    The requests that were under way when a load ended get no reader; a server that has
     queued them would pay for them during the next load.
     """
     deadline = time.monotonic() + SETTLE_SECONDS

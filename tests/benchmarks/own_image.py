@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import docker
 
@@ -15,6 +17,7 @@ from deploy.core.entities import Flow
 from deploy.delivery.resolve_image import build_image
 from tests.benchmarks import images
 from tests.benchmarks.measure import Built
+from tests.projects import FIXTURE
 
 ROOT = Path(__file__).parents[2]
 # Flows for the benchmark only, and whose packages they have: a lock of their own would need care.
@@ -43,6 +46,11 @@ class OwnImage:
     def source(self) -> Path:
         """The folder of the flow that is built: edit it to have something to rebuild."""
         return self._flow.folder
+
+    @property
+    def sample(self) -> Any:
+        """The request that the flow comes with."""
+        return json.loads((self.source / "sample.json").read_text(encoding="utf-8"))
 
     def clean(self) -> Built:
         """Build on a base that nothing was built on yet: packages, packing environment, image."""
@@ -76,15 +84,15 @@ class OwnImage:
 
 
 def copy_of_project(root: Path) -> Path:
-    """Copy what a build reads of this repository to `root`, to be changed there; return `root`."""
-    shutil.copytree(ROOT / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    """Copy what a build reads of the fixture to `root`, to be changed there; return `root`."""
+    shutil.copytree(FIXTURE / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(FLOWS, root / "flows", dirs_exist_ok=True)
     for flow, other in PACKAGES_OF.items():
         for name in (lock_files.REQUIREMENTS, lock_files.LOCK):
-            shutil.copy(ROOT / "flows" / other / name, root / "flows" / flow / name)
-    for name in (configuration.ENVIRONMENTS_FILE, base_image.LOCK_FILE):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, root / name)
+            shutil.copy(FIXTURE / "flows" / other / name, root / "flows" / flow / name)
+    shutil.copy(FIXTURE / configuration.ENVIRONMENTS_FILE, root)
+    if (ROOT / base_image.LOCK_FILE).exists():
+        shutil.copy(ROOT / base_image.LOCK_FILE, root)
     return root
 
 

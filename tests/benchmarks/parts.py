@@ -201,7 +201,7 @@ def _add_streams(bench: Bench, name: str, found: streams.Streams) -> None:
 
 
 def stop(bench: Bench, subject: Subject) -> None:
-    """Count the requests that are lost when a server under load is told to end."""
+    """Count the requests that are lost when a server under load is stopped."""
     for variant in bench.turns(f"stop: {subject.name}"):
         with subject.serve(variant) as server:
             found = stopping.run(

@@ -1,4 +1,4 @@
-"""Print what publishing takes beside a first push: `python -m tests.benchmarks.publish`.
+"""Measure publishing after a first push: `python -m tests.benchmarks.publish`.
 
 Whole `inv` commands, in processes of their own, against an emulated Azure on this machine: its
 network costs nothing, so times are those of the work, and bytes tell what a real network adds.
@@ -47,7 +47,7 @@ class Team:
         for name in ("deploy", "tasks.py", "pyproject.toml"):
             (folder / name).symlink_to(ROOT / name)
         subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
-        # Of nobody else: what is pushed must be built here.
+        # Unique: the pushed image must be built here.
         self._declare("# " + run)
         me = azure.identity("ci")
         for name in ("crdev", "crprod", "crother"):

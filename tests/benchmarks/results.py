@@ -1,4 +1,4 @@
-"""Every figure that was measured, by what it is of and by variant."""
+"""The measured figures, by subject and variant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that are lost when a server under load is told to end."""
+"""Requests that are lost when a server under load is stopped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Stop:
     `under_way` were sent over an established connection and not answered at that moment, and `lost`
     of them got no complete 200. `lost_later` were sent after it, over a connection that the server
     had kept open and then closed without a word (`Connection: close`), and got none either.
-    `failed_before` got none although the server had not been told to end.
+    `failed_before` got none before the server was stopped.
     """
 
     under_way: int = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.benchmarks.http_client import BROKEN, Connection
-from tests.benchmarks.statistics_of import percentile
+from tests.benchmarks.percentiles import percentile
 
 EVENTS = "text/event-stream"
 LEAST_ROUNDS = 2

@@ -1,8 +1,7 @@
-"""A flow with both of its images: what the measurements are made on."""
+"""A flow with both of its images, which are measured."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -44,8 +43,7 @@ class Subject:
         self.official = OwnImage(client, name, folder / name / "official", run, official)
         self.pf = PfImage(client, name, folder / name / "pf", run, model.endpoint)
         self.built: dict[tuple[bool, bool], str] = {}
-        sample = (self.ours.source / "sample.json").read_text(encoding="utf-8")
-        self.sample: dict[str, Any] = json.loads(sample)
+        self.sample: dict[str, Any] = self.ours.sample
 
     @contextmanager
     def packages_at_hand(self) -> Iterator[None]:

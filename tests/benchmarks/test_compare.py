@@ -63,7 +63,7 @@ def test_it_answers_more_requests_of_64_clients_and_loses_none(
     assert made[0].results.of(Figure("load", about, "errors"), OURS.name) == [0]
 
 
-def test_nothing_is_lost_when_it_is_told_to_end(made: Made) -> None:
+def test_sigterm_loses_no_request(made: Made) -> None:
     parts.stop(made[0], made[1]["llm"])
     under_way, lost, later, before = (
         made[0].results.of(figure, OURS.name) for figure in parts.STOP_FIGURES

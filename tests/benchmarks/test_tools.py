@@ -1,4 +1,4 @@
-"""What measures is right itself: the model server, the clients, the tables."""
+"""The measuring tools: the model server, the clients, the tables."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import requests
 from tests.benchmarks import chart, compare, fast_model, load, measure, stopping, streams, table
 from tests.benchmarks.fast_model import PATH, Model
 from tests.benchmarks.parts import LLM, about
+from tests.benchmarks.percentiles import percentile
 from tests.benchmarks.results import Figure, Results
-from tests.benchmarks.statistics_of import percentile
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_requests_are_lost_where_the_server_drops_its_connections() -> None:
     assert (found.lost, found.failed_before) == (found.under_way, 0)
 
 
-def test_no_request_is_lost_where_the_server_finishes_and_says_that_it_closes() -> None:
+def test_no_request_is_lost_if_the_server_announces_the_close() -> None:
     found = stop(Server(drop=False, announce=True))
     assert found.under_way > 0
     assert (found.lost, found.lost_later, found.failed_before) == (0, 0, 0)
@@ -209,17 +209,17 @@ def test_results_survive_json() -> None:
     assert Results.of_data(data) == results()
 
 
-def test_the_chart_says_how_much_better_ours_is() -> None:
+def test_the_chart_has_the_ratio_to_ours() -> None:
     root = ET.fromstring(chart.svg(results()))  # noqa: S314 - made here
     texts = [element.text for element in root.iter() if element.text]
     assert "ours: 8 × pf, 1.53 × pf tuned" in texts
     assert "ours: 1/10 of pf" in texts
 
 
-def test_what_was_never_measured_cannot_be_shown_again(
+def test_unmeasured_figures_cannot_be_shown_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(compare, "KEPT", tmp_path / "results.json")
     assert compare.main(["--again"]) == 1
-    said = "error: nothing was measured yet\n  → `inv bench`, without --again\n"
-    assert capsys.readouterr().err == said
+    printed = "error: nothing was measured yet\n  → `inv bench`, without --again\n"
+    assert capsys.readouterr().err == printed

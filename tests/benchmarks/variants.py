@@ -1,4 +1,4 @@
-"""What is compared: the ways of running pf's own image, and ours."""
+"""The compared variants: the ways to run pf's own image, and ours."""
 
 from __future__ import annotations
 
@@ -40,6 +40,9 @@ TUNED = Variant(
 # Only to see what one process takes.
 ONE_WORKER = Variant("pf, 1 worker", False, {"PROMPTFLOW_WORKER_NUM": "1"})
 ALL = (PF, FASTAPI, TUNED, OURS)
+# Only to see what the fast client to models saves.
+FAST_CLIENT = Variant("fast client", True)
+SDK = Variant("SDK", True, {"SERVE_FAST_CLIENT": "false"})
 # The columns of ratios, left divided by right, where a table has both.
 RATIOS = (
     (OURS.name, PF.name),
@@ -47,6 +50,7 @@ RATIOS = (
     (OFFICIAL.name, PF.name),
     (OFFICIAL.name, TUNED.name),
     ("ours traced", OURS.name),
+    (FAST_CLIENT.name, SDK.name),
 )
 
 

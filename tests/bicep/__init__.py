@@ -1,4 +1,4 @@
-"""As much of Bicep as infra/ uses, read and worked out, so that tests can look at what it makes.
+"""An interpreter for the part of Bicep that infra/ uses, so that tests can check the resources.
 
 Documented: Bicep, "Structure and syntax", "Expressions", "Bicep functions". Whatever else a file holds
 is an error, and no guess. The compiler itself runs in CI, where it can be had.

@@ -1,4 +1,4 @@
-"""A picture of what Bicep files make: resources, what they refer to, and who has which role.
+"""A diagram of the resources in Bicep files: their references and role assignments.
 
 Run it to draw those in docs/ anew: `python -m tests.bicep.diagram`.
 """
@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from deploy.infra import parameters, resource_types
-from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState
+from deploy.infra.desired import DesiredState
 from deploy.infra.role_assignments import ROLE_IDS
+from deploy.targets.appservice import infrastructure as appservice
+from deploy.targets.azureml import infrastructure as azureml
 from tests import environments
 from tests.bicep import evaluate
 from tests.bicep.evaluate import Deployment, Made
+from tests.environments import APPSERVICE, AZUREML
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -38,13 +41,13 @@ BOXES = {
         resource_types.VAULT,
         resource_types.OPENAI_ACCOUNT,
         resource_types.MODEL_DEPLOYMENT,
-        resource_types.STORAGE,
+        azureml.STORAGE,
     },
     "Where flows run": {
-        resource_types.WORKSPACE,
-        resource_types.PLAN,
-        resource_types.SITE,
-        resource_types.SLOT,
+        azureml.WORKSPACE,
+        appservice.PLAN,
+        appservice.SITE,
+        appservice.SLOT,
         resource_types.AUTOSCALE,
     },
 }
@@ -62,7 +65,7 @@ def page(path: Path, option: str) -> str:
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     wanted = environment(option)
-    entry = ROOT / "infra" / parameters.ENTRY_POINTS[wanted.options]
+    entry = ROOT / "infra" / parameters.find_entry_point(wanted)
     drawn = mermaid(evaluate.deploy(entry, parameters.build_parameters(wanted)))
     return f"{before}{BEGIN}\n\n```mermaid\n{drawn}\n```\n\n{END}{after}"
 

@@ -1,4 +1,4 @@
-"""What a deployment of a Bicep file would make: every resource, with its name and its properties.
+"""Evaluate a Bicep file: every resource, with its name and its properties.
 
 What only Azure knows stands as a text that tells what it is: `principal of id-flows-dev-run`.
 """

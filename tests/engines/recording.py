@@ -1,4 +1,4 @@
-"""Record what an engine answers when images are pulled, built, pushed, inspected and saved.
+"""Record an engine's responses when images are pulled, built, pushed, inspected and saved.
 
     python -m tests.engines containerd -- python -m tests.engines.recording containerd
 

@@ -25,10 +25,11 @@ from deploy.sandbox.identities import Identity
 from deploy.sandbox.registry import RegistryProcess
 from deploy.sandbox.registry_binary import RegistryMissingError, ensure_registry_binary
 from deploy.supply_chain import sbom
-from tests.integration import obedient_flow, obedient_project, web_project
-from tests.integration.obedient_project import ObedientProject
+from deploy.testing import scripted_project
+from deploy.testing.scripted_project import ScriptedProject
+from tests.integration import appservice_project, scripted_flow
 
-LogIn = Callable[[Identity], None]
+SignIn = Callable[[Identity], None]
 RunAs = Callable[[dict[str, str]], None]
 
 
@@ -82,12 +83,12 @@ def plain_registry(
     registry_program: None, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RegistryProcess]:
     """A registry without TLS, log-in and referrers API."""
-    with emulator.plain_registry(tmp_path_factory.mktemp("registry")) as registry:
+    with RegistryProcess(tmp_path_factory.mktemp("registry")) as registry:
         yield registry
 
 
 @pytest.fixture
-def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> LogIn:
+def sign_in(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> SignIn:
     """Be an identity from now on, in this process and those that it starts."""
 
     def become(identity: Identity) -> None:
@@ -102,7 +103,7 @@ def run_as(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> RunAs:
     monkeypatch.setattr(http_requests, "BACK_OFF", 0.01)
     for name in (*emulator.CONFLICTING_VARIABLES, "AZURE_FEDERATED_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
-    # Nobody's `az login`.
+    # Without an `az login` of the user.
     monkeypatch.setenv("PATH", "/nonexistent")
 
     def become(variables: dict[str, str]) -> None:
@@ -114,7 +115,7 @@ def run_as(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> RunAs:
 
 
 @contextlib.contextmanager
-def logged_in(azure: Azure, identity: Identity, folder: Path) -> Iterator[None]:
+def signed_in(azure: Azure, identity: Identity, folder: Path) -> Iterator[None]:
     """Be an identity inside of the block, and in that folder."""
     with pytest.MonkeyPatch.context() as patch:
         _become(azure, identity, patch)
@@ -172,12 +173,12 @@ def forget(client: docker.DockerClient, azure: Azure, used: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def obedient_images(
+def scripted_images(
     azure_servers: Azure, client: docker.DockerClient, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Image, ...]]:
-    """Two images of a flow that does as it is told, in the registry."""
-    folder = tmp_path_factory.mktemp("obedient")
-    made = obedient_flow.published(azure_servers, client, folder)
+    """Two images of the scripted flow, in the registry."""
+    folder = tmp_path_factory.mktemp("scripted")
+    made = scripted_flow.published(azure_servers, client, folder)
     yield made
     for image in made:
         client.images.remove(image.id, force=True)
@@ -186,7 +187,7 @@ def obedient_images(
 @pytest.fixture
 def web_site(azure: Azure, acr: Acr) -> Site:
     """A site with a slot, as infrastructure makes it."""
-    return web_project.site(azure, acr)
+    return appservice_project.site(azure, acr)
 
 
 @pytest.fixture
@@ -195,13 +196,13 @@ def web_dev(
     monkeypatch: pytest.MonkeyPatch,
     azure: Azure,
     acr: Acr,
-    obedient_images: tuple[Image, ...],
-    log_in: LogIn,
-) -> ObedientProject:
-    """A project that deploys to a site, by somebody who may."""
-    log_in(web_project.deployer(azure))
-    place = {**azure.place(acr, obedient_flow.FOLDER), **web_project.place(azure)}
-    settings = web_project.SETTINGS
-    made = obedient_project.make(tmp_path / "project", obedient_images, settings, place)
+    scripted_images: tuple[Image, ...],
+    sign_in: SignIn,
+) -> ScriptedProject:
+    """A project that deploys to a site, with an identity that may."""
+    sign_in(appservice_project.deployer(azure))
+    place = {**azure.place(acr, scripted_flow.FOLDER), **appservice_project.place(azure)}
+    settings = appservice_project.SETTINGS
+    made = scripted_project.make(tmp_path / "project", scripted_images, settings, place)
     monkeypatch.chdir(made.project.root)
     return made

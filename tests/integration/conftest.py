@@ -1,4 +1,4 @@
-"""What the tests on a real engine share: images of the flows, a model server, containers."""
+"""Fixtures of tests on a real engine: images of the flows, a model server, containers."""
 
 from __future__ import annotations
 
@@ -12,23 +12,16 @@ from pathlib import Path
 import docker
 import docker.errors
 import pytest
-
-# Its reaper is an image of its own, which a closed machine cannot pull; the tests remove what they start.
-os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
-
-from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 
 from deploy.config import configuration
 from deploy.core.entities import Flow, Image
 from deploy.core.errors import DeployError
 from deploy.delivery import pipeline, resolve_image
-from deploy.docker import engine
+from deploy.docker import engine, image_archive
 from deploy.sandbox import model_server
 from deploy.sandbox.model_server import ModelServer
-from deploy.server import auth
-from deploy.targets import verification
-from tests import projects
+from tests import containers, otlp_collector, projects
 from tests.integration import local_project, pf_server
 from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtures here)
     acr,
@@ -36,27 +29,34 @@ from tests.integration.azure_fixtures import (  # noqa: F401 (pytest finds fixtu
     azure_servers,
     documents_once,
     folder,
-    log_in,
-    obedient_images,
     plain_registry,
     production_acr,
     registry_program,
     run_as,
+    scripted_images,
+    sign_in,
     web_dev,
     web_site,
     workspace,
 )
-from tests.integration.base_fixtures import home, variant  # noqa: F401
-from tests.integration.ml_standing import (  # noqa: F401
+from tests.integration.azureml_serving import (  # noqa: F401
     standing,
     world,
 )
+from tests.integration.base_image_fixtures import home, variant  # noqa: F401
+from tests.integration.build_fixtures import built_project  # noqa: F401
+from tests.integration.evaluation_fixtures import project_copy  # noqa: F401
+from tests.integration.exported_telemetry import Traced
+from tests.integration.image_documents import InspectedImage, documents
 from tests.integration.official_base_fixtures import (  # noqa: F401
     base_registry,
     distroless_python,
     official_python,
 )
-from tests.integration.running import Running
+from tests.integration.push_fixtures import cloud_project, pusher, short_back_off  # noqa: F401
+from tests.integration.running_container import Running
+from tests.otlp_collector import Collector
+from tests.projects import FIXTURE
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,8 +92,8 @@ def well_behaved_model(model: ModelServer) -> Iterator[None]:
 
 @cache
 def built(name: str) -> tuple[Flow, Image]:
-    """Build a flow of the repository, once a session."""
-    project = configuration.open_project(ROOT)
+    """Build a flow of the fixture, once a session."""
+    project = configuration.open_project(FIXTURE)
     flow = configuration.load_flow(project, name)
     return flow, resolve_image.build_image(project, flow)
 
@@ -103,32 +103,15 @@ Start = Callable[..., Running]
 
 @pytest.fixture(scope="session")
 def start(client: docker.DockerClient, model: ModelServer) -> Iterator[Start]:
-    """Start containers as strictly as any target does: read-only root, no capabilities, no tmpfs."""
+    """Start containers; with `wait`, wait until they are healthy."""
     started: list[DockerContainer] = []
 
     def run(image: Image, wait: bool = True, **variables: str) -> Running:
-        container = (
-            DockerContainer(image.id)
-            .with_exposed_ports(8080)
-            .with_kwargs(
-                read_only=True,
-                cap_drop=["ALL"],
-                security_opt=["no-new-privileges"],
-                mem_limit="512m",
-                extra_hosts={"host.docker.internal": "host-gateway"},
-            )
-        )
-        for name, value in variables.items():
-            container.with_env(name, value)
+        container = containers.create(image, variables, memory="512m")
         container.start()
         started.append(container)
-        wrapped: Container = container.get_wrapped_container()
-        url = f"http://127.0.0.1:{container.get_exposed_port(8080)}" if wait else ""
-        if wait:
-            key = variables.get(auth.KEY_VARIABLE)
-            let_in = {"Authorization": f"Bearer {key}"} if key else {}
-            verification.wait_until_ready(url, image, 60, lambda: _ended(wrapped), let_in)
-        return Running(wrapped, url)
+        url = containers.wait_until_ready(container, image, variables) if wait else ""
+        return Running(container.get_wrapped_container(), url)
 
     yield run
     for container in started:
@@ -145,7 +128,7 @@ def variables(model: ModelServer) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def serving(start: Start, variables: dict[str, str]) -> Callable[[str], Running]:
-    """Return the running container of a flow of the repository; one a session."""
+    """Return the running container of a flow of the fixture; one a session."""
 
     @cache
     def of(name: str) -> Running:
@@ -172,21 +155,14 @@ def pf(
         running.container.remove(force=True)
 
 
-def _ended(container: Container) -> str:
-    container.reload()
-    return (
-        ""
-        if container.status in ("created", "running")
-        else f"it ended: {engine.log_tail(container)}"
-    )
-
-
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[configuration.Project]:
     """A project of one small flow whose locked packages are those of faq, so that they are there already."""
     files = {
-        "flows/hello/requirements.txt": (ROOT / "flows/faq/requirements.txt").read_text("utf-8"),
-        "flows/hello/requirements.lock": (ROOT / "flows/faq/requirements.lock").read_text("utf-8"),
+        "flows/hello/requirements.txt": (FIXTURE / "flows/faq/requirements.txt").read_text("utf-8"),
+        "flows/hello/requirements.lock": (FIXTURE / "flows/faq/requirements.lock").read_text(
+            "utf-8"
+        ),
         # Another image for each worker: one takes away what another one uses.
         "flows/hello/worker.txt": os.environ.get("PYTEST_XDIST_WORKER", "alone"),
     }
@@ -195,3 +171,32 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[configu
     yield made
     restored = replace(local_project.spec(projects.make(made.root, files)), project=made.name)
     pipeline.destroy(restored)
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with otlp_collector.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def traced(start: Start, variables: dict[str, str], collector: Collector) -> Traced:
+    """Start the container of a flow; nothing is sent before its end, so that the end must send."""
+
+    def run(name: str, **more: str) -> Running:
+        given = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.endpoint,
+            "OTEL_BSP_SCHEDULE_DELAY": "600000",
+            "OTEL_METRIC_EXPORT_INTERVAL": "600000",
+            **more,
+        }
+        return start(built(name)[1], **variables, **given)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def inspected_faq(client: docker.DockerClient) -> Iterator[InspectedImage]:
+    flow, image = built("faq")
+    with image_archive.save_image(client, image.id) as saved:
+        yield InspectedImage(flow, image, saved, documents(flow, image, saved))

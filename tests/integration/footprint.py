@@ -1,4 +1,4 @@
-"""What a container takes, and whether it is still the one that it was."""
+"""The memory, files and processes of a container."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import socket
 import threading
 from collections.abc import Iterator
 
-from tests.integration import attackers, load
+from tests.integration import hostile_clients, load
 from tests.integration.load import Address
 
 MEGABYTE = 2**20
@@ -50,15 +50,18 @@ def sending(to: Address, clients: int, *hostile: bytes) -> Iterator[None]:
     requests = itertools.cycle(hostile)
     with contextlib.ExitStack() as stack:
         for _ in range(clients):
-            _send(stack.enter_context(attackers.connect(to, attackers.WINDOW)), next(requests))
+            _send(
+                stack.enter_context(hostile_clients.connect(to, hostile_clients.WINDOW)),
+                next(requests),
+            )
         left = threading.Event()
 
         def go_on() -> None:
             while not left.wait(PAUSE):
-                with attackers.connect(to, attackers.WINDOW) as connection:
+                with hostile_clients.connect(to, hostile_clients.WINDOW) as connection:
                     _send(connection, next(requests))
 
-        with attackers.in_background(go_on, left):
+        with hostile_clients.in_background(go_on, left):
             yield
 
 

@@ -10,7 +10,7 @@ from deploy.config import configuration
 from deploy.core.entities import Image
 from deploy.delivery import resolve_image
 from tests import projects
-from tests.integration.conftest import ROOT
+from tests.projects import FIXTURE
 
 FLOWS = Path(__file__).parent / "flows"
 DEPLOY = "sample: sample.json\nexpect: {expect}\nenvironments:\n  local: {{target: local}}\n"
@@ -43,7 +43,7 @@ def build(root: Path, name: str, deploy: str = "", **changed: str) -> Image:
                 text = text.replace(old, new)
             files[f"flows/hello/{path.name}"] = text
     for file in ("requirements.txt", "requirements.lock"):
-        path = ROOT / "flows" / PACKAGES[name] / file
+        path = FIXTURE / "flows" / PACKAGES[name] / file
         files[f"flows/hello/{file}"] = path.read_text(encoding="utf-8")
     files["flows/hello/sample.json"] = json.dumps(SAMPLES[name])
     expect = "object" if name == "album" else "string"

@@ -1,4 +1,4 @@
-"""`inv` in a process of its own, to be killed: forked from one that has imported what takes seconds."""
+"""`inv` in a process that can be killed: forked from one that has imported the slow modules."""
 
 from __future__ import annotations
 

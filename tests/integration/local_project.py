@@ -1,4 +1,4 @@
-"""What tests do with a small project and the local target."""
+"""A small project that deploys to the local target."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import pytest
 import requests
 
 from deploy.config import configuration
-from deploy.core.entities import Deployment, Spec
+from deploy.config.target import AnySpec
+from deploy.core.entities import Deployment
 from deploy.core.errors import DeployError
 from deploy.delivery import pipeline
 from deploy.targets import local_container
 
 
-def spec(project: configuration.Project) -> Spec:
+def spec(project: configuration.Project) -> AnySpec:
     (found,) = configuration.load_specs(project, "local")
     return found
 

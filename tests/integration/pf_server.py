@@ -18,10 +18,11 @@ from deploy.build import base_image, lock_files, packages
 from deploy.core.entities import Flow, Image
 from deploy.docker.tar_files import pack
 from deploy.server import connections
-from tests.integration.running import Running, until
+from deploy.testing.waiting import until
+from tests.integration.running_container import Running
+from tests.projects import FIXTURE
 
 HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
 LOCK = HERE / "pf_server.lock"
 APP = HERE / "pf_app.py"
 FOLDER = packages.FOLDER
@@ -32,7 +33,7 @@ COMMAND = ["gunicorn", "-w", "1", "--threads", "4", "-b", "0.0.0.0:8080", "--tim
 
 def environment(client: docker.DockerClient, flow: Flow) -> tuple[str, str]:
     """Return the id of a base image, and a volume with promptflow's packages; made once, and kept."""
-    chosen = base_image.ensure(client, flow.image, ROOT)
+    chosen = base_image.ensure(client, flow.image, FIXTURE)
     body = lock_files.strip_comments(LOCK.read_text(encoding="utf-8"))
     return chosen.id, packages.ensure_volume(client, chosen, body, flow.image.python)
 

@@ -1,4 +1,4 @@
-"""Small content for registries: blobs, manifests, and what refers to them."""
+"""Small content for registries: blobs, manifests, and their referrers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import os
 from deploy.azure import clouds
 from deploy.azure.clouds import Cloud
 from deploy.config.schema import CloudModel
-from deploy.registry import oci
+from deploy.registry import manifests
 from deploy.registry.login import AzureLogin
-from deploy.registry.oci import Manifest, Registry
+from deploy.registry.manifests import Manifest
+from deploy.registry.oci import Registry
 from deploy.sandbox.acr import Acr
 from deploy.sandbox.azure import Azure
 
@@ -24,13 +25,13 @@ def where(azure: Azure) -> Cloud:
 
 
 def client(azure: Azure, acr: Acr) -> Registry:
-    """Return the product's client of `acr`, as whoever is logged in."""
+    """Return the product's client of `acr` for the signed-in identity."""
     return Registry(acr.login_server, AzureLogin(acr.login_server, where(azure)))
 
 
 def push_blob(registry: Registry, repository: str, content: bytes) -> str:
     """Store a blob; return its digest."""
-    digest = oci.compute_digest(content)
+    digest = manifests.compute_digest(content)
     registry.upload_blob(repository, digest, io.BytesIO(content), len(content))
     return digest
 
@@ -57,11 +58,11 @@ def push_image(
     ]
     data = {
         "schemaVersion": 2,
-        "mediaType": oci.MANIFEST_TYPE,
+        "mediaType": manifests.MANIFEST_TYPE,
         "config": parts[0],
         "layers": parts[1:],
     }
     if subject:
         data |= {"artifactType": ARTIFACT, "subject": subject.descriptor}
-    manifest = oci.create_manifest(data)
+    manifest = manifests.create_manifest(data)
     return manifest, registry.put_manifest(repository, tag or manifest.digest, manifest)

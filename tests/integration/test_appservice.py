@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from deploy.config import target_registry
+from deploy.config.target import is_spec_for
 from deploy.core.errors import DeployError
 from deploy.delivery import pipeline
 from deploy.sandbox.acr import Acr
@@ -11,13 +13,13 @@ from deploy.sandbox.appservice.slot import Site
 from deploy.sandbox.azure import Azure
 from deploy.sandbox.identities import ACR_PULL, SECRETS_USER
 from deploy.targets import appservice
-from tests.integration import scoring
-from tests.integration import web_project as web
-from tests.integration.obedient_project import CLEAR, ObedientProject
+from deploy.testing import clients
+from deploy.testing.scripted_project import CLEAR, ScriptedProject
+from tests.integration import appservice_project as web
 
 
-def test_settings_of_others_survive_and_those_that_stay_stay(
-    web_dev: ObedientProject, web_site: Site
+def test_settings_of_others_and_sticky_settings_are_kept(
+    web_dev: ScriptedProject, web_site: Site
 ) -> None:
     production, slot = web_site.production, web_site.slot("staging")
     production.settings = {"THEIRS": "1", "REGION": "production"}
@@ -26,7 +28,7 @@ def test_settings_of_others_survive_and_those_that_stay_stay(
     web_dev.declare(env={"clear": {**CLEAR, "LEVEL": "1"}, "sticky": ["LEVEL"]})
     planned = web_dev.plan()
     assert ("remove", "setting STALE of slot staging") in web.rows(planned)
-    assert "a swap" in next(s.why for s in planned.steps if s.what == "production")
+    assert "slot swap" in next(s.why for s in planned.steps if s.what == "production")
     web_dev.deploy()
     web_dev.declare("green")
     found = web_dev.deploy()
@@ -46,8 +48,8 @@ def test_settings_of_others_survive_and_those_that_stay_stay(
     assert not web_dev.plan().has_changes
 
 
-def test_what_was_begun_goes_on_and_a_busy_site_is_waited_for(
-    web_dev: ObedientProject, azure: Azure, web_site: Site
+def test_a_pending_operation_is_awaited_on_a_busy_site(
+    web_dev: ScriptedProject, azure: Azure, web_site: Site
 ) -> None:
     azure.web.conflict_next(2)
     begun = web_dev.deploy(wait=False)
@@ -61,8 +63,8 @@ def test_what_was_begun_goes_on_and_a_busy_site_is_waited_for(
 
 
 @pytest.mark.bases
-def test_in_place_with_entra_back_and_destroyed(
-    web_dev: ObedientProject, azure: Azure, acr: Acr
+def test_in_place_with_entra_rollback_and_destroy(
+    web_dev: ScriptedProject, azure: Azure, acr: Acr
 ) -> None:
     site = web.site(azure, acr, size="B1", slots=())
     site.production.settings = {"THEIRS": "1"}
@@ -70,22 +72,24 @@ def test_in_place_with_entra_back_and_destroyed(
     web_dev.locate(auth_client=application.client_id)
     web_dev.declare(slot=None, auth="entra")
     planned = web_dev.plan()
-    assert "a brief restart" in next(s.why for s in planned.steps if s.what == "production")
+    assert "restarts the site" in next(s.why for s in planned.steps if s.what == "production")
     assert any(f"api://{application.client_id}" in step.why for step in planned.steps)
 
     first = web_dev.deploy()
     assert (first.state, first.auth, first.shares) == ("healthy", "entra", ())
-    assert scoring.ask(first.url).status_code == 401
-    headers = appservice.TARGET.headers(web_dev.spec())
+    assert clients.ask(first.url).status_code == 401
+    spec = web_dev.spec()
+    assert is_spec_for(spec, appservice.TARGET)
+    headers = appservice.TARGET.headers(spec)
     web_dev.declare("green", slot=None, auth="entra")
     second = web_dev.deploy(image=1)
-    assert scoring.ask(second.url, headers).json()["answer"].startswith("green")
+    assert clients.ask(second.url, headers).json()["answer"].startswith("green")
     back = web_dev.rollback()
     assert (back.tag, back.state) == (first.tag, "healthy")
 
     # It would be open while the one goes and the other is not there yet.
     web_dev.declare(slot=None, auth="key")
-    assert "on the way to key it would be open for a while" in web_dev.refusal()
+    assert "from entra to key would accept every client for a while" in web_dev.refusal()
 
     assert pipeline.destroy(web_dev.spec())
     assert pipeline.status(web_dev.spec()) is None
@@ -96,8 +100,8 @@ def test_in_place_with_entra_back_and_destroyed(
     assert (again.state, again.auth) == ("healthy", "key")
 
 
-def test_production_that_cannot_be_proved_is_swapped_back(
-    web_dev: ObedientProject, web_site: Site
+def test_production_that_cannot_be_verified_is_swapped_back(
+    web_dev: ScriptedProject, web_site: Site
 ) -> None:
     first = web_dev.deploy()
     web_dev.declare("green")
@@ -110,14 +114,14 @@ def test_production_that_cannot_be_proved_is_swapped_back(
             raise DeployError("the sample", "it is answered badly")
 
     with pytest.raises(DeployError, match="answered badly"):
-        appservice.TARGET.apply(planned, prove)
+        target_registry.get("appservice").apply(planned, prove)
     assert asked == [web_site.slot("staging").url, first.url]
     assert web_dev.colour(first.url) == "blue"
     assert web_site.production.settings["COLOUR"] == "blue"
 
 
-def test_identities_that_are_assigned_stay_where_they_are(
-    web_dev: ObedientProject, azure: Azure, acr: Acr, web_site: Site
+def test_assigned_identities_stay_in_place(
+    web_dev: ScriptedProject, azure: Azure, acr: Acr, web_site: Site
 ) -> None:
     scope = f"/subscriptions/{azure.arm.subscription}/resourceGroups/{web.GROUP}/providers"
     clients = {}

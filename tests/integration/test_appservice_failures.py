@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from deploy.config import target_registry
 from deploy.core.errors import DeployError
 from deploy.delivery import drift, pipeline
 from deploy.sandbox.acr import Acr
@@ -13,10 +14,9 @@ from deploy.sandbox.appservice import platform_log
 from deploy.sandbox.appservice.slot import Site, Slot
 from deploy.sandbox.azure import Azure
 from deploy.sandbox.identities import ACR_PULL, READER, SECRETS_USER, Identity
-from deploy.targets import appservice
-from tests.integration import scoring
-from tests.integration import web_project as web
-from tests.integration.obedient_project import CLEAR, ObedientProject
+from deploy.testing import clients
+from deploy.testing.scripted_project import CLEAR, ScriptedProject
+from tests.integration import appservice_project as web
 
 
 def own(slot: Slot) -> Identity:
@@ -24,8 +24,8 @@ def own(slot: Slot) -> Identity:
     return slot.managed.system
 
 
-def test_a_container_that_does_not_start_is_explained_and_production_serves_on(
-    web_dev: ObedientProject, azure: Azure, web_site: Site
+def test_a_container_that_does_not_start_is_explained_and_production_keeps_serving(
+    web_dev: ScriptedProject, azure: Azure, web_site: Site
 ) -> None:
     web_dev.deploy()
     slot = web_site.slot("staging")
@@ -40,27 +40,27 @@ def test_a_container_that_does_not_start_is_explained_and_production_serves_on(
     azure.web.pace.startup_grace = 8.0
     web_dev.declare(broken="502", start_time_limit=40)
     said["502"] = web_dev.refusal()
-    assert "slot staging of app-obedient: the container ended while it started" in said["crash"]
+    assert "slot staging of app-scripted: the container exited during startup" in said["crash"]
     assert "the weights are missing" in said["crash"], "its last lines"
-    assert "did not answer /health on its port with 200 within 40 s" in said["502"]
+    assert "did not return 200 for /health within 40 s" in said["502"]
     assert "asked for /health" in said["502"]
     assert "SERVE_THREADS is 'many': set a whole number" in said["configuration"]
     assert web_site.production.settings["SERVE_THREADS"] == CLEAR["SERVE_THREADS"]
 
 
-def test_a_swap_that_fails_leaves_production_as_it_was(
-    web_dev: ObedientProject, web_site: Site
+def test_a_failed_swap_leaves_production_unchanged(
+    web_dev: ScriptedProject, web_site: Site
 ) -> None:
     first = web_dev.deploy()
     # What stays with production breaks what comes there; what runs has started without it.
     web_site.sticky = {"appSettingNames": ["BREAK"]}
     web_site.production.settings["BREAK"] = "crash"
     web_dev.declare("green")
-    with scoring.calling(first.url, web_dev.headers()) as calls:
+    with clients.run_clients(first.url, web_dev.headers()) as calls:
         told = web_dev.refusal()
-    assert "the slot staging did not warm up with production's settings" in told
+    assert "the slot staging did not start with production's settings" in told
     assert calls.lost == []
-    assert scoring.colours(calls) == ["blue"]
+    assert clients.colours(calls) == ["blue"]
     assert web_site.production.settings["COLOUR"] == "blue"
 
     del web_site.production.settings["BREAK"]
@@ -69,12 +69,12 @@ def test_a_swap_that_fails_leaves_production_as_it_was(
 
 
 def test_a_slot_that_may_not_pull(
-    web_dev: ObedientProject, azure: Azure, acr: Acr, web_site: Site
+    web_dev: ScriptedProject, azure: Azure, acr: Acr, web_site: Site
 ) -> None:
     slot = web_site.slot("staging")
     own(slot).remove_roles(acr.name, ACR_PULL)
     told = web_dev.refusal()
-    assert f"slot staging of {web.APP}: its identity {own(slot).object_id} may not pull" in told
+    assert f"slot staging of {web.APP}: the identity {own(slot).object_id} may not pull" in told
     assert "AcrPull is missing" in told
     assert not azure.web.writes, "known before anything is changed"
 
@@ -83,7 +83,7 @@ def test_a_slot_that_may_not_pull(
     ci.remove_roles("subscription", READER)
     told = web_dev.refusal()
     assert f"{own(slot).object_id} could not pull the image from {acr.login_server}" in told
-    assert "have the role AcrPull" in told
+    assert "assign the role AcrPull" in told
     own(slot).assign_roles(acr.name, ACR_PULL)
     # As if it was tried long ago: it is written once more.
     slot.settings["FLOW_DEPLOY"] = re.sub(
@@ -93,7 +93,7 @@ def test_a_slot_that_may_not_pull(
 
 
 def test_keys_that_are_missing_hidden_or_another(
-    web_dev: ObedientProject, azure: Azure, web_site: Site
+    web_dev: ScriptedProject, azure: Azure, web_site: Site
 ) -> None:
     vault = azure.vault(web.VAULT)
     ci = next(one for one in azure.directory.list_identities() if one.name == "ci")
@@ -115,12 +115,12 @@ def test_keys_that_are_missing_hidden_or_another(
     web_dev.deploy()
 
     vault.set(web.SECRET, "another-key-0123456789")
-    with pytest.raises(DeployError, match="the key in the vault is another"):
+    with pytest.raises(DeployError, match="the key is rejected"):
         pipeline.run_smoke_test(web_dev.spec())
 
 
-def test_in_place_what_does_not_start_is_put_back(
-    web_dev: ObedientProject, azure: Azure, acr: Acr
+def test_in_place_a_version_that_does_not_start_is_reverted(
+    web_dev: ScriptedProject, azure: Azure, acr: Acr
 ) -> None:
     site = web.site(azure, acr, size="B1", slots=())
     web_dev.declare(slot=None)
@@ -128,7 +128,7 @@ def test_in_place_what_does_not_start_is_put_back(
     before = dict(site.production.settings)
     web_dev.declare(broken="crash", slot=None)
     told = web_dev.refusal(image=1)
-    assert "the container ended while it started" in told
+    assert "the container exited during startup" in told
     assert web_dev.colour(first.url) == "blue"
     assert site.production.settings == before
     found = pipeline.status(web_dev.spec())
@@ -142,15 +142,15 @@ def test_in_place_what_does_not_start_is_put_back(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        appservice.TARGET.apply(planned, interrupted)
+        target_registry.get("appservice").apply(planned, interrupted)
     assert site.production.settings == before
     assert site.production.image == found.image_id.removeprefix("DOCKER|")
 
 
-def test_what_infrastructure_has_not_made_is_told_at_once(
-    web_dev: ObedientProject, azure: Azure, acr: Acr
+def test_missing_infrastructure_is_reported_at_once(
+    web_dev: ScriptedProject, azure: Azure, acr: Acr
 ) -> None:
-    assert "infrastructure makes sites" in web_dev.refusal()
+    assert "create it with the infrastructure" in web_dev.refusal()
     azure.web.taken.add(web.APP)
     assert "the name is taken" in web_dev.refusal()
     azure.web.taken.clear()
@@ -159,15 +159,15 @@ def test_what_infrastructure_has_not_made_is_told_at_once(
     assert "it has no slot staging" in web_dev.refusal()
     site.plan.reserved = False
     web_dev.declare(slot=None)
-    assert "it is for Windows" in web_dev.refusal()
+    assert "it runs Windows containers" in web_dev.refusal()
     site.plan.reserved = True
     site.production.managed.system = None
     assert "it has no identity that could pull the image" in web_dev.refusal()
     assert not azure.web.writes
 
 
-def test_another_flows_site_is_left_alone(
-    web_dev: ObedientProject, azure: Azure, web_site: Site
+def test_a_site_of_another_flow_is_not_changed(
+    web_dev: ScriptedProject, azure: Azure, web_site: Site
 ) -> None:
     record = '{"flow": "other", "environment": "dev", "names": []}'
     web_site.production.settings = {"FLOW_DEPLOY": record}
@@ -176,22 +176,20 @@ def test_another_flows_site_is_left_alone(
     assert not azure.web.writes
 
 
-def test_somebody_else_changes_production_meanwhile(
-    web_dev: ObedientProject, web_site: Site
-) -> None:
+def test_production_changes_during_a_deploy(web_dev: ScriptedProject, web_site: Site) -> None:
     planned = web_dev.plan()
     web_site.production.settings = {"THEIRS": "1"}
-    with pytest.raises(DeployError, match="somebody else changed it meanwhile"):
-        appservice.TARGET.apply(planned, lambda url, headers: None)
+    with pytest.raises(DeployError, match="something else changed it at the same time"):
+        target_registry.get("appservice").apply(planned, lambda url, headers: None)
     assert web_site.production.settings == {"THEIRS": "1"}
 
 
 def test_drift_is_found_and_nothing_is_written(
-    web_dev: ObedientProject, azure: Azure, web_site: Site
+    web_dev: ScriptedProject, azure: Azure, web_site: Site
 ) -> None:
     def found() -> list[tuple[str, str, str]]:
         every = drift.compare_flow(web_dev.project, web_dev.spec())
-        return [(one.what, one.there, one.configured) for one in every if one.drift]
+        return [(one.what, one.actual, one.configured) for one in every if one.drift]
 
     assert found() == [("deployment", "", "appservice")]
     web_dev.deploy()

@@ -12,8 +12,9 @@ from deploy.sandbox.appservice.routes import READ_ONLY_ROUTES
 from deploy.sandbox.appservice.slot import Site
 from deploy.sandbox.azure import Azure
 from deploy.sandbox.http_exchange import Exchange
-from tests.integration import interrupting, inv_process, scoring
-from tests.integration.obedient_project import ObedientProject
+from deploy.testing import clients
+from deploy.testing.scripted_project import ScriptedProject
+from tests.integration import interruption, inv_process
 
 # Of an update by a slot: its settings, its image, the swap.
 WRITES = 3
@@ -33,19 +34,19 @@ def writes(exchange: Exchange) -> bool:
 
 
 def interrupt(
-    dev: ObedientProject, azure: Azure, log: Path, image: int, number: int, with_: signal.Signals
+    dev: ScriptedProject, azure: Azure, log: Path, image: int, number: int, with_: signal.Signals
 ) -> ForkServerProcess:
     """Deploy in a process of its own that gets a signal right after a write."""
-    when = interrupting.nth(writes, number)
-    task = ("deploy", "--env", "dev", "--image", str(dev.handed(image)))
-    return interrupting.interrupt(azure.arm.server, when, with_, dev.project.root, log, *task)
+    when = interruption.nth(writes, number)
+    task = ("deploy", "--env", "dev", "--image", str(dev.image_file(image)))
+    return interruption.interrupt(azure.arm.server, when, with_, dev.project.root, log, *task)
 
 
 def test_killed_at_every_write(
-    web_dev: ObedientProject, azure: Azure, web_site: Site, tmp_path: Path
+    web_dev: ScriptedProject, azure: Azure, web_site: Site, tmp_path: Path
 ) -> None:
     log, first = tmp_path / "log", web_dev.deploy()
-    with scoring.calling(first.url, web_dev.headers()) as calls:
+    with clients.run_clients(first.url, web_dev.headers()) as calls:
         for number in range(1, WRITES + 1):
             image, before = number % 2, web_site.production.settings["COLOUR"]
             web_dev.declare(f"colour{number}")
@@ -62,28 +63,30 @@ def test_killed_at_every_write(
 
 
 def test_interrupted_by_ctrl_c(
-    web_dev: ObedientProject, azure: Azure, web_site: Site, tmp_path: Path
+    web_dev: ScriptedProject, azure: Azure, web_site: Site, tmp_path: Path
 ) -> None:
     """While the slot starts nothing has happened to production; a swap is taken back."""
     log, first = tmp_path / "log", web_dev.deploy()
     web_dev.declare("green")
-    with scoring.calling(first.url, web_dev.headers()) as calls:
+    with clients.run_clients(first.url, web_dev.headers()) as calls:
         # The second finds the slot as it should be: its first write is the swap.
         for number in (2, 1):
             process = interrupt(web_dev, azure, log, 1, number, signal.SIGINT)
-            said = log.read_text("utf-8")
-            assert process.exitcode == 130, said
-            assert "Traceback" not in said
-            assert said.endswith("interrupted\n  → run this again: it goes on from there\n")
+            printed = log.read_text("utf-8")
+            assert process.exitcode == 130, printed
+            assert "Traceback" not in printed
+            assert printed.endswith(
+                "interrupted\n  → run the command again: it continues where it stopped\n"
+            )
             assert web_dev.colour(first.url) == "blue"
-        assert "back, since the task was interrupted" in said
+        assert "swapping back: the task was interrupted" in printed
         assert web_dev.deploy(image=1).state == "healthy"
     assert web_dev.colour(first.url) == "green"
     assert calls.lost == []
 
 
 def test_in_place_killed_between_its_two_writes(
-    web_dev: ObedientProject, azure: Azure, web_site: Site, tmp_path: Path
+    web_dev: ScriptedProject, azure: Azure, web_site: Site, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
     web_dev.declare(slot=None)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 
+from deploy.cli import tables
 from deploy.config import configuration
 from deploy.core.errors import DeployError
 from deploy.delivery import pipeline
@@ -16,11 +17,11 @@ from deploy.sandbox.acr import Acr
 from deploy.sandbox.azure import Azure
 from deploy.sandbox.azureml.workspace import Workspace
 from deploy.targets.azureml import naming
-from tests.integration import ml_project as ml
-from tests.integration import scoring
-from tests.integration.azure_fixtures import LogIn, forget
-from tests.integration.publishing import change
-from tests.integration.running import until
+from deploy.testing import clients
+from deploy.testing.waiting import until
+from tests.integration import azureml_project as ml
+from tests.integration.azure_fixtures import SignIn, forget
+from tests.integration.registry_project import change
 
 pytestmark = pytest.mark.usefixtures("documents_once")
 
@@ -35,19 +36,19 @@ def dev(
     azure: Azure,
     acr: Acr,
     workspace: Workspace,
-    log_in: LogIn,
+    sign_in: SignIn,
     client: docker.DockerClient,
 ) -> Iterator[configuration.Project]:
     """The small project, deployed by somebody who may."""
     identity = azure.identity("ci", crflows=["AcrPush", "Reader"], subscription=["Reader"])
     identity.assign_roles(ml.WORKSPACE, "AzureML Data Scientist")
-    log_in(identity)
+    sign_in(identity)
     yield ml.with_endpoint(project, azure, acr, FOLDER)
     forget(client, azure, FOLDER)
 
 
 @pytest.mark.bases
-def test_what_a_deploy_makes_tells_and_leaves(
+def test_a_deploy_creates_reports_and_cleans_up(
     dev: configuration.Project, workspace: Workspace
 ) -> None:
     planned = ml.plan(dev)
@@ -68,13 +69,13 @@ def test_what_a_deploy_makes_tells_and_leaves(
     assert found.image_id.endswith(f"{FOLDER}/hello@{found.digest}")
 
     # Since when, and who saw to it.
-    (row,) = pipeline.create_status_rows(found)
+    (row,) = tables.create_status_rows(found)
     tags = workspace.endpoint(ml.endpoint(dev)).tags
     assert row["created"] == tags[naming.SINCE_TAG]
     assert row["by"]
     # Where somebody has moved requests by hand, nobody knows since when.
     tags[naming.SHARES_TAG] = "v-other 100"
-    assert pipeline.create_status_rows(ml.status(dev))[0]["created"] == ""
+    assert tables.create_status_rows(ml.status(dev))[0]["created"] == ""
 
     removed = pipeline.destroy(ml.spec(dev))
     assert [(row.action, row.what) for row in removed] == [
@@ -84,12 +85,12 @@ def test_what_a_deploy_makes_tells_and_leaves(
     assert workspace.endpoints == {}
 
 
-def test_an_update_rises_step_by_step_and_goes_back_at_once(
+def test_an_update_ramps_up_and_a_rollback_is_immediate(
     dev: configuration.Project, workspace: Workspace
 ) -> None:
     first = ml.deploy(dev)
     change(dev, "# the second")
-    with scoring.calling(first.url, ml.headers(dev)) as calls:
+    with clients.run_clients(first.url, ml.headers(dev)) as calls:
         second = ml.deploy(dev)
         assert [(one.name, one.percent) for one in second.shares] == [
             (f"v-{second.tag}", 100),
@@ -131,7 +132,7 @@ def test_a_setting_changes_the_version_and_the_plan_says_which(
     assert shown["env.COLOUR"] == ("-", "green")
     assert shown["env.MY_TOKEN"] == ("-", "***")
     assert shown["request_timeout"] == ("180 s", "20 s")
-    assert "token-that-nobody-may-see" not in json.dumps(pipeline.to_dict(planned.steps[0]))
+    assert "token-that-nobody-may-see" not in json.dumps(vars(planned.steps[0]))
     assert "token-that-nobody-may-see" not in repr(planned)
     second = ml.deploy(dev)
     # The same image, so a number makes the name another one.
@@ -165,7 +166,7 @@ def test_instances_and_their_rule_change_in_place(
     assert not azure.autoscale.settings
 
 
-def test_callers_come_with_a_token_of_entra(
+def test_clients_authenticate_with_an_entra_token(
     dev: configuration.Project, workspace: Workspace
 ) -> None:
     ml.declare(dev, auth="entra")
@@ -175,7 +176,7 @@ def test_callers_come_with_a_token_of_entra(
     # Nobody has asked for a key, which such an endpoint has not got.
     assert not workspace.arm.server.requests("POST", "listKeys")
     ml.declare(dev, auth="key")
-    with pytest.raises(DeployError, match="its auth is entra, not key, and does not change"):
+    with pytest.raises(DeployError, match="`auth` of an endpoint cannot change from entra to key"):
         ml.plan(dev)
 
 
@@ -186,7 +187,7 @@ def test_a_copy_of_the_requests_comes_first(
     change(dev, "# mirrored")
     ml.declare(dev, mirror=20, rollout=[100])
     assert ("change", "mirror") in ml.rows(ml.plan(dev))
-    with scoring.calling(first.url, ml.headers(dev)) as calls:
+    with clients.run_clients(first.url, ml.headers(dev)) as calls:
         second = ml.deploy(dev)
     assert calls.lost == []
     assert workspace.endpoint(ml.endpoint(dev)).history[-2:] == [
@@ -195,7 +196,7 @@ def test_a_copy_of_the_requests_comes_first(
     ]
 
 
-def test_without_waiting_the_next_run_goes_on(
+def test_without_waiting_the_next_run_continues(
     dev: configuration.Project, workspace: Workspace
 ) -> None:
     with workspace.hold_operations():

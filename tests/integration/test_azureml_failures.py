@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from deploy.azure.writes import MAX_ATTEMPTS
 from deploy.config import configuration
 from deploy.core.entities import Deployment
 from deploy.core.errors import DeployError
@@ -18,11 +19,11 @@ from deploy.sandbox.azureml.frontend import DEPLOYMENT
 from deploy.sandbox.http_exchange import Exchange
 from deploy.sandbox.identities import ACR_PULL, DATA_SCIENTIST
 from deploy.targets.azureml import naming
-from tests.integration import ml_project as ml
-from tests.integration.interrupting import once
-from tests.integration.ml_standing import Standing, writes
-from tests.integration.obedient_flow import REGISTRY
-from tests.integration.running import until
+from deploy.testing.waiting import until
+from tests.integration import azureml_project as ml
+from tests.integration.azureml_serving import Standing, writes
+from tests.integration.interruption import once
+from tests.integration.scripted_flow import REGISTRY
 
 ENDPOINT = "/onlineEndpoints/[^/]+[?]"
 NEW = "/onlineEndpoints/[^/]+/deployments/"
@@ -65,17 +66,17 @@ def test_no_quota_is_known_before_anything_is_written(world: Standing) -> None:
     world.workspace.limits["standardDASv4Family"] = 13
     before = len(world.workspace.writes)
     text = refused(world, world.fresh(), instance_count=3)
-    assert "3 × Standard_D2as_v4 takes 8 cores of quota" in text
+    assert "3 × Standard_D2as_v4 needs 8 cores of quota" in text
     assert "standardDASv4Family has 5 of 13 left" in text
-    assert "→ ask for more" in text
+    assert "→ request more" in text
     assert len(world.workspace.writes) == before
 
 
 @pytest.mark.parametrize(
     ("code", "message", "expected"),
     [
-        ("OutOfQuota", "There is no capacity.", "no room for Standard_D2as_v4: There is no"),
-        ("InternalServerError", "Something broke.", "the service itself failed: Something broke"),
+        ("OutOfQuota", "There is no capacity.", "no capacity for Standard_D2as_v4: There is no"),
+        ("InternalServerError", "Something broke.", "the service failed: Something broke"),
         (
             "BadArgument",
             "Unable to download user container image x: not found.",
@@ -105,13 +106,13 @@ def test_a_container_that_is_never_ready(world: Standing) -> None:
 def test_errors_in_the_middle_of_the_ramp(world: Standing) -> None:
     with once(world.azure.arm.server, traffic_write(50), lambda: None):
         text = refused(world, world.fresh(), "weary")
-    assert "is taken back: 1 of 1 requests failed, more than guards.error_rate 0" in text
-    assert "the flow answered" in text
+    assert "is rolled back: 1 of 1 requests failed, more than guards.error_rate 0" in text
+    assert "the flow returned" in text
 
 
 def test_a_version_that_is_too_slow(world: Standing) -> None:
     text = refused(world, world.other, guards={"probes": 2, "p95_ms": 1})
-    assert "is taken back: p95 is " in text
+    assert "is rolled back: p95 is " in text
     assert "above guards.p95_ms 1" in text
 
 
@@ -133,7 +134,7 @@ def test_a_step_of_the_ramp_that_the_service_ends(world: Standing, share: int) -
 
     with once(world.azure.arm.server, traffic_write(share), fail):
         text = refused(world, world.other)
-    assert "the service itself failed: Something broke" in text
+    assert "the service failed: Something broke" in text
     assert operations.has_injected_all
     moved(world)
 
@@ -148,9 +149,9 @@ def test_a_service_that_is_busy(world: Standing, status: int, retry_after: str) 
 
 
 def test_a_conflict_that_stays(world: Standing) -> None:
-    world.azure.arm.server.faults.answer(409, method="PUT", path=ENDPOINT, times=4)
+    world.azure.arm.server.faults.answer(409, method="PUT", path=ENDPOINT, times=MAX_ATTEMPTS)
     text = refused(world, world.other)
-    assert "another operation is under way" in text
+    assert "another operation is in progress" in text
     assert f"`inv status {world.spec().options}`" in text
 
 
@@ -186,7 +187,7 @@ def test_a_role_that_is_missing_and_one_that_comes_late(world: Standing) -> None
     who = other.identity(name).object_id
     text = str(caught.value)
     assert f"the endpoint's identity (object {who}) may not pull the image" in text
-    assert f"AcrPull on the registry {world.acr.login_server} assigned" in text
+    assert f"assign the role AcrPull on the registry {world.acr.login_server} to it" in text
     until(lambda: not other.endpoint(name).deployments)
     before = len(other.writes)
     with pytest.raises(DeployError, match=f"the identity {who} may not pull.*AcrPull is missing"):
@@ -216,7 +217,7 @@ def test_a_role_that_is_missing_and_one_that_comes_late(world: Standing) -> None
     pipeline.destroy(world.spec())
 
 
-def test_a_deployer_who_may_only_read(world: Standing) -> None:
+def test_a_deployer_with_read_access_only(world: Standing) -> None:
     world.deployer.remove_roles(ml.WORKSPACE, DATA_SCIENTIST)
     try:
         # Nobody scores meanwhile: the key, too, is for those who may.
@@ -228,7 +229,7 @@ def test_a_deployer_who_may_only_read(world: Standing) -> None:
         world.deployer.assign_roles(ml.WORKSPACE, DATA_SCIENTIST)
     text = str(caught.value)
     assert f"the identity {world.deployer.client_id} may not do Microsoft.MachineLearning" in text
-    assert "→ have the role AzureML Data Scientist on " in text
+    assert "→ ask for the role AzureML Data Scientist on " in text
     moved(world)
 
 
@@ -240,7 +241,7 @@ def test_a_deployer_who_may_only_read(world: Standing) -> None:
         ({"subscription": "6b8b1b5c-0000-0000-0000-000000000000"}, "could not be found"),
     ],
 )
-def test_a_place_that_is_not_there(world: Standing, place: dict[str, str], expected: str) -> None:
+def test_a_missing_workspace(world: Standing, place: dict[str, str], expected: str) -> None:
     world.locate(**place)
     with pytest.raises(DeployError) as caught:
         world.plan("blue")
@@ -253,8 +254,8 @@ def test_traffic_that_was_moved_by_hand_before(world: Standing) -> None:
     shares = {world.named(now): 60, world.named(other): 40}
     endpoint.properties = {**endpoint.properties, "traffic": shares}
     planned = world.plan(other)
-    (note,) = [step.why for step in planned.steps if "by hand" in step.why]
-    assert note == f"somebody moved traffic by hand: the last deploy left {world.named(now)} 100"
+    (note,) = [step.why for step in planned.steps if "outside of this tool" in step.why]
+    assert note == f"changed outside of this tool: the last deployment set {world.named(now)} 100"
     with world.scored():
         world.deploy(other)
     assert world.traffic() == {other: 100}
@@ -266,7 +267,7 @@ def test_drift_is_found_and_nothing_is_written(world: Standing) -> None:
 
     def found() -> list[tuple[str, str, str]]:
         every = drift.compare_flow(world.project, world.spec())
-        return [(one.what, one.there, one.configured) for one in every if one.drift]
+        return [(one.what, one.actual, one.configured) for one in every if one.drift]
 
     world.azure.arm.server.seen.clear()
     assert found() == []
@@ -299,19 +300,19 @@ def test_traffic_that_is_moved_by_hand_in_the_middle(world: Standing) -> None:
         pytest.raises(DeployError) as caught,
     ):
         world.deploy(other)
-    assert "somebody else changed it: traffic is " in str(caught.value)
-    look = f"`inv plan {world.spec().options}` shows what is there"
+    assert "something else changed it at the same time: traffic: " in str(caught.value)
+    look = f"`inv plan {world.spec().options}` shows it"
     assert look in str(caught.value)
     assert world.traffic() == {now: 77, other: 23}
     world.deploy(now)
     assert world.traffic() == {now: 100}
 
 
-def test_an_endpoint_of_somebody_else(world: Standing) -> None:
+def test_an_endpoint_of_another_owner(world: Standing) -> None:
     endpoint, before = world.endpoint, world.endpoint.tags
     endpoint.tags = {**before, naming.FLOW_TAG: "invoices"}
     try:
-        with pytest.raises(DeployError, match="it is of the flow invoices in dev"):
+        with pytest.raises(DeployError, match="it belongs to the flow invoices in dev"):
             world.deploy(world.fresh())
     finally:
         endpoint.tags = before
@@ -328,7 +329,7 @@ def test_two_deploys_at_once(world: Standing, tmp_path: Path) -> None:
 
     def deploy(project: configuration.Project) -> Deployment | str:
         try:
-            return pipeline.deploy(project, ml.spec(project), world.handed)
+            return pipeline.deploy(project, ml.spec(project), world.image_file)
         except DeployError as error:
             return str(error)
 
@@ -336,7 +337,7 @@ def test_two_deploys_at_once(world: Standing, tmp_path: Path) -> None:
         outcomes = list(pool.map(deploy, (world.project, other)))
     done = [one for one in outcomes if isinstance(one, Deployment)]
     for text in outcomes:
-        assert isinstance(text, Deployment) or "somebody else" in text
+        assert isinstance(text, Deployment) or "something else" in text
     assert done
     assert world.now in (ours, theirs)
     world.deploy(ours)
@@ -347,11 +348,11 @@ def test_two_deploys_at_once(world: Standing, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (401, "it does not accept the key or token"),
-        (404, "no version has any traffic"),
+        (401, "the key or token is rejected"),
+        (404, "no version gets any traffic"),
         (408, "the flow took longer than request_timeout"),
-        (424, "the container does not answer"),
-        (429, "more requests than it takes at once"),
+        (424, "the container does not respond"),
+        (429, "too many requests at the same time"),
     ],
 )
 def test_scoring_that_the_service_refuses(world: Standing, status: int, expected: str) -> None:
@@ -362,13 +363,13 @@ def test_scoring_that_the_service_refuses(world: Standing, status: int, expected
     assert pipeline.run_smoke_test(world.spec()).answer
 
 
-def test_a_flow_that_fails_is_told_from_the_service(world: Standing) -> None:
+def test_a_flow_error_is_distinguished_from_a_service_error(world: Standing) -> None:
     world.declare(world.now)
     sample = world.spec().flow.sample
     before = sample.read_text("utf-8")
     sample.write_text('{"question": "fail"}', encoding="utf-8")
     try:
-        with pytest.raises(DeployError, match=r"the flow answered 5\d\d"):
+        with pytest.raises(DeployError, match=r"the flow returned 5\d\d"):
             pipeline.run_smoke_test(world.spec())
     finally:
         sample.write_text(before, encoding="utf-8")

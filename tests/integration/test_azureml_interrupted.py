@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from deploy.targets.azureml import naming
-from tests.integration import interrupting, inv_process
-from tests.integration.ml_standing import Standing, writes
-from tests.integration.running import until
+from deploy.testing.waiting import until
+from tests.integration import interruption, inv_process
+from tests.integration.azureml_serving import Standing, writes
 
 # Of an update: the environment, the deployment, three steps of the ramp, and the oldest version.
 WRITES = 6
@@ -69,10 +69,10 @@ def interrupt(
 ) -> ForkServerProcess:
     """Deploy a version in a process of its own that gets a signal right after a write."""
     world.declare(colour)
-    when = interrupting.nth(writes, number)
-    task = ("deploy", "--env", "dev", "--image", str(world.handed))
+    when = interruption.nth(writes, number)
+    task = ("deploy", "--env", "dev", "--image", str(world.image_file))
     server, root = world.azure.arm.server, world.project.root
-    return interrupting.interrupt(server, when, with_, root, log, *task)
+    return interruption.interrupt(server, when, with_, root, log, *task)
 
 
 @pytest.mark.parametrize("nth", range(1, WRITES + 1))
@@ -89,7 +89,9 @@ def test_killed_at_every_write(world: Standing, undisturbed: Any, tmp_path: Path
     assert not world.plan(colour).has_changes
 
 
-def test_the_next_run_waits_for_what_a_killed_one_began(world: Standing, tmp_path: Path) -> None:
+def test_the_next_run_waits_for_the_operation_of_a_killed_one(
+    world: Standing, tmp_path: Path
+) -> None:
     other, gate = world.other, world.workspace.pace.completion_gate
     looks = world.azure.arm.server.requests
     with world.scored(), ThreadPoolExecutor(1) as pool:
@@ -122,7 +124,9 @@ def test_interrupted_while_traffic_moves(
     assert f"traffic   back to {world.named(now)} 100 %" in said
     assert "Traceback" not in said
     if with_ == signal.SIGINT:
-        assert said.endswith("interrupted\n  → run this again: it goes on from there\n")
+        assert said.endswith(
+            "interrupted\n  → run the command again: it continues where it stopped\n"
+        )
 
 
 def test_interrupted_while_a_version_starts(world: Standing, tmp_path: Path) -> None:

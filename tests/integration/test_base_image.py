@@ -17,7 +17,7 @@ from deploy.core.entities import ImageSettings
 from deploy.core.errors import DeployError
 from deploy.docker import engine, pull
 from tests.faulty_registry import Fault, Registry, digest_of
-from tests.integration.base_fixtures import Variant, problem
+from tests.integration.base_image_fixtures import Variant, problem
 
 pytestmark = pytest.mark.usefixtures("home")
 HTML = b"<html>blocked by the firewall</html>"
@@ -137,8 +137,8 @@ def test_both_platforms_of_a_pin(
 @pytest.mark.parametrize(
     ("fault", "what"),
     [
-        (Fault("/manifests/", 429, LIMIT), "its registry limits how often this address pulls"),
-        (Fault("/blobs/", 429, LIMIT), "its registry limits how often this address pulls"),
+        (Fault("/manifests/", 429, LIMIT), "its registry limits the pulls from this address"),
+        (Fault("/blobs/", 429, LIMIT), "its registry limits the pulls from this address"),
         (Fault("/manifests/", 401, DENIED), "its registry refuses the pull"),
         (Fault("/manifests/", 404), "its registry has no such image"),
         (Fault("/manifests/", 503), "its registry fails"),
@@ -184,8 +184,8 @@ def test_a_registry_that_stalls(
     monkeypatch.setattr(pull, "STALL_SECONDS", 1.0)
     registry.faults = [Fault("/blobs/", stall=True)]
     assert problem(client, home) == (
-        f"base image {registry.repository}:1: its registry stalls (nothing has arrived for 1 s)\n"
-        "  → try again: layers that have arrived are kept"
+        f"base image {registry.repository}:1: its registry stalls (no data has arrived for 1 s)\n"
+        "  → try again: downloaded layers are kept"
     )
     assert made == []
 
@@ -219,7 +219,7 @@ def test_no_network(
     base_lock.write_pin(home, ImageSettings(), f"{registry.repository}@{registry.digest}")
     message = problem(client, home)
     assert "the engine cannot reach its registry (" in message
-    assert message.endswith("base.lock pins it, so no other base takes its place")
+    assert message.endswith("base.lock pins it, so no other base replaces it")
     assert len(made) == 1
 
 
@@ -231,7 +231,7 @@ def test_a_missing_helper_is_no_failure_of_a_public_registry(
     assert base_image.ensure(client, ImageSettings(), home).reference.endswith(registry.digest)
     registry.faults = [Fault("/", 401, DENIED)]
     client.images.remove(f"{registry.repository}:1", force=True)
-    assert "as docker-credential-desktop is not on the path" in problem(client, home)
+    assert "because docker-credential-desktop is not on the path" in problem(client, home)
 
 
 def test_progress(
@@ -284,7 +284,7 @@ def test_a_distroless_base(client: docker.DockerClient, distroless_python: str) 
 
 def test_bases_that_do_not_fit(client: docker.DockerClient, variant: Variant) -> None:
     assert examined(client, variant("ENV A=b"), python="3.12") == (
-        "base image corp/python:1: it has Python 3.11, and flows/faq/deploy.yaml asks for 3.12"
+        "base image corp/python:1: it has Python 3.11, and flows/faq/deploy.yaml requires 3.12"
     )
     assert examined(client, variant("ENV PATH=/nothing")) == (
         "base image corp/python:1: it has no python3 on its PATH"

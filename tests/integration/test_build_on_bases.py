@@ -16,7 +16,8 @@ from deploy.core.entities import Image
 from deploy.delivery import resolve_image
 from deploy.docker import engine
 from tests import projects
-from tests.integration.conftest import ROOT, Start
+from tests.integration.conftest import Start
+from tests.projects import FIXTURE
 
 # Modules that the server imports from the standard library, and where their bytecode must be.
 CODE = """
@@ -38,7 +39,7 @@ def on_base(
 
     def make(base: str) -> configuration.Project:
         names = ("requirements.txt", "requirements.lock")
-        files = {f"flows/hello/{n}": (ROOT / "flows/faq" / n).read_text("utf-8") for n in names}
+        files = {f"flows/hello/{n}": (FIXTURE / "flows/faq" / n).read_text("utf-8") for n in names}
         files["flows/hello/deploy.yaml"] = f"{projects.DEPLOY}image: {{base: '{base}'}}\n"
         project = projects.make(tmp_path, files)
         monkeypatch.chdir(project.root)

@@ -17,12 +17,14 @@ from deploy.build import labels as names
 from deploy.sandbox import model_server
 from deploy.sandbox.model_server import ModelServer
 from deploy.targets import verification
-from tests.integration.conftest import ROOT, Start, built
-from tests.integration.running import Running, until
+from deploy.testing.waiting import until
+from tests.integration.conftest import Start, built
+from tests.integration.running_container import Running
+from tests.projects import FIXTURE
 
 pytestmark = pytest.mark.bases
 
-FLOWS = sorted(path.parent.name for path in (ROOT / "flows").glob("*/deploy.yaml"))
+FLOWS = sorted(path.parent.name for path in (FIXTURE / "flows").glob("*/deploy.yaml"))
 WITH_MODEL = [name for name in FLOWS if name != "faq"]
 Serving = Callable[[str], Running]
 
@@ -33,7 +35,7 @@ def flow(request: pytest.FixtureRequest) -> str:
 
 
 def sample(name: str) -> dict[str, object]:
-    content = json.loads((ROOT / f"flows/{name}/sample.json").read_text(encoding="utf-8"))
+    content = json.loads((FIXTURE / f"flows/{name}/sample.json").read_text(encoding="utf-8"))
     assert isinstance(content, dict)
     return content
 
@@ -44,7 +46,7 @@ def test_the_sample_is_answered_as_expected(flow: str, serving: Serving) -> None
     assert verification.find_mismatches(response.json(), built(flow)[0].expect) == []
 
 
-def test_version_tells_flow_tag_and_commit(flow: str, serving: Serving) -> None:
+def test_version_reports_flow_tag_and_commit(flow: str, serving: Serving) -> None:
     _, made = built(flow)
     answer = serving(flow).get("/version").json()
     assert answer == {"flow": flow, "tag": made.tag, "commit": made.commit}
@@ -201,7 +203,7 @@ def test_managed_identity_in_place_of_a_key(name: str, start: Start, model: Mode
 
 
 @pytest.mark.parametrize("name", WITH_MODEL)
-def test_a_refused_key_is_told_to_nobody(name: str, start: Start, model: ModelServer) -> None:
+def test_a_rejected_key_is_never_disclosed(name: str, start: Start, model: ModelServer) -> None:
     wrong = "wrong-key-that-is-secret"
     running = start(
         built(name)[1], AZURE_OPENAI_ENDPOINT=model.endpoint, AZURE_OPENAI_API_KEY=wrong
@@ -234,7 +236,7 @@ def test_chat_streams_unbuffered(serving: Serving, model: ModelServer) -> None:
     assert "".join(event["answer"] for event in events).startswith("[4 messages] You said: And how")
 
 
-def test_chat_passes_the_history_on(serving: Serving, model: ModelServer) -> None:
+def test_chat_uses_the_history(serving: Serving, model: ModelServer) -> None:
     serving("chat").post(sample("chat"))
     roles = [message["role"] for message in model.requests[-1]["messages"]]
     assert roles == ["system", "user", "assistant", "user"]

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from ruamel.yaml import YAML
 
-from deploy.sandbox import sandbox
 from deploy.sandbox.sandbox import Sandbox
-from tests import documented
+from tests import documented, projects
 from tests.integration import inv_process
 from tests.integration.conftest import built
 
-ROOT = Path(__file__).parents[2]
 # For one command: longer than any takes on a busy machine.
 SECONDS = 120
 
 
 def copied(folder: Path) -> Path:
-    """Copy this checkout, with dev and prod on this machine's engine; registries stay Azure's.
+    """Copy this repository, with dev and prod on this machine's engine; registries stay Azure's.
 
     Where those deploy to in Azure is what `inv sandbox` does, in its own test.
     """
-    shutil.copytree(ROOT, folder, ignore=sandbox.IGNORED_FILES, symlinks=True)
+    projects.copy_repository(folder)
     yaml = YAML()
     places = yaml.load(folder / "environments.yaml")
     for name in ("dev", "prod"):
@@ -35,7 +32,7 @@ def copied(folder: Path) -> Path:
     return folder
 
 
-def test_commands_end_as_pages_say(registry_program: None, tmp_path: Path) -> None:
+def test_commands_exit_as_documented(registry_program: None, tmp_path: Path) -> None:
     """One after the other, as a person would: look, build, publish, deploy, promote, remove."""
     inv_process.prepare()
     built("faq")

@@ -18,10 +18,12 @@ import requests
 from deploy.config import configuration
 from deploy.core.entities import Image
 from deploy.delivery import resolve_image
+from deploy.testing.waiting import until
 from tests import projects
 from tests.integration import footprint
-from tests.integration.conftest import ROOT, Start
-from tests.integration.running import Running, until
+from tests.integration.conftest import Start
+from tests.integration.running_container import Running
+from tests.projects import FIXTURE
 
 FLOW = Path(__file__).parent / "flows" / "frozen"
 FROZEN = "with request the-evil-one, and was killed: starting another"
@@ -36,7 +38,7 @@ def _image(root: Path, is_async: bool = False) -> Image:
         code = files["flows/hello/work.py"]
         files["flows/hello/work.py"] = code.replace("\ndef work", "\nasync def work")
     for name in ("requirements.txt", "requirements.lock"):
-        files[f"flows/hello/{name}"] = (ROOT / "flows/faq" / name).read_text(encoding="utf-8")
+        files[f"flows/hello/{name}"] = (FIXTURE / "flows/faq" / name).read_text(encoding="utf-8")
     files["flows/hello/sample.json"] = GOOD
     files["flows/hello/answer.py"] = None
     project = projects.make(root, files)
@@ -118,7 +120,7 @@ def test_an_async_flow_that_blocks_is_replaced(mode: str, of_async: Image, start
     until(lambda: _served(running))
 
 
-def test_a_worker_that_was_busy_for_a_while_goes_on(image: Image, start: Start) -> None:
+def test_a_worker_continues_after_a_busy_period(image: Image, start: Start) -> None:
     running = start(image, SERVE_WORKERS="1", SERVE_WATCHDOG="30")
     assert Attack(running, "short regex").end() == 200
     assert _served(running)
@@ -136,7 +138,7 @@ def test_sigterm_ends_a_frozen_worker(workers: str, image: Image, start: Start) 
     assert "with request the-evil-one, and was killed" in running.logs()
 
 
-def test_a_container_that_was_paused_goes_on(image: Image, start: Start) -> None:
+def test_a_container_continues_after_a_pause(image: Image, start: Start) -> None:
     running = start(image, SERVE_WORKERS="2", SERVE_WATCHDOG="1")
     processes = footprint.processes(running.container)
     running.container.pause()

@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.integration import input_flows
 from tests.integration.conftest import Start
-from tests.integration.running import Running
+from tests.integration.running_container import Running
 
 Serving = Callable[[str], Running]
 FLOWS = ["faq", "triage", "extract", "rewrite", "echo"]
@@ -68,26 +68,26 @@ def fuzzed(
 
 
 @pytest.mark.parametrize("flow", FLOWS)
-def test_what_the_document_allows_is_taken(flow: str, fuzzed: Serving) -> None:
+def test_valid_requests_are_accepted(flow: str, fuzzed: Serving) -> None:
     statuses = _fuzz(fuzzed(flow), GenerationMode.POSITIVE, [*CONFORMANCE, *TAKEN])
     # It has met the flow: what is made up is not all of one kind by mistake.
     assert statuses == {200}
 
 
 @pytest.mark.parametrize("flow", LENIENT)
-def test_what_the_document_allows_is_taken_or_refused(flow: str, fuzzed: Serving) -> None:
+def test_valid_requests_are_accepted_or_rejected_by_the_flow(flow: str, fuzzed: Serving) -> None:
     statuses = _fuzz(fuzzed(flow), GenerationMode.POSITIVE, CONFORMANCE)
     assert statuses <= {200, 400, 500}
     assert fuzzed(flow).get("/health").status_code == 200
 
 
 @pytest.mark.parametrize("flow", [*FLOWS, *LENIENT])
-def test_what_the_document_forbids_is_no_failure(flow: str, fuzzed: Serving) -> None:
+def test_invalid_requests_are_no_server_error(flow: str, fuzzed: Serving) -> None:
     assert 400 in _fuzz(fuzzed(flow), GenerationMode.NEGATIVE, [*CONFORMANCE, not_a_server_error])
 
 
 @pytest.mark.parametrize("path", ["/health", "/version"])
-def test_what_takes_no_input_answers_as_documented(path: str, serving: Serving) -> None:
+def test_endpoints_without_inputs_answer_as_documented(path: str, serving: Serving) -> None:
     url = serving("faq").url
     operation = schemathesis.openapi.from_url(f"{url}/swagger.json")[path]["GET"]
     response = operation.Case().call(base_url=url)

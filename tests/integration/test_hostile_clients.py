@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.integration import attackers, footprint, hostile_requests, load
+from tests.integration import footprint, hostile_clients, hostile_requests, load
 from tests.integration.conftest import Start, built
 from tests.integration.load import Address, Tally
-from tests.integration.running import Running
+from tests.integration.running_container import Running
 from tests.integration.test_contract import sample
 
 pytestmark = pytest.mark.alone
@@ -33,12 +33,12 @@ BODY = b"POST /score HTTP/1.1\r\nHost: flow\r\nContent-Length: 1000\r\n\r\n{"
 Attack = Callable[[Address], AbstractContextManager[object]]
 
 ATTACKS: dict[str, Attack] = {
-    "256 never read": lambda to: attackers.never_reading(to, 256),
-    "100 heads, a byte a second": lambda to: attackers.dribbling(to, 100, HEAD, b"x" * 60),
-    "100 bodies, a byte a second": lambda to: attackers.dribbling(to, 100, BODY, b" " * 60),
+    "256 never read": lambda to: hostile_clients.never_reading(to, 256),
+    "100 heads, a byte a second": lambda to: hostile_clients.dribbling(to, 100, HEAD, b"x" * 60),
+    "100 bodies, a byte a second": lambda to: hostile_clients.dribbling(to, 100, BODY, b" " * 60),
     # More than both workers keep open.
-    "3,000 connections held": lambda to: attackers.holding(to, 3000, HEAD),
-    "10,000 connections dropped": lambda to: attackers.dropping(to, 10_000),
+    "3,000 connections held": lambda to: hostile_clients.holding(to, 3000, HEAD),
+    "10,000 connections dropped": lambda to: hostile_clients.dropping(to, 10_000),
 }
 # Clients that send each of the hostile requests before the healthy ones begin.
 CLIENTS = 24
@@ -55,7 +55,7 @@ def faq(start: Start) -> Running:
 
 
 @pytest.mark.parametrize("attack", ATTACKS.values(), ids=ATTACKS.keys())
-def test_healthy_clients_do_not_notice(attack: Attack, faq: Running) -> None:
+def test_healthy_clients_are_not_affected(attack: Attack, faq: Running) -> None:
     to = load.address(faq.container)
     # What the allocator keeps of a first attack is not what a second one adds.
     with attack(to):
@@ -78,7 +78,7 @@ def test_healthy_clients_do_not_notice(attack: Attack, faq: Running) -> None:
 @pytest.mark.parametrize(
     "request_bytes", hostile_requests.REQUESTS.values(), ids=hostile_requests.REQUESTS.keys()
 )
-def test_hostile_requests_take_no_memory_and_no_time_of_others(
+def test_hostile_requests_take_no_memory_and_no_time_from_others(
     request_bytes: bytes, faq: Running
 ) -> None:
     to = load.address(faq.container)
@@ -96,7 +96,7 @@ def test_hostile_requests_take_no_memory_and_no_time_of_others(
 def test_a_head_has_an_end(faq: Running) -> None:
     memory = footprint.memory(faq.container)
     most = 64 * 2**20
-    assert attackers.endless_head(load.address(faq.container), most) < most / 4
+    assert hostile_clients.endless_head(load.address(faq.container), most) < most / 4
     assert footprint.settles(lambda: footprint.memory(faq.container), memory + KEPT)
     assert faq.post(sample("faq")).status_code == 200
 

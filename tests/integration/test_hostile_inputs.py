@@ -40,7 +40,7 @@ import requests
 
 from tests.integration import footprint, hostile_requests, input_flows, load
 from tests.integration.conftest import Start, built
-from tests.integration.running import Running
+from tests.integration.running_container import Running
 from tests.integration.test_contract import sample
 from tests.integration.test_hostile_clients import CLIENTS, KEPT, measure
 
@@ -199,7 +199,7 @@ def attacking(running: Running, *bodies: Any) -> Iterator[list[int]]:
 
 
 @pytest.mark.parametrize("flow", ATTACKS)
-def test_healthy_clients_do_not_notice(flow: str, attacked: Callable[[str], Running]) -> None:
+def test_healthy_clients_are_not_affected(flow: str, attacked: Callable[[str], Running]) -> None:
     running, healthy = attacked(flow), request(flow)
     to, bodies = load.address(running.container), ATTACKS[flow].values()
     lists = [hostile_requests.of_values(b'{"a":1}', 10_000_000, n) for n in (b"pictures", b"words")]
@@ -233,7 +233,7 @@ def test_healthy_clients_do_not_notice(flow: str, attacked: Callable[[str], Runn
 @pytest.mark.parametrize(
     ("flow", "attack"), [(flow, name) for flow, attacks in ATTACKS.items() for name in attacks]
 )
-def test_healthy_clients_do_not_notice_each(
+def test_healthy_clients_are_not_affected_by_each(
     flow: str, attack: str, attacked: Callable[[str], Running]
 ) -> None:
     running, body = attacked(flow), ATTACKS[flow][attack]

@@ -124,7 +124,7 @@ def test_a_large_sparse_file_is_not_taken(client: docker.DockerClient, image: st
     tracemalloc.start()
     try:
         sentence = attack(client, image, "open('/out/huge', 'wb').truncate(2**31)")
-        assert sentence.startswith(f"{DOING}: it left more than 32 MiB of files")
+        assert sentence.startswith(f"{DOING}: it wrote more than 32 MiB of files")
         assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
     finally:
         tracemalloc.stop()
@@ -137,16 +137,16 @@ def test_no_link_leaves_the_folder(client: docker.DockerClient, image: str) -> N
     assert attack(client, image, code).startswith(f"{DOING}: ")
     code = "import os\nos.mkfifo('/out/pipe')"
     # Podman leaves pipes out, and what else is there with them.
-    sentences = ("out/pipe is a device or a pipe", "what it left is no tar archive")
+    sentences = ("out/pipe is a device or a pipe", "its output is not a tar archive")
     assert attack(client, image, code).startswith(tuple(f"{DOING}: {one}" for one in sentences))
 
 
 @pytest.mark.parametrize("line", ["not json", "[" * 5000, '{"flow": 1}', r'{"flow": "\ud800"}'])
-def test_a_bad_line_of_an_evaluation_is_a_sentence(
+def test_a_bad_line_of_an_evaluation_is_a_readable_error(
     line: str, client: docker.DockerClient, image: str
 ) -> None:
     command, files = ["python3", "-c", f"print({line!r})"], tar_files.pack({"out/empty": b""})
-    with pytest.raises(DeployError, match="a line of its output is no event of the evaluation"):
+    with pytest.raises(DeployError, match="a line of the output is not an event of the evaluation"):
         isolated.run_with_network(
             client,
             image,

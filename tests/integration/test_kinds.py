@@ -18,10 +18,10 @@ from deploy.config.configuration import Project
 from deploy.core.entities import Image
 from deploy.delivery import resolve_image
 from deploy.sandbox.model_server import ModelServer
+from deploy.testing.waiting import until
 from tests import otlp_collector
-from tests.integration import extension
+from tests.integration import installed_extension
 from tests.integration.conftest import ROOT, Start
-from tests.integration.running import until
 
 EXAMPLE = ROOT / "examples/kind-function"
 ASKED = {"question": "Who is there?"}
@@ -34,7 +34,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     root = tmp_path_factory.mktemp("project").resolve()
     shutil.copytree(EXAMPLE / "flows", root / "flows")
     (root / "environments.yaml").write_text("local: {}\n", encoding="utf-8")
-    with extension.installed(tmp_path_factory.mktemp("installed"), EXAMPLE):
+    with installed_extension.installed(tmp_path_factory.mktemp("installed"), EXAMPLE):
         yield Project(root, {})
 
 
@@ -45,7 +45,7 @@ def image(project: Project) -> Built:
     )
 
 
-def test_it_keeps_the_contract(image: Built, start: Start) -> None:
+def test_the_image_of_the_kind_fulfills_the_contract(image: Built, start: Start) -> None:
     built = image("greet")
     running = start(built)
     answer = running.post(ASKED)
@@ -101,11 +101,11 @@ def test_its_requests_are_traced_by_the_newer_opentelemetry(image: Built, start:
 
 def test_nothing_of_promptflow_is_in_its_image(image: Built, client: docker.DockerClient) -> None:
     code = "import importlib.util as u, pathlib; print(u.find_spec('promptflow'), *sorted(p.name for p in pathlib.Path('/app').iterdir()), pathlib.Path('/app/flow_server/promptflow').exists())"
-    said = client.containers.run(image("greet").id, ["python3", "-c", code], remove=True)
-    assert said.decode() == "None about.json flow flow_server packages False\n"
+    printed = client.containers.run(image("greet").id, ["python3", "-c", code], remove=True)
+    assert printed.decode() == "None about.json flow flow_server packages False\n"
 
 
-def test_a_function_that_is_missing_is_told_at_the_start(project: Project, start: Start) -> None:
+def test_a_missing_function_is_reported_at_start(project: Project, start: Start) -> None:
     shutil.copytree(project.root / "flows/greet", project.root / "flows/broken")
     (project.root / "flows/broken/function.py").write_text("answer = 42\n", encoding="utf-8")
     running = start(

@@ -17,7 +17,8 @@ from deploy.delivery import resolve_image
 from deploy.evaluation import evaluate
 from deploy.importers.llmops import conversion, detection, writer
 from tests import llmops_repositories, projects
-from tests.integration.conftest import ROOT, Start
+from tests.integration.conftest import Start
+from tests.projects import FIXTURE
 
 
 def imported(
@@ -48,7 +49,7 @@ def test_an_imported_flow_is_built_and_answers(
     experiment = llmops_repositories.EXPERIMENT.partition("- name: polite")[0]
     files["order_status/experiment.yaml"] = experiment
     project, flow = imported(tmp_path, files, monkeypatch)
-    shutil.copy(ROOT / "flows/faq" / lock_files.LOCK, flow.folder)
+    shutil.copy(FIXTURE / "flows/faq" / lock_files.LOCK, flow.folder)
     image = resolve_image.build_image(project, flow)
     running = start(image)
     answer = requests.post(f"{running.url}/score", json={"order": "A-1"}, timeout=30)

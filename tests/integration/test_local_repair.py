@@ -34,7 +34,7 @@ def test_a_container_that_stopped_is_replaced(
     assert deploy(project).state == "healthy"
 
 
-def test_a_deploy_that_was_killed_half_way_is_mended(
+def test_a_deploy_killed_halfway_is_repaired(
     project: configuration.Project, client: docker.DockerClient
 ) -> None:
     first = deploy(project)
@@ -48,7 +48,7 @@ def test_a_deploy_that_was_killed_half_way_is_mended(
     assert containers(client, project) == [name]
 
 
-def test_a_deploy_that_was_killed_before_its_container_started_keeps_the_proved_one(
+def test_a_deploy_killed_before_its_container_started_keeps_the_verified_one(
     project: configuration.Project, client: docker.DockerClient
 ) -> None:
     first = deploy(project)
@@ -63,7 +63,7 @@ def test_a_deploy_that_was_killed_before_its_container_started_keeps_the_proved_
     assert ask(first.url) == "you asked why?"
 
 
-def test_what_a_killed_deploy_left_goes_even_when_there_is_nothing_to_change(
+def test_leftovers_of_a_killed_deploy_are_removed_without_changes(
     project: configuration.Project, client: docker.DockerClient
 ) -> None:
     first = deploy(project)
@@ -78,6 +78,6 @@ def test_two_deploys_at_once(project: configuration.Project) -> None:
     deploy(project)
     with pipeline._lock_deployment(project, spec(project)):
         assert refusal(project) == (
-            "hello in local: another deploy of it is under way\n  → wait for it, then try again"
+            "hello in local: another deployment of this flow is in progress\n  → wait until it ends, and run the command again"
         )
     assert deploy(project).state == "healthy"

@@ -1,4 +1,4 @@
-"""The stand-ins for base images have what the tool relies on in the real ones."""
+"""The stand-ins for base images have the files that the tool requires of the real ones."""
 
 from __future__ import annotations
 

@@ -12,8 +12,8 @@ import pytest
 
 from deploy.sandbox.model_server import ModelServer
 from tests.integration import load
-from tests.integration.conftest import ROOT
-from tests.integration.running import Running
+from tests.integration.running_container import Running
+from tests.projects import FIXTURE
 
 pytestmark = pytest.mark.alone
 
@@ -38,7 +38,7 @@ def _loaded(to: load.Address, data: bytes, seconds: float) -> int:
 
 
 def sample(name: str) -> Any:
-    return json.loads((ROOT / f"flows/{name}/sample.json").read_text(encoding="utf-8"))
+    return json.loads((FIXTURE / f"flows/{name}/sample.json").read_text(encoding="utf-8"))
 
 
 def test_a_flow_without_a_model_is_answered_several_times_as_often_as_by_pf(

@@ -17,8 +17,8 @@ from deploy.config import configuration
 from deploy.core.entities import Image, ImageSettings
 from deploy.delivery import resolve_image
 from tests import projects
-from tests.integration.base_fixtures import Variant, problem
-from tests.integration.conftest import ROOT
+from tests.integration.base_image_fixtures import Variant, problem
+from tests.projects import FIXTURE
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -52,7 +52,7 @@ def output(client: docker.DockerClient, base: BaseImage, *command: str) -> str:
 def build(root: Path) -> Image:
     """Build a flow whose deploy.yaml asks for poppler-utils."""
     names = ("requirements.txt", "requirements.lock")
-    files = {f"flows/hello/{n}": (ROOT / "flows/faq" / n).read_text("utf-8") for n in names}
+    files = {f"flows/hello/{n}": (FIXTURE / "flows/faq" / n).read_text("utf-8") for n in names}
     project = projects.make(root / "project", files)
     path = project.root / "flows/hello/deploy.yaml"
     path.write_text(projects.DEPLOY + "image: {system_packages: [poppler-utils]}\n", "utf-8")
@@ -63,14 +63,14 @@ def build(root: Path) -> Image:
 def test_system_packages_on_a_base_that_was_made_here(
     client: docker.DockerClient, derived: list[BaseImage], home: Path
 ) -> None:
-    plain = base_image.find(client, ImageSettings(), ROOT)
+    plain = base_image.find(client, ImageSettings(), FIXTURE)
     if plain is None or not plain.reference.startswith(f"{base_image.LOCAL_REPOSITORY}:"):
         pytest.skip("the official image was pulled")
     settings = with_packages("poppler-utils")
-    base = base_image.ensure(client, settings, ROOT)
+    base = base_image.ensure(client, settings, FIXTURE)
     derived.append(base)
-    assert base_image.find(client, settings, ROOT) == base
-    assert base_image.find(client, ImageSettings(), ROOT) == plain
+    assert base_image.find(client, settings, FIXTURE) == base
+    assert base_image.find(client, ImageSettings(), FIXTURE) == plain
     assert "pdftotext version" in output(client, base, "pdftotext", "-v")
     found = interpreter.examine(client, base, settings, True)
     assert (found.version, found.compiled) == ("3.11", True)
@@ -79,7 +79,7 @@ def test_system_packages_on_a_base_that_was_made_here(
     image = build(home)
     assert image.base == base.reference
     assert "pdftotext version" in output(client, BaseImage("", image.id), "pdftotext", "-v")
-    assert problem(client, ROOT, with_packages("popler-utils")).startswith(
+    assert problem(client, FIXTURE, with_packages("popler-utils")).startswith(
         "flows/faq/deploy.yaml: image.system_packages: there is no package popler-utils for "
     )
 
@@ -140,7 +140,7 @@ def test_a_package_that_does_not_exist(
     assert problem(client, home, with_packages("jq=0", base=other_user)) == (
         "flows/faq/deploy.yaml: image.system_packages: there is no version 0 of jq for the base "
         "image own-base:other-user\n"
-        "  → leave the version out: the newest of the release is used"
+        "  → remove the version: the newest one of the release is then installed"
     )
     assert children(client, other_user) == before, "steps that failed leave no image"
 

@@ -16,13 +16,16 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from deploy.config.target import is_spec_for
 from deploy.core import output
-from deploy.sandbox.sandbox import IGNORED_FILES, Sandbox
+from deploy.sandbox.sandbox import Sandbox
+from deploy.targets import appservice, azureml
 from deploy.targets.appservice.naming import app_name
 from deploy.targets.azureml.naming import DIGEST_TAG, endpoint_name
+from tests import projects
 from tests.unit.infra import az_answers
 from tests.workflows import azure_devops, github
-from tests.workflows.world import CHECKOUT, ELSEWHERE, Done, World
+from tests.workflows.world import ELSEWHERE, Done, World
 
 # The flows of this history: one that is delivered, one with a model, and one that nobody changes.
 DELIVERED, ASKING, TWIN = "faq", "rewrite", "notes"
@@ -42,8 +45,8 @@ def world(registry_program: None, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def _checkout(folder: Path) -> Path:
-    """Return a copy of this checkout with fewer flows, two of which go to Azure."""
-    shutil.copytree(CHECKOUT, folder, ignore=IGNORED_FILES, symlinks=True)
+    """Return a copy of this repository with fewer flows, two of which go to Azure."""
+    projects.copy_repository(folder)
     for path in (folder / "flows").iterdir():
         if path.name not in (DELIVERED, ASKING):
             shutil.rmtree(path)
@@ -78,7 +81,7 @@ def test_azure_devops_delivers_all_there_is(world: World) -> None:
     assert _running(world, "dev", TWIN)[0] != world.first
 
 
-def test_github_tries_the_flows_of_a_pull_request(world: World, change: str) -> None:
+def test_github_tests_the_flows_of_a_pull_request(world: World, change: str) -> None:
     event = {"pull_request": {"base": {"sha": world.git("rev-parse", "main")}}}
     run = _github(world, "a pull request", event, world.merge_of(change))
     assert run.workflow("pull-request.yml") == "success", _said(world)
@@ -86,8 +89,9 @@ def test_github_tries_the_flows_of_a_pull_request(world: World, change: str) -> 
         f"flow ({DELIVERED})": "success",
         f"flow ({ASKING})": "success",
     }
-    tried = [one for one in _lines_of(world) if "ci.try" in one.command]
-    assert [("by a stand-in model" in one.printed) for one in tried] == [False, True]
+    tested = [one for one in _lines_of(world) if "inv test" in one.command]
+    assert [("(stand-in model)" in one.printed) for one in tested] == [False, True]
+    assert run.ended["test"] == "skipped", "the tool did not change"
     # No job could have been anybody in Azure.
     assert not any(name.startswith("ACTIONS_ID") for job in world.jobs for name in job.machine)
 
@@ -135,7 +139,7 @@ def test_github_does_not_let_a_flow_pass_that_cannot_be_built(world: World) -> N
     assert run.ended["passed"] == "failure"
 
 
-def test_nothing_has_drifted_until_somebody_changes_a_setting(world: World) -> None:
+def test_drift_begins_with_a_changed_setting(world: World) -> None:
     run = _github(world, "drift", {}, world.git("rev-parse", "main"))
     assert run.workflow("drift.yml") == "success", _said(world)
     with _changed_by_hand(world.sandbox):
@@ -159,7 +163,7 @@ def test_github_brings_the_version_before_back(world: World) -> None:
     assert _running(world, "prod")[0] == world.first != _running(world, "dev")[0]
 
 
-def test_azure_devops_tries_the_flows_of_a_pull_request(world: World) -> None:
+def test_azure_devops_tests_the_flows_of_a_pull_request(world: World) -> None:
     world.git("checkout", "-q", "-b", "other")
     world.sandbox.edit_flow(DELIVERED)
     commit = world.commit("one flow gets better still")
@@ -171,7 +175,7 @@ def test_azure_devops_tries_the_flows_of_a_pull_request(world: World) -> None:
     }
 
 
-def test_azure_devops_delivers_only_what_is_not_there(world: World) -> None:
+def test_azure_devops_delivers_only_missing_images(world: World) -> None:
     """Of what dev has nothing is done; production has the version before, and gets the newer one."""
     dev, twin = _running(world, "dev"), _running(world, "dev", TWIN)
     run = _azure_devops(world, "another push")
@@ -193,7 +197,7 @@ def test_azure_devops_brings_the_version_before_back(world: World) -> None:
 )
 def test_every_line_was_run(world: World, system: str, folder: str) -> None:
     """Last: what was not run above, and is not known to be run elsewhere, stands there unproved."""
-    files = [path for pattern in FILES for path in (CHECKOUT / folder).glob(pattern)]
+    files = [path for pattern in FILES for path in (world.origin / folder).glob(pattern)]
     written = {line for path in files for line in _written(YAML(typ="safe").load(path))}
     # What a template is given stands where it is given.
     written -= {"${{ parameters.script }}"}
@@ -205,6 +209,7 @@ def test_every_line_was_run(world: World, system: str, folder: str) -> None:
 def _changed_by_hand(sandbox: Sandbox) -> Iterator[None]:
     """Let a setting of production be another one inside of the block."""
     (spec,) = sandbox.specs("prod", DELIVERED)
+    assert is_spec_for(spec, appservice.TARGET)
     config = sandbox.azure.web.sites[app_name(spec).lower()].production.config
     before, config["alwaysOn"] = config["alwaysOn"], not config["alwaysOn"]
     yield
@@ -235,9 +240,10 @@ def _running(world: World, environment: str, flow: str = DELIVERED) -> tuple[str
     """Return the digest that serves a flow, and what serves it: another one after each deploy."""
     (spec,) = world.sandbox.specs(environment, flow)
     azure = world.sandbox.azure
-    if environment == "prod":
+    if is_spec_for(spec, appservice.TARGET):
         site = azure.web.sites[app_name(spec).lower()].production
         return site.image.partition("@")[2], site.image
+    assert is_spec_for(spec, azureml.TARGET)
     workspace = azure.find_workspace(spec.place.workspace)
     ((name, share),) = workspace.live_traffic(endpoint_name(spec)).items()
     deployment = workspace.deployment(endpoint_name(spec), name)

@@ -6,9 +6,14 @@ reference = official_base.push_distroless("127.0.0.1:5000")
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
+import docker
+
+from deploy.docker import engine
 from deploy.sandbox import folder_cache
+from deploy.sandbox.registry import RegistryProcess
 from tests.official_base import debian_root, distroless_image, oci_layout, python_image
 from tests.official_base.oci_layout import Layout
 
@@ -31,6 +36,15 @@ def push_distroless(
 ) -> str:
     """Push the stand-in for a distroless image of Python; return its reference by digest of the index."""
     return _push(distroless_layout(), registry_address, repository, tag)
+
+
+def pull(client: docker.DockerClient, distroless: bool = False) -> str:
+    """Pull the stand-in with the engine from a temporary registry; return its reference."""
+    push_image = push_distroless if distroless else push
+    with tempfile.TemporaryDirectory() as folder, RegistryProcess(Path(folder)) as registry:
+        reference = push_image(registry.name)
+        client.images.pull(reference, platform=engine.native_platform(client))
+        return reference
 
 
 def python_layout() -> Layout:

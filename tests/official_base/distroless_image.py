@@ -11,7 +11,7 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
-from deploy.registry.oci import INDEX_TYPE
+from deploy.registry.manifests import INDEX_TYPE
 from tests.official_base import debian_root, oci_layout
 from tests.official_base.debian_root import path_of
 from tests.official_base.oci_layout import Layer, LayerWriter, Layout

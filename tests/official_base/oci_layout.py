@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from deploy.registry.login import DockerLogin
-from deploy.registry.oci import INDEX_TYPE, MANIFEST_TYPE, Manifest, Registry, compute_digest
+from deploy.registry.manifests import INDEX_TYPE, MANIFEST_TYPE, Manifest, compute_digest
+from deploy.registry.oci import Registry
 
 CONFIG = "application/vnd.oci.image.config.v1+json"
 LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"

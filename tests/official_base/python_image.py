@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any
 
-from deploy.registry.oci import INDEX_TYPE
+from deploy.registry.manifests import INDEX_TYPE
 from tests.official_base import debian_root, oci_layout
 from tests.official_base.debian_root import PackageDatabase, path_of
 from tests.official_base.oci_layout import Descriptor, Layer, LayerWriter, Layout

@@ -1,4 +1,4 @@
-"""The runners of workflows that tests use: what they do not know fails, and is not passed over."""
+"""The runners of workflow files that tests use: unknown syntax fails."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def test_expressions_of_azure_devops(expression: str, value: Any) -> None:
     "expression",
     ["secrets.KEY", "inputs.form", "always()", "inputs.to >= 'a'", "inputs.to inputs.to", "", "(1"],
 )
-def test_what_is_not_known_fails(expression: str) -> None:
+def test_unknown_syntax_fails(expression: str) -> None:
     with pytest.raises((KeyError, ValueError)):
         evaluate(expression, NAMES, github.FUNCTIONS)
 
 
-def test_values_are_filled_in_wherever_they_stand() -> None:
+def test_expressions_are_replaced_everywhere() -> None:
     given = {"a": ["${{ inputs.to }}-${{ steps.a-b.outputs.n }}", 1], "b": "${{ fromJSON('{}') }}"}
     assert fill(given, NAMES, github.FUNCTIONS) == {"a": ["prod-2", 1], "b": {}}

@@ -17,7 +17,6 @@ from pathlib import Path
 
 from deploy.sandbox.sandbox import Sandbox
 
-CHECKOUT = Path(__file__).parents[2]
 # Lines that are not run here, and who runs them.
 ELSEWHERE = {
     "sh deploy/bootstrap.sh": "a workspace has this checkout's .venv; `make test` begins with it",
@@ -78,6 +77,7 @@ class World:
         # Merges of pull requests are no branch's end.
         self.git("config", "uploadpack.allowAnySHA1InWant", "true")
         self.commit("the flows as they are")
+        self._compile()
 
     def git(self, *arguments: str) -> str:
         """Run git in the repository that is pushed to."""
@@ -130,6 +130,16 @@ class World:
         ):
             subprocess.run(["git", *command], cwd=job.workspace, check=True)
         (job.workspace / ".venv").symlink_to(Path(sys.prefix))
+        for compiled in self.origin.glob("deploy/**/__pycache__"):
+            shutil.copytree(compiled, job.workspace / compiled.relative_to(self.origin))
+
+    def _compile(self) -> None:
+        """Compile the tool's modules once; each job's clone gets a copy, as a machine in use has.
+
+        A module is known by a hash of its source: in a clone all files are new.
+        """
+        command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "checked-hash"]
+        subprocess.run([*command, "deploy"], cwd=self.origin, check=True)
 
     def line(self, job: Job, command: str, variables: Mapping[str, str]) -> Done:
         """Run a line of a workflow in the job's shell, and record it."""

@@ -14,7 +14,7 @@ from deploy.core.errors import Problem
 
 # The limit for a step's summary; a larger file is not shown at all.
 MAX_SUMMARY_BYTES = 1024 * 1024
-TRUNCATION_NOTE = "\n_More did not fit into this summary; the log has it._\n"
+TRUNCATION_NOTE = "\n_This summary is incomplete, as its size is limited. The log has the rest._\n"
 # actions/runner, `ActionCommand.cs`: commands start a line; those of the older form can be
 # anywhere in it. In .NET a carriage return ends a line, too.
 _COMMAND_PREFIX = re.compile(r"(?:^|(?<=[\r\n]))[^\S\r\n]*:(?=:)|#(?=#\[)")

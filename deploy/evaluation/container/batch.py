@@ -42,7 +42,7 @@ class RowExecutor(PythonExecutorProxy):  # type: ignore[misc]
 
     def configure(self, concurrency: int, on_row: Callable[[int, Mapping[str, Any]], None]) -> None:
         """Run `concurrency` rows at a time; call `on_row` with each row's number and result."""
-        self._pool, self._told = ThreadPoolExecutor(concurrency), on_row
+        self._pool, self._on_row = ThreadPoolExecutor(concurrency), on_row
 
     async def exec_line_async(
         self, inputs: Mapping[str, Any], index: int | None = None, run_id: str | None = None
@@ -65,9 +65,9 @@ class RowExecutor(PythonExecutorProxy):  # type: ignore[misc]
         if result.run_info.status == Status.Completed:
             output = result.output
             outputs = output if isinstance(output, dict) else {"output": output}
-            self._told(index or 0, {"outputs": outputs})
+            self._on_row(index or 0, {"outputs": outputs})
         else:
-            self._told(index or 0, {"error": _format_error(result.run_info.error)})
+            self._on_row(index or 0, {"error": _format_error(result.run_info.error)})
         return result
 
 
@@ -82,26 +82,26 @@ def install_patches(connections: dict[str, dict[str, Any]]) -> None:
 
 
 def run_batch(
-    here: Path,
+    work_folder: Path,
     flow: Mapping[str, Any],
     sources: Mapping[str, Path],
     concurrency: int,
-    say: Callable[[Mapping[str, Any]], None],
+    emit: Callable[[Mapping[str, Any]], None],
 ) -> dict[str, Any]:
     """Run `flow` over the rows of `sources`; return what `results` parses.
 
     That is its rows by number (outputs or error each), its metrics, whether it aggregates, its
-    problems other than those of rows, and the tokens used. `say` is called for each row that is
+    problems other than those of rows, and the tokens used. `emit` is called for each row that is
     done.
     """
-    folder = here / flow["folder"]
+    folder = work_folder / flow["folder"]
     entry = folder / flow["entry"]
     rows: dict[int, Mapping[str, Any]] = {}
 
     def report_row(index: int, row: Mapping[str, Any]) -> None:
         rows[index] = row
         error = {"error": row["error"]} if "error" in row else {}
-        say({"flow": flow["name"], "row": index, "done": len(rows), **error})
+        emit({"flow": flow["name"], "row": index, "done": len(rows), **error})
 
     # A flow's modules import one another by name, and the previous flow's may have the same names.
     os.chdir(folder)
@@ -129,7 +129,7 @@ def run_batch(
             worker_count=concurrency,
             batch_use_async=True,
         )
-        output = here / "runs" / flow["name"]
+        output = work_folder / "runs" / flow["name"]
         output.mkdir(parents=True)
         inputs = {name: str(path) for name, path in sources.items()}
         result = engine.run(inputs, flow["inputs"], output, executor_proxy=proxy)
@@ -139,7 +139,7 @@ def run_batch(
             _unload_module(name, folder)
     summary = result.error_summary
     failed = {**(summary.aggr_error_dict or {})}
-    problems = [f"its node {node} failed: {_format_error(error)}" for node, error in failed.items()]
+    problems = [f"the node {node} failed: {_format_error(error)}" for node, error in failed.items()]
     if summary.batch_error_dict:
         problems.append(_format_error(summary.batch_error_dict))
     return {
@@ -169,11 +169,13 @@ def _get_connection(
 ) -> tuple[dict[str, Any], str]:
     """Return the values of a connection, and its type in promptflow's spelling (AzureOpenAI)."""
     if name not in connections:
-        raise LookupError(f"deploy.yaml declares no connection {name}, which the prompty names")
+        raise LookupError(
+            f"the prompty uses the connection {name}, which deploy.yaml does not declare"
+        )
     return dict(connections[name]["value"]), connections[name]["type"].removesuffix("Connection")
 
 
 def _format_error(error: Any) -> str:
     """Return the text of an error that promptflow converted to a mapping."""
     text = error.get("message", "") if isinstance(error, Mapping) else str(error)
-    return " ".join(str(text).split()) or "it says no reason"
+    return " ".join(str(text).split()) or "no reason given"

@@ -29,24 +29,24 @@ EventWriter = Callable[[Event], None]
 
 
 def main(folder: str) -> None:
-    here = Path(folder)
-    job = json.loads((here / "job.json").read_text(encoding="utf-8"))
-    secret = here / "secret.json"
-    hidden = json.loads(secret.read_text(encoding="utf-8"))
+    work_folder = Path(folder)
+    job = json.loads((work_folder / "job.json").read_text(encoding="utf-8"))
+    secret = work_folder / "secret.json"
+    credentials = json.loads(secret.read_text(encoding="utf-8"))
     secret.unlink()
-    masked = functools.partial(_mask_secrets, redaction.list_spellings(hidden["secrets"]))
-    say = _create_event_writer(masked)
-    finish = redaction.redact_output(hidden["secrets"])
-    os.environ.update(hidden["variables"])
-    if hidden["tokens"]:
-        os.environ.update(identity.serve_tokens(hidden["tokens"]))
+    mask = functools.partial(_mask_secrets, redaction.list_spellings(credentials["secrets"]))
+    emit = _create_event_writer(mask)
+    finish = redaction.redact_output(credentials["secrets"])
+    os.environ.update(credentials["variables"])
+    if credentials["tokens"]:
+        os.environ.update(identity.serve_tokens(credentials["tokens"]))
     try:
-        result = _run_evaluation(here, job, hidden["connections"], say)
+        result = _run_evaluation(work_folder, job, credentials["connections"], emit)
     except Exception as error:
         traceback.print_exc()
         result = {"problem": _format_root_cause(error)}
-    text = json.dumps(masked(json.loads(json.dumps(result, default=str))))
-    (here / "out" / "result.json").write_text(text, encoding="utf-8")
+    text = json.dumps(mask(json.loads(json.dumps(result, default=str))))
+    (work_folder / "out" / "result.json").write_text(text, encoding="utf-8")
     sys.stdout.flush()
     sys.stderr.flush()
     finish()
@@ -54,23 +54,23 @@ def main(folder: str) -> None:
     os._exit(0)
 
 
-def _create_event_writer(masked: Callable[[Any], Any]) -> EventWriter:
+def _create_event_writer(mask: Callable[[Any], Any]) -> EventWriter:
     """Return a function that prints events; other output is redirected to standard error."""
     output = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     lock = threading.Lock()
 
-    def say(event: Event) -> None:
+    def emit(event: Event) -> None:
         with lock:
-            print(json.dumps(masked(event)), file=output, flush=True)
+            print(json.dumps(mask(event)), file=output, flush=True)
 
-    def live() -> None:
+    def send_heartbeats() -> None:
         while True:
             time.sleep(HEARTBEAT_INTERVAL)
-            say({})
+            emit({})
 
-    threading.Thread(target=live, daemon=True).start()
-    return say
+    threading.Thread(target=send_heartbeats, daemon=True).start()
+    return emit
 
 
 def _mask_secrets(secrets: list[str], value: Any) -> Any:
@@ -88,7 +88,7 @@ def _mask_secrets(secrets: list[str], value: Any) -> Any:
 
 
 def _run_evaluation(
-    here: Path, job: Mapping[str, Any], connections: Any, say: EventWriter
+    work_folder: Path, job: Mapping[str, Any], connections: Any, emit: EventWriter
 ) -> dict[str, Any]:
     # A home folder without connection store and key ring, with telemetry off.
     home = Path(os.environ["PF_HOME_DIRECTORY"])
@@ -100,9 +100,11 @@ def _run_evaluation(
     from . import batch
 
     batch.install_patches(connections)
-    data = here / "data.jsonl"
-    main_result = batch.run_batch(here, job["flow"], {"data": data}, job["concurrency"], say)
-    answers = here / "answers.jsonl"
+    data = work_folder / "data.jsonl"
+    main_result = batch.run_batch(
+        work_folder, job["flow"], {"data": data}, job["concurrency"], emit
+    )
+    answers = work_folder / "answers.jsonl"
     answers.write_text(
         "".join(
             json.dumps({"line_number": index, **row["outputs"]}, default=str) + "\n"
@@ -115,7 +117,8 @@ def _run_evaluation(
     # Without any answer there is nothing to evaluate.
     evaluations = job["evaluations"] if answers.stat().st_size else []
     evaluation_results = [
-        batch.run_batch(here, flow, sources, job["concurrency"], say) for flow in evaluations
+        batch.run_batch(work_folder, flow, sources, job["concurrency"], emit)
+        for flow in evaluations
     ]
     return {"flow": main_result, "evaluations": evaluation_results}
 

@@ -10,16 +10,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from deploy.core.errors import DeployError
-from deploy.importers.llmops import unsupported
+from deploy.importers.llmops import environments, unsupported
 from deploy.importers.llmops.entities import Dataset, Endpoint, Evaluator, Note, UseCase, Workspace
 from deploy.importers.llmops.source import Source, read_source
 
-ENDPOINT_KINDS = ("azure_managed_endpoint", "webapp_endpoint", "kubernetes_endpoint")
 # The template's environment for pull requests, to which nothing is deployed.
 PULL_REQUEST_ENVIRONMENT = "pr"
 TEST_DATA_PURPOSE = "test_data"
 IMPORT_AGAIN_HINT = "import it under another name, or leave it"
-ONE_DATA_FILE = "an evaluation has one file of data"
+ONE_DATA_FILE = "an evaluation has one data file"
 JOIN_FILES_HINT = "join the files, if you need to"
 _ENVIRONMENT_KEYS = ("STANDARD_FLOW_PATH", "EVALUATION_FLOW_PATH")
 _WORKSPACE_KEYS = ("SUBSCRIPTION_ID", "RESOURCE_GROUP_NAME", "WORKSPACE_NAME")
@@ -66,7 +65,7 @@ def list_endpoints(source: Source | None) -> tuple[Endpoint, ...]:
     """Return the endpoints in a deployment configuration. Raise `DeployError` if it is invalid."""
     return tuple(
         Endpoint(kind, entry.require_text("ENV_NAME"), entry)
-        for kind in ENDPOINT_KINDS
+        for kind in (*environments.find_endpoint_imports(), *environments.UNSUPPORTED_ENDPOINTS)
         for entry in (source.list_sources(kind) if source else [])
     )
 
@@ -88,7 +87,7 @@ def _use_case(
     endpoints: tuple[Endpoint, ...],
 ) -> UseCase:
     if not envs:
-        raise DeployError(settings.where(), "no environment is in it", "add one there")
+        raise DeployError(settings.where(), "it has no environments", "add one there")
     by_name = {env.require_text("ENV_NAME"): env for env in envs}
     name = choose_environment(list(by_name))
     env = by_name[name]
@@ -102,7 +101,7 @@ def _use_case(
     unsupported_notes += [
         Note(
             candidate.where("STANDARD_FLOW_PATH"),
-            f"it is another flow than that of {name}",
+            f"it differs from the flow of {name}",
             IMPORT_AGAIN_HINT,
         )
         for candidate in envs
@@ -141,7 +140,7 @@ def _datasets(
     for entry in data:
         if entry.require_text("ENV_NAME") != environment:
             where = entry.where("DATA_PATH")
-            what = f"data of {entry.get_text('ENV_NAME')}; those of {environment} are taken"
+            what = f"data of {entry.get_text('ENV_NAME')}; those of {environment} are imported"
             unsupported_notes.append(Note(where, what, "copy it, if you need it"))
             continue
         dataset = Dataset(entry.require_text("DATA_PATH"), entry.where("DATA_PATH"), mappings)

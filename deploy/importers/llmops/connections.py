@@ -36,11 +36,11 @@ def declare_connections(
             declared_connection = declared_by_name.get(name)
             kind = (declared_connection.type if declared_connection else None) or hint
             if kind is None:
-                what = f"nothing tells the type of the connection {name}: {DEFAULT_TYPE} is written"
+                what = f"the type of the connection {name} is unknown: {DEFAULT_TYPE} is written"
                 assumptions.append(Note(where, what, "correct `type` in deploy.yaml"))
                 kind = DEFAULT_TYPE
             if kind == "custom" and declared_connection is None:
-                what = f"nothing tells the fields of the custom connection {name}"
+                what = f"the fields of this custom connection are unknown: {name}"
                 assumptions.append(Note(where, what, "name them under `configs` and `secrets`"))
             source = declared_connection.source if declared_connection else None
             assumptions += _note_declaration_problems(declared_connection)
@@ -58,11 +58,11 @@ def _note_declaration_problems(connection: DeclaredConnection | None) -> list[No
     notes = []
     if connection and connection.type is None:
         where = connection.source.where("connection_type")
-        what = f"this type of the connection {connection.name} is not known here"
+        what = f"this type of the connection {connection.name} is not supported"
         notes.append(Note(where, what, "correct `type` in deploy.yaml"))
     if connection and connection.source.get_text("api_key").partition("{")[0] not in ("", "$"):
-        what = "a key is written here: it is carried nowhere"
-        notes.append(Note(connection.source.where("api_key"), what, "make a new one"))
+        what = "this is a key, which is not imported"
+        notes.append(Note(connection.source.where("api_key"), what, "create a new key"))
     return notes
 
 

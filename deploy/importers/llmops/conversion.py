@@ -62,7 +62,7 @@ def convert_use_case(project: Project, use_case: UseCase, name: str | None) -> I
     assumptions += _note_evaluation_connections(connected_flow, evaluated.flows)
     drafts = environments.list_environments(use_case, assumptions, unsupported_notes)
     if flow.kind != "dag":
-        what = "nothing tells for certain what it answers"
+        what = "the type of its answers is not certain"
         where = flow.files[flow.entry].origin
         assumptions.append(
             Note(where, what, "correct `expect` in deploy.yaml after the first answer")
@@ -71,12 +71,12 @@ def convert_use_case(project: Project, use_case: UseCase, name: str | None) -> I
     origin = use_case.flow_where.partition(":")[0]
     files["deploy.yaml"] = File(content.encode(), origin)
     if not evaluated.block and use_case.evaluators:
-        what = "no evaluation is carried"
+        what = "no evaluation is imported"
         unsupported_notes.append(
             Note(use_case.evaluators[0].where, what, "add `evaluation:` to deploy.yaml")
         )
     elif evaluated.block:
-        what = "the template has no thresholds: any result is good"
+        what = "the template has no thresholds: every result passes"
         then = "add `thresholds` to each flow under `evaluation`"
         assumptions.append(Note(use_case.evaluators[0].where, what, then))
     environments_text, new_names = _environments(project, drafts, unsupported_notes)
@@ -107,7 +107,7 @@ def _choose_flow_name(project: Project, use_case: UseCase, name: str | None) -> 
         raise DeployError("--flow", what, hint)
     folder = project.root / "flows" / flow_name
     if folder.exists() or folder.is_symlink():
-        what = f"flows/{flow_name} is there already, and nothing is overwritten"
+        what = f"flows/{flow_name} already exists, and nothing is overwritten"
         raise DeployError("--flow", what, "give the flow another name with --flow")
     return flow_name
 
@@ -138,7 +138,7 @@ def _build_sample(
             folder = use_case.folder.relative_to(use_case.root).as_posix()
             return _request(row, f"{folder}/{PureWindowsPath(dataset.source).as_posix()}:1")
     entry = flow.files[flow.entry].origin
-    what = "no data fit the flow's inputs: the sample has their defaults"
+    what = "no data match the flow's inputs: the sample has their defaults"
     assumptions.append(Note(entry, what, "write a real request into sample.json"))
     return _request(
         {name: _default(declaration) for name, declaration in flow.inputs.items()}, entry
@@ -165,7 +165,7 @@ def _add_model_connection(flow: FlowFiles, use_case: UseCase, assumptions: list[
                 (connection.name for connection in use_case.connections), "open_ai_connection"
             )
             where = flow.files[flow.entry].origin
-            what = f"{name} had its own address and key: it names the connection {first} here"
+            what = f"{name} had its own address and key: it now names the connection {first}"
             assumptions.append(Note(where, what, "correct `init` and `connections` in deploy.yaml"))
             init[name] = {**value, "connection": first}
             used[first] = (where, flows.AZURE_OPEN_AI)
@@ -174,9 +174,9 @@ def _add_model_connection(flow: FlowFiles, use_case: UseCase, assumptions: list[
 
 def _note_evaluation_connections(flow: FlowFiles, evaluators: Iterable[FlowFiles]) -> list[Note]:
     """Return a note for each connection that only evaluation flows use."""
-    what = "evaluation flows alone use the connection {}, and the container asks for its variables"
+    what = "only evaluation flows use the connection {}, but the container requires its variables"
     return [
-        Note(where, what.format(name), "set them, or leave that evaluation flow out")
+        Note(where, what.format(name), "set them, or omit that evaluation flow")
         for evaluator in evaluators
         for name, (where, _) in evaluator.connections.items()
         if name not in flow.connections
@@ -232,8 +232,8 @@ def _environments(
         for key, value in draft.place.items():
             if entry.get(key) != value and not ("${" in value and key in entry):
                 current = "another value" if key in entry else "none"
-                what = f"environments.yaml has {current} for {draft.name}.{key}, and stays as it is"
-                then = f"theirs is {value}: write it there, or give the environment another name"
+                what = f"environments.yaml has {current} for {draft.name}.{key}, and is not changed"
+                then = f"the imported value is {value}: write it there, or rename the environment"
                 unsupported_notes.append(Note(draft.where, what, then))
     return text, tuple(new_names)
 
@@ -254,13 +254,13 @@ def _list_place_variables(text: str) -> dict[str, str]:
 def _require_distinct_files(flow: FlowFiles, evaluation_files: Mapping[str, File]) -> None:
     shared = sorted(set(flow.files) & set(evaluation_files))
     if shared:
-        what = f"the evaluation would be written to {shared[0]}, which the flow has itself"
+        what = f"the evaluation would overwrite the flow's file {shared[0]}"
         raise DeployError(flow.files[shared[0]].origin, what, "rename it there")
 
 
 def _reject_secrets(files: Mapping[str, File]) -> None:
     """Raise `DeployError` with every secret in the files to copy; quote no secret."""
-    hint = "take it out there, and make a new one: it is in their history"
+    hint = "remove it there, and create a new one: it is in that repository's history"
     problems = []
     for file in files.values():
         for rule, start, _ in secret_patterns.find_secrets(file.content):

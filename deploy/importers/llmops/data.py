@@ -27,7 +27,7 @@ def read_rows(use_case: UseCase, dataset: Dataset, unsupported_notes: list[Note]
         return []
     path = resolve_path(use_case.root, use_case.folder, dataset.source, dataset.where)
     if path.suffix != ".jsonl" or not path.is_file():
-        what = "it is no JSON Lines" if path.is_file() else "this file is not there"
+        what = "it is not JSON Lines" if path.is_file() else "this file does not exist"
         unsupported_notes.append(
             Note(dataset.where, what, "write the data as one JSON object a line")
         )

@@ -60,9 +60,8 @@ def _folder(root: Path, path: Path, name: str | None) -> Path:
         candidate.name: candidate for candidate in sorted(candidates) if _is_use_case(candidate)
     }
     if not use_cases:
-        what = (
-            f"{path} is no repository of the LLMOps template: no folder has {' or '.join(LOADERS)}"
-        )
+        forms = " or ".join(LOADERS)
+        what = f"{path} is not a repository of the LLMOps template: no folder has {forms}"
         raise DeployError("--from", what, "name a copy of one, or the folder of one use case")
     if name is None and len(use_cases) > 1:
         what = f"there are several use cases: {', '.join(use_cases)}"
@@ -80,8 +79,8 @@ def _note_unread_files(root: Path, folder: Path) -> list[Note]:
     unread = [n for n in names if not fnmatch(n, experiment.OVERLAY_PATTERN) and n not in LOADERS]
     if not unread:
         return []
-    what = f"these are not read: {', '.join(unread)}"
-    then = "see what of it you need; images and pipelines are made otherwise (docs/from-llmops.md)"
+    what = f"these files are not imported: {', '.join(unread)}"
+    then = "check whether you need them (docs/from-llmops.md)"
     return [Note(folder.relative_to(root).as_posix(), what, then)]
 
 

@@ -42,7 +42,7 @@ def import_evaluation(
         ]
         return Evaluation()
     unsupported_notes += [
-        Note(entry.where, "these data of runs have no place here", JOIN_FILES_HINT)
+        Note(entry.where, "these data of runs are not imported", JOIN_FILES_HINT)
         for entry in use_case.datasets
         if entry not in (run, test)
     ]
@@ -53,8 +53,8 @@ def import_evaluation(
     if not rows:
         return Evaluation()
     if len(run_rows) != len(test_rows):
-        what = f"{len(test_rows)} rows for {len(run_rows)} of the run: {len(rows)} are carried"
-        unsupported_notes.append(Note(test.where, what, "add what is missing"))
+        what = f"{len(test_rows)} rows for {len(run_rows)} of the run: {len(rows)} are imported"
+        unsupported_notes.append(Note(test.where, what, "add the missing rows"))
     file = f"{FOLDER}/{PureWindowsPath(test.source).name}"
     files = {file: File(data.encode_json_lines(rows), _origin(use_case, run, test))}
     evaluator_flows: list[FlowFiles] = []
@@ -105,7 +105,7 @@ def _import_evaluator(
         unsupported_notes.append(Note(evaluator.where, what, "add it to the data, then the flow"))
         return None
     if (evaluator.run, evaluator.data) != datasets:
-        what = f"this evaluation had data of its own; it has those of {datasets[1].source} here"
+        what = f"this evaluation had its own data; it now uses those of {datasets[1].source}"
         unsupported_notes.append(
             Note(evaluator.data.where if evaluator.data else evaluator.where, what, JOIN_FILES_HINT)
         )

@@ -109,7 +109,7 @@ def _use_case(
     for other, entry in overlays.items():
         for block in _BLOCKS if other != name else ():
             if entry.has(block):
-                what = f"{block} of {other}; those of {name or 'the base'} are taken"
+                what = f"{block} of {other}; those of {name or 'the base'} are imported"
                 unsupported_notes.append(
                     Note(entry.where(block), what, "copy them, if you need them")
                 )

@@ -48,7 +48,9 @@ def find_folder(root: Path, use_case: Path, path: str, where: str) -> Path:
         folder = resolved.parent if resolved.is_file() else resolved
         if folder.is_dir() and folder != use_case:
             if folder.resolve() != folder:
-                raise DeployError(where, f"{path} is a link", "put the folder itself there")
+                raise DeployError(
+                    where, f"{path} is a symbolic link", "put the folder itself there"
+                )
             return folder
     what = f"there is no folder {path} in {use_case.relative_to(root).as_posix()}"
     raise DeployError(where, what, "correct the path")
@@ -74,8 +76,8 @@ def read_flow(root: Path, use_case: Path, folder: Path) -> FlowFiles:
     unsupported_notes += [
         Note(
             document.where(("node_variants", node)),
-            "the default variant is what is served; nothing runs the others",
-            "keep them, or try one by `default_variant_id`",
+            "only the default variant is served",
+            "keep the others, or select one with `default_variant_id`",
         )
         for node, variants in _mapping(data, "node_variants").items()
         if isinstance(variants, dict) and len(_mapping(variants, "variants")) > 1
@@ -127,7 +129,9 @@ def _entry(root: Path, path: Path, kind: str) -> tuple[Document, str]:
         return yaml_files.parse(name, text), text
     front = _FRONT_MATTER.match(text)
     if not front:
-        raise DeployError(f"{name.as_posix()}:1", "its head between two lines --- is missing")
+        raise DeployError(
+            f"{name.as_posix()}:1", "its front matter between two lines --- is missing"
+        )
     # A first line in place of --- keeps the line numbers right.
     return yaml_files.parse(name, f"#\n{front[1]}\n"), text
 
@@ -145,7 +149,7 @@ def _files(root: Path, folder: Path, unsupported_notes: list[Note]) -> dict[str,
         name, origin = "/".join(parts), path.relative_to(root).as_posix()
         content = read_bytes(root, path)
         if b"Connection.schema.json" in content and path.suffix in (".yaml", ".yml"):
-            what = "a connection is made from variables here, and its file may hold a key"
+            what = "connections are created from variables, and this file may contain a key"
             unsupported_notes.append(Note(origin, what, "put the values into .env"))
             continue
         files[name] = File(content, origin)
@@ -175,7 +179,7 @@ def _add_includes(
             parts = parts[1:]
         if not start.is_relative_to(use_case):
             name = use_case.relative_to(root).as_posix()
-            raise DeployError(where, f"{include} leads out of {name}", "move it there")
+            raise DeployError(where, f"{include} is outside of {name}", "move it there")
         included = resolve_path(root, start, "/".join(parts), where)
         if included.is_dir():
             for name, file in _files(root, included, []).items():
@@ -184,7 +188,7 @@ def _add_includes(
             origin = included.relative_to(root).as_posix()
             files.setdefault(included.name, File(read_bytes(root, included), origin))
         else:
-            raise DeployError(where, f"{include} is not there", "correct the path")
+            raise DeployError(where, f"{include} does not exist", "correct the path")
 
 
 def _remove_includes(text: str) -> str:

@@ -43,13 +43,13 @@ def rewrite_imports(text: str, name: str) -> tuple[str, list[Note]]:
             if {alias.name for alias in node.names} <= CORE_EXPORTS:
                 index = node.lineno - 1
                 lines[index] = _FROM.sub(r"from\1promptflow.core\2import", lines[index])
-                what = "it imports from promptflow.core here"
+                what = "the import is changed to promptflow.core"
                 notes.append(Note(f"{name}:{node.lineno}", what, unsupported.NO_ACTION))
                 continue
         elif not any(_is_full_promptflow_module(module) for module in _modules(node)):
             continue
         then = "add promptflow==1.18.5 to requirements.txt, or import from promptflow.core"
-        what = "this needs the whole of promptflow"
+        what = "this requires the full promptflow package"
         notes.append(Note(f"{name}:{getattr(node, 'lineno', 1)}", what, then))
     return "".join(lines), notes
 

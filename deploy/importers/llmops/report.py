@@ -18,8 +18,8 @@ def to_dict(imported: Import, written: bool) -> dict[str, Any]:
         "files": list_files(imported),
         "environments": list(imported.new_environments),
         "variables": dict(imported.variables),
-        "guessed": [vars(note) for note in imported.assumptions],
-        "left": [vars(note) for note in imported.unsupported],
+        "assumptions": [vars(note) for note in imported.assumptions],
+        "not_imported": [vars(note) for note in imported.unsupported],
     }
 
 
@@ -33,11 +33,11 @@ def list_files(imported: Import) -> list[dict[str, str]]:
 def print_report(imported: Import, written: bool) -> None:
     """Print the written files, assumptions, unsupported entries, variables and next steps."""
     output.print_table(list_files(imported))
-    _notes("Guessed; look at each:", imported.assumptions)
-    _notes("Not carried over:", imported.unsupported)
+    _notes("Assumptions to check:", imported.assumptions)
+    _notes("Not imported:", imported.unsupported)
     if imported.variables:
-        print("\nVariables for .env (values are nowhere in the repository):")
-        output.print_table([{"name": n, "is": what} for n, what in imported.variables.items()])
+        print("\nVariables to set in .env (the import contains no values):")
+        output.print_table([{"name": n, "purpose": what} for n, what in imported.variables.items()])
     if written:
         print(f"\nNext:  inv lock --flow {imported.flow}")
         print(f"       inv deploy --flow {imported.flow}")

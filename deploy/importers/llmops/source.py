@@ -122,9 +122,9 @@ def read_bytes(root: Path, path: Path) -> bytes:
         what = "its name has characters that cannot be shown"
         raise DeployError(ascii(name), what, "rename it there")
     if any(part.is_symlink() for part in (path, *path.parents) if part.is_relative_to(root)):
-        raise DeployError(name, "this is a link", "put the file itself there")
+        raise DeployError(name, "this is a symbolic link", "put the file itself there")
     if not path.is_file():
-        raise DeployError(name, "this is no file", "correct it there")
+        raise DeployError(name, "this is not a file", "correct it there")
     try:
         if path.stat().st_size > MAX_FILE_SIZE:
             what = f"it is larger than {MAX_FILE_SIZE // 2**20} MB"
@@ -141,6 +141,6 @@ def resolve_path(root: Path, folder: Path, path: str, where: str) -> Path:
     parts = Path(path.replace("\\", "/"))
     resolved = Path(folder, *[part for part in parts.parts if part != "."])
     if parts.is_absolute() or ".." in parts.parts:
-        what = f"{path} leads out of {folder.relative_to(root).as_posix()}"
+        what = f"{path} is outside of {folder.relative_to(root).as_posix()}"
         raise DeployError(where, what, "move it there, and correct the path")
     return resolved

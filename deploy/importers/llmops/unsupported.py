@@ -18,28 +18,28 @@ _IGNORED_KEYS = {
     "name",
 }
 NO_ACTION = "nothing to do"
-_RUNS = ("runs of a flow have its locked packages, and need no compute of Azure", NO_ACTION)
+_RUNS = ("runs use the flow's locked packages, and no Azure compute", NO_ACTION)
 _NAMES = (
     "a deployment is named after the image's content",
-    "nothing to do; the old deployment stays beside the new one until you remove it",
+    "nothing to do; the old deployment remains until you remove it",
 )
 _PLAN = (
-    "a deploy makes no App Service plan",
+    "a deploy does not create an App Service plan",
     "`infra: {plan: …}` in environments.yaml (docs/infrastructure.md)",
 )
 _IMAGE = (
-    "images are made by `inv build`",
+    "`inv build` creates images",
     "packages go into requirements.txt; `image:` in deploy.yaml (docs/configuration.md)",
 )
 _IDENTITY = (
-    "an identity is named by its whole id here",
-    "`identity:` in environments.yaml (docs/targets/appservice.md)",
+    "an identity is configured by its full resource id",
+    "`identity:` in environments.yaml (docs/targets)",
 )
-_MODEL = ("no model is registered: the image is what is deployed", NO_ACTION)
-_IN_FLOW = ("the flow's own files say it", NO_ACTION)
+_MODEL = ("no model is registered: the image is deployed", NO_ACTION)
+_IN_FLOW = ("the flow's files contain it", NO_ACTION)
 _VAULT = (
-    "no deploy reads a vault by itself",
-    "name its secrets under env.secret_refs in deploy.yaml (docs/targets/azureml.md)",
+    "a deploy reads only the secrets that deploy.yaml names",
+    "name its secrets under env.secret_refs in deploy.yaml (docs/targets)",
 )
 _REASONS = {
     "RUNTIME_NAME": _RUNS,
@@ -62,7 +62,10 @@ _REASONS = {
     "DEPLOYMENT_CONDA_PATH": _IMAGE,
     "DEPLOYMENT_BASE_IMAGE_NAME": _IMAGE,
 }
-_UNKNOWN = ("there is no counterpart here", "see whether you need it (docs/configuration.md)")
+_UNKNOWN = (
+    "there is no counterpart in this project",
+    "check whether you need it (docs/configuration.md)",
+)
 
 
 def find_unsupported_keys(source: Source, used: Collection[str]) -> list[Note]:

@@ -33,7 +33,7 @@ def write_import(project: Project, planned: Import) -> None:
         folder = project.root / "flows" / planned.flow
         folder.parent.mkdir(exist_ok=True)
         if folder.exists():
-            what = f"flows/{planned.flow} is there already, and nothing is overwritten"
+            what = f"flows/{planned.flow} already exists, and nothing is overwritten"
             raise DeployError("--flow", what, "give the flow another name with --flow")
         if planned.environments:
             (stage / configuration.ENVIRONMENTS_FILE).replace(environments_file)

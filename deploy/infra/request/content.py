@@ -6,16 +6,12 @@ import json
 from typing import Any
 
 from deploy.infra import resource_ids, resource_types
-from deploy.infra.desired import APPSERVICE, AZUREML
-from deploy.infra.entities import Requirements
 from deploy.infra.federation import AUDIENCE
 from deploy.infra.request.document import Block, Checklist, Document, Heading, Paragraph, Table
-from deploy.infra.role_assignments import ROLE_IDS
+from deploy.infra.requirements import Requirements
+from deploy.infra.role_assignments import collect_role_ids
 
-OPTION_TITLES = {
-    AZUREML: "Azure Machine Learning, managed online endpoints",
-    APPSERVICE: "App Service",
-}
+HTTPS_PORT = "443"
 BLANK = "________________"
 APPROVERS = ("Platform", "Network", "Identity", "Security", "Cost", "Project")
 
@@ -46,7 +42,7 @@ def _summary(requirements: Requirements) -> list[Block]:
     flows = [
         f"{placement.flow.name} ({placement.target})"
         for placement in desired.placements
-        if placement.target in OPTION_TITLES
+        if placement.target in desired.targets
     ]
     network = (
         f"{infra.addresses}, private endpoints"
@@ -54,18 +50,18 @@ def _summary(requirements: Requirements) -> list[Block]:
         else "public addresses, Entra and TLS"
     )
     rows = (
-        ("Options", "; ".join(OPTION_TITLES[name] for name in desired.options)),
+        ("Options", "; ".join(target.title for target in desired.targets.values())),
         ("Flows", ", ".join(flows)),
         ("Subscription", desired.subscription or BLANK),
         ("Region", infra.location or BLANK),
         ("Resource group", desired.names.group),
         ("Network", network),
-        ("Availability zones", "spread over zones" if infra.zone_redundant else "not asked for"),
+        ("Availability zones", "required" if infra.zone_redundant else "not required"),
     )
     text = (
-        "The project needs what follows once, before its first deploy. It can be made from the "
-        "Bicep files in infra/ with the parameter file of this environment, or by any other means "
-        "that has this result. What runs on it is deployed by the project itself."
+        "The project needs the following infrastructure once, before its first deploy. Create it "
+        "from the Bicep files in infra/ with the parameter file of this environment, or by any "
+        "other means with the same result. The project itself deploys what runs on it."
     )
     return [Paragraph(text), Table(("", ""), rows)]
 
@@ -73,7 +69,10 @@ def _summary(requirements: Requirements) -> list[Block]:
 def _questions(requirements: Requirements) -> list[Block]:
     if not requirements.questions:
         return []
-    text = "Nobody has said yet. In brackets is the key of environments.yaml that answers it."
+    text = (
+        "The configuration leaves these open. A key of environments.yaml in parentheses answers "
+        "each."
+    )
     return [Heading("Open questions"), Paragraph(text), Checklist(requirements.questions)]
 
 
@@ -87,17 +86,15 @@ def _resources(requirements: Requirements) -> list[Block]:
         for resource in requirements.resources
         for setting in resource.settings
     )
-    used_types = {resource.kind for resource in requirements.resources}
-    drivers = tuple(
-        (kind, text) for kind, text in resource_types.COST_DRIVERS.items() if kind in used_types
-    )
+    used_types = dict.fromkeys(resource.kind for resource in requirements.resources)
+    drivers = tuple((kind, kind.cost_driver) for kind in used_types if kind.cost_driver)
     return [
         Heading("Resources"),
-        Paragraph("All in the one region and resource group, but for what Azure calls global."),
-        Table(("Type", "Name", "Size", "What for"), rows),
-        Heading("Settings that they must have"),
-        Table(("Resource", "Setting", "Value", "Why"), settings),
-        Heading("What drives the cost"),
+        Paragraph("All are in one region and resource group, except for global resources."),
+        Table(("Type", "Name", "Size", "Purpose"), rows),
+        Heading("Required settings"),
+        Table(("Resource", "Setting", "Value", "Reason"), settings),
+        Heading("Cost drivers"),
         Table(("Type", "Billed by"), drivers),
     ]
 
@@ -118,37 +115,38 @@ def _access(requirements: Requirements) -> list[Block]:
         (item.principal, item.role, resource_ids.format_id(item.scope), item.why)
         for item in requirements.assignments
     )
+    role_ids = collect_role_ids(requirements.desired)
     named = tuple(
-        sorted((role, ROLE_IDS[role]) for role in {item.role for item in requirements.assignments})
+        sorted((role, role_ids[role]) for role in {item.role for item in requirements.assignments})
     )
     blocks: list[Block] = [
         Heading("Identities"),
         Paragraph("Each is a user-assigned managed identity. None has a secret."),
-        Table(("Name", "What for", "Assigned to"), identities),
+        Table(("Name", "Purpose", "Assigned to"), identities),
         Heading("Role assignments"),
-        Paragraph("Each at the scope that is named and no higher. Deploying makes none."),
-        Table(("Who", "Role", "On", "Why"), roles),
+        Paragraph("Each at the listed scope and no higher. A deploy creates no role assignments."),
+        Table(("Identity", "Role", "Scope", "Reason"), roles),
         Table(("Role", "Id"), named),
         Heading("Federated credentials"),
     ]
     if not requirements.federations:
-        return [*blocks, Paragraph("None are known: see the open questions.")]
+        return [*blocks, Paragraph("None yet: see the open questions.")]
     rows = tuple(
         (item.name, item.issuer, item.subject, AUDIENCE) for item in requirements.federations
     )
-    text = f"On {requirements.desired.names.deployer}, so that CI deploys without a stored secret."
+    text = f"On {requirements.desired.names.deployer}: CI deploys without a stored secret."
     table = Table(("Name", "Issuer", "Subject", "Audience"), rows)
     return [*blocks, Paragraph(text), table]
 
 
 def _network(requirements: Requirements) -> list[Block]:
     rows = tuple(
-        (flow.source, flow.target, str(flow.port), flow.why) for flow in requirements.network_flows
+        (flow.source, flow.target, HTTPS_PORT, flow.why) for flow in requirements.network_flows
     )
     return [
         Heading("Network flows"),
-        Paragraph("TCP with TLS. Names are those of the public cloud."),
-        Table(("From", "To", "Port", "Why"), rows),
+        Paragraph("TCP with TLS. Host names are for the public cloud."),
+        Table(("From", "To", "Port", "Reason"), rows),
     ]
 
 
@@ -158,54 +156,47 @@ def _quotas(requirements: Requirements) -> list[Block]:
     rows = tuple(
         (quota.name, f"{quota.amount} {quota.unit}", quota.why) for quota in requirements.quotas
     )
-    return [Heading("Quotas"), Table(("Quota in the region", "At least", "How reckoned"), rows)]
+    return [Heading("Quotas"), Table(("Quota in the region", "At least", "Calculation"), rows)]
 
 
 def _secrets(requirements: Requirements) -> list[Block]:
     if not requirements.secrets:
-        text = "None: every service is asked with an identity."
+        text = "None: flows authenticate to every service with an identity."
         return [Heading("Secrets"), Paragraph(text)]
     rows = tuple((secret.name, secret.store, secret.reader) for secret in requirements.secrets)
     text = (
-        "By name. The project sets the values; they are in no file and in no request. Whoever sets "
-        "one in a vault needs the role Key Vault Secrets Officer on that vault while doing so: a "
-        "person, none of the identities above."
+        "The project sets the values; they are in no file and not in this request. A person who "
+        "sets a secret in a vault needs the role Key Vault Secrets Officer on that vault; the "
+        "identities above do not."
     )
-    table = Table(("Name", "Kept in", "Read by the flow"), rows)
+    table = Table(("Name", "Stored in", "Read by the flow"), rows)
     return [Heading("Secrets"), Paragraph(text), table]
 
 
 def _monitoring(requirements: Requirements) -> list[Block]:
     desired, infra = requirements.desired, requirements.desired.infra
-    watched = {
-        resource_types.REGISTRY,
-        resource_types.VAULT,
-        resource_types.OPENAI_ACCOUNT,
-        resource_types.WORKSPACE,
-        resource_types.SITE,
-    }
-    titles = [resource.title for resource in requirements.resources if resource.kind in watched]
+    titles = [resource.title for resource in requirements.resources if resource.kind.is_monitored]
     budget = f"{infra.budget.amount} a month from {infra.budget.start}" if infra.budget else BLANK
     rows = (
         ("Logs", f"{desired.names.logs}, {infra.log_days} days"),
-        ("Diagnostic settings to it", ", ".join(titles)),
+        ("Diagnostic settings", ", ".join(titles)),
         ("Traces and metrics", desired.names.insights),
         ("Alerts to", ", ".join(infra.contacts) or BLANK),
-        ("Budget", f"{budget}; told at 80 % spent and at 100 % forecast"),
+        ("Budget", f"{budget}; alerts at 80 % spent and at 100 % forecast"),
     )
     return [Heading("Monitoring"), Table(("", ""), rows)]
 
 
 def _names(requirements: Requirements) -> list[Block]:
     text = (
-        "Names are ‹kind›-‹workload›-‹environment›, with a few characters at the end where a name "
-        "must be unique in Azure. Other names are as good: the project enters them into "
-        "environments.yaml. Every resource carries these tags:"
+        "Names are ‹type›-‹workload›-‹environment›, with a suffix where a name must be unique in "
+        "Azure. You can choose other names: the project enters them into environments.yaml. Every "
+        "resource has these tags:"
     )
     return [
         Heading("Names and tags"),
         Paragraph(text),
-        Table(("Tag", "Value"), tuple(requirements.tags.items())),
+        Table(("Tag", "Value"), tuple(requirements.desired.tags.items())),
     ]
 
 
@@ -221,7 +212,7 @@ def _people(requirements: Requirements) -> list[Block]:
     return [
         Heading("Contacts and approvals"),
         Table(("", ""), contacts),
-        Table(("For", "Name", "Date", "Signature"), approvals),
+        Table(("Approval", "Name", "Date", "Signature"), approvals),
     ]
 
 
@@ -229,15 +220,13 @@ def _acceptance(requirements: Requirements) -> list[Block]:
     environment = requirements.desired.environment
     items = [
         f"`inv infra.check --env {environment}` finds nothing missing and nothing different.",
-        "CI logs in as the deploying identity, without a secret.",
+        "CI signs in as the deploying identity, without a secret.",
         "The quotas above are granted.",
-        "From where callers are, the names above resolve and answer on port 443.",
+        "From the clients' network, the host names above resolve and answer on port 443.",
         f"The values are in environments.yaml, and `inv plan --env {environment}` runs.",
     ]
     if requirements.secrets:
-        items.insert(
-            3, "The secrets above are set, and the project knows by whom they are changed."
-        )
+        items.insert(3, "The secrets above are set, and the project knows who can change them.")
     return [Heading("Acceptance"), Checklist(tuple(items))]
 
 

@@ -10,7 +10,7 @@
     slot.logs(), slot.log.wording                      # the response of containerlogs; its wording
     web.writes                                         # the requests that changed something
     web.taken                                          # names of sites that others have
-    web.conflict_next(), web.hold_swaps()              # inject 409; keep swaps from ending
+    web.conflict_next(), web.hold_operations()         # inject 409; keep swaps from ending
     web.pace                                           # the speed of the service
     azure.vault("kv-faq").set("key", "…")              # vault.Vault; see `Vault.reference`
     azure.application("faq")                           # the audience of a site that authenticates

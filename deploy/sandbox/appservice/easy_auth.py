@@ -36,7 +36,7 @@ class AuthDenied:
 
 
 PrincipalHeaders = list[tuple[str, str]]
-"""The headers that the container learns of the caller from."""
+"""The headers that describe the client to the container."""
 
 
 def authenticate(

@@ -66,9 +66,8 @@ def name_taken_error(name: str) -> AppServiceError:
 def slot_limit_error(tier: str) -> AppServiceError:
     """Return the error for more slots than a plan allows."""
     text = (
-        "Cannot complete the operation because the site will exceed the number of slots "
-        "allowed for "
-        "the '{0}' SKU."
+        "Cannot complete the operation because the site will exceed the number of slots allowed "
+        "for the '{0}' SKU."
     )
     return AppServiceError(409, "Conflict", text, tier)
 

@@ -15,11 +15,8 @@ from deploy.sandbox.appservice import easy_auth
 from deploy.sandbox.appservice.easy_auth import AuthDenied
 from deploy.sandbox.appservice.instance import Instance
 from deploy.sandbox.appservice.slot import Slot
-from deploy.sandbox.certificates import CertificateAuthority
+from deploy.sandbox.container_platform import ContainerPlatform
 from deploy.sandbox.http_exchange import Exchange
-from deploy.sandbox.https_server import HttpsServer
-from deploy.sandbox.identities import Directory
-from deploy.sandbox.time_scale import TimeScale
 
 ANSWER_SECONDS = 230
 HTML = "text/html"
@@ -31,13 +28,11 @@ TIMEOUT_PAGE = b"<h1>504.0 GatewayTimeout</h1>"
 class SlotFrontend:
     """Serves one slot. `server` has its recorded requests and faults."""
 
-    def __init__(
-        self, slot: Slot, authority: CertificateAuthority, directory: Directory, pace: TimeScale
-    ) -> None:
+    def __init__(self, slot: Slot, platform: ContainerPlatform) -> None:
         self._slot = slot
-        self._directory = directory
-        self._pace = pace
-        self.server = HttpsServer(authority, self._serve)
+        self._directory = platform.directory
+        self._pace = platform.pace
+        self.server = platform.add_host(self._serve)
 
     def _serve(self, exchange: Exchange) -> None:
         slot = self._slot
@@ -75,8 +70,4 @@ class SlotFrontend:
             self._slot.worker.restart_if_exited(instance)
             exchange.answer(502, b"502 - Web server received an invalid response", kind=HTML)
             return
-        try:
-            proxy.relay_response(exchange, response)
-        except (OSError, http.client.HTTPException):
-            # The container ended in the middle of its response.
-            exchange.reset()
+        proxy.relay_response(exchange, response)

@@ -8,28 +8,23 @@ container" (WEBSITES_PORT). Recorded: a container that exits fails the start at 
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-import docker.errors
-from docker.models.containers import Container
-
-from deploy.sandbox import engine
 from deploy.sandbox.appservice.platform_log import PlatformLog
-from deploy.sandbox.engine import Engine
+from deploy.sandbox.container_instance import ContainerInstance
+from deploy.sandbox.container_platform import Services
 from deploy.sandbox.https_server import HOST
 from deploy.sandbox.identities import Identity
-from deploy.sandbox.image_pull import ImagePuller, ImageUnavailableError, PullDeniedError
+from deploy.sandbox.image_pull import ImageUnavailableError, PullDeniedError
 from deploy.sandbox.time_scale import TimeScale
 
 PING_SECONDS = 2
 PING_INTERVAL = 0.1
-DRAIN_SECONDS = 30
 UNAUTHORIZED = (
     "unauthorized: authentication required, visit https://aka.ms/acr/authorization for more "
     "information."
@@ -78,27 +73,23 @@ class ContainerConfig:
     ping: WarmUpPing
 
 
-class Instance:
-    """A container of a slot. `in_flight` is the number of requests in progress."""
+class Instance(ContainerInstance):
+    """A container of a slot."""
 
     def __init__(
-        self,
-        engine: Engine,
-        puller: ImagePuller,
-        pace: TimeScale,
-        recipe: ContainerConfig,
-        log: PlatformLog,
+        self, services: Services, pace: TimeScale, recipe: ContainerConfig, log: PlatformLog
     ) -> None:
-        self._engine = engine
-        self._puller = puller
+        super().__init__(services.engine)
+        self._puller = services.puller
         self._pace = pace
         self._log = log
-        self._idle = threading.Condition()
         self.recipe = recipe
         self.name = f"{recipe.site}_0_{uuid.uuid4().hex[:8]}"
-        self.container: Container | None = None
-        self.port = 0
-        self.in_flight = 0
+
+    @property
+    def port(self) -> int:
+        """The port on this machine that serves, 0 if the container has exited."""
+        return self.find_port(self.recipe.port)
 
     def start(self, cancelled: threading.Event) -> None:
         """Start the container; return once it answers. Raise `StartError`."""
@@ -113,7 +104,8 @@ class Instance:
             self._say(wording.pull_failed, why=str(error))
             raise StartError("the image cannot be pulled") from None
         self._say(wording.pulled)
-        self._run(image)
+        recipe = self.recipe
+        self.run_container(image, recipe.site, recipe.variables, {recipe.port})
         self._say(wording.starting)
         self._wait(cancelled)
         self._say(wording.started)
@@ -127,66 +119,14 @@ class Instance:
             time.sleep(PING_INTERVAL)
         return False
 
-    @contextlib.contextmanager
-    def mark_in_use(self) -> Iterator[None]:
-        """Keep `drain` from removing the container inside the block."""
-        with self._idle:
-            self.in_flight += 1
-        try:
-            yield
-        finally:
-            with self._idle:
-                self.in_flight -= 1
-                self._idle.notify_all()
-
-    def drain(self) -> None:
-        """Remove the container once its requests in progress are answered."""
-        with self._idle:
-            self._idle.wait_for(lambda: not self.in_flight, DRAIN_SECONDS)
-        self.close()
-
-    def exit_code(self) -> str:
-        """Return the container's exit code, empty while it runs."""
-        container = self.container
-        try:
-            if container:
-                container.reload()
-        except docker.errors.NotFound:
-            container = None
-        if container is None:
-            return "137"
-        ended = container.status in ("exited", "dead")
-        return str(container.attrs["State"]["ExitCode"]) if ended else ""
-
-    def output(self) -> str:
-        """Return what the container has printed, with a time before each line."""
-        container = self.container
-        with contextlib.suppress(docker.errors.APIError):
-            if container:
-                return container.logs(timestamps=True).decode("utf-8", "replace")
-        return ""
-
     def close(self) -> None:
         """Remove the container; keep its output in the log."""
-        if self.container is not None:
-            self._log.add_container_output(self.output())
-            engine.remove_container(self.container)
-            self.container = None
+        self._log.add_container_output(self.output())
+        super().close()
 
     @property
     def _start_seconds(self) -> float:
         return max(self._pace.scale_seconds(self.recipe.limit), self._pace.failure_grace_seconds)
-
-    def _run(self, image: str) -> None:
-        recipe = self.recipe
-        self.container = self._engine.create(image, recipe.site, recipe.variables, {recipe.port})
-        self.container.start()
-        self.container.reload()
-        bindings = (self.container.attrs["NetworkSettings"]["Ports"] or {}).get(
-            f"{recipe.port}/tcp"
-        )
-        # There are no bindings if the container has exited already.
-        self.port = int(bindings[0]["HostPort"]) if bindings else 0
 
     def _wait(self, cancelled: threading.Event) -> None:
         wording = self._log.wording
@@ -204,7 +144,7 @@ class Instance:
                 raise StartError("the container does not answer")
             cancelled.wait(PING_INTERVAL)
 
-    def _say(self, lines: tuple[str, ...], **values: str) -> None:
+    def _say(self, lines: list[str], **values: str) -> None:
         recipe = self.recipe
         self._log.add_platform_lines(
             *lines,

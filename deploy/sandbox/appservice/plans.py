@@ -12,26 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.sandbox.appservice.errors import AppServiceError, bad_request, slot_limit_error
+from deploy.sandbox.appservice.request_bodies import FIELDS
 from deploy.sandbox.arm import GROUP, LOCATION
 from deploy.sandbox.request_bodies import InvalidBodyError, reject_unknown_fields
 
 RESOURCE_TYPE = "Microsoft.Web/serverfarms"
-FIELDS = {"identity", "kind", "location", "properties", "sku", "tags"}
-PROPERTIES = {
-    "asyncScalingEnabled",
-    "elasticScaleEnabled",
-    "hyperV",
-    "isSpot",
-    "isXenon",
-    "maximumElasticWorkerCount",
-    "perSiteScaling",
-    "reserved",
-    "targetWorkerCount",
-    "targetWorkerSizeId",
-    "workerTierName",
-    "zoneRedundant",
-}
-SKU = {"capacity", "family", "name", "size", "tier"}
 # For each tier: a pattern of its sizes, and the slots that a site can have besides production.
 TIERS = {
     "Free": ("F1", 0),
@@ -109,10 +94,10 @@ def find_tier(size: str) -> str:
 
 def create_plan(id: str, name: str, body: dict[str, Any]) -> Plan:
     """Return the plan that a request creates. Raise `AppServiceError` or `InvalidBodyError`."""
-    reject_unknown_fields(body, FIELDS, "a plan")
+    reject_unknown_fields(body, FIELDS["plan"], "a plan")
     sku, properties = body.get("sku") or {}, dict(body.get("properties") or {})
-    reject_unknown_fields(sku, SKU, "a plan's sku")
-    reject_unknown_fields(properties, PROPERTIES, "a plan's properties")
+    reject_unknown_fields(sku, FIELDS["sku"], "a plan's sku")
+    reject_unknown_fields(properties, FIELDS["plan_properties"], "a plan's properties")
     if body.get("location") != LOCATION or not sku.get("name"):
         raise InvalidBodyError(f"a plan without sku, or in {body.get('location')}")
     reserved = bool(properties.pop("reserved", False))
@@ -127,10 +112,10 @@ def update_plan(plan: Plan, body: dict[str, Any], slots: int) -> None:
 
     Raise `AppServiceError` or `InvalidBodyError`.
     """
-    reject_unknown_fields(body, FIELDS - {"location"}, "a change of a plan")
+    reject_unknown_fields(body, FIELDS["plan"] - {"location"}, "a change of a plan")
     sku, properties = body.get("sku") or {}, dict(body.get("properties") or {})
-    reject_unknown_fields(sku, SKU, "a plan's sku")
-    reject_unknown_fields(properties, PROPERTIES, "a plan's properties")
+    reject_unknown_fields(sku, FIELDS["sku"], "a plan's sku")
+    reject_unknown_fields(properties, FIELDS["plan_properties"], "a plan's properties")
     size = sku.get("name") or plan.size
     if slots > TIERS[find_tier(size)][1]:
         raise slot_limit_error(find_tier(size))

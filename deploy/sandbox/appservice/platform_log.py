@@ -12,95 +12,28 @@ from __future__ import annotations
 import datetime
 import threading
 from dataclasses import dataclass
+from pathlib import Path
+
+from ruamel.yaml import YAML
 
 MOST_LINES = 500
 
 
 @dataclass(frozen=True)
 class Wording:
-    """The lines for each event."""
+    """The lines for each event; `{name}` is replaced by a value."""
 
-    pulling: tuple[str, ...]
-    pulled: tuple[str, ...]
-    pull_failed: tuple[str, ...]
-    starting: tuple[str, ...]
-    started: tuple[str, ...]
-    exited: tuple[str, ...]
-    timed_out: tuple[str, ...]
+    pulling: list[str]
+    pulled: list[str]
+    pull_failed: list[str]
+    starting: list[str]
+    started: list[str]
+    exited: list[str]
+    timed_out: list[str]
 
 
-_NO_PING = (
-    "ERROR - Container {container} didn't respond to HTTP pings on port: {port}, failing "
-    "site start. "
-    "See container logs for debugging.",
-    "INFO  - Stopping site {site} because it failed during startup.",
-)
-CLASSIC = Wording(
-    pulling=("INFO  - Pulling image: {image}",),
-    pulled=("INFO  - Pull Image successful, Time taken: 0 Seconds",),
-    pull_failed=(
-        "ERROR - DockerApiException: Docker API responded with status code=InternalServerError, "
-        'response={{"message":"{why}"}}',
-        "ERROR - Pulling docker image {image} failed:",
-        "ERROR - Image pull failed: Verify docker image configuration and credentials (if using "
-        "private repository)",
-        "INFO  - Stopping site {site} because it failed during startup.",
-    ),
-    starting=(
-        "INFO  - Starting container for site",
-        "INFO  - docker run -d --expose={port} --name {container} {image}",
-        "INFO  - Initiating warmup request to container {container} for site {site}",
-    ),
-    started=(
-        "INFO  - Container {container} for site {site} initialized successfully and is "
-        "ready to serve "
-        "requests.",
-    ),
-    exited=(
-        "ERROR - Container {container} for site {site} has exited, failing site start",
-        *_NO_PING,
-    ),
-    timed_out=(
-        "ERROR - Container {container} for site {site} did not start within expected time limit. "
-        "Elapsed time = {limit}.6916131 sec",
-        *_NO_PING,
-    ),
-)
-_TERMINATED = (
-    "Container is terminating. Grace period: 5 seconds.",
-    "Stop and delete container. Retry count = 0",
-    "Container is terminated. Total time elapsed: 116 ms.",
-    "Site container: {site} terminated during site startup.",
-)
-_REVERT = "Failed to start site. Revert by stopping site."
-CURRENT = Wording(
-    pulling=("Pulling image: {image}.",),
-    pulled=(),
-    pull_failed=(
-        "Container pull image failed with reason: ImagePullFailure. Revert by terminate.",
-        *_TERMINATED,
-        _REVERT,
-        "Site: {site} stopped.",
-    ),
-    starting=(
-        "Starting container: {container}.",
-        "Starting watchers and probes.",
-        "Container is running.",
-    ),
-    started=("Site startup probe succeeded.", "Site started."),
-    exited=(
-        "Container has finished running with exit code: {code}.",
-        *_TERMINATED,
-        _REVERT,
-        "Site: {site} stopped.",
-    ),
-    timed_out=(
-        "Site startup probe failed after {limit}.1241714 seconds.",
-        _REVERT,
-        *_TERMINATED,
-        "Site: {site} stopped.",
-    ),
-)
+_WORDINGS = YAML(typ="safe").load(Path(__file__).with_name("log_wording.yaml"))
+CURRENT, CLASSIC = Wording(**_WORDINGS["current"]), Wording(**_WORDINGS["classic"])
 
 
 class PlatformLog:

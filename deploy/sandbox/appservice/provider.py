@@ -10,10 +10,11 @@ import re
 
 from deploy.sandbox.appservice import plans, routes, site_updates
 from deploy.sandbox.appservice.plans import RESOURCE_TYPE as PLAN_KIND
+from deploy.sandbox.appservice.request_bodies import FIELDS
 from deploy.sandbox.appservice.slot import PRODUCTION, SITE_TYPE
 from deploy.sandbox.appservice.web_apps import PROVIDER, WebApps
 from deploy.sandbox.arm import GROUP, ResourceManager
-from deploy.sandbox.arm_errors import ArmError, authorization_error, not_found_error
+from deploy.sandbox.arm_errors import not_found_error, require_permission
 from deploy.sandbox.http_exchange import Exchange
 from deploy.sandbox.identities import SUBSCRIPTION_SCOPE, Identity
 from deploy.sandbox.request_bodies import InvalidBodyError, read_json_object, reject_unknown_fields
@@ -25,11 +26,10 @@ PATH = re.compile(
     re.IGNORECASE,
 )
 IN_SITE = re.compile(
-    r"sites/(?P<site>[^/]+)(?:/slots/(?P<slot>[^/]+))?(?P<what>/.*)?", re.IGNORECASE
+    r"sites/(?P<site>[^/]+)(?:/slots/(?P<slot>[^/]+))?(?P<subpath>/.*)?", re.IGNORECASE
 )
 PLAN = re.compile(r"serverfarms/(?P<name>[^/]+)", re.IGNORECASE)
 VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete"}
-AVAILABILITY = {"environmentId", "isFqdn", "name", "type"}
 
 
 class AppService:
@@ -44,21 +44,16 @@ class AppService:
         return bool(PATH.fullmatch(path))
 
     def serve(self, exchange: Exchange, path: str, who: Identity) -> None:
-        """Answer the request of the identity `who`. Raise `ArmError`."""
+        """Answer the request of the identity `who`. Raise `ArmError` or `InvalidBodyError`."""
         version = self._arm.version(exchange, *VERSIONS)
         match = PATH.fullmatch(path)
         assert match, path
-        try:
-            if match["group"]:
-                self._in_group(exchange, match["rest"], who, version)
-            elif match["rest"].lower() == "checknameavailability" and exchange.method == "POST":
-                self._check_name_availability(exchange, who)
-            elif not self._list(exchange, match["rest"], who):
-                raise self._arm.record_unknown_request(exchange)
-        except InvalidBodyError as error:
-            text = f"Web: {exchange.method} {exchange.path}: {error}"
-            self._arm.server.unexpected.append(text)
-            raise ArmError(400, "BadRequest", str(error)) from None
+        if match["group"]:
+            self._in_group(exchange, match["rest"], who, version)
+        elif match["rest"].lower() == "checknameavailability" and exchange.method == "POST":
+            self._check_name_availability(exchange, who)
+        elif not self._list(exchange, match["rest"], who):
+            raise self._arm.record_unknown_request(exchange)
 
     def _in_group(self, exchange: Exchange, rest: str, who: Identity, version: str) -> None:
         site, plan = IN_SITE.fullmatch(rest), PLAN.fullmatch(rest)
@@ -70,38 +65,29 @@ class AppService:
             raise self._arm.record_unknown_request(exchange)
 
     def _site(self, exchange: Exchange, match: re.Match[str], who: Identity, version: str) -> None:
-        name, slot, subpath = match["site"], match["slot"] or PRODUCTION, match["what"] or ""
+        name, slot, subpath = match["site"], match["slot"] or PRODUCTION, match["subpath"] or ""
         site = self._web.sites.get(name.lower())
         existing = site.slots.get(slot.lower()) if site else None
-        if existing:
-            if (exchange.method, subpath) == ("PUT", ""):
-                permission = "slots/write" if match["slot"] else "write"
-                routes.require_permission(who, permission, existing.site.name, existing.id)
-                exchange.answer(
-                    200,
-                    site_updates.replace_slot(self._web, existing, read_json_object(exchange), who),
-                )
-            else:
-                routes.Request(self._web, self._arm, exchange, who, existing, version).serve(
-                    subpath
-                )
+        is_put = (exchange.method, subpath) == ("PUT", "")
+        if existing and not is_put:
+            request = routes.Request(self._web, exchange, who, existing, version)
+            request.serve(subpath)
             return
         resource_type, full_name = (
             (SITE_TYPE, name) if slot == PRODUCTION else (f"{SITE_TYPE}/slots", f"{name}/{slot}")
         )
-        permission = "slots/" if match["slot"] else ""
-        if (exchange.method, subpath) == ("PUT", ""):
-            routes.require_permission(
-                who, f"{permission}write", name, self._web.id("sites", full_name)
-            )
-            exchange.answer(
-                200,
-                site_updates.create_slot(self._web, name, slot, read_json_object(exchange), who),
-            )
+        permission = f"{SITE_TYPE}/slots" if match["slot"] else SITE_TYPE
+        id = existing.id if existing else self._arm.build_id(SITE_TYPE, full_name)
+        if is_put:
+            require_permission(who, f"{permission}/write", name, id)
+            body = read_json_object(exchange)
+            if existing:
+                document = site_updates.replace_slot(self._web, existing, body, who)
+            else:
+                document = site_updates.create_slot(self._web, name, slot, body, who)
+            exchange.answer(200, document)
         elif (exchange.method, subpath) == ("DELETE", ""):
-            routes.require_permission(
-                who, f"{permission}delete", name, self._web.id("sites", full_name)
-            )
+            require_permission(who, f"{permission}/delete", name, id)
             exchange.answer(204)
         else:
             raise not_found_error(resource_type, full_name, GROUP)
@@ -110,9 +96,8 @@ class AppService:
         method = exchange.method
         if method not in VERBS:
             raise self._arm.record_unknown_request(exchange)
-        action, id = f"{PLAN_KIND}/{VERBS[method]}", self._web.id("serverfarms", name)
-        if not who.has_permission(action, name):
-            raise authorization_error(who, action, id)
+        id = self._arm.build_id(PLAN_KIND, name)
+        require_permission(who, f"{PLAN_KIND}/{VERBS[method]}", name, id)
         body = read_json_object(exchange) if method in ("PUT", "PATCH") else {}
         with self._web.lock:
             plan = self._web.plans.get(name.lower())
@@ -162,10 +147,10 @@ class AppService:
 
     def _check_name_availability(self, exchange: Exchange, who: Identity) -> None:
         action = f"{PROVIDER}/checknameavailability/read"
-        if not who.has_permission(action, SUBSCRIPTION_SCOPE):
-            raise authorization_error(who, action, f"/subscriptions/{self._arm.subscription}")
+        subscription = f"/subscriptions/{self._arm.subscription}"
+        require_permission(who, action, SUBSCRIPTION_SCOPE, subscription)
         body = read_json_object(exchange)
-        reject_unknown_fields(body, AVAILABILITY, "checknameavailability")
+        reject_unknown_fields(body, FIELDS["name_availability"], "checknameavailability")
         if body.get("type") not in ("Site", SITE_TYPE):
             raise InvalidBodyError(f"checknameavailability of {body.get('type')}")
         name = str(body.get("name"))

@@ -13,113 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.sandbox.appservice.errors import bad_request
-from deploy.sandbox.request_bodies import InvalidBodyError, reject_unknown_fields
+from deploy.sandbox.request_bodies import InvalidBodyError, load_fields, reject_unknown_fields
 
-SITE = {"identity", "kind", "location", "properties", "tags"}
-CHANGE = SITE - {"location"}
-PROPERTIES = {
-    "clientAffinityEnabled",
-    "clientAffinityPartitioningEnabled",
-    "clientAffinityProxyEnabled",
-    "clientCertEnabled",
-    "clientCertExclusionPaths",
-    "clientCertMode",
-    "containerSize",
-    "customDomainVerificationId",
-    "dailyMemoryTimeQuota",
-    "endToEndEncryptionEnabled",
-    "enabled",
-    "hostNameSslStates",
-    "hostNamesDisabled",
-    "httpsOnly",
-    "hyperV",
-    "ipMode",
-    "isXenon",
-    "keyVaultReferenceIdentity",
-    "outboundVnetRouting",
-    "publicNetworkAccess",
-    "redundancyMode",
-    "reserved",
-    "scmSiteAlsoStopped",
-    "serverFarmId",
-    "siteConfig",
-    "sshEnabled",
-    "storageAccountRequired",
-    "virtualNetworkSubnetId",
-}
-CONFIG = {
-    "acrUseManagedIdentityCreds",
-    "acrUserManagedIdentityID",
-    "alwaysOn",
-    "appCommandLine",
-    "appSettings",
-    "autoHealEnabled",
-    "autoHealRules",
-    "connectionStrings",
-    "cors",
-    "defaultDocuments",
-    "detailedErrorLoggingEnabled",
-    "elasticWebAppScaleLimit",
-    "experiments",
-    "ftpsState",
-    "functionAppScaleLimit",
-    "functionsRuntimeScaleMonitoringEnabled",
-    "healthCheckPath",
-    "http20Enabled",
-    "http20ProxyFlag",
-    "httpLoggingEnabled",
-    "ipSecurityRestrictions",
-    "ipSecurityRestrictionsDefaultAction",
-    "keyVaultReferenceIdentity",
-    "linuxFxVersion",
-    "loadBalancing",
-    "localMySqlEnabled",
-    "logsDirectorySizeLimit",
-    "managedPipelineMode",
-    "minTlsCipherSuite",
-    "minTlsVersion",
-    "minimumElasticInstanceCount",
-    "netFrameworkVersion",
-    "nodeVersion",
-    "numberOfWorkers",
-    "phpVersion",
-    "powerShellVersion",
-    "preWarmedInstanceCount",
-    "publicNetworkAccess",
-    "publishingUsername",
-    "pythonVersion",
-    "remoteDebuggingEnabled",
-    "requestTracingEnabled",
-    "scmIpSecurityRestrictions",
-    "scmIpSecurityRestrictionsDefaultAction",
-    "scmIpSecurityRestrictionsUseMain",
-    "scmMinTlsVersion",
-    "scmType",
-    "use32BitWorkerProcess",
-    "virtualApplications",
-    "vnetName",
-    "vnetPrivatePortsCount",
-    "vnetRouteAllEnabled",
-    "webSocketsEnabled",
-    "websiteTimeZone",
-    "windowsFxVersion",
-}
-RESTRICTION = {
-    "action",
-    "description",
-    "headers",
-    "ipAddress",
-    "name",
-    "priority",
-    "subnetMask",
-    "subnetTrafficTag",
-    "tag",
-    "vnetSubnetResourceId",
-    "vnetTrafficTag",
-}
-AUTH = {"globalValidation", "httpSettings", "identityProviders", "login", "platform"}
-STICKY = {"appSettingNames", "azureStorageConfigNames", "connectionStringNames"}
-SWAP = {"preserveVnet", "targetSlot"}
+FIELDS = load_fields(__file__)
 DEFAULTS = {
     "acrUseManagedIdentityCreds": False,
     "acrUserManagedIdentityID": None,
@@ -138,15 +34,6 @@ DEFAULTS = {
     "publicNetworkAccess": None,
     "webSocketsEnabled": False,
 }
-# Fields of the configuration that a site's document shows (recorded).
-SITE_CONFIG_FIELDS = (
-    "acrUseManagedIdentityCreds",
-    "acrUserManagedIdentityID",
-    "alwaysOn",
-    "http20Enabled",
-    "linuxFxVersion",
-    "numberOfWorkers",
-)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,58}[A-Za-z0-9]")
 IMAGE = re.compile(r"DOCKER\|(?P<image>\S+)", re.IGNORECASE)
 
@@ -162,10 +49,10 @@ def check_name(name: str) -> None:
 
 def check_config(config: Mapping[str, Any]) -> None:
     """Raise `InvalidBodyError` for a configuration that is unknown or not emulated."""
-    reject_unknown_fields(config, CONFIG, "siteConfig")
+    reject_unknown_fields(config, FIELDS["configuration"], "siteConfig")
     for name in ("ipSecurityRestrictions", "scmIpSecurityRestrictions"):
         for row in config.get(name) or []:
-            reject_unknown_fields(row, RESTRICTION, name)
+            reject_unknown_fields(row, FIELDS["access_restriction"], name)
     if config.get("appCommandLine"):
         raise InvalidBodyError("a start-up command, which is not emulated")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deploy.sandbox.appservice import (
@@ -20,10 +21,11 @@ from deploy.sandbox.appservice import (
     slot_swap,
 )
 from deploy.sandbox.appservice.errors import bad_request
+from deploy.sandbox.appservice.request_bodies import FIELDS
 from deploy.sandbox.appservice.slot import PRODUCTION, SITE_TYPE, Slot
 from deploy.sandbox.appservice.slot_swap import Swap
-from deploy.sandbox.arm import GROUP, ResourceManager
-from deploy.sandbox.arm_errors import authorization_error, not_found_error
+from deploy.sandbox.arm import GROUP
+from deploy.sandbox.arm_errors import not_found_error, require_permission
 from deploy.sandbox.http_exchange import Exchange
 from deploy.sandbox.identities import Identity
 from deploy.sandbox.request_bodies import InvalidBodyError, read_json_object, reject_unknown_fields
@@ -61,31 +63,22 @@ ROUTES = {
 READ_ONLY_ROUTES = ("/list", "/containerlogs")
 
 
+@dataclass(frozen=True)
 class Request:
     """A request about an existing site or slot."""
 
-    def __init__(
-        self,
-        web: WebApps,
-        arm: ResourceManager,
-        exchange: Exchange,
-        who: Identity,
-        slot: Slot,
-        version: str,
-    ) -> None:
-        self._web = web
-        self._arm = arm
-        self._exchange = exchange
-        self._who = who
-        self._slot = slot
-        self._version = version
+    web: WebApps
+    exchange: Exchange
+    who: Identity
+    slot: Slot
+    version: str
 
     def serve(self, subpath: str) -> None:
         """Answer the request; `subpath` is the path below the slot.
 
         Raise `ArmError` or `InvalidBodyError`.
         """
-        method, slot = self._exchange.method, self._slot
+        method, slot = self.exchange.method, self.slot
         if method == "GET" and (result := RESULT.fullmatch(subpath)):
             self._result(result["id"])
             return
@@ -93,29 +86,27 @@ class Request:
         if permission is None or (
             subpath in ("/slots", "/config/slotConfigNames") and not self._is_site
         ):
-            raise self._arm.record_unknown_request(self._exchange)
-        require_permission(
-            self._who, f"{'' if self._is_site else 'slots/'}{permission}", slot.site.name, slot.id
-        )
+            raise self.web.arm.record_unknown_request(self.exchange)
+        self._require_permission(permission if self._is_site else f"slots/{permission}")
         writes = method != "GET" and not subpath.endswith(READ_ONLY_ROUTES)
         body = (
-            read_json_object(self._exchange)
+            read_json_object(self.exchange)
             if method in ("PUT", "PATCH") or subpath == "/slotsswap"
             else {}
         )
         with slot.site.lock:
             if writes:
-                site_updates.check_idle(self._web, slot.site)
+                site_updates.check_idle(self.web, slot.site)
             self._answer(method, subpath, body)
 
     def _answer(self, method: str, subpath: str, body: dict[str, Any]) -> None:
-        slot, answer = self._slot, self._exchange.answer
+        slot, answer = self.slot, self.exchange.answer
         if subpath == "":
             self._resource(method, body)
         elif subpath == "/slots":
             others = [sibling for sibling in slot.site.slots.values() if sibling is not slot]
             answer(
-                200, {"value": [sibling.document(self._web.directory.tenant) for sibling in others]}
+                200, {"value": [sibling.document(self.web.directory.tenant) for sibling in others]}
             )
         elif subpath == "/config/web":
             if method != "GET":
@@ -135,10 +126,10 @@ class Request:
         elif subpath == "/config/slotConfigNames":
             if method == "PUT":
                 reject_unknown_fields(
-                    body.get("properties") or {}, request_bodies.STICKY, "slotConfigNames"
+                    body.get("properties") or {}, FIELDS["sticky_names"], "slotConfigNames"
                 )
                 slot.site.sticky = body.get("properties") or {}
-            names = {name: slot.site.sticky.get(name) for name in request_bodies.STICKY}
+            names = {name: slot.site.sticky.get(name) for name in FIELDS["sticky_names"]}
             self._config("slotConfigNames", names)
         elif subpath.startswith("/config/authsettingsV2"):
             if method == "PUT":
@@ -155,58 +146,62 @@ class Request:
             self._change_state(subpath)
             answer(200)
 
+    def _require_permission(self, permission: str) -> None:
+        slot = self.slot
+        require_permission(self.who, f"{SITE_TYPE}/{permission}", slot.site.name, slot.id)
+
     @property
     def _is_site(self) -> bool:
-        return self._slot.name == PRODUCTION
+        return self.slot.name == PRODUCTION
 
     def _config(self, name: str, properties: dict[str, Any]) -> None:
-        slot = self._slot
+        slot = self.slot
         document = {
             "id": f"{slot.id}/config/{name}",
             "name": name,
             "type": f"{SITE_TYPE}/config",
             "properties": properties,
         }
-        self._exchange.answer(200, document)
+        self.exchange.answer(200, document)
 
     def _resource(self, method: str, body: dict[str, Any]) -> None:
-        slot = self._slot
+        slot = self.slot
         if method == "DELETE":
-            self._web.remove(slot)
-            self._exchange.answer(200)
+            self.web.remove(slot)
+            self.exchange.answer(200)
             return
         if method == "PATCH":
-            reject_unknown_fields(body, request_bodies.CHANGE, "a change of a site")
-            site_updates.update_slot(self._web, slot, body, self._who)
-        self._exchange.answer(200, slot.document(self._web.directory.tenant))
+            reject_unknown_fields(body, FIELDS["site"] - {"location"}, "a change of a site")
+            site_updates.update_slot(self.web, slot, body, self.who)
+        self.exchange.answer(200, slot.document(self.web.directory.tenant))
 
     def _configure(self, body: dict[str, Any]) -> None:
         reject_unknown_fields(body, {"properties", "kind"}, "a configuration")
-        site_updates.update_config(self._slot, body.get("properties") or {}, self._slot.site.plan)
-        self._slot.worker.restart()
+        site_updates.update_config(self.slot, body.get("properties") or {}, self.slot.site.plan)
+        self.slot.worker.restart()
 
     def _authenticate(self, body: dict[str, Any]) -> None:
         reject_unknown_fields(body, {"properties", "kind"}, "settings for authentication")
         properties = body.get("properties") or {}
-        reject_unknown_fields(properties, request_bodies.AUTH, "settings for authentication")
+        reject_unknown_fields(properties, FIELDS["authentication"], "settings for authentication")
         action = (properties.get("globalValidation") or {}).get("unauthenticatedClientAction")
         if action is not None and action not in easy_auth.ACTIONS:
             raise InvalidBodyError(f"unauthenticatedClientAction {action}")
-        self._slot.auth = properties
-        self._slot.worker.restart()
+        self.slot.auth = properties
+        self.slot.worker.restart()
 
     def _references(self) -> list[dict[str, Any]]:
-        slot = self._slot
+        slot = self.slot
         rows = []
         for name, text in slot.settings.items():
             if reference := key_vault_references.resolve_reference(
-                text, self._web.vaults, slot.vault_reader()
+                text, self.web.vaults, slot.vault_reader()
             ):
                 rows.append(reference.document(name, slot.id))
         return rows
 
     def _change_state(self, subpath: str) -> None:
-        slot = self._slot
+        slot = self.slot
         if subpath == "/stop":
             slot.enabled = False
             slot.worker.stop()
@@ -216,41 +211,34 @@ class Request:
                 slot.worker.restart()
 
     def _swap(self, body: dict[str, Any]) -> None:
-        slot = self._slot
-        reject_unknown_fields(body, request_bodies.SWAP, "a swap")
+        slot = self.slot
+        reject_unknown_fields(body, FIELDS["swap"], "a swap")
         if not isinstance(body.get("preserveVnet"), bool):
             raise InvalidBodyError("a swap without preserveVnet")
         target = slot.site.slots.get(str(body.get("targetSlot")).lower())
         if target is None or target is slot:
             raise bad_request(f"The slot '{body.get('targetSlot')}' cannot be swapped with.")
         slot.site.operation = slot_swap.OPERATION_NAME
-        self._answer_accepted(self._web.begin(Swap(slot, target)))
+        self._answer_accepted(self.web.begin(Swap(source=slot, target=target)))
 
     def _result(self, id: str) -> None:
-        require_permission(self._who, "operationresults/read", self._slot.site.name, self._slot.id)
-        swap = self._web.swaps.get(id)
+        self._require_permission("operationresults/read")
+        swap = self.web.swaps.get(id)
         if swap is None:
             raise not_found_error(f"{SITE_TYPE}/operationresults", id, GROUP)
         swap.poll_count += 1
-        if not swap.done.is_set() or swap.poll_count <= self._web.pace.pending_polls:
+        if not swap.done.is_set() or swap.poll_count <= self.web.pace.pending_polls:
             self._answer_accepted(swap)
         elif swap.error:
             raise swap.error
         else:
-            self._exchange.answer(200)
+            self.exchange.answer(200)
 
     def _answer_accepted(self, swap: Swap) -> None:
         id = str(uuid.uuid4())
-        self._web.swaps[id] = swap
+        self.web.swaps[id] = swap
         url = (
-            f"{self._arm.server.url}{self._slot.id}/operationresults/{id}"
-            f"?api-version={self._version}"
+            f"{self.web.arm.server.url}{self.slot.id}/operationresults/{id}"
+            f"?api-version={self.version}"
         )
-        self._exchange.answer(202, b"", [("Location", url)])
-
-
-def require_permission(who: Identity, permission: str, scope: str, id: str) -> None:
-    """Raise `ArmError` if an identity lacks a permission on a site."""
-    action = f"{SITE_TYPE}/{permission}"
-    if not who.has_permission(action, scope):
-        raise authorization_error(who, action, id)
+        self.exchange.answer(202, b"", [("Location", url)])

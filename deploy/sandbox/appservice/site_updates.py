@@ -24,7 +24,7 @@ from deploy.sandbox.appservice.plans import RESOURCE_TYPE as PLAN_KIND
 from deploy.sandbox.appservice.plans import Plan
 from deploy.sandbox.appservice.slot import PRODUCTION, SITE_TYPE, Site, Slot
 from deploy.sandbox.arm import GROUP, LOCATION
-from deploy.sandbox.arm_errors import ArmError, not_found_error
+from deploy.sandbox.arm_errors import linked_authorization_error, not_found_error
 from deploy.sandbox.identities import Identity
 from deploy.sandbox.managed_identities import IdentityNotFoundError
 from deploy.sandbox.request_bodies import InvalidBodyError, reject_unknown_fields
@@ -75,9 +75,11 @@ def check_idle(web: WebApps, site: Site) -> None:
 def update_slot(web: WebApps, slot: Slot, body: dict[str, Any], who: Identity) -> None:
     """Change the fields of a slot that the body has. Raise `ArmError` or `InvalidBodyError`."""
     properties = dict(body.get("properties") or {})
-    reject_unknown_fields(properties, request_bodies.PROPERTIES, "a site's properties")
+    reject_unknown_fields(
+        properties, request_bodies.FIELDS["site_properties"], "a site's properties"
+    )
     plan_id, config = properties.pop("serverFarmId", None), properties.pop("siteConfig", None)
-    plan = _join_plan(web, plan_id, who) if plan_id else slot.site.plan
+    plan = _join_plan(web, plan_id, who, slot.id) if plan_id else slot.site.plan
     if config is not None:
         update_config(slot, config, plan)
     slot.site.plan = plan
@@ -129,7 +131,7 @@ def _update_identity(web: WebApps, slot: Slot, body: dict[str, Any]) -> None:
 
 
 def _check_site(body: dict[str, Any]) -> None:
-    reject_unknown_fields(body, request_bodies.SITE, "a site")
+    reject_unknown_fields(body, request_bodies.FIELDS["site"], "a site")
     if body.get("location") != LOCATION:
         raise InvalidBodyError(f"a site in {body.get('location')}")
 
@@ -140,7 +142,7 @@ def _plan_for_site(web: WebApps, name: str, body: dict[str, Any], who: Identity)
     plan_id = (body.get("properties") or {}).get("serverFarmId")
     if not plan_id:
         raise InvalidBodyError("a site without serverFarmId")
-    return _join_plan(web, plan_id, who)
+    return _join_plan(web, plan_id, who, web.arm.build_id(SITE_TYPE, name))
 
 
 def _plan_for_slot(web: WebApps, name: str) -> Plan:
@@ -153,7 +155,7 @@ def _plan_for_slot(web: WebApps, name: str) -> Plan:
     return site.plan
 
 
-def _join_plan(web: WebApps, id: str, who: Identity) -> Plan:
+def _join_plan(web: WebApps, id: str, who: Identity, site_id: str) -> Plan:
     plan = next(
         (candidate for candidate in web.plans.values() if candidate.id.lower() == id.lower()), None
     )
@@ -161,12 +163,5 @@ def _join_plan(web: WebApps, id: str, who: Identity) -> Plan:
         raise not_found_error(PLAN_KIND, id.rpartition("/")[2], GROUP)
     action = f"{PLAN_KIND}/join/action"
     if not who.has_permission(action, plan.name):
-        text = (
-            f"The client '{who.client_id}' with object id '{who.object_id}' has permission to "
-            f"perform action '{SITE_TYPE}/write' on the site; however, it does not have "
-            "permission to "
-            f"perform action '{action}' on the linked scope(s) '{plan.id}' or the linked scope(s) "
-            "are invalid."
-        )
-        raise ArmError(403, "LinkedAuthorizationFailed", text)
+        raise linked_authorization_error(who, f"{SITE_TYPE}/write", site_id, action, plan.id)
     return plan

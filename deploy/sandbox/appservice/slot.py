@@ -29,29 +29,6 @@ if TYPE_CHECKING:
 PRODUCTION = "production"
 SITE_TYPE = "Microsoft.Web/sites"
 FORM = "app,linux,container"
-STICKY_CONFIG = {
-    "acrUseManagedIdentityCreds",
-    "acrUserManagedIdentityID",
-    "alwaysOn",
-    "cors",
-    "detailedErrorLoggingEnabled",
-    "healthCheckPath",
-    "httpLoggingEnabled",
-    "ipSecurityRestrictions",
-    "ipSecurityRestrictionsDefaultAction",
-    "keyVaultReferenceIdentity",
-    "minTlsCipherSuite",
-    "minTlsVersion",
-    "publicNetworkAccess",
-    "requestTracingEnabled",
-    "scmIpSecurityRestrictions",
-    "scmIpSecurityRestrictionsDefaultAction",
-    "scmIpSecurityRestrictionsUseMain",
-    "scmMinTlsVersion",
-    "vnetName",
-    "vnetPrivatePortsCount",
-    "vnetRouteAllEnabled",
-}
 
 
 @dataclass
@@ -169,7 +146,10 @@ class Slot:
                 "serverFarmId": self.site.plan.id,
                 "sku": self.site.plan.tier,
                 "siteConfig": {
-                    **{name: self.config.get(name) for name in request_bodies.SITE_CONFIG_FIELDS},
+                    **{
+                        name: self.config.get(name)
+                        for name in request_bodies.FIELDS["shown_configuration"]
+                    },
                     "appSettings": None,
                 },
                 "slotSwapStatus": self.site.last_swap,

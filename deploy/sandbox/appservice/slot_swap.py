@@ -11,36 +11,28 @@ previous target, is not waited for.
 from __future__ import annotations
 
 import datetime
-import threading
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from deploy.sandbox.appservice import container_config
 from deploy.sandbox.appservice.errors import swap_failed_error
 from deploy.sandbox.appservice.instance import Instance, StartError, WarmUpPing
-from deploy.sandbox.appservice.slot import STICKY_CONFIG, Site, Slot
+from deploy.sandbox.appservice.request_bodies import FIELDS
+from deploy.sandbox.appservice.slot import Site, Slot
 from deploy.sandbox.appservice.worker import Worker
-from deploy.sandbox.arm_errors import ArmError
+from deploy.sandbox.background import Operation
 from deploy.sandbox.time_scale import TimeScale
 
 OPERATION_NAME = "SwapSiteSlots"
 InstanceFactory = Callable[[Slot, dict[str, str]], Instance | None]
 
 
-@dataclass
-class Swap:
+@dataclass(kw_only=True)
+class Swap(Operation):
     """A swap of two slots."""
 
     source: Slot
     target: Slot
-    # How often the swap's result was requested.
-    poll_count: int = 0
-    # Why the swap failed, as an answer to the client.
-    error: ArmError | None = None
-    # An error of the emulator itself.
-    failure: str = ""
-    done: threading.Event = field(default_factory=threading.Event)
 
     @property
     def site(self) -> Site:
@@ -48,18 +40,14 @@ class Swap:
         return self.source.site
 
     def run(self, make: InstanceFactory, pace: TimeScale) -> None:
-        """Run the swap, and record its result."""
+        """Run the swap. Raise `ArmError` if the source does not start or answer."""
         try:
             self._run(make, pace)
         except StartError:
-            self.error = swap_failed_error(self.site.name, self.source.name)
-        except Exception:
-            self.failure = traceback.format_exc()
-            self.error = ArmError(500, "InternalServerError", "the emulator failed")
+            raise swap_failed_error(self.site.name, self.source.name) from None
         finally:
             with self.site.lock:
                 self.site.operation = ""
-            self.done.set()
 
     def _run(self, make: InstanceFactory, pace: TimeScale) -> None:
         source, target = self.source, self.target
@@ -105,7 +93,7 @@ def _settings_after_swap(slot: Slot, other_slot: Slot) -> dict[str, str]:
 
 
 def _swap_config(source: Slot, target: Slot) -> None:
-    for name in {*source.config, *target.config} - STICKY_CONFIG:
+    for name in {*source.config, *target.config} - FIELDS["slot_configuration"]:
         source_value, target_value = source.config.get(name), target.config.get(name)
         source.config[name], target.config[name] = target_value, source_value
     sticky = source.site.sticky_connections

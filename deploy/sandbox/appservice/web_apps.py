@@ -5,55 +5,32 @@ Assumed: infrastructure creates plans and sites before anything is deployed.
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from deploy.sandbox.appservice import container_config
 from deploy.sandbox.appservice.frontend import SlotFrontend
 from deploy.sandbox.appservice.instance import Instance
+from deploy.sandbox.appservice.plans import RESOURCE_TYPE as PLAN_KIND
 from deploy.sandbox.appservice.plans import Plan
 from deploy.sandbox.appservice.routes import READ_ONLY_ROUTES
-from deploy.sandbox.appservice.slot import PRODUCTION, Site, Slot
+from deploy.sandbox.appservice.slot import PRODUCTION, SITE_TYPE, Site, Slot
 from deploy.sandbox.appservice.slot_swap import Swap
 from deploy.sandbox.appservice.worker import Worker
-from deploy.sandbox.arm import GROUP, ResourceManager
-from deploy.sandbox.certificates import CertificateAuthority
-from deploy.sandbox.engine import Engine
-from deploy.sandbox.identities import Directory
-from deploy.sandbox.image_pull import ImagePuller
-from deploy.sandbox.time_scale import TimeScale
-from deploy.sandbox.vault import Vault
+from deploy.sandbox.container_platform import ContainerPlatform, Services
 
 PROVIDER = "Microsoft.Web"
 
 
-class WebApps:
+class WebApps(ContainerPlatform):
     """The plans and sites."""
 
-    def __init__(
-        self,
-        arm: ResourceManager,
-        authority: CertificateAuthority,
-        directory: Directory,
-        engine: Engine,
-        puller: ImagePuller,
-        vaults: Mapping[str, Vault],
-    ) -> None:
-        self._arm = arm
-        self._authority = authority
-        self._engine = engine
-        self._puller = puller
-        self._threads: list[threading.Thread] = []
-        # All frontends since the last reset, and errors of the emulator outside of them.
-        self._opened: list[SlotFrontend] = []
-        self._failures: list[str] = []
+    READ_ONLY_ROUTES = (*READ_ONLY_ROUTES, "checknameavailability")
+
+    def __init__(self, services: Services) -> None:
+        super().__init__(services, PROVIDER)
         self._conflicts = 0
-        self.directory = directory
-        self.vaults = vaults
-        self.pace = TimeScale()
-        self.lock = threading.RLock()
+        self.vaults = services.vaults
         self.plans: dict[str, Plan] = {}
         self.sites: dict[str, Site] = {}
         self.swaps: dict[str, Swap] = {}
@@ -62,7 +39,7 @@ class WebApps:
 
     def add_plan(self, name: str, size: str = "S1", reserved: bool = True) -> Plan:
         """Create a plan, as infrastructure does."""
-        plan = Plan(self.id("serverfarms", name), name, size, reserved)
+        plan = Plan(self.arm.build_id(PLAN_KIND, name), name, size, reserved)
         self.plans[name.lower()] = plan
         return plan
 
@@ -86,69 +63,16 @@ class WebApps:
         self._conflicts -= 1
         return "Update"
 
-    @contextlib.contextmanager
-    def hold_swaps(self) -> Iterator[None]:
-        """Keep swaps from ending inside the block."""
-        self.pace.completion_gate.clear()
-        try:
-            yield
-        finally:
-            self.pace.completion_gate.set()
-
-    @property
-    def writes(self) -> list[str]:
-        """All requests that changed something here, as `PUT sites/faq/config/appsettings`."""
-        requests = self._arm.server.requests("PUT|PATCH|DELETE|POST", f"/providers/{PROVIDER}/")
-        paths = [
-            (request.method, request.path.partition("?")[0].partition(f"/{PROVIDER}/")[2])
-            for request in requests
-        ]
-        read_only = (*READ_ONLY_ROUTES, "checknameavailability")
-        return [f"{method} {path}" for method, path in paths if not path.endswith(read_only)]
-
-    def problems(self) -> list[str]:
-        """Return errors of the emulator, including those of removed slots."""
-        problems = [text for front in self._opened for text in front.server.failures]
-        return problems + self._failures
-
-    def reset(self) -> None:
-        """Remove everything, and restore the defaults."""
-        self.pace.completion_gate.set()
-        slots = [slot for site in self.sites.values() for slot in site.slots.values()]
-        with ThreadPoolExecutor(8) as pool:
-            list(pool.map(self._close, slots))
-        for thread in self._threads:
-            thread.join()
-        # A swap may have started containers meanwhile.
-        for slot in slots:
-            slot.worker.close()
-        self._threads.clear()
-        self._opened.clear()
-        self._failures.clear()
-        self.pace.reset()
-        self._conflicts = 0
-        for collection in (self.plans, self.sites, self.swaps, self.taken):
-            collection.clear()
-
     def begin(self, swap: Swap) -> Swap:
         """Run a swap in the background."""
-
-        def work() -> None:
-            swap.run(self.instance, self.pace)
-            if swap.failure:
-                self._failures.append(swap.failure)
-
-        thread = threading.Thread(target=work, daemon=True)
-        self._threads.append(thread)
-        thread.start()
-        return swap
+        return self.tasks.begin(swap, lambda: swap.run(self.instance, self.pace))
 
     def instance(self, slot: Slot, settings: Mapping[str, str]) -> Instance | None:
         """Return a new instance of a slot with `settings`; None if the slot has no image."""
         if not slot.image:
             return None
         recipe = container_config.build_container_config(slot, settings, self.vaults)
-        return Instance(self._engine, self._puller, self.pace, recipe, slot.log)
+        return Instance(self.services, self.pace, recipe, slot.log)
 
     def remove(self, slot: Slot) -> None:
         """Remove a slot; for production, the site with all slots."""
@@ -162,30 +86,38 @@ class WebApps:
         if not site.slots:
             self.sites.pop(site.name.lower(), None)
 
-    def id(self, kind: str, name: str) -> str:
-        """Return the resource id of a plan or a site."""
-        group = f"/subscriptions/{self._arm.subscription}/resourceGroups/{GROUP}"
-        return f"{group}/providers/{PROVIDER}/{kind}/{name}"
-
     def new_slot(self, name: str, slot: str, plan: Plan) -> Slot:
         """Return a slot that is neither registered nor served yet."""
         site = self.sites.get(name.lower()) or Site(name, plan)
-        id = self.id("sites", site.name) + (f"/slots/{slot}" if slot != PRODUCTION else "")
-        created = Slot(site, slot, id)
+        slot_path = f"/slots/{slot}" if slot != PRODUCTION else ""
+        created = Slot(site, slot, self.arm.build_id(SITE_TYPE, site.name) + slot_path)
 
         def instance() -> Instance | None:
             return self.instance(created, created.settings) if created.enabled else None
 
-        created.worker = Worker(instance, self.pace, self._failures)
-        created.front = SlotFrontend(created, self._authority, self.directory, self.pace)
+        created.worker = Worker(instance, self.pace, self.tasks.failures)
+        created.front = SlotFrontend(created, self)
         return created
 
     def open(self, slot: Slot) -> None:
         """Register a slot, and serve it from now on."""
         slot.site.slots[slot.name.lower()] = slot
         self.sites[slot.site.name.lower()] = slot.site
-        self._opened.append(slot.front)
         slot.front.server.start()
+
+    def _close_all(self) -> None:
+        slots = [slot for site in self.sites.values() for slot in site.slots.values()]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(self._close, slots))
+
+    def _clear(self) -> None:
+        # A swap may have started containers meanwhile.
+        for site in self.sites.values():
+            for slot in site.slots.values():
+                slot.worker.close()
+        self._conflicts = 0
+        for collection in (self.plans, self.sites, self.swaps, self.taken):
+            collection.clear()
 
     def _close(self, slot: Slot) -> None:
         slot.front.server.stop()

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
 from deploy.sandbox.appservice.instance import Instance, StartError
+from deploy.sandbox.background import Tasks
 from deploy.sandbox.time_scale import TimeScale
 
 # Seconds between a failed start and the next try, in time of the real service.
@@ -32,8 +32,7 @@ class Worker:
 
     def __init__(self, make: InstanceFactory, pace: TimeScale, failures: list[str]) -> None:
         self._make = make
-        # Receives errors of the emulator itself.
-        self._failures = failures
+        self._tasks = Tasks(failures)
         self._pace = pace
         self._changed = threading.Condition()
         # Held during a start: one at a time.
@@ -41,7 +40,6 @@ class Worker:
         self._cancelled = threading.Event()
         self._pending = 0
         self._retry_at = 0.0
-        self._threads: list[threading.Thread] = []
         # The container that answers.
         self.current: Instance | None = None
         # The number of containers started.
@@ -56,9 +54,7 @@ class Worker:
         """Start the slot's current state in the background; cancel a start in progress."""
         with self._changed:
             cancelled = self._supersede()
-            thread = threading.Thread(target=self._restart, args=(cancelled,), daemon=True)
-            self._threads.append(thread)
-        thread.start()
+        self._tasks.spawn(lambda: self._restart(cancelled))
 
     def replace(self, make: InstanceFactory) -> None:
         """Start another container and wait. Raise `StartError`, in which case nothing changes."""
@@ -85,9 +81,7 @@ class Worker:
     def close(self) -> None:
         """Stop, and wait until every container is removed."""
         self.stop()
-        for thread in list(self._threads):
-            thread.join()
-        self._threads.clear()
+        self._tasks.join()
 
     def swap_instances(self, other: Worker) -> None:
         """Exchange the running containers with another worker; cancel starts in progress."""
@@ -136,8 +130,6 @@ class Worker:
                 if not cancelled.is_set():
                     self._set_current(None)
                     self._retry_at = time.monotonic() + self._pace.scale_seconds(RETRY_SECONDS)
-        except Exception:
-            self._failures.append(traceback.format_exc())
         finally:
             self._finish_start()
 
@@ -165,9 +157,7 @@ class Worker:
             previous, self.current = self.current, instance
             self._changed.notify_all()
         if previous:
-            thread = threading.Thread(target=previous.drain, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            self._tasks.spawn(previous.drain)
 
     def _finish_start(self) -> None:
         with self._changed:

@@ -17,19 +17,18 @@ from typing import Any
 from deploy.sandbox.arm import LOCATION
 from deploy.sandbox.azureml import environments, request_bodies, vm_sizes
 from deploy.sandbox.azureml.errors import (
-    OperationError,
     bad_request,
-    conflict,
     image_unavailable_error,
+    operation_error,
     pull_denied_error,
     quota_error,
     validation_error,
 )
 from deploy.sandbox.azureml.instance import InstanceConfig, Route
 from deploy.sandbox.azureml.operations import Commit, Operation
+from deploy.sandbox.azureml.request import Request, Response
 from deploy.sandbox.azureml.resources import Deployment, Endpoint
 from deploy.sandbox.azureml.workspace import Workspace
-from deploy.sandbox.identities import Identity
 from deploy.sandbox.image_pull import ImageUnavailableError, PullDeniedError
 from deploy.sandbox.request_bodies import reject_unknown_fields
 
@@ -48,16 +47,22 @@ class DesiredState:
     environment: dict[str, Any]
 
 
-def put(
-    workspace: Workspace,
-    endpoint: Endpoint,
-    name: str,
-    body: dict[str, Any],
-    who: Identity,
-    version: str,
-) -> tuple[int, Deployment, Operation]:
+def list_all(request: Request) -> Response:
+    """Return all deployments of an endpoint. Raise `ArmError` if there is no such endpoint."""
+    deployments = request.endpoint().deployments.values()
+    return Response(200, {"value": [deployment.document() for deployment in deployments]})
+
+
+def get(request: Request) -> Response:
+    """Return a deployment. Raise `ArmError` if there is none."""
+    return Response(200, request.deployment().document())
+
+
+def put(request: Request) -> Response:
     """Create or replace a deployment. Raise `ArmError` or `InvalidBodyError`."""
-    reject_unknown_fields(body, request_bodies.DEPLOYMENT, "a deployment")
+    workspace, endpoint, body = request.workspace, request.endpoint(), request.body
+    name = request.names["deployment"]
+    reject_unknown_fields(body, request_bodies.FIELDS["resource"], "a deployment")
     request_bodies.check_name(name, "a deployment")
     properties = body.get("properties") or {}
     request_bodies.check_deployment(properties)
@@ -66,11 +71,12 @@ def put(
             "This endpoint has not been created successfully or is in deleting provisioning state. "
             "Please recreate endpoint and then try again to create deployment."
         )
-    environment = environments.get_deployment_environment(
-        workspace, properties.get("environmentId")
+    desired = DesiredState(
+        properties,
+        request_bodies.read_capacity(body, 1),
+        body.get("tags") or {},
+        environments.get_deployment_environment(workspace, properties.get("environmentId")),
     )
-    capacity = request_bodies.read_capacity(body, 1)
-    desired = DesiredState(properties, capacity, body.get("tags") or {}, environment)
     existing = endpoint.deployments.get(name)
     if existing:
         _check_change(existing, desired)
@@ -80,87 +86,76 @@ def put(
     deployment = existing or Deployment(
         f"{endpoint.id}/deployments/{name}",
         name,
-        who.client_id,
+        request.who.client_id,
         LOCATION,
         tags=desired.tags,
         properties=properties,
         capacity=desired.capacity,
     )
     endpoint.deployments[name] = deployment
-    operation = _start_rollout(workspace, endpoint, deployment, desired, version)
-    return 200 if existing else 201, deployment, operation
+    operation = _start_rollout(request, endpoint, deployment, desired)
+    return request.write_response(200 if existing else 201, deployment, operation)
 
 
-def patch(
-    workspace: Workspace,
-    endpoint: Endpoint,
-    deployment: Deployment,
-    body: dict[str, Any],
-    version: str,
-) -> Operation:
+def patch(request: Request) -> Response:
     """Scale or tag a deployment. Raise `ArmError` or `InvalidBodyError`."""
+    workspace, deployment, body = request.workspace, request.deployment(), request.body
     reject_unknown_fields(body, {"tags", "sku"}, "a change of a deployment")
     properties = deployment.properties
-    environment = environments.get_deployment_environment(
-        workspace, properties.get("environmentId")
+    desired = DesiredState(
+        properties,
+        request_bodies.read_capacity(body, deployment.capacity),
+        body.get("tags", deployment.tags),
+        environments.get_deployment_environment(workspace, properties.get("environmentId")),
     )
-    capacity = request_bodies.read_capacity(body, deployment.capacity)
-    desired = DesiredState(properties, capacity, body.get("tags", deployment.tags), environment)
     _check_change(deployment, desired)
     _check_quota(workspace, deployment, desired)
-    return _start_rollout(workspace, endpoint, deployment, desired, version)
+    operation = _start_rollout(request, request.endpoint(), deployment, desired)
+    return request.write_response(200, deployment, operation)
 
 
-def delete(
-    workspace: Workspace, endpoint: Endpoint, deployment: Deployment, version: str
-) -> Operation:
+def delete(request: Request) -> Response:
     """Delete a deployment. Raise `ArmError`."""
+    endpoint = request.endpoint()
+    deployment = endpoint.deployments.get(request.names["deployment"])
+    if deployment is None:
+        return Response(204)
     if endpoint.traffic.get(deployment.name) or endpoint.mirror.get(deployment.name):
         raise validation_error("Can't delete deployment with non-zero traffic weight")
-    if deployment.is_busy:
-        raise conflict(deployment.id)
-    if endpoint.is_busy:
-        # The operation in progress may give it traffic.
-        raise conflict(endpoint.id)
+    deployment.check_idle()
+    # The endpoint's operation in progress may give it traffic.
+    endpoint.check_idle()
 
     def work() -> Commit:
-        deployment.retire(deployment.replace([]))
-        return lambda: None
+        deployment.close()
+        return lambda: endpoint.remove_deployment(deployment.name)
 
-    def end(error: OperationError | None) -> None:
-        deployment.state = "Failed" if error else "Deleted"
-        if not error:
-            endpoint.remove_deployment(deployment.name)
-
-    operation = workspace.operations.start("deployment", version, work, end)
-    deployment.begin(operation, workspace.operations.url(operation), "Deleting")
-    return operation
+    return request.operation_response(request.begin(deployment, "Deleting", work))
 
 
-def read_logs(deployment: Deployment, body: dict[str, Any]) -> str:
-    """Return the response of getLogs."""
+def read_logs(request: Request) -> Response:
+    """Return the logs of a deployment's first instance. Raise `ArmError` or `InvalidBodyError`."""
+    deployment, body = request.deployment(), request.body
     reject_unknown_fields(body, {"containerType", "tail"}, "getLogs")
     if body.get("containerType") == "StorageInitializer":
-        return "There are no logs of this container."
+        return Response(200, {"content": "There are no logs of this container."})
     text = deployment.instances[0].logs() if deployment.instances else deployment.logs
     if deployment.state == "Failed" and deployment.logs:
         text = deployment.logs
     lines = text.splitlines()[-int(body.get("tail") or 5000) :]
     started = "Succeeded" if deployment.state == "Succeeded" else "InProgress"
-    return (
+    content = (
         "Instance status:\nSystemSetup: Succeeded\nUserContainerImagePull: Succeeded\n"
         f"ModelDownload: Succeeded\nUserContainerStart: {started}\n\nContainer events:\n"
         "\nContainer logs:\n" + "\n".join(lines)
     )
+    return Response(200, {"content": content})
 
 
 def _start_rollout(
-    workspace: Workspace,
-    endpoint: Endpoint,
-    deployment: Deployment,
-    desired: DesiredState,
-    version: str,
+    request: Request, endpoint: Endpoint, deployment: Deployment, desired: DesiredState
 ) -> Operation:
+    workspace = request.workspace
     keeps_instances = deployment.has_instances and _instance_settings(
         desired.properties
     ) == _instance_settings(deployment.properties)
@@ -196,16 +191,12 @@ def _start_rollout(
             deployment.capacity = desired.capacity
             deployment.tags = desired.tags
             deployment.logs = ""
-            workspace.retire(deployment, deployment.replace(kept_instances + new_instances))
+            for instance in deployment.replace(kept_instances + new_instances):
+                workspace.tasks.spawn(instance.drain)
 
         return commit
 
-    def end(error: OperationError | None) -> None:
-        deployment.state = "Failed" if error else "Succeeded"
-
-    operation = workspace.operations.start("deployment", version, work, end)
-    deployment.begin(operation, workspace.operations.url(operation), state)
-    return operation
+    return request.begin(deployment, state, work)
 
 
 def _instance_settings(properties: dict[str, Any]) -> dict[str, Any]:
@@ -229,7 +220,9 @@ def _build_instance_config(
     for name, value in variables.items():
         if SECRET.fullmatch(value):
             if value not in workspace.secrets:
-                raise OperationError("BadArgument", f"The secret of {name} could not be retrieved.")
+                raise operation_error(
+                    "BadArgument", f"The secret of {name} could not be retrieved."
+                )
             variables[name] = workspace.secrets[value]
     label = f"{workspace.name}/{endpoint.name}/{deployment.name}"
     return InstanceConfig(
@@ -239,7 +232,7 @@ def _build_instance_config(
 
 def _pull(workspace: Workspace, endpoint: Endpoint, image: str) -> str:
     try:
-        return workspace.puller.pull(image, endpoint.managed.all_identities)
+        return workspace.services.puller.pull(image, endpoint.managed.all_identities)
     except PullDeniedError:
         raise pull_denied_error() from None
     except ImageUnavailableError as error:
@@ -247,13 +240,11 @@ def _pull(workspace: Workspace, endpoint: Endpoint, image: str) -> str:
 
 
 def _check_change(existing: Deployment, desired: DesiredState) -> None:
-    if existing.is_busy:
-        raise conflict(existing.id)
+    existing.check_idle()
     if existing.state == "Failed" and not existing.has_instances:
         raise validation_error(
-            f"Specified deployment [{existing.name}] failed during initial provisioning and "
-            "is in an "
-            "unrecoverable state. Delete and re-create."
+            f"Specified deployment [{existing.name}] failed during initial provisioning and is in "
+            "an unrecoverable state. Delete and re-create."
         )
     if desired.properties.get("instanceType") != existing.properties.get("instanceType"):
         raise bad_request("The instance type of a deployment cannot be changed.")

@@ -15,10 +15,11 @@ from typing import Any
 from deploy.sandbox import managed_identities
 from deploy.sandbox.arm import LOCATION
 from deploy.sandbox.azureml import request_bodies
-from deploy.sandbox.azureml.errors import OperationError, bad_request, conflict, validation_error
+from deploy.sandbox.azureml.errors import bad_request, conflict, validation_error
 from deploy.sandbox.azureml.operations import Commit, Operation
+from deploy.sandbox.azureml.request import Request, Response
+from deploy.sandbox.azureml.request_bodies import FIELDS
 from deploy.sandbox.azureml.resources import Endpoint, generate_key
-from deploy.sandbox.azureml.workspace import Workspace
 from deploy.sandbox.identities import ACR_PULL, Identity
 from deploy.sandbox.managed_identities import IdentityNotFoundError
 from deploy.sandbox.request_bodies import InvalidBodyError, reject_unknown_fields
@@ -26,59 +27,64 @@ from deploy.sandbox.request_bodies import InvalidBodyError, reject_unknown_field
 TOKEN_SECONDS = 12 * 3600
 
 
-def put(
-    workspace: Workspace, name: str, body: dict[str, Any], who: Identity, version: str
-) -> tuple[int, Endpoint, Operation]:
+def list_all(request: Request) -> Response:
+    """Return all endpoints."""
+    endpoints = request.workspace.endpoints.values()
+    return Response(200, {"value": [endpoint.document() for endpoint in endpoints]})
+
+
+def get(request: Request) -> Response:
+    """Return an endpoint. Raise `ArmError` if there is none."""
+    return Response(200, request.endpoint().document())
+
+
+def put(request: Request) -> Response:
     """Create or replace an endpoint. Raise `ArmError` or `InvalidBodyError`."""
-    reject_unknown_fields(body, request_bodies.ENDPOINT, "an endpoint")
+    workspace, body, name = request.workspace, request.body, request.names["endpoint"]
+    reject_unknown_fields(body, FIELDS["resource"], "an endpoint")
     properties = body.get("properties") or {}
-    reject_unknown_fields(
-        properties, request_bodies.ENDPOINT_PROPERTIES, "an endpoint's properties"
-    )
+    reject_unknown_fields(properties, FIELDS["endpoint_properties"], "an endpoint's properties")
     request_bodies.check_name(name, "an endpoint")
     if properties.get("authMode") not in request_bodies.AUTH_MODES:
         raise InvalidBodyError(f"authMode {properties.get('authMode')}")
     if body.get("location") != LOCATION:
         raise InvalidBodyError(f"an endpoint in {body.get('location')}")
-    endpoint = workspace.endpoints.get(name.lower())
+    endpoint = request.find_endpoint()
     if endpoint is None and workspace.region.has_endpoint(name):
         raise validation_error(
-            "There is already an endpoint with this name, Endpoint name needs to be unique "
-            "within a "
-            "region. Try some other name."
+            "There is already an endpoint with this name, Endpoint name needs to be unique within "
+            "a region. Try some other name."
         )
-    deployment_names = set(endpoint.remaining_deployments) if endpoint else set()
     request_bodies.check_traffic(
-        properties.get("traffic") or {}, properties.get("mirrorTraffic") or {}, deployment_names
+        properties.get("traffic") or {},
+        properties.get("mirrorTraffic") or {},
+        set(endpoint.remaining_deployments) if endpoint else set(),
     )
     if endpoint is None or (endpoint.state == "Failed" and not endpoint.url):
-        return _create(workspace, name, body, who, version)
-    if endpoint.is_busy:
-        raise conflict(endpoint.id)
+        return _create(request, name)
+    endpoint.check_idle()
     if properties["authMode"] != endpoint.auth_mode:
         raise bad_request("The authentication mode of an endpoint cannot be changed.")
-    identity_types = set(_identity_types(body))
-    if identity_types != set(endpoint.managed.document(endpoint.tenant)["type"].split(",")):
+    current_types = endpoint.managed.document(endpoint.tenant)["type"].split(",")
+    if set(_identity_types(body)) != set(current_types):
         raise bad_request("The identity of an endpoint cannot be changed.")
-    return (
-        200,
-        endpoint,
-        _update_endpoint(workspace, endpoint, properties, body.get("tags"), version),
-    )
+    operation = _update(request, endpoint, properties)
+    return request.write_response(200, endpoint, operation)
 
 
-def patch(
-    workspace: Workspace, endpoint: Endpoint, body: dict[str, Any], version: str
-) -> Operation:
+def patch(request: Request) -> Response:
     """Change the tags of an endpoint. Raise `ArmError` or `InvalidBodyError`."""
-    reject_unknown_fields(body, {"tags"}, "a change of an endpoint")
-    if endpoint.is_busy:
-        raise conflict(endpoint.id)
-    return _update_endpoint(workspace, endpoint, endpoint.properties, body.get("tags"), version)
+    endpoint = request.endpoint()
+    reject_unknown_fields(request.body, {"tags"}, "a change of an endpoint")
+    endpoint.check_idle()
+    return request.write_response(200, endpoint, _update(request, endpoint, endpoint.properties))
 
 
-def delete(workspace: Workspace, endpoint: Endpoint, version: str) -> Operation:
+def delete(request: Request) -> Response:
     """Delete an endpoint with its deployments. Raise `ArmError`."""
+    workspace, endpoint = request.workspace, request.find_endpoint()
+    if endpoint is None:
+        return Response(204)
     if endpoint.is_busy or any(one.is_busy for one in endpoint.deployments.values()):
         raise conflict(endpoint.id)
 
@@ -87,74 +93,63 @@ def delete(workspace: Workspace, endpoint: Endpoint, version: str) -> Operation:
         if front:
             front.server.stop()
         for deployment in endpoint.deployments.values():
-            deployment.retire(deployment.replace([]))
-        return lambda: None
+            deployment.close()
+        return commit
 
-    def end(error: OperationError | None) -> None:
-        endpoint.state = "Failed" if error else "Deleted"
-        if not error:
-            workspace.endpoints.pop(endpoint.name.lower(), None)
-            if endpoint.managed.system:
-                workspace.directory.remove(endpoint.managed.system)
+    def commit() -> None:
+        workspace.endpoints.pop(endpoint.name.lower(), None)
+        if endpoint.managed.system:
+            workspace.directory.remove(endpoint.managed.system)
 
-    return _begin_operation(workspace, endpoint, "Deleting", version, work, end)
+    return request.operation_response(request.begin(endpoint, "Deleting", work))
 
 
-def list_keys(endpoint: Endpoint) -> dict[str, str]:
-    """Return the response of listKeys. Raise `ArmError` if the endpoint does not use keys."""
-    if endpoint.auth_mode != "Key":
-        raise bad_request(f"The endpoint {endpoint.name} does not use keys.")
-    return {"primaryKey": endpoint.keys[0], "secondaryKey": endpoint.keys[1]}
+def list_keys(request: Request) -> Response:
+    """Return an endpoint's keys. Raise `ArmError` if it does not use keys."""
+    primary, secondary = _require_keys(request.endpoint())
+    return Response(200, {"primaryKey": primary, "secondaryKey": secondary})
 
 
-def issue_token(workspace: Workspace, endpoint: Endpoint) -> dict[str, Any]:
-    """Return the response of token. Raise `ArmError` if the endpoint has no tokens of its own."""
+def issue_token(request: Request) -> Response:
+    """Return a token. Raise `ArmError` if the endpoint has no tokens of its own."""
+    endpoint = request.endpoint()
     if endpoint.auth_mode != "AMLToken":
         raise bad_request(f"The endpoint {endpoint.name} does not use tokens of its own.")
     now = int(time.time())
-    return {
-        "accessToken": workspace.front(endpoint.name).issue(TOKEN_SECONDS),
+    content = {
+        "accessToken": request.workspace.front(endpoint.name).issue(TOKEN_SECONDS),
         "expiryTimeUtc": now + TOKEN_SECONDS,
         "refreshAfterTimeUtc": now + TOKEN_SECONDS // 2,
         "tokenType": "Bearer",
     }
+    return Response(200, content)
 
 
-def regenerate_key(
-    workspace: Workspace, endpoint: Endpoint, body: dict[str, Any], version: str
-) -> Operation:
+def regenerate_key(request: Request) -> Response:
     """Replace a key, with the given value if there is one (documented).
 
     azure-ai-ml 1.35.2 sends the key's current value, so that its call changes nothing.
     """
+    endpoint, body = request.endpoint(), request.body
     reject_unknown_fields(body, {"keyType", "keyValue"}, "regenerateKeys")
     if body.get("keyType") not in ("Primary", "Secondary"):
         raise InvalidBodyError(f"keyType {body.get('keyType')}")
-    list_keys(endpoint)
-    if endpoint.is_busy:
-        raise conflict(endpoint.id)
+    keys = _require_keys(endpoint)
+    endpoint.check_idle()
 
-    def work() -> Commit:
-        index = 0 if body["keyType"] == "Primary" else 1
+    def commit() -> None:
+        keys[0 if body["keyType"] == "Primary" else 1] = body.get("keyValue") or generate_key()
 
-        def commit() -> None:
-            endpoint.keys[index] = body.get("keyValue") or generate_key()
-
-        return commit
-
-    return _begin_operation(
-        workspace, endpoint, "Updating", version, work, _state_callback(endpoint)
-    )
+    return request.operation_response(request.begin(endpoint, "Updating", lambda: commit))
 
 
-def _create(
-    workspace: Workspace, name: str, body: dict[str, Any], who: Identity, version: str
-) -> tuple[int, Endpoint, Operation]:
+def _create(request: Request, name: str) -> Response:
+    workspace, body = request.workspace, request.body
     identity_types = _identity_types(body)
     endpoint = Endpoint(
         f"{workspace.id}/onlineEndpoints/{name}",
         name,
-        who.client_id,
+        request.who.client_id,
         LOCATION,
         tags=body.get("tags") or {},
         properties=body["properties"],
@@ -163,7 +158,7 @@ def _create(
     if keys := (body["properties"].get("keys") or {}):
         endpoint.keys = [keys["primaryKey"], keys["secondaryKey"]]
     if "UserAssigned" in identity_types:
-        endpoint.managed.assigned = _resolve_identities(workspace, body["identity"])
+        endpoint.managed.assigned = _resolve_identities(request)
     if "SystemAssigned" in identity_types:
         endpoint.managed.system = workspace.directory.add(endpoint.id)
         if workspace.registry:
@@ -178,41 +173,22 @@ def _create(
 
         return commit
 
-    operation = _begin_operation(
-        workspace, endpoint, "Creating", version, work, _state_callback(endpoint)
-    )
-    return 201, endpoint, operation
+    return request.write_response(201, endpoint, request.begin(endpoint, "Creating", work))
 
 
-def _update_endpoint(
-    workspace: Workspace, endpoint: Endpoint, properties: Any, tags: Any, version: str
-) -> Operation:
-    def work() -> Commit:
-        def commit() -> None:
-            endpoint.properties = properties
-            endpoint.tags = tags if tags is not None else {}
-            endpoint.history.append((endpoint.traffic, endpoint.mirror))
+def _update(request: Request, endpoint: Endpoint, properties: dict[str, Any]) -> Operation:
+    def commit() -> None:
+        endpoint.properties = properties
+        endpoint.tags = request.body.get("tags") or {}
+        endpoint.history.append((endpoint.traffic, endpoint.mirror))
 
-        return commit
-
-    return _begin_operation(
-        workspace, endpoint, "Updating", version, work, _state_callback(endpoint)
-    )
+    return request.begin(endpoint, "Updating", lambda: commit)
 
 
-def _begin_operation(
-    workspace: Workspace, endpoint: Endpoint, state: str, version: str, work: Any, end: Any
-) -> Operation:
-    operation = workspace.operations.start("endpoint", version, work, end)
-    endpoint.begin(operation, workspace.operations.url(operation), state)
-    return operation
-
-
-def _state_callback(endpoint: Endpoint) -> Any:
-    def end(error: OperationError | None) -> None:
-        endpoint.state = "Failed" if error else "Succeeded"
-
-    return end
+def _require_keys(endpoint: Endpoint) -> list[str]:
+    if endpoint.auth_mode != "Key":
+        raise bad_request(f"The endpoint {endpoint.name} does not use keys.")
+    return endpoint.keys
 
 
 def _identity_types(body: dict[str, Any]) -> list[str]:
@@ -221,8 +197,10 @@ def _identity_types(body: dict[str, Any]) -> list[str]:
     )
 
 
-def _resolve_identities(workspace: Workspace, body: dict[str, Any]) -> dict[str, Identity]:
+def _resolve_identities(request: Request) -> dict[str, Identity]:
     try:
-        return managed_identities.resolve_assigned_identities(workspace.directory, body)
+        return managed_identities.resolve_assigned_identities(
+            request.workspace.directory, request.body["identity"]
+        )
     except IdentityNotFoundError as error:
         raise bad_request(f"The identity {error} does not exist.") from None

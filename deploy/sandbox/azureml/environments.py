@@ -12,23 +12,25 @@ from typing import Any
 from deploy.sandbox.arm import GROUP
 from deploy.sandbox.arm_errors import not_found_error
 from deploy.sandbox.azureml.errors import bad_request
+from deploy.sandbox.azureml.request import Request, Response
+from deploy.sandbox.azureml.request_bodies import FIELDS
 from deploy.sandbox.azureml.resources import PROVIDER
 from deploy.sandbox.azureml.workspace import Workspace
 from deploy.sandbox.request_bodies import InvalidBodyError, reject_unknown_fields
 
 VERSION_PATH = re.compile(r"/environments/(?P<name>[^/]+)/versions/(?P<version>[^/]+)")
-FIELDS = {"description", "image", "inferenceConfig", "isAnonymous", "isArchived", "osType"}
-FIELDS |= {"properties", "tags"}
 ROUTES = ("livenessRoute", "readinessRoute", "scoringRoute")
 
 
-def put(
-    workspace: Workspace, name: str, version: str, body: dict[str, Any]
-) -> tuple[int, dict[str, Any]]:
-    """Create a version; return the status code and the document. Raise `InvalidBodyError`."""
+def put(request: Request) -> Response:
+    """Create a version. Raise `InvalidBodyError`."""
+    workspace, body = request.workspace, request.body
+    name, version = request.names["name"], request.names["version"]
     reject_unknown_fields(body, {"properties"}, "an environment")
     properties = body.get("properties") or {}
-    reject_unknown_fields(properties, FIELDS, "an environment's properties")
+    reject_unknown_fields(
+        properties, FIELDS["environment_properties"], "an environment's properties"
+    )
     if not properties.get("image"):
         raise InvalidBodyError("an environment without an image")
     inference = properties.get("inferenceConfig") or {}
@@ -49,16 +51,17 @@ def put(
         },
     }
     workspace.environments[name, version] = document
-    return status, document
+    return Response(status, document)
 
 
-def get(workspace: Workspace, name: str, version: str) -> dict[str, Any]:
-    """Return the document of a version. Raise `ArmError` if there is none."""
-    document = workspace.environments.get((name, version))
+def get(request: Request) -> Response:
+    """Return a version. Raise `ArmError` if there is none."""
+    name, version = request.names["name"], request.names["version"]
+    document = request.workspace.environments.get((name, version))
     if document is None:
         kind = f"{PROVIDER}/workspaces/environments/versions"
         raise not_found_error(kind, f"{name}/{version}", GROUP)
-    return document
+    return Response(200, document)
 
 
 def get_deployment_environment(workspace: Workspace, id: Any) -> dict[str, Any]:
@@ -74,5 +77,5 @@ def get_deployment_environment(workspace: Workspace, id: Any) -> dict[str, Any]:
     properties: dict[str, Any] = document["properties"]
     missing = set(ROUTES) - set(properties.get("inferenceConfig") or {})
     if missing:
-        raise InvalidBodyError(f"an environment of one's own server without {sorted(missing)}")
+        raise InvalidBodyError(f"an environment of a custom server without {sorted(missing)}")
     return properties

@@ -22,17 +22,9 @@ CALL_FAILED = "InferencingClientCallFailed"
 CREATE_FAILED = "InferencingClientCreateDeploymentFailed"
 
 
-class OperationError(Exception):
-    """The error of a long-running operation, with the code and message of its status."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-    @property
-    def content(self) -> dict[str, Any]:
-        """The `error` in the operation's status."""
-        return {"code": self.code, "message": str(self)}
+def operation_error(code: str, message: str) -> ArmError:
+    """Return the error of a long-running operation."""
+    return ArmError(400, code, message)
 
 
 def validation_error(text: str, field: str = "", status: int = 400) -> ArmError:
@@ -69,7 +61,7 @@ def quota_error(size: str, subscription: str, used: int, limit: int, needed: int
     return _refused("The request is invalid.", CREATE_FAILED, detail, 400)
 
 
-def pull_denied_error() -> OperationError:
+def pull_denied_error() -> ArmError:
     """Return the error of a deployment whose identity may not pull the image."""
     text = (
         "Endpoint identity does not have pull permission on the registry. For System Assigned "
@@ -77,36 +69,36 @@ def pull_denied_error() -> OperationError:
         "creating deployment with User Assigned Identity or if using non-workspace ACR, then User "
         f"should grant pull permissions to identity on the registry. {GUIDE}#authorization-error"
     )
-    return OperationError("BadArgument", text)
+    return operation_error("BadArgument", text)
 
 
-def image_unavailable_error(image: str, why: str) -> OperationError:
+def image_unavailable_error(image: str, why: str) -> ArmError:
     """Return the error of a deployment whose image cannot be found."""
     text = (
         f"Unable to download user container image {image}: {why}. "
         f"{GUIDE}#unable-to-download-user-container-image"
     )
-    return OperationError("BadArgument", text)
+    return operation_error("BadArgument", text)
 
 
-def container_crashed_error(code: str) -> OperationError:
+def container_crashed_error(code: str) -> ArmError:
     """Return the error of a deployment whose container exited."""
     text = f"User container has crashed or terminated. {GUIDE}#error-resourcenotready"
-    return OperationError(code, text)
+    return operation_error(code, text)
 
 
-def probe_failed_error(probe: str, why: str) -> OperationError:
+def probe_failed_error(probe: str, why: str) -> ArmError:
     """Return the error of a deployment whose container fails its probes."""
     text = (
         f"User container is not ready: the {probe} probe failed: {why}. "
         f"{GUIDE}#error-resourcenotready"
     )
-    return OperationError("ResourceNotReady", text)
+    return operation_error("ResourceNotReady", text)
 
 
-def canceled_error() -> OperationError:
+def canceled_error() -> ArmError:
     """Return the error of a cancelled operation."""
-    return OperationError("OperationCanceled", "The operation was canceled.")
+    return operation_error("OperationCanceled", "The operation was canceled.")
 
 
 def _refused(message: str, code: str, detail: str, status: int) -> ArmError:

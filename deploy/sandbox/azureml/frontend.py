@@ -24,11 +24,9 @@ from deploy.sandbox import proxy
 from deploy.sandbox.azureml.instance import Instance
 from deploy.sandbox.azureml.request_bodies import add_defaults, parse_duration
 from deploy.sandbox.azureml.resources import Deployment, Endpoint
-from deploy.sandbox.azureml.round_robin import WeightedRoundRobin
-from deploy.sandbox.certificates import CertificateAuthority, SigningKey
+from deploy.sandbox.certificates import SigningKey
 from deploy.sandbox.http_exchange import Exchange
-from deploy.sandbox.https_server import HOST, HttpsServer
-from deploy.sandbox.identities import Directory
+from deploy.sandbox.weighted_round_robin import WeightedRoundRobin
 
 if TYPE_CHECKING:
     from deploy.sandbox.azureml.workspace import Workspace
@@ -36,7 +34,7 @@ if TYPE_CHECKING:
 AUDIENCE = "https://ml.azure.com"
 SCORE = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/score/action"
 DEPLOYMENT = "azureml-model-deployment"
-STRIPPED_HEADERS = {"authorization", "host", "content-length", "x-request-id", *proxy.HOP_BY_HOP}
+STRIPPED_HEADERS = frozenset({"authorization", "x-request-id"})
 
 
 class ScoringFrontend:
@@ -46,16 +44,14 @@ class ScoringFrontend:
         self,
         endpoint: Endpoint,
         workspace: Workspace,
-        authority: CertificateAuthority,
-        directory: Directory,
     ) -> None:
         self._endpoint = endpoint
         self._workspace = workspace
-        self._directory = directory
         self._live = WeightedRoundRobin()
         self._mirrored = WeightedRoundRobin()
+        authority = workspace.services.authority
         self.tokens: SigningKey = authority.signing_key(f"endpoint {endpoint.name}")
-        self.server = HttpsServer(authority, self._serve)
+        self.server = workspace.open_host(self._serve)
         # The number of requests for which each deployment was chosen.
         self.chosen: dict[str, int] = {}
 
@@ -99,7 +95,7 @@ class ScoringFrontend:
             if mode == "AMLToken":
                 self.tokens.read(token, self._endpoint.id)
                 return ""
-            identity = self._directory.read(token, AUDIENCE)
+            identity = self._workspace.directory.read(token, AUDIENCE)
         except jwt.InvalidTokenError as error:
             return f"token_auth_access_denied: {error}"
         allowed = identity.has_permission(SCORE, self._workspace.name)
@@ -162,18 +158,14 @@ class ScoringFrontend:
             exchange.answer(424, b"", [*headers, *_error_headers(503)])
             return
         headers.append(("ms-azureml-model-time", str(int((time.monotonic() - start) * 1000))))
-        try:
-            if response.status == 200:
-                del response.headers["x-request-id"]
-                proxy.relay_response(exchange, response, headers)
-            else:
-                with response:
-                    body = response.read()
-                kind = response.headers.get("Content-Type", "")
-                exchange.answer(424, body, [*headers, *_error_headers(response.status)], kind)
-        except (OSError, http.client.HTTPException):
-            # The container ended in the middle of its response.
-            exchange.reset()
+        if response.status == 200:
+            del response.headers["x-request-id"]
+            proxy.relay_response(exchange, response, headers)
+        else:
+            with proxy.reset_if_broken(exchange), response:
+                body = response.read()
+            kind = response.headers.get("Content-Type", "")
+            exchange.answer(424, body, [*headers, *_error_headers(response.status)], kind)
 
 
 def forward_to_instance(
@@ -184,21 +176,18 @@ def forward_to_instance(
     Raise `OSError`, `TimeoutError` or `http.client.HTTPException`.
     """
     settings = add_defaults(deployment.properties)["requestSettings"]
-    timeout = parse_duration(settings["requestTimeout"])
-    connection = http.client.HTTPConnection(HOST, instance.port("scoring"), timeout=timeout)
     target = exchange.target
     if exchange.path == "/score":
         target = instance.plan.routes["scoring"].path + target[len("/score") :]
-    headers = {k: v for k, v in exchange.headers.items() if k.lower() not in STRIPPED_HEADERS}
-    headers["x-request-id"] = id
-    try:
-        connection.request(
-            exchange.method, target, content or None, {**headers, "Connection": "close"}
-        )
-        return connection.getresponse()
-    except BaseException:
-        connection.close()
-        raise
+    return proxy.forward_request(
+        instance.scoring_port,
+        exchange,
+        content,
+        without=STRIPPED_HEADERS,
+        extra=[("x-request-id", id)],
+        timeout=parse_duration(settings["requestTimeout"]),
+        target=target,
+    )
 
 
 def _error_headers(status: int) -> list[tuple[str, str]]:

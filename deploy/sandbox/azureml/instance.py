@@ -8,7 +8,6 @@ retries for some minutes; afterwards it is restarted.
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import threading
 import time
@@ -18,16 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import docker.errors
-from docker.models.containers import Container
 
-from deploy.sandbox import engine
+from deploy.sandbox.arm_errors import ArmError
 from deploy.sandbox.azureml.errors import (
-    OperationError,
     canceled_error,
     container_crashed_error,
+    operation_error,
     probe_failed_error,
 )
 from deploy.sandbox.azureml.request_bodies import parse_duration
+from deploy.sandbox.container_instance import ContainerInstance
 from deploy.sandbox.engine import Engine
 from deploy.sandbox.https_server import HOST
 from deploy.sandbox.time_scale import TimeScale
@@ -109,7 +108,7 @@ class Probe:
         return self.failures >= int(self._settings["failureThreshold"]) and not early
 
 
-class Instance:
+class Instance(ContainerInstance):
     """A monitored container."""
 
     def __init__(
@@ -120,50 +119,45 @@ class Instance:
         crash_code: str,
         failures: list[str],
     ) -> None:
+        super().__init__(engine)
         self._failures = failures
         self._crash_code = crash_code
         self._closing = threading.Event()
         self._decided = threading.Event()
-        self._error: OperationError | None = None
-        self._published: dict[int, int] = {}
-        properties = plan.properties
+        self._error: ArmError | None = None
         self.plan = plan
         self.ready = False
         # How often the monitor has restarted it.
         self.restarts = 0
-        # Requests in progress.
-        self.in_flight = 0
         self.last_logs = ""
-        self._liveness = Probe(
-            "liveness", plan.routes["liveness"], properties["livenessProbe"], pace
+        self._liveness, self._readiness = (
+            Probe(name, plan.routes[name], plan.properties[f"{name}Probe"], pace)
+            for name in ("liveness", "readiness")
         )
-        self._readiness = Probe(
-            "readiness", plan.routes["readiness"], properties["readinessProbe"], pace
-        )
-        ports = {route.port for route in plan.routes.values()}
-        self.container: Container = engine.create(plan.image, plan.name, plan.variables, ports)
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def start(self) -> None:
         """Start the container, and monitor it."""
-        self.container.start()
-        self._read_ports()
+        plan = self.plan
+        ports = {route.port for route in plan.routes.values()}
+        self.run_container(plan.image, plan.name, plan.variables, ports)
+        self._begin_probes()
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait until the container is ready for the first time. Raise `OperationError`."""
+        """Wait until the container is ready for the first time. Raise `ArmError`."""
         self._decided.wait()
         if self._error:
             raise self._error
 
-    def port(self, route: str) -> int:
-        """Return the port on this machine of `liveness`, `readiness` or `scoring`."""
-        return self._published.get(self.plan.routes[route].port, 0)
+    @property
+    def scoring_port(self) -> int:
+        """The port on this machine that scores."""
+        return self.find_port(self.plan.routes["scoring"].port)
 
     def logs(self) -> str:
-        """Return what the container has printed, even after it exited."""
-        with contextlib.suppress(docker.errors.APIError):
-            self.last_logs = self.container.logs().decode("utf-8", "replace")
+        """Return what the container has printed, even after it was removed."""
+        self.last_logs = self.output(timestamps=False) or self.last_logs
         return self.last_logs
 
     def close(self) -> None:
@@ -173,17 +167,9 @@ class Instance:
             self._thread.join()
         self.ready = False
         self.logs()
-        engine.remove_container(self.container)
+        super().close()
 
-    def _read_ports(self) -> None:
-        # Each start binds other ports of this machine.
-        self.container.reload()
-        ports = self.container.attrs["NetworkSettings"]["Ports"] or {}
-        self._published = {
-            int(key.split("/")[0]): int(bindings[0]["HostPort"])
-            for key, bindings in ports.items()
-            if bindings
-        }
+    def _begin_probes(self) -> None:
         self._liveness.begin()
         self._readiness.begin()
 
@@ -192,7 +178,7 @@ class Instance:
             while not self._closing.is_set():
                 for probe in (self._liveness, self._readiness):
                     if time.monotonic() >= probe.due:
-                        probe.ask(self._published.get(probe.route.port, 0))
+                        probe.ask(self.find_port(probe.route.port))
                 continues = (
                     self._restart_or_fail(container_crashed_error(self._crash_code))
                     if self._has_exited()
@@ -206,7 +192,7 @@ class Instance:
                 )
         except docker.errors.NotFound as error:
             # Another program has removed the container: the instance is lost.
-            self._fail(OperationError("InternalServerError", str(error)))
+            self._fail(operation_error("InternalServerError", str(error)))
         except Exception:
             if not self._closing.is_set():
                 self._failures.append(traceback.format_exc())
@@ -230,18 +216,20 @@ class Instance:
             self.ready = False
         return True
 
-    def _restart_or_fail(self, error: OperationError) -> bool:
+    def _restart_or_fail(self, error: ArmError) -> bool:
         """Restart the container if it was ready once, else fail; return whether to continue."""
         self.ready = False
         if not self._decided.is_set():
             self._fail(error)
             return False
         self.restarts += 1
+        assert self.container
         self.container.restart(timeout=0)
-        self._read_ports()
+        self.read_ports()
+        self._begin_probes()
         return True
 
-    def _fail(self, error: OperationError) -> None:
+    def _fail(self, error: ArmError) -> None:
         self._error = error
         self._decided.set()
 
@@ -249,5 +237,4 @@ class Instance:
         if self.ready and not (self._liveness.why or self._readiness.why):
             # Its probes pass, so there is no need to query the engine.
             return False
-        self.container.reload()
-        return self.container.status in ("exited", "dead")
+        return bool(self.exit_code())

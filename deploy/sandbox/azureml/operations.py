@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import datetime
 import threading
-import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.sandbox.azureml.errors import OperationError
+from deploy.sandbox import background
+from deploy.sandbox.arm_errors import ArmError
+from deploy.sandbox.azureml.errors import operation_error
+from deploy.sandbox.background import Tasks
 from deploy.sandbox.time_scale import POLL_INTERVAL_MS, TimeScale
+
+PREFIXES = {"endpoint": "oeidp", "deployment": "odidp"}
 
 Commit = Callable[[], None]
 OperationWork = Callable[[], Commit]
-"""What an operation does. It returns what to change at its end, or raises `FailedError`."""
-OperationCallback = Callable[[OperationError | None], None]
+"""The work of an operation. It returns what to change at its end, or raises `ArmError`."""
+OperationCallback = Callable[[ArmError | None], None]
 
 
 def format_now() -> str:
@@ -29,85 +33,73 @@ def format_now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat()
 
 
-@dataclass
-class Operation:
+@dataclass(kw_only=True)
+class Operation(background.Operation):
     """A long-running operation."""
 
-    name: str
     version: str
     started: str = field(default_factory=format_now)
     ended: str = ""
-    error: OperationError | None = None
-    # How often its status was requested.
-    poll_count: int = 0
-    done: threading.Event = field(default_factory=threading.Event)
 
     def document(self, id: str) -> dict[str, Any]:
         """Return the status in the form of a response's body."""
-        body: dict[str, Any] = {"id": id, "name": self.name, "startTime": self.started}
+        body: dict[str, Any] = {"id": id, "name": self.id, "startTime": self.started}
         if not self.done.is_set():
             return {**body, "percentComplete": 0.0, "status": "Updating"}
         body |= {"percentComplete": 100.0, "endTime": self.ended}
         if self.error:
-            return {**body, "status": "Failed", "error": self.error.content}
+            return {**body, "status": "Failed", **self.error.content}
         return {**body, "status": "Succeeded"}
-
-
-@dataclass
-class _InjectedFailure:
-    kind: str
-    error: OperationError
 
 
 class Operations:
     """The operations of one workspace, whose status is served at `address`."""
 
     def __init__(
-        self,
-        workspace: str,
-        address: str,
-        pace: TimeScale,
-        lock: threading.RLock,
-        failures: list[str],
+        self, workspace: str, address: str, pace: TimeScale, lock: threading.RLock, tasks: Tasks
     ) -> None:
         self._workspace = workspace
         self._address = address
         self._pace = pace
         self._lock = lock
-        self._failures = failures
+        self._tasks = tasks
         self._known: dict[str, Operation] = {}
-        self._orders: list[_InjectedFailure] = []
-        self._looked = threading.Condition()
+        # The kind of resource and the error of each injected failure.
+        self._injected: list[tuple[str, ArmError]] = []
+        self._polled = threading.Condition()
         self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
 
     def fail_next(self, kind: str, code: str, message: str) -> None:
         """Make the next operation on a `kind` of resource fail after it has started."""
-        self._orders.append(_InjectedFailure(kind, OperationError(code, message)))
+        self._injected.append((kind, operation_error(code, message)))
 
     @property
     def has_injected_all(self) -> bool:
         """Whether every injected failure has occurred."""
-        return not self._orders
+        return not self._injected
 
     def start(
         self, kind: str, version: str, work: OperationWork, end: OperationCallback
     ) -> Operation:
         """Start an operation. At its end, call `end` with its error, while holding the lock."""
-        prefix = {"endpoint": "oeidp", "deployment": "odidp"}[kind]
-        operation = Operation(f"{prefix}:{self._workspace}:{uuid.uuid4()}", version)
-        self._known[operation.name] = operation
-        injected = next((candidate for candidate in self._orders if candidate.kind == kind), None)
+        id = f"{PREFIXES[kind]}:{self._workspace}:{uuid.uuid4()}"
+        operation = self._known[id] = Operation(id=id, version=version)
+        injected = next((failure for failure in self._injected if failure[0] == kind), None)
         if injected:
-            self._orders.remove(injected)
-            injected_error = injected.error
+            self._injected.remove(injected)
+            operation.error = injected[1]
 
-            def work() -> Commit:
-                raise injected_error
+        def run() -> None:
+            commit = None if operation.error else self._tasks.attempt(operation, work)
+            self._wait_for_polls(operation)
+            with self._lock:
+                if commit:
+                    self._tasks.attempt(operation, commit)
+                operation.ended = format_now()
+                end(operation.error)
+                operation.done.set()
 
-        thread = threading.Thread(target=self._run, args=(operation, work, end), daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        self._tasks.spawn(run)
         return operation
 
     def find(self, name: str) -> Operation | None:
@@ -120,10 +112,10 @@ class Operations:
         The status is read before counting, so that the polls an operation waits for find it
         running.
         """
-        with self._looked:
+        with self._polled:
             document = operation.document(id)
             operation.poll_count += 1
-            self._looked.notify_all()
+            self._polled.notify_all()
         return document
 
     def list_time_spans(self) -> list[tuple[datetime.datetime, datetime.datetime]]:
@@ -137,7 +129,7 @@ class Operations:
 
     def url(self, operation: Operation, kind: str = "mfeOperationsStatus") -> str:
         """Return the address of an operation's status or result."""
-        return f"{self._address}/{kind}/{operation.name}?api-version={operation.version}"
+        return f"{self._address}/{kind}/{operation.id}?api-version={operation.version}"
 
     def headers(self, operation: Operation, location: str) -> list[tuple[str, str]]:
         """Return the headers of the response that starts an operation."""
@@ -152,49 +144,21 @@ class Operations:
         """Return the header that makes a client poll again soon."""
         return [] if self._pace.real_time else [("x-ms-retry-after-ms", str(POLL_INTERVAL_MS))]
 
-    def stop(self) -> None:
-        """End and forget all operations."""
+    def release(self) -> None:
+        """Let all operations end."""
         self._stopping.set()
-        with self._looked:
-            self._looked.notify_all()
-        for thread in self._threads:
-            thread.join()
-        self._threads.clear()
+        with self._polled:
+            self._polled.notify_all()
+
+    def clear(self) -> None:
+        """Forget all operations, which have ended."""
         self._known.clear()
-        self._orders.clear()
+        self._injected.clear()
         self._stopping.clear()
-
-    def _run(self, operation: Operation, work: OperationWork, end: OperationCallback) -> None:
-        error: OperationError | None = None
-
-        def commit() -> None:
-            pass
-
-        try:
-            commit = work()
-        except OperationError as operation_error:
-            error = operation_error
-        except Exception:
-            error = self._record_internal_error()
-        self._wait_for_polls(operation)
-        with self._lock:
-            try:
-                if not error:
-                    commit()
-            except Exception:
-                error = self._record_internal_error()
-            operation.error = error
-            operation.ended = format_now()
-            end(error)
-            operation.done.set()
-
-    def _record_internal_error(self) -> OperationError:
-        self._failures.append(traceback.format_exc())
-        return OperationError("InternalServerError", "the emulator failed")
 
     def _wait_for_polls(self, operation: Operation) -> None:
         polls = self._pace.pending_polls
-        with self._looked:
-            self._looked.wait_for(lambda: operation.poll_count >= polls or self._stopping.is_set())
+        with self._polled:
+            self._polled.wait_for(lambda: operation.poll_count >= polls or self._stopping.is_set())
         while not self._pace.completion_gate.wait(0.05) and not self._stopping.is_set():
             pass

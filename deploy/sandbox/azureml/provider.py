@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 
 from deploy.sandbox.arm import GROUP, LOCATION, ResourceManager
-from deploy.sandbox.arm_errors import ArmError, authorization_error, not_found_error
+from deploy.sandbox.arm_errors import ArmError, not_found_error, require_permission
 from deploy.sandbox.azureml import routes, vm_sizes
 from deploy.sandbox.azureml.region import Region
 from deploy.sandbox.azureml.resources import PROVIDER
 from deploy.sandbox.http_exchange import Exchange
 from deploy.sandbox.identities import SUBSCRIPTION_SCOPE, Identity
-from deploy.sandbox.request_bodies import InvalidBodyError
 
 # The versions that azure-ai-ml 1.35.2 sends, and the newest stable ones.
 VERSIONS = (
@@ -48,37 +47,33 @@ class MachineLearning:
         return bool(IN_WORKSPACE.fullmatch(path) or IN_LOCATION.fullmatch(path))
 
     def serve(self, exchange: Exchange, path: str, who: Identity) -> None:
-        """Answer the request of the identity `who`. Raise `ArmError`."""
+        """Answer the request of the identity `who`. Raise `ArmError` or `InvalidBodyError`."""
         version = self._arm.version(exchange, *VERSIONS)
         location_match, match = IN_LOCATION.fullmatch(path), IN_WORKSPACE.fullmatch(path)
-        try:
-            if location_match:
-                self._serve_location(exchange, location_match["rest"], who)
-            elif match:
-                workspace = self.region.workspaces.get(match["name"].lower())
-                if workspace is None:
-                    raise not_found_error(f"{PROVIDER}/workspaces", match["name"], GROUP)
-                routes.serve(self._arm, workspace, exchange, who, version, match["rest"] or "")
-        except InvalidBodyError as error:
-            text = f"ML: {exchange.method} {exchange.path}: {error}"
-            self._arm.server.unexpected.append(text)
-            raise ArmError(400, "BadRequest", str(error)) from None
+        if location_match:
+            self._serve_location(exchange, location_match["rest"], who)
+        elif match:
+            workspace = self.region.workspaces.get(match["name"].lower())
+            if workspace is None:
+                raise not_found_error(f"{PROVIDER}/workspaces", match["name"], GROUP)
+            routes.serve(self._arm, workspace, exchange, who, version, match["rest"] or "")
 
     def _serve_location(self, exchange: Exchange, rest: str, who: Identity) -> None:
         collection, _, name = rest.partition("/")
-        base = f"/subscriptions/{self._arm.subscription}"
-        region = f"{base}/providers/{PROVIDER}/locations/{LOCATION}"
+        region = self._arm.build_location_id(PROVIDER)
         lists = {
-            "usages": lambda: self.region.usages(region),
-            "quotas": lambda: self.region.quotas(region),
+            "usages": lambda: vm_sizes.list_usages(
+                region, self.region.count_used_cores(), self.region.limits
+            ),
+            "quotas": lambda: vm_sizes.list_quotas(region, self.region.limits),
             "vmSizes": lambda: [size.document() for size in vm_sizes.SIZES.values()],
         }
         if exchange.method == "GET" and collection in OPERATIONS:
             self._operation(exchange, collection, name)
         elif exchange.method == "GET" and rest in lists:
             action = f"{PROVIDER}/locations/{collection}/read"
-            if not who.has_permission(action, SUBSCRIPTION_SCOPE):
-                raise authorization_error(who, action, base)
+            subscription = f"/subscriptions/{self._arm.subscription}"
+            require_permission(who, action, SUBSCRIPTION_SCOPE, subscription)
             exchange.answer(200, {"value": lists[rest]()})
         else:
             raise self._arm.record_unknown_request(exchange)

@@ -7,7 +7,7 @@ inference": an endpoint's name is unique in its region.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from deploy.sandbox.azureml import vm_sizes
 
@@ -46,11 +46,3 @@ class Region:
     def has_endpoint(self, name: str) -> bool:
         """Return whether any workspace has an endpoint with this name."""
         return any(name.lower() in workspace.endpoints for workspace in self.workspaces.values())
-
-    def usages(self, base: str) -> list[dict[str, Any]]:
-        """Return the list of usages; `base` is the region's resource id."""
-        return vm_sizes.list_usages(base, self.count_used_cores(), self.limits)
-
-    def quotas(self, base: str) -> list[dict[str, Any]]:
-        """Return the list of quotas; `base` is the region's resource id."""
-        return vm_sizes.list_quotas(base, self.limits)

@@ -12,36 +12,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.sandbox.azureml.errors import bad_request
-from deploy.sandbox.request_bodies import InvalidBodyError, reject_unknown_fields
+from deploy.sandbox.request_bodies import InvalidBodyError, load_fields, reject_unknown_fields
 
-ENDPOINT = {"location", "tags", "identity", "kind", "sku", "properties"}
-ENDPOINT_PROPERTIES = {
-    "authMode",
-    "description",
-    "keys",
-    "mirrorTraffic",
-    "properties",
-    "publicNetworkAccess",
-    "traffic",
-}
-DEPLOYMENT = {"location", "tags", "identity", "kind", "sku", "properties"}
-DEPLOYMENT_PROPERTIES = {
-    "appInsightsEnabled",
-    "description",
-    "egressPublicNetworkAccess",
-    "endpointComputeType",
-    "environmentId",
-    "environmentVariables",
-    "instanceType",
-    "livenessProbe",
-    "properties",
-    "readinessProbe",
-    "requestSettings",
-    "scaleSettings",
-}
-SKU = {"capacity", "family", "name", "size", "tier"}
-PROBE = {"failureThreshold", "initialDelay", "period", "successThreshold", "timeout"}
-REQUEST = {"maxConcurrentRequestsPerInstance", "maxQueueWait", "requestTimeout"}
+FIELDS = load_fields(__file__)
 PROBE_DEFAULTS = {
     "failureThreshold": 30,
     "successThreshold": 1,
@@ -64,7 +37,7 @@ MOST_MIRRORED = 50
 def read_capacity(body: Mapping[str, Any], default: int) -> int:
     """Return the number of instances in a body, or `default`. Raise `InvalidBodyError`."""
     sku = body.get("sku") or {}
-    reject_unknown_fields(sku, SKU, "a sku")
+    reject_unknown_fields(sku, FIELDS["sku"], "a sku")
     capacity = sku.get("capacity")
     if capacity is not None and not isinstance(capacity, int):
         raise InvalidBodyError(f"the capacity {capacity}")
@@ -75,9 +48,8 @@ def check_name(name: str, what: str) -> None:
     """Raise `ArmError` for a name that is not allowed; `what` is the kind of resource."""
     if not NAME.fullmatch(name):
         raise bad_request(
-            f"The name '{name}' of {what} must have 3 to 32 characters, letters, digits and "
-            "'-', and "
-            "begin with a letter."
+            f"The name '{name}' of {what} must have 3 to 32 characters, letters, digits and '-', "
+            "and begin with a letter."
         )
 
 
@@ -99,19 +71,19 @@ def check_traffic(traffic: Mapping[str, int], mirror: Mapping[str, int], known: 
 
 def check_deployment(properties: Mapping[str, Any]) -> None:
     """Raise `InvalidBodyError` or `ArmError` for properties that are unknown or not allowed."""
-    reject_unknown_fields(properties, DEPLOYMENT_PROPERTIES, "a deployment")
+    reject_unknown_fields(properties, FIELDS["deployment_properties"], "a deployment")
     if properties.get("endpointComputeType") != "Managed":
         raise InvalidBodyError(f"endpointComputeType {properties.get('endpointComputeType')}")
     for name in ("livenessProbe", "readinessProbe"):
         probe = properties.get(name) or {}
-        reject_unknown_fields(probe, PROBE, name)
+        reject_unknown_fields(probe, FIELDS["probe"], name)
         for key, value in probe.items():
             if key.endswith("Threshold") and (not isinstance(value, int) or value < 1):
                 raise bad_request(f"{name}.{key} must be 1 or more.")
             if key in ("period", "timeout") and parse_duration(value) < 1:
                 raise bad_request(f"{name}.{key} must be 1 second or more.")
     request = properties.get("requestSettings") or {}
-    reject_unknown_fields(request, REQUEST, "requestSettings")
+    reject_unknown_fields(request, FIELDS["request_settings"], "requestSettings")
     if parse_duration(request.get("requestTimeout") or "PT5S") > MOST_SECONDS:
         raise bad_request(f"The request timeout must be {MOST_SECONDS} seconds at most.")
     if (request.get("maxConcurrentRequestsPerInstance") or 1) < 1:

@@ -6,20 +6,20 @@ is null until the endpoint exists; `AzureAsyncOperationUri` among the properties
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
+from deploy.sandbox.azureml.errors import conflict
 from deploy.sandbox.azureml.instance import Instance
 from deploy.sandbox.azureml.operations import Operation, format_now
 from deploy.sandbox.azureml.request_bodies import add_defaults
 from deploy.sandbox.managed_identities import ManagedIdentities
 
 PROVIDER = "Microsoft.MachineLearningServices"
-DRAIN_SECONDS = 30
 
 
 def generate_key() -> str:
@@ -31,6 +31,7 @@ def generate_key() -> str:
 class Resource:
     """The common part of endpoints and deployments."""
 
+    kind: ClassVar[str]
     id: str
     name: str
     creator: str
@@ -48,6 +49,11 @@ class Resource:
         """Whether an operation on it is in progress."""
         return self.operation is not None and not self.operation.done.is_set()
 
+    def check_idle(self) -> None:
+        """Raise `ArmError` if an operation on it is in progress."""
+        if self.is_busy:
+            raise conflict(self.id)
+
     def begin(self, operation: Operation, url: str, state: str) -> None:
         """Record an operation that has started."""
         self.operation, self.operation_url, self.state = operation, url, state
@@ -55,8 +61,6 @@ class Resource:
 
     def head(self, kind: str) -> dict[str, Any]:
         """Return the fields that the documents of all resources have."""
-        by = {"createdBy": self.creator, "createdByType": "Application"}
-        changed = {"lastModifiedBy": self.creator, "lastModifiedByType": "Application"}
         return {
             "id": self.id,
             "name": self.name,
@@ -66,9 +70,11 @@ class Resource:
             "tags": self.tags,
             "systemData": {
                 "createdAt": self.created,
-                **by,
+                "createdBy": self.creator,
+                "createdByType": "Application",
                 "lastModifiedAt": self.modified,
-                **changed,
+                "lastModifiedBy": self.creator,
+                "lastModifiedByType": "Application",
             },
         }
 
@@ -77,13 +83,13 @@ class Resource:
 class Deployment(Resource):
     """A deployment. `instances` serve; an update replaces them when the new ones are ready."""
 
+    kind = "deployment"
     capacity: int = 1
     instances: list[Instance] = field(default_factory=list)
     logs: str = ""
     mirrored: int = 0
-    in_flight: int = 0
     _turn: int = 0
-    _idle: threading.Condition = field(default_factory=threading.Condition)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def has_instances(self) -> bool:
@@ -91,46 +97,42 @@ class Deployment(Resource):
         return bool(self.instances)
 
     @property
+    def in_flight(self) -> int:
+        """The number of requests in progress."""
+        return sum(instance.in_flight for instance in self.instances)
+
+    @property
     def max_in_flight(self) -> int:
         """The number of requests that may be in progress (documented: status 429)."""
         settings = add_defaults(self.properties)["requestSettings"]
         return 2 * int(settings["maxConcurrentRequestsPerInstance"]) * self.capacity
 
-    @contextmanager
+    @contextlib.contextmanager
     def use(self) -> Iterator[Instance | None]:
         """Yield the next instance, or None if there are too many requests, inside the block."""
-        with self._idle:
-            if self.in_flight >= self.max_in_flight:
-                chosen = None
-            else:
-                ready = [
-                    instance for instance in self.instances if instance.ready
-                ] or self.instances
-                self._turn += 1
-                chosen = ready[self._turn % len(ready)]
-                chosen.in_flight += 1
-                self.in_flight += 1
-        try:
+        with contextlib.ExitStack() as stack:
+            with self._lock:
+                free = self.instances and self.in_flight < self.max_in_flight
+                chosen = self._choose_instance() if free else None
+                if chosen:
+                    stack.enter_context(chosen.mark_in_use())
             yield chosen
-        finally:
-            if chosen:
-                with self._idle:
-                    chosen.in_flight -= 1
-                    self.in_flight -= 1
-                    self._idle.notify_all()
 
     def replace(self, instances: list[Instance]) -> list[Instance]:
-        """Let `instances` serve from now on; return the previous others, for `retire`."""
-        with self._idle:
+        """Let `instances` serve from now on; return the previous others, to be drained."""
+        with self._lock:
             previous, self.instances = self.instances, instances
         return [instance for instance in previous if instance not in instances]
 
-    def retire(self, instances: list[Instance]) -> None:
-        """Remove instances once their requests in progress are answered."""
-        with self._idle:
-            self._idle.wait_for(lambda: not any(one.in_flight for one in instances), DRAIN_SECONDS)
-        for instance in instances:
-            instance.close()
+    def close(self) -> None:
+        """Remove all instances once their requests in progress are answered."""
+        for instance in self.replace([]):
+            instance.drain()
+
+    def _choose_instance(self) -> Instance:
+        ready = [instance for instance in self.instances if instance.ready] or self.instances
+        self._turn += 1
+        return ready[self._turn % len(ready)]
 
     def document(self) -> dict[str, Any]:
         """Return the deployment in the form of a response's body."""
@@ -152,6 +154,7 @@ class Deployment(Resource):
 class Endpoint(Resource):
     """An endpoint with its deployments."""
 
+    kind = "endpoint"
     tenant: str = ""
     managed: ManagedIdentities = field(default_factory=ManagedIdentities)
     deployments: dict[str, Deployment] = field(default_factory=dict)

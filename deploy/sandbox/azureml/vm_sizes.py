@@ -78,11 +78,9 @@ def list_usages(base: str, used: dict[str, int], limits: dict[str, int]) -> list
 
 def list_quotas(base: str, limits: dict[str, int]) -> list[dict[str, Any]]:
     """Return the list of quotas."""
-    rows = []
-    for family in FAMILIES:
-        row = _row(base, "vmFamily/quotas", family, _title(family), limits[family])
-        rows.append(row)
-    return rows
+    return [
+        _row(base, "vmFamily/quotas", family, _title(family), limits[family]) for family in FAMILIES
+    ]
 
 
 def _row(

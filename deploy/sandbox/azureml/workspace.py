@@ -5,15 +5,12 @@ Recorded (tests of azure-sdk-for-python): the fields of a workspace.
 
 from __future__ import annotations
 
-import threading
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 from deploy.sandbox.acr import Acr
-from deploy.sandbox.arm import GROUP, LOCATION, ResourceManager
+from deploy.sandbox.arm import LOCATION
 from deploy.sandbox.azureml.errors import canceled_error
 from deploy.sandbox.azureml.frontend import ScoringFrontend
 from deploy.sandbox.azureml.instance import Instance, InstanceConfig
@@ -21,53 +18,34 @@ from deploy.sandbox.azureml.operations import Operations
 from deploy.sandbox.azureml.region import Region
 from deploy.sandbox.azureml.request_bodies import check_name
 from deploy.sandbox.azureml.resources import PROVIDER, Deployment, Endpoint
-from deploy.sandbox.certificates import CertificateAuthority
-from deploy.sandbox.engine import Engine
-from deploy.sandbox.identities import Directory, Identity
-from deploy.sandbox.image_pull import ImagePuller
-from deploy.sandbox.time_scale import TimeScale
+from deploy.sandbox.container_platform import ContainerPlatform, Services
+from deploy.sandbox.identities import Identity
 
 
-class Workspace:
+class Workspace(ContainerPlatform):
     """A workspace, with `registry` as its own registry."""
 
-    def __init__(
-        self,
-        name: str,
-        arm: ResourceManager,
-        authority: CertificateAuthority,
-        directory: Directory,
-        engine: Engine,
-        puller: ImagePuller,
-        region: Region,
-    ) -> None:
+    READ_ONLY_ROUTES = ("listKeys", "token", "getLogs")
+
+    def __init__(self, name: str, services: Services, region: Region) -> None:
         check_name(name, "a workspace")
+        super().__init__(services, f"workspaces/{name}")
         self.name = name
         self.registry: Acr | None = None
         self.workspace_id = str(uuid.uuid4())
-        self.lock = threading.RLock()
-        self.arm = arm
-        self.directory = directory
-        self.engine = engine
-        self.puller = puller
         self.region = region
-        self._authority = authority
         self.fronts: dict[str, ScoringFrontend] = {}
-        self.retiring: list[threading.Thread] = []
         self._closing = False
-        # All instances and frontends since the last reset.
+        # All instances since the last reset.
         self.instances: list[Instance] = []
-        self._opened: list[ScoringFrontend] = []
-        provider = f"{arm.server.url}/subscriptions/{arm.subscription}/providers/{PROVIDER}"
-        address = f"{provider}/locations/{LOCATION}"
-        self.pace = TimeScale()
-        self.operations = Operations(
-            self.workspace_id, address, self.pace, self.lock, arm.server.failures
-        )
+        address = f"{self.arm.server.url}{self.arm.build_location_id(PROVIDER)}"
+        self.operations = Operations(self.workspace_id, address, self.pace, self.lock, self.tasks)
         self._clear()
 
     def _clear(self) -> None:
-        self.pace.reset()
+        self.fronts.clear()
+        self.instances.clear()
+        self.operations.clear()
         self.endpoints: dict[str, Endpoint] = {}
         self.environments: dict[tuple[str, str], dict[str, Any]] = {}
         # The values of references in the variables of deployments (`${{…}}`).
@@ -77,12 +55,12 @@ class Workspace:
         self.crash_code = "BadArgument"
         # Whether only the scoring path of a container can be reached.
         self.only_scoring_path = False
+        self._closing = False
 
     @property
     def id(self) -> str:
         """The workspace's resource id."""
-        group = f"/subscriptions/{self.arm.subscription}/resourceGroups/{GROUP}"
-        return f"{group}/providers/{PROVIDER}/workspaces/{self.name}"
+        return self.arm.build_id(f"{PROVIDER}/workspaces", self.name)
 
     def endpoint(self, name: str) -> Endpoint:
         """Return an endpoint. Raise `KeyError` if there is none."""
@@ -111,75 +89,33 @@ class Workspace:
         """The quota of the region, in cores by family of VM sizes."""
         return self.region.limits
 
-    @property
-    def writes(self) -> list[str]:
-        """All requests that changed something here, as `PUT onlineEndpoints/faq`."""
-        requests = self.arm.server.requests("PUT|PATCH|DELETE|POST", f"/workspaces/{self.name}/")
-        paths = [
-            (request.method, request.path.partition("?")[0].partition(f"{self.name}/")[2])
-            for request in requests
-        ]
-        read_only = ("listKeys", "token", "getLogs")
-        return [f"{method} {path}" for method, path in paths if not path.endswith(read_only)]
-
-    @contextmanager
-    def hold_operations(self) -> Iterator[None]:
-        """Keep operations from ending inside the block."""
-        self.pace.completion_gate.clear()
-        try:
-            yield
-        finally:
-            self.pace.completion_gate.set()
-
     def open_front(self, endpoint: Endpoint) -> ScoringFrontend:
         """Start the frontend of an endpoint."""
-        front = ScoringFrontend(endpoint, self, self._authority, self.directory)
-        front.server.start()
-        self._opened.append(front)
-        self.fronts[endpoint.name.lower()] = front
+        front = self.fronts[endpoint.name.lower()] = ScoringFrontend(endpoint, self)
         return front
 
     def instance(self, plan: InstanceConfig) -> Instance:
-        """Return a new instance, not started yet. Raise `OperationError` during a reset."""
-        instance = Instance(self.engine, plan, self.pace, self.crash_code, self.arm.server.failures)
-        self.instances.append(instance)
+        """Return a new instance, not started yet. Raise `ArmError` during a reset."""
         if self._closing:
-            instance.close()
             raise canceled_error()
+        instance = Instance(
+            self.services.engine, plan, self.pace, self.crash_code, self.tasks.failures
+        )
+        self.instances.append(instance)
         return instance
 
-    def retire(self, deployment: Deployment, instances: list[Instance]) -> None:
-        """Remove instances in the background, once their requests in progress are answered."""
-        thread = threading.Thread(target=deployment.retire, args=(instances,), daemon=True)
-        self.retiring.append(thread)
-        thread.start()
-
-    def reset(self) -> None:
-        """Remove everything, and restore the defaults."""
+    def _close_all(self) -> None:
         self._closing = True
-        self.pace.completion_gate.set()
-        for front in self.fronts.values():
+        for front in list(self.fronts.values()):
             front.server.stop()
-        self.fronts.clear()
         # Closing instances ends the operations that wait for them, with an error.
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda instance: instance.close(), list(self.instances)))
-        self.operations.stop()
-        for thread in self.retiring:
-            thread.join()
-        self.retiring.clear()
-        self.instances.clear()
-        self._opened.clear()
-        self._clear()
-        self._closing = False
-
-    def problems(self) -> list[str]:
-        """Return errors of frontends, including those of removed endpoints."""
-        return [text for front in self._opened for text in front.server.failures]
+        self.operations.release()
 
     def document(self) -> dict[str, Any]:
         """Return the workspace in the form of a response's body."""
-        group = self.id.partition("/providers/")[0]
+        build_id = self.arm.build_id
         return {
             "id": self.id,
             "name": self.name,
@@ -196,11 +132,9 @@ class Workspace:
             "properties": {
                 "friendlyName": self.name,
                 "description": "",
-                "storageAccount": f"{group}/providers/Microsoft.Storage/storageAccounts/stflows",
-                "keyVault": f"{group}/providers/Microsoft.Keyvault/vaults/kv-flows",
-                "applicationInsights": (
-                    f"{group}/providers/Microsoft.insights/components/appi-flows"
-                ),
+                "storageAccount": build_id("Microsoft.Storage/storageAccounts", "stflows"),
+                "keyVault": build_id("Microsoft.Keyvault/vaults", "kv-flows"),
+                "applicationInsights": build_id("Microsoft.insights/components", "appi-flows"),
                 "containerRegistry": self.registry and self.arm.resource_id(self.registry),
                 "hbiWorkspace": False,
                 "tenantId": self.directory.tenant,

@@ -7,7 +7,6 @@ other changes do not). Assumed: `latestRevision` is the newest active and ready 
 
 from __future__ import annotations
 
-import itertools
 import threading
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +15,7 @@ from deploy.sandbox.containerapps.revision import ABSENT, Revision
 from deploy.sandbox.http_exchange import Exchange
 from deploy.sandbox.https_server import HttpsServer
 from deploy.sandbox.managed_identities import ManagedIdentities
+from deploy.sandbox.weighted_round_robin import WeightedRoundRobin
 
 
 @dataclass
@@ -34,7 +34,7 @@ class App:
     # The id of the operation in progress, empty if there is none.
     operation: str = ""
     state: str = "InProgress"
-    _turns: Any = field(default_factory=itertools.count, repr=False)
+    _balance: WeightedRoundRobin = field(default_factory=WeightedRoundRobin, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @property
@@ -53,18 +53,14 @@ class App:
 
     def serve(self, exchange: Exchange) -> None:
         """Forward a request to the revision that the traffic rules select."""
+        rules = {str(number): rule for number, rule in enumerate(self.traffic_rules)}
         with self._lock:
-            # 37 and 100 have no common divisor, so each of a hundred requests draws another number.
-            drawn = next(self._turns) * 37 % 100
-        for rule in self.traffic_rules:
-            drawn -= rule["weight"]
-            if drawn < 0:
-                revision = self._find_revision(rule)
-                if revision:
-                    revision.serve(exchange)
-                    return
-                break
-        exchange.answer(404, ABSENT)
+            chosen = self._balance.choose({key: rule["weight"] for key, rule in rules.items()})
+        revision = self._find_revision(rules[chosen]) if chosen else None
+        if revision:
+            revision.serve(exchange)
+        else:
+            exchange.answer(404, ABSENT)
 
     def document(self, tenant: str) -> dict[str, Any]:
         """Return the app in the form of a response's body; secrets have no values."""

@@ -17,11 +17,17 @@ from typing import Any
 
 from deploy.sandbox import managed_identities
 from deploy.sandbox.arm import GROUP, LOCATION
-from deploy.sandbox.arm_errors import ArmError, authorization_error, not_found_error
+from deploy.sandbox.arm_errors import ArmError, not_found_error, require_permission
 from deploy.sandbox.certificates import CertificateAuthority
 from deploy.sandbox.containerapps import request_bodies
 from deploy.sandbox.containerapps.app import App
-from deploy.sandbox.containerapps.region import PROVIDER, Operation, Region
+from deploy.sandbox.containerapps.region import (
+    APP_KIND,
+    ENVIRONMENT_KIND,
+    PROVIDER,
+    Operation,
+    Region,
+)
 from deploy.sandbox.containerapps.revision import Revision
 from deploy.sandbox.http_exchange import Exchange
 from deploy.sandbox.https_server import HttpsServer
@@ -31,9 +37,11 @@ from deploy.sandbox.request_bodies import InvalidBodyError, read_json_object
 
 VERSION, IDENTITY_VERSION = "2024-03-01", "2024-11-30"
 IDENTITIES = "Microsoft.ManagedIdentity/userAssignedIdentities"
-APP_KIND, ENVIRONMENT_KIND = f"{PROVIDER}/containerApps", f"{PROVIDER}/managedEnvironments"
+VERBS = {"GET": "read", "PUT": "write", "PATCH": "write", "DELETE": "delete", "POST": "action"}
 IN_GROUP = rf"/resourceGroups/{GROUP}/providers"
-APP = re.compile(rf"{IN_GROUP}/{re.escape(APP_KIND)}/(?P<name>[^/]+)(?P<what>/.*)?", re.IGNORECASE)
+APP = re.compile(
+    rf"{IN_GROUP}/{re.escape(APP_KIND)}/(?P<name>[^/]+)(?P<subpath>/.*)?", re.IGNORECASE
+)
 ENVIRONMENT = re.compile(
     rf"{IN_GROUP}/{re.escape(ENVIRONMENT_KIND)}/(?P<name>[^/]+)", re.IGNORECASE
 )
@@ -42,7 +50,7 @@ OPERATION = re.compile(
     rf"/providers/{PROVIDER}/locations/{LOCATION}/containerappOperation(?P<kind>Statuses|Results)/"
     r"(?P<id>[\w-]+)"
 )
-REVISION = re.compile(r"/revisions/(?P<name>[^/]+)(?P<what>/\w+)?")
+REVISION = re.compile(r"/revisions/(?P<name>[^/]+)(?P<subpath>/\w+)?")
 LOG = re.compile(r".*/revisions/(?P<name>[^/]+)/replicas/[^/]+/containers/[^/]+/logstream")
 MAX_LOG_LINES = 300
 
@@ -60,37 +68,25 @@ class ContainerApps:
         return any(pattern.fullmatch(path) for pattern in (APP, ENVIRONMENT, IDENTITY, OPERATION))
 
     def serve(self, exchange: Exchange, path: str, who: Identity) -> None:
-        """Answer the request of the identity `who`. Raise `ArmError`."""
+        """Answer the request of the identity `who`. Raise `ArmError` or `InvalidBodyError`."""
         app, environment = APP.fullmatch(path), ENVIRONMENT.fullmatch(path)
         operation, identity = OPERATION.fullmatch(path), IDENTITY.fullmatch(path)
         self._arm.version(exchange, IDENTITY_VERSION if identity else VERSION)
-        try:
-            if app:
-                self._app(exchange, app["name"], app["what"] or "", who)
-            elif exchange.method != "GET":
-                raise self._arm.record_unknown_request(exchange)
-            elif environment:
-                self._environment(exchange, environment["name"], who)
-            elif identity:
-                self._identity(exchange, identity["name"], who)
-            elif operation:
-                self._operation(exchange, operation["kind"], operation["id"])
-        except InvalidBodyError as error:
-            self._arm.server.unexpected.append(f"Apps: {exchange.method} {exchange.path}: {error}")
-            raise ArmError(400, "BadRequest", str(error)) from None
+        if app:
+            self._app(exchange, app["name"], app["subpath"] or "", who)
+        elif exchange.method != "GET":
+            raise self._arm.record_unknown_request(exchange)
+        elif environment:
+            self._environment(exchange, environment["name"], who)
+        elif identity:
+            self._identity(exchange, identity["name"], who)
+        elif operation:
+            self._operation(exchange, operation["kind"], operation["id"])
 
     def _app(self, exchange: Exchange, name: str, subpath: str, who: Identity) -> None:
-        verbs = {
-            "GET": "read",
-            "PUT": "write",
-            "PATCH": "write",
-            "DELETE": "delete",
-            "POST": "action",
-        }
         kind = f"{APP_KIND}{re.sub('/revisions/[^/]+', '/revisions', subpath)}"
-        self._require_permission(
-            who, f"{kind}/{verbs[exchange.method]}", name, self._region.id("containerApps", name)
-        )
+        id = self._region.id("containerApps", name)
+        require_permission(who, f"{kind}/{VERBS[exchange.method]}", name, id)
         app = self._region.apps.get(name)
         route = (exchange.method, subpath)
         if route == ("PUT", "") or (route == ("PATCH", "") and app):
@@ -103,15 +99,11 @@ class ContainerApps:
         elif route == ("GET", ""):
             exchange.answer(200, app.document(self._region.directory.tenant))
         elif route == ("GET", "/revisions"):
-            revisions = app.revisions.values()
-            exchange.answer(
-                200,
-                {
-                    "value": [
-                        revision.document(app.traffic_weight(revision)) for revision in revisions
-                    ]
-                },
-            )
+            revisions = [
+                revision.document(app.traffic_weight(revision))
+                for revision in app.revisions.values()
+            ]
+            exchange.answer(200, {"value": revisions})
         elif route == ("POST", "/getAuthToken"):
             token = uuid.uuid4().hex
             self._tokens[token] = app
@@ -170,7 +162,7 @@ class ContainerApps:
         if not request_bodies.NAME.fullmatch(name):
             raise ArmError(400, "ContainerAppInvalidName", f"Invalid ContainerApp name '{name}'.")
         action = f"{ENVIRONMENT_KIND}/join/action"
-        self._require_permission(
+        require_permission(
             who, action, environment, self._region.id("managedEnvironments", environment)
         )
         return self._region.app(name, body["location"])
@@ -189,7 +181,7 @@ class ContainerApps:
         except IdentityNotFoundError as error:
             raise ArmError(400, "FailedIdentityOperation", f"There is no {error}.") from None
         for id, identity in identities.items():
-            self._require_permission(who, f"{IDENTITIES}/assign/action", identity.name, id)
+            require_permission(who, f"{IDENTITIES}/assign/action", identity.name, id)
         return identities
 
     def _check_secrets(self, app: App | None, properties: dict[str, Any]) -> None:
@@ -215,7 +207,7 @@ class ContainerApps:
     def _revision(self, exchange: Exchange, app: App, subpath: str) -> None:
         match = REVISION.fullmatch(subpath)
         revision = app.revisions.get(match["name"]) if match else None
-        if not match or (exchange.method, match["what"]) not in (
+        if not match or (exchange.method, match["subpath"]) not in (
             ("GET", None),
             ("GET", "/replicas"),
             ("POST", "/activate"),
@@ -224,12 +216,12 @@ class ContainerApps:
             raise self._arm.record_unknown_request(exchange)
         if revision is None:
             raise not_found_error(f"{APP_KIND}/revisions", match["name"], GROUP)
-        if match["what"] is None:
+        if match["subpath"] is None:
             exchange.answer(200, revision.document(app.traffic_weight(revision)))
-        elif match["what"] == "/replicas":
+        elif match["subpath"] == "/replicas":
             stream = f"{self.stream.url}{app.id}"
             exchange.answer(200, {"value": revision.replicas(stream)})
-        elif match["what"] == "/deactivate":
+        elif match["subpath"] == "/deactivate":
             self._region.deactivate(revision)
             exchange.answer(200)
         else:
@@ -238,7 +230,7 @@ class ContainerApps:
 
     def _environment(self, exchange: Exchange, name: str, who: Identity) -> None:
         id = self._region.id("managedEnvironments", name)
-        self._require_permission(who, f"{ENVIRONMENT_KIND}/read", name, id)
+        require_permission(who, f"{ENVIRONMENT_KIND}/read", name, id)
         if name not in self._region.environments:
             raise not_found_error(ENVIRONMENT_KIND, name, GROUP)
         properties = {"provisioningState": "Succeeded"}
@@ -247,10 +239,9 @@ class ContainerApps:
         )
 
     def _identity(self, exchange: Exchange, name: str, who: Identity) -> None:
-        id = f"{self._arm.group}/providers/{IDENTITIES}/{name}"
-        self._require_permission(who, f"{IDENTITIES}/read", name, id)
-        identities = self._region.directory.list_identities()
-        identity = next((candidate for candidate in identities if candidate.name == name), None)
+        id = self._arm.build_id(IDENTITIES, name)
+        require_permission(who, f"{IDENTITIES}/read", name, id)
+        identity = self._region.directory.find_by_name(name)
         if identity is None:
             raise not_found_error(IDENTITIES, name, GROUP)
         properties = {"clientId": identity.client_id, "principalId": identity.object_id}
@@ -262,10 +253,10 @@ class ContainerApps:
             raise ArmError(404, "NotFound", f"There is no operation {id}.")
         if kind == "Statuses":
             exchange.answer(200, self._region.document(operation))
-        elif not operation.done:
+        elif not operation.done.is_set():
             exchange.answer(202, b"", [("Location", self._url(kind, operation))])
         elif operation.error:
-            raise ArmError(400, operation.error["code"], operation.error["message"])
+            raise operation.error
         else:
             exchange.answer(200, operation.app.document(self._region.directory.tenant))
 
@@ -287,16 +278,9 @@ class ContainerApps:
             return
         exchange.answer(200, _format_log(revision, tail).encode())
 
-    def _require_permission(self, who: Identity, action: str, name: str, id: str) -> None:
-        if not who.has_permission(action, name):
-            raise authorization_error(who, action, id)
-
     def _url(self, kind: str, operation: Operation) -> str:
-        provider_url = (
-            f"{self._arm.server.url}/subscriptions/{self._arm.subscription}/providers/{PROVIDER}"
-        )
-        name = f"containerappOperation{kind}/{operation.id}"
-        return f"{provider_url}/locations/{LOCATION}/{name}?api-version={VERSION}"
+        location = f"{self._arm.server.url}{self._arm.build_location_id(PROVIDER)}"
+        return f"{location}/containerappOperation{kind}/{operation.id}?api-version={VERSION}"
 
 
 def _format_log(revision: Revision, tail: int) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import datetime
 import http.client
 import threading
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,10 +116,7 @@ class Revision:
             except (OSError, http.client.HTTPException):
                 exchange.answer(503, BAD_UPSTREAM_PAGE)
                 return
-            try:
-                proxy.relay_response(exchange, response)
-            except (OSError, http.client.HTTPException):
-                exchange.reset()
+            proxy.relay_response(exchange, response)
 
     def document(self, weight: int) -> dict[str, Any]:
         """Return the revision in the form of a response's body."""
@@ -177,15 +173,3 @@ def format_invalid_field(path: str, detail: str) -> str:
         f"The following field(s) are either invalid or missing. Field '{path}' is invalid with "
         f"details: '{detail}';."
     )
-
-
-def create_guarded_thread(failures: list[str], work: Callable[[], None]) -> threading.Thread:
-    """Return a thread that runs `work`; errors of the emulator are added to `failures`."""
-
-    def run() -> None:
-        try:
-            work()
-        except Exception:
-            failures.append(traceback.format_exc())
-
-    return threading.Thread(target=run, daemon=True)

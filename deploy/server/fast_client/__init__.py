@@ -1,1 +1,1 @@
-"""A chat-completions client that needs less processor time than the OpenAI SDK; see README.md."""
+"""A chat-completions client with less processor time than the OpenAI SDK: docs/fast-client.md."""

@@ -1,15 +1,8 @@
-"""Send chat-completions requests in a quarter of the processor time that the OpenAI SDK takes.
+"""Send chat-completions requests with less processor time than the OpenAI SDK takes.
 
-The SDK builds each request, and reads each response, through many small objects. That is most of
-the processor time of a flow with an LLM node. The first request to a deployment is sent by the SDK
-and recorded: address, headers, authentication. Later requests of the same client with the same
-credentials differ only in their body, and are sent from here with the SDK's certificates and time
-limits. Responses and errors are the SDK's own objects, so code that retries after a 429 still
-works. A request that was sent ends with a response, a stream or an error; only after a redirect
-does the SDK send it again.
-
-The SDK sends all other requests: parameters that are not plain JSON, and clients with hooks,
-proxies, retries of their own, or keys that a function returns.
+The SDK sends the first request to a deployment, and it is recorded as a route. Later requests of
+the same client with the same credentials differ only in their body, and are sent by the route.
+docs/fast-client.md has the reasons, and the requests that the SDK sends.
 """
 
 from __future__ import annotations

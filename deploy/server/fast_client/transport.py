@@ -9,8 +9,8 @@ the library with one connection. The top entry was used last, so it is most like
 from __future__ import annotations
 
 import functools
+import importlib
 import ssl
-import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -27,9 +27,7 @@ def install() -> None:
 
     A client that a flow creates with its own transport keeps that transport.
     """
-    base = sys.modules.get("openai._base_client")
-    if base is None:
-        return
+    base = importlib.import_module("openai._base_client")
     for client, stack in (
         (base.SyncHttpxClientWrapper, SyncTransportPool),
         (base.AsyncHttpxClientWrapper, AsyncTransportPool),

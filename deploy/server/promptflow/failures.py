@@ -114,7 +114,7 @@ def _translate_model_error(error: BaseException, place: str) -> BadInput | FlowE
     if isinstance(error, openai.APIConnectionError):
         return FlowError(f"the model cannot be reached{place}", detail, 502, "ModelUnreachable")
     if not isinstance(error, openai.APIStatusError):
-        return FlowError(f"the model's answer broke off{place}", detail, 502, "ModelFailed")
+        return FlowError(f"the model's response was cut off{place}", detail, 502, "ModelFailed")
     status = error.status_code
     if status == 429:
         wait = error.response.headers.get("retry-after", "")

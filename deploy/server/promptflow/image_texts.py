@@ -1,7 +1,8 @@
 """Parse texts that represent images, in linear time.
 
 promptflow's expressions try each way to divide a text into groups of two and four, or white space
-among adjacent parts: quadratic or worse (tests/unit/test_picture_texts.py compares the results).
+among adjacent parts: quadratic or worse (tests/unit/server/test_image_texts.py compares the
+results).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -43,8 +43,6 @@ _PRIVATE = tuple(
 )
 # The address of Amazon's metadata service. Those of other clouds are link-local.
 _METADATA = ipaddress.ip_address("fd00:ec2::254")
-
-Resolve = Callable[[str, int], list[str]]
 
 
 @dataclass
@@ -99,9 +97,9 @@ def fetch(
     try:
         origin, target = _split(url)
     except ValueError:
-        raise FetchRejected("this is no URL of a picture") from None
+        raise FetchRejected("this is not a valid URL of a picture") from None
     if origin not in hosts.origins:
-        raise FetchRejected("pictures are not fetched from this host: send it as base64")
+        raise FetchRejected("pictures are not fetched from this host: send the picture as base64")
     if seconds <= 0 or most <= 0:
         raise FetchRejected("the pictures of this request are too many, too large or too slow")
     if not _slots.acquire(blocking=False):
@@ -153,7 +151,7 @@ def _download(origin: Origin, target: str, private: bool, seconds: float, most: 
     # Resolved only once, so that the checked address is the one that is used.
     addresses = resolve_host(origin.host, origin.port)
     if not addresses or not all(is_permitted(address, private) for address in addresses):
-        log.warning("no picture from %s: an address of it is not public", origin.host)
+        log.warning("no picture from %s: one of its addresses is not public", origin.host)
         raise FetchRejected("the picture cannot be fetched")
     with _connect(origin, addresses[0], end) as connected:
         connection = http.client.HTTPConnection(origin.host, origin.port)
@@ -174,7 +172,7 @@ def _download(origin: Origin, target: str, private: bool, seconds: float, most: 
             log.warning("no picture from %s: status %d", origin.host, response.status)
             raise FetchRejected("the picture cannot be fetched")
         if response.headers.get_content_maintype() != "image":
-            raise FetchRejected("what the URL leads to is no picture")
+            raise FetchRejected("the URL does not lead to a picture")
         data = response.read(most + 1)
         if len(data) > most:
             raise FetchRejected(f"the pictures of this request have more than {most:,} bytes")

@@ -20,7 +20,7 @@ from promptflow.core._serving.utils import get_output_fields_to_remove
 from promptflow.exceptions import PromptflowException
 from promptflow.storage._run_storage import DummyRunStorage
 
-from ..fast_client import transport
+from ..fast_client import completions, transport, versions
 from ..scorer import Scorer, StartupError
 from ..settings import Settings
 from . import image_inputs, linear_time, patches, retries
@@ -54,7 +54,8 @@ def load(
         entry_meta_generator.generate_flow_meta, dump=False, load_in_subprocess=False
     )
     logging.getLogger(entry_meta_generator.__name__).setLevel(logging.ERROR)
-    if settings.patches:
+    fast_client = settings.fast_client and versions.is_supported()
+    if fast_client:
         # Must come before the flow creates its clients.
         transport.install()
     os.chdir(folder)
@@ -82,6 +83,8 @@ def load(
     _set_model_timeout(invoker, settings.timeout)
     if settings.patches:
         patches.install()
+    if fast_client:
+        completions.install()
     return _scorer(invoker, about["kind"], settings)
 
 
@@ -90,7 +93,7 @@ def _scorer(invoker: AsyncFlowInvoker, kind: str, settings: Settings) -> Scorer:
         hidden = set(get_output_fields_to_remove(invoker.flow, log))
     except ValueError:
         name = "PROMPTFLOW_RESPONSE_INCLUDED_FIELDS"
-        raise StartupError(f"{name} is no JSON list of outputs: correct or unset it") from None
+        raise StartupError(f"{name} is not a JSON list of outputs: correct or unset it") from None
     if not settings.patches:
         return ExecutorScorer(invoker, hidden, settings.retry_budget)
     if kind == "dag":
@@ -116,7 +119,7 @@ def _init_values(text: str | None) -> dict[str, Any]:
     except ValueError:
         values = None
     if not isinstance(values, dict):
-        raise StartupError("PF_FLOW_INIT_CONFIG is no JSON object: correct or unset it")
+        raise StartupError("PF_FLOW_INIT_CONFIG is not a JSON object: correct or unset it")
     return values
 
 

@@ -2,7 +2,7 @@
 
 promptflow's regular expressions try every way to divide a run of white space among several `\\s*`:
 that is cubic in blank lines, and `re` blocks all other threads meanwhile. These functions return
-the same results (tests/unit/test_prompts.py compares them with promptflow's expressions). No
+the same results (tests/unit/server/test_prompts.py compares them with promptflow's expressions). No
 expression here has two adjacent parts that match the same characters.
 """
 

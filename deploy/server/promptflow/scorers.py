@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import inspect
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import is_dataclass
 from typing import Any
@@ -19,11 +19,11 @@ from promptflow.exceptions import PromptflowException
 from promptflow.executor._script_executor import ScriptExecutor
 from promptflow.executor.flow_validator import FlowValidator
 
-from ..scorer import Field
+from ..scorer import Field, FlowError, Stream
 from . import image_inputs, retries, spans
-from .answers import build_answer
 from .dag import Graph, GraphRun, NodeError, run_graph, run_graph_async
 from .failures import input_rejections, translate_error, translate_record
+from .stream_bridge import read_in_threads
 
 # At the start of each LLM node, promptflow asks whether the current request wants a stream.
 wants_stream: contextvars.ContextVar[bool] = contextvars.ContextVar("streaming", default=False)
@@ -91,7 +91,7 @@ class _Scorer:
         return self._build_answer(self._invoker._convert_multimedia_data_to_base64(output), bare)
 
     def _build_answer(self, output: dict[str, Any], bare: bool) -> Any:
-        result = build_answer(output, self._hidden)
+        result = _select_answer(output, self._hidden)
         return result.get("output") if bare and isinstance(result, dict) else result
 
 
@@ -213,3 +213,20 @@ def _prepare_dag_inputs(executor: Any, inputs: dict[str, Any]) -> dict[str, Any]
     values = apply_default_value_for_input(flow.inputs, inputs)
     values = FlowValidator.ensure_flow_inputs_type(flow=flow, inputs=values)
     return image_inputs.load_pictures(executor._multimedia_processor, flow.inputs, values)
+
+
+def _select_answer(outputs: Mapping[str, Any], hidden: set[str]) -> dict[str, Any] | Stream:
+    """Return `outputs` without `hidden`, or a `Stream` if one of them is an iterator.
+
+    Raises `FlowError` if more than one output is an iterator.
+    """
+    visible = {name: value for name, value in outputs.items() if name not in hidden}
+    streams = [k for k, v in visible.items() if isinstance(v, (Iterator, AsyncIterator))]
+    if not streams:
+        return visible
+    if len(streams) > 1:
+        raise FlowError(f"the flow streams more than one output: {', '.join(streams)}")
+    chunks = visible.pop(streams[0])
+    if isinstance(chunks, Iterator):
+        chunks = read_in_threads(chunks)
+    return Stream(visible, streams[0], chunks)

@@ -49,7 +49,7 @@ def read(environ: Mapping[str, str]) -> Destinations:
         if protocol and protocol != PROTOCOL:
             problems.append(
                 f"no {signal.lower()} are sent: {OTLP}_PROTOCOL is {protocol!r}, and the image has "
-                f"{PROTOCOL} alone: unset it, and name the collector's port for HTTP"
+                f"{PROTOCOL} only: unset it, and use the collector's port for HTTP"
             )
             continue
         signals.append(signal)

@@ -54,13 +54,13 @@ class FlowMetrics(SpanProcessor):
         self._calls = meter.create_histogram(
             "gen_ai.client.operation.duration",
             "s",
-            "Duration of a call of a model",
+            "Duration of a call to a model",
             explicit_bucket_boundaries_advisory=MODEL_DURATION_BUCKETS,
         )
         self._tokens = meter.create_histogram(
             "gen_ai.client.token.usage",
             "{token}",
-            "Tokens that a call of a model took and gave",
+            "Input and output tokens of a call to a model",
             explicit_bucket_boundaries_advisory=TOKEN_BUCKETS,
         )
 

@@ -20,6 +20,7 @@ import docker
 
 from deploy.build import labels
 from deploy.docker import engine, isolated_container
+from deploy.supply_chain import image_files
 from deploy.supply_chain.image_files import ABOUT_FILE
 from deploy.supply_chain.image_verification import bytecode
 
@@ -84,7 +85,7 @@ def _read_configuration(client: docker.DockerClient, image: str) -> dict[str, An
 def _compare_configurations(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
     for key in sorted({*ours, *theirs}):
         if ours.get(key) != theirs.get(key):
-            yield f"{key} of its configuration"
+            yield f"configuration: {key}"
 
 
 @contextlib.contextmanager
@@ -104,7 +105,7 @@ def _read_files(archive: tarfile.TarFile) -> dict[str, ImageFile]:
     """Return all files; hard links to the same file each have its content."""
     files: dict[str, ImageFile] = {}
     for member in archive:
-        path = _normalize_path(member)
+        path = image_files.normalize_path(member.name)
         files[path] = _read_file(archive, member, files, keep=_can_differ(path))
     return files
 
@@ -113,7 +114,7 @@ def _compare_files(ours: Mapping[str, ImageFile], archive: tarfile.TarFile) -> I
     """Yield each path of `archive` that differs from `ours`, and why."""
     theirs: dict[str, ImageFile] = {}
     for member in archive:
-        path = _normalize_path(member)
+        path = image_files.normalize_path(member.name)
         our_file = ours.get(path)
         # Read only what the comparison needs: a large file of an unknown image must not fill the
         # memory.
@@ -122,10 +123,12 @@ def _compare_files(ours: Mapping[str, ImageFile], archive: tarfile.TarFile) -> I
         # The content is no longer needed, and an unknown image may have much of it.
         theirs[path] = replace(their_file, content=b"")
         if our_file is None:
-            yield f"/{_replace_unprintable(path)}: only there"
+            yield f"/{_replace_unprintable(path)}: only in the registry's image"
         elif their_file != our_file and not _is_equal(path, our_file, their_file):
             yield f"/{path}: {_describe_difference(our_file, their_file)}"
-    yield from (f"/{path}: only here" for path in ours if path not in theirs)
+    yield from (
+        f"/{path}: only in the build on this machine" for path in ours if path not in theirs
+    )
 
 
 def _read_file(
@@ -135,7 +138,7 @@ def _read_file(
         sorted(item for item in member.pax_headers.items() if item[0].startswith(ATTRIBUTE_PREFIX))
     )
     kind, digest, content = member.type, "", b""
-    if member.islnk() and (target := files.get(member.linkname.removeprefix("./").lstrip("/"))):
+    if member.islnk() and (target := files.get(image_files.normalize_path(member.linkname))):
         return target
     if member.isfile() and (stream := archive.extractfile(member)):
         if keep:
@@ -158,10 +161,6 @@ def _hash_stream(stream: IO[bytes]) -> str:
 def _replace_unprintable(path: str) -> str:
     """Return `path` without characters that could forge a line of the log."""
     return "".join(letter if letter.isprintable() else "?" for letter in path)
-
-
-def _normalize_path(member: tarfile.TarInfo) -> str:
-    return member.name.removeprefix("./").strip("/")
 
 
 def _can_differ(path: str) -> bool:
@@ -196,9 +195,9 @@ def _omit_keys(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
 
 def _describe_difference(ours: ImageFile, theirs: ImageFile) -> str:
     if ours.kind != theirs.kind:
-        return "another kind of file"
+        return "different file type"
     if (ours.mode, ours.owner) != (theirs.mode, theirs.owner):
-        return "another mode or owner"
+        return "different mode or owner"
     if ours.attributes != theirs.attributes:
-        return "other attributes"
-    return "other content"
+        return "different extended attributes"
+    return "different content"

@@ -9,10 +9,10 @@ import hashlib
 import json
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from deploy.build import cache
+from deploy.core import atomic_file
 from deploy.core.entities import Image
 
 VERIFIED, SCANNED = "verified", "scanned"
@@ -22,15 +22,11 @@ WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 def add(kind: str, flow: str, image: Image) -> None:
     """Record that `image`, which is in a registry, was verified or scanned."""
-    folder = _get_record_path(kind, flow, image).parent
+    path = _get_record_path(kind, flow, image)
+    folder = path.parent
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    # `mkstemp` creates files with mode 0600. Written as a draft and renamed, since two processes
-    # may record the same image.
-    descriptor, draft = tempfile.mkstemp(dir=folder)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(_create_record(flow, image), file)
-    Path(draft).replace(_get_record_path(kind, flow, image))
+    atomic_file.write(path, json.dumps(_create_record(flow, image)), mode=0o600)
 
 
 def has(kind: str, flow: str, image: Image) -> bool:

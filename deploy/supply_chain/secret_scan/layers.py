@@ -1,7 +1,7 @@
 """Search the layers of an image for secrets: in files, in file names, and in archives.
 
 Each layer is read separately, so that files which a later layer deletes or replaces are searched,
-too. Files that a package brought unchanged (`package_files`) are searched for known values only,
+too. Files that a package installed unchanged (`package_files`) are searched for known values only,
 not for patterns: they are published, so they contain none of your secrets. What looks like one in
 them are examples in manuals and docstrings, keys for self-tests of libraries, and keys for the
 SDKs' own telemetry.
@@ -9,34 +9,26 @@ SDKs' own telemetry.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.build import dockerfile, packages
 from deploy.config import entropy, secret_patterns
-from deploy.docker import image_archive, tar_files
 from deploy.docker.image_archive import Layer
-from deploy.supply_chain.secret_scan import archives, encodings, layer_contents, package_files
-from deploy.supply_chain.secret_scan.known_secrets import SecretMatcher
+from deploy.supply_chain.secret_scan import (
+    archives,
+    encodings,
+    layer_contents,
+    package_files,
+    scan_cache,
+)
 from deploy.supply_chain.secret_scan.layer_contents import LayerContents, LayerFile
+from deploy.supply_chain.secret_scan.scan_cache import LayerScan, Suspect
+from deploy.supply_chain.secret_scan.secret_matcher import SecretMatcher
 
 # Path prefixes of the flow's own files, and of the packages, which are below them.
 OWN, PACKAGES = f"{dockerfile.APP_FOLDER}/", f"{packages.FOLDER}/"
-# Modules that affect which patterns are found: cached scans are valid only for the same code.
-_RULE_MODULES = (
-    secret_patterns,
-    encodings,
-    entropy,
-    layer_contents,
-    archives,
-    package_files,
-    image_archive,
-    tar_files,
-)
 
 
 @dataclass(frozen=True)
@@ -51,28 +43,6 @@ class Finding:
     rule: str
     is_known: bool = False
     line: int | None = None
-
-
-@dataclass(frozen=True)
-class Suspect:
-    """A match of a pattern; it is no finding if its file belongs to a package."""
-
-    path: str
-    rule: str
-    line: int | None
-    # Digests of that file; for bytecode also of its source, for a file in an archive also of the
-    # archive.
-    digests: frozenset[str]
-
-
-@dataclass(frozen=True)
-class LayerScan:
-    """The facts about a layer that do not depend on other layers and the environment."""
-
-    archives: tuple[LayerFile, ...]
-    # Files that list the checksums of packages.
-    checksum_lists: tuple[LayerFile, ...]
-    suspects: tuple[Suspect, ...]
 
 
 @dataclass
@@ -108,11 +78,11 @@ def search_layers(
             _create_finding(hit.path, scanned.layer, hit.rule, hit.line) for hit in suspects
         )
         if not suspects and not scanned.is_cached:
-            _write_cache(cache, scanned.layer, scanned.scan)
+            scan_cache.write_scan(cache, scanned.layer, scanned.scan)
 
 
 def _scan_layer(layer: Layer, matcher: SecretMatcher, cache: Path | None) -> _ScannedLayer:
-    scan = _read_cache(cache, layer)
+    scan = scan_cache.read_scan(cache, layer)
     is_cached = scan is not None
     with layer_contents.open_layer(layer) as contents:
         lists = scan.checksum_lists if scan else _find_checksum_lists(contents)
@@ -217,53 +187,3 @@ def _create_finding(
 def _find_line(content: bytes, offset: int) -> int | None:
     """Return the line number of `offset`, from 1; None if `content` is binary."""
     return None if b"\0" in content else content.count(b"\n", 0, offset) + 1
-
-
-def _read_cache(cache: Path | None, layer: Layer) -> LayerScan | None:
-    """Return the cached scan of a layer without findings; None if there is none by these rules."""
-    try:
-        record = (
-            json.loads(_get_cache_path(cache, layer).read_text(encoding="utf-8")) if cache else {}
-        )
-        if record.get("rules") != _hash_rules():
-            return None
-        return LayerScan(
-            archives=tuple(LayerFile(*file) for file in record["archives"]),
-            checksum_lists=tuple(LayerFile(*file) for file in record["lists"]),
-            suspects=tuple(
-                Suspect(path, rule, line, frozenset(digests))
-                for path, rule, line, digests in record["suspects"]
-            ),
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
-
-
-def _write_cache(cache: Path | None, layer: Layer, scan: LayerScan) -> None:
-    if cache:
-        cache.mkdir(parents=True, exist_ok=True)
-        record = {
-            "rules": _hash_rules(),
-            "archives": [[file.path, file.start, file.size] for file in scan.archives],
-            "lists": [[file.path, file.start, file.size] for file in scan.checksum_lists],
-            # All suspects of a cached scan are in published files, so none of this is secret.
-            "suspects": [
-                [suspect.path, suspect.rule, suspect.line, sorted(suspect.digests)]
-                for suspect in scan.suspects
-            ],
-        }
-        file = _get_cache_path(cache, layer)
-        # Written as a draft and renamed: two pushes may write the same file.
-        temporary = file.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(record), encoding="utf-8")
-        temporary.replace(file)
-
-
-def _get_cache_path(cache: Path, layer: Layer) -> Path:
-    return cache / f"{layer.digest.replace(':', '-')}.json"
-
-
-def _hash_rules() -> str:
-    """Return a hash of the code that finds patterns, so that no version has to be maintained."""
-    paths = [Path(__file__), *(Path(str(module.__file__)) for module in _RULE_MODULES)]
-    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()

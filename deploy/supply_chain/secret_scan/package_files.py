@@ -1,4 +1,4 @@
-"""Recognize files that packages brought unchanged, by the checksums in the packages.
+"""Recognize files that packages installed unchanged, by the checksums in the packages.
 
 A file with such a checksum has content that the distribution or the package index published. So it
 is not one of your secrets, wherever in the image the file and the list of checksums are. Such lists

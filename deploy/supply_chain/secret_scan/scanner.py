@@ -2,7 +2,7 @@
 
 The scan searches for two kinds of secrets. Values of this environment (`known_secrets`) are errors
 everywhere, without exceptions. Texts with the pattern of a secret (`secret_patterns`, `entropy`)
-are errors except in files that packages brought unchanged (`package_files`); a flow's deploy.yaml
+are errors except in files that packages installed unchanged (`package_files`); a flow's deploy.yaml
 may list further exceptions, each with its reason.
 """
 
@@ -21,8 +21,8 @@ from deploy.core.yaml_files import display_path
 from deploy.docker.image_archive import ImageArchive
 from deploy.server import redaction
 from deploy.supply_chain.secret_scan import encodings, layers
-from deploy.supply_chain.secret_scan.known_secrets import SecretMatcher
 from deploy.supply_chain.secret_scan.layers import Finding
+from deploy.supply_chain.secret_scan.secret_matcher import SecretMatcher
 
 # Number of lines that a problem lists for one location.
 MAX_LINES = 5
@@ -100,11 +100,9 @@ def _is_match(hit: Finding, exception: AllowedSecret) -> bool:
 def _report_unused_exceptions(flow: Flow, hits: list[Finding]) -> None:
     for exception in flow.allow_secrets:
         if not any(_is_match(hit, exception) for hit in hits):
-            message = (
-                f"allow_secrets: {exception.file} has nothing that looks like {exception.rule}"
-            )
+            message = f"allow_secrets: nothing in {exception.file} looks like {exception.rule}"
             progress.note(
-                "gate", f"{message}; take the exception out of {_format_config_path(flow)}"
+                "scan", f"{message}; remove the exception from {_format_config_path(flow)}"
             )
 
 
@@ -121,9 +119,9 @@ def _create_problem(hits: list[Finding], flow: Flow, matcher: SecretMatcher) -> 
     location = _mask_location(first.location, matcher) + _format_lines(hits)
     if first.is_known:
         hint = (
-            "remove it, and rotate it if it is a secret; if it is none, it belongs under env.clear"
+            "remove it, and rotate it if it is secret; otherwise list its variable under env.clear"
         )
-        return Problem(location, f"this holds the value of {first.rule}", hint)
+        return Problem(location, f"this contains the value of {first.rule}", hint)
     hint = (
         "remove it and rotate it, or list it with a reason: allow_secrets in "
         f"{_format_config_path(flow)}"

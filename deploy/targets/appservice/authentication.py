@@ -7,42 +7,41 @@ from typing import Any
 
 from deploy.azure import caller_key, clouds
 from deploy.azure.resource_manager import ResourceManager
-from deploy.core.entities import Spec
 from deploy.server.auth import KEY_VARIABLE
-from deploy.targets.appservice.settings import place_of, settings_of
+from deploy.targets.appservice.settings import SiteSpec
 
 
-def headers(spec: Spec) -> Mapping[str, str]:
+def headers(spec: SiteSpec) -> Mapping[str, str]:
     """Return the headers that authenticate a request; they are secret. Raise `DeployError`."""
-    auth = settings_of(spec).auth
+    auth = spec.settings.auth
     if auth == "public":
         return {}
     if auth == "key":
         return caller_key.read_headers(spec)
-    cloud = clouds.resolve_cloud(place_of(spec).cloud)
+    cloud = clouds.resolve_cloud(spec.place.cloud)
     return {
         "Authorization": f"Bearer {clouds.get_token(cloud, f'{token_audience(spec)}/.default')}"
     }
 
 
-def token_audience(spec: Spec) -> str:
+def token_audience(spec: SiteSpec) -> str:
     """Return the audience of clients' tokens for `auth: entra`."""
-    return f"api://{place_of(spec).auth_client}"
+    return f"api://{spec.place.auth_client}"
 
 
 def desired_auth(
-    spec: Spec, arm: ResourceManager, current: Mapping[str, Any]
+    spec: SiteSpec, arm: ResourceManager, current: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Return the desired configuration of the platform's authentication; None if `current` matches.
 
     Settings that others added stay. Source: "Configure your App Service app to use Microsoft Entra
     sign-in", "File-based configuration".
     """
-    if settings_of(spec).auth != "entra":
+    if spec.settings.auth != "entra":
         if not (current.get("platform") or {}).get("enabled"):
             return None
         return _merge(current, {"platform": {"enabled": False}})
-    place = place_of(spec)
+    place = spec.place
     desired_values = {
         "platform": {"enabled": True},
         "globalValidation": {

@@ -1,6 +1,6 @@
 """Read access to App Service, with plain HTTP requests.
 
-They take about a second; importing the SDK alone takes two. Writes use the SDK (`mutations`).
+They take about a second; importing the SDK alone takes two. Writes use the SDK (`writer`).
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any
 
 from deploy.azure import clouds, pull_permission
 from deploy.azure.resource_manager import ResourceManager
-from deploy.core.entities import Spec
 from deploy.core.errors import DeployError
 from deploy.targets.appservice import errors, naming, state
 from deploy.targets.appservice.naming import PRODUCTION
-from deploy.targets.appservice.settings import place_of, settings_of
+from deploy.targets.appservice.settings import SiteSpec
 from deploy.targets.appservice.state import ObservedState, Site
 
 # The API version of azure-mgmt-web 11, so that reads return what the SDK wrote.
 API = "2025-05-01"
 PROVIDER = "Microsoft.Web"
+POLL_SECONDS = 5.0
 
 
 class Client:
     """Client that reads one spec's site and its slot."""
 
-    def __init__(self, spec: Spec) -> None:
-        place = place_of(spec)
+    def __init__(self, spec: SiteSpec) -> None:
+        place = spec.place
         self._spec = spec
         self.name = naming.app_name(spec)
         self.where = state.describe_site(spec)
@@ -36,13 +36,14 @@ class Client:
             clouds.resolve_cloud(place.cloud),
             lambda error, operation: errors.to_deploy_error(spec, error, operation),
         )
+        self.poll_seconds = self.arm.cloud.polling_interval or POLL_SECONDS
         self.subscription = f"/subscriptions/{place.subscription}"
         group = f"{self.subscription}/resourceGroups/{place.resource_group}"
         self.path = f"{group}/providers/{PROVIDER}/sites/{self.name}"
 
     def read_state(self) -> ObservedState:
         """Return site, slot and plan. Raise `DeployError` if site or slot does not exist."""
-        slot = settings_of(self._spec).slot
+        slot = self._spec.settings.slot
         with ThreadPoolExecutor(3) as pool:
             sites = [pool.submit(self.read_site, name) for name in (PRODUCTION, slot) if name]
             names = pool.submit(self.arm.get, f"{self.path}/config/slotConfigNames", API)
@@ -51,8 +52,8 @@ class Client:
             raise self._missing_site_error()
         if slot and not slots[0]:
             hint = (
-                "infrastructure makes it, with an identity of its own; or leave `slot` out to "
-                "deploy in place"
+                "create it with the infrastructure (infra/), with its own identity, or remove "
+                "`slot` to deploy in place"
             )
             raise DeployError(self.where, f"it has no slot {slot}", hint)
         sticky = ((names.result() or {}).get("properties") or {}).get("appSettingNames") or ()
@@ -105,7 +106,7 @@ class Client:
         return state.parse_plan(data) if data else state.parse_site_plan(production)
 
     def _missing_site_error(self) -> DeployError:
-        place = place_of(self._spec)
+        place = self._spec.place
         path = f"{self.subscription}/providers/{PROVIDER}/checknameavailability"
         body = {"name": self.name, "type": f"{PROVIDER}/sites"}
         try:
@@ -113,8 +114,8 @@ class Client:
         except DeployError:
             is_taken = False
         if is_taken:
-            message = f"the name is taken, and not by a site in the group {place.resource_group}"
+            message = f"the name is taken by a site outside of the group {place.resource_group}"
             return DeployError(self.where, message, "set another `app`, or correct resource_group")
-        message = f"there is no such site in the group {place.resource_group}"
-        hint = "infrastructure makes sites (infra/); then deploy, or correct `app`"
+        message = f"the site does not exist in the group {place.resource_group}"
+        hint = "create it with the infrastructure (infra/), or correct `app`"
         return DeployError(self.where, message, hint)

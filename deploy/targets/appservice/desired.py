@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.azure import container_variables
-from deploy.core.entities import Image, Spec
+from deploy.core.entities import Image
 from deploy.server.settings import UNRESOLVED_REFERENCE
 from deploy.targets.appservice import naming, state
-from deploy.targets.appservice.settings import settings_of
+from deploy.targets.appservice.settings import SiteSpec
 from deploy.targets.appservice.state import NO_ALWAYS_ON, ObservedState, Site
 
 HEALTH_PATH = "/health"
@@ -22,15 +22,6 @@ FIRST_PRIORITY = 100
 MIN_TLS_VERSION = "1.2"
 # Longer than the server's own grace period (SERVE_GRACE); the platform's default is 5 s.
 STOP_SECONDS = "30"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One difference from the desired state, formatted for a plan; contains no secrets."""
-
-    what: str
-    before: str
-    after: str
 
 
 @dataclass(frozen=True)
@@ -59,10 +50,11 @@ class DesiredState:
         return frozenset(self.settings) | self.sticky_names
 
 
-def build_desired_state(spec: Spec, image: Image, observed: ObservedState) -> DesiredState:
+def build_desired_state(spec: SiteSpec, image: Image, observed: ObservedState) -> DesiredState:
     """Return the site that `spec` and `image` describe."""
-    settings = settings_of(spec)
-    variables = {**_platform_settings(spec), **environment_variables(spec)}
+    settings = spec.settings
+    container = environment_variables(spec)
+    variables = {**_platform_settings(spec), **container}
     # A swap never moves a setting that is declared sticky, in deploy.yaml or on the site.
     sticky_names = {*settings.env.sticky, *observed.sticky} & set(variables)
     return DesiredState(
@@ -76,11 +68,11 @@ def build_desired_state(spec: Spec, image: Image, observed: ObservedState) -> De
             for site in observed.sites
         },
         hidden=container_variables.list_secret_names(spec),
-        plain=list_plain_secrets(spec),
+        plain=container_variables.list_plain_secrets(spec, container),
     )
 
 
-def environment_variables(spec: Spec) -> dict[str, str]:
+def environment_variables(spec: SiteSpec) -> dict[str, str]:
     """Return the container's environment variables, with references for secrets that have one."""
     references = container_variables.collect_references(spec)
     variables = {
@@ -90,24 +82,12 @@ def environment_variables(spec: Spec) -> dict[str, str]:
     return container_variables.add_masked_names(spec, variables)
 
 
-def list_plain_secrets(spec: Spec) -> tuple[str, ...]:
-    """Return the names of secret variables whose values would be stored as plain text."""
-    references = settings_of(spec).env.secret_refs
-    return tuple(
-        sorted(
-            name
-            for name in environment_variables(spec)
-            if name in spec.secrets and name not in references
-        )
-    )
-
-
-def configuration_changes(spec: Spec, site: Site, tier: str, health: bool) -> dict[str, Any]:
+def configuration_changes(spec: SiteSpec, site: Site, tier: str, health: bool) -> dict[str, Any]:
     """Return the changes to a site's configuration, except its image.
 
-    `health` tells whether the site's container answers the health check.
+    `health` is whether the site's container answers the health check.
     """
-    current, settings = site.web, settings_of(spec)
+    current, settings = site.web, spec.settings
     identity = state.select_identity(spec, site)
     desired_values: dict[str, Any] = {
         "acrUseManagedIdentityCreds": True,
@@ -129,7 +109,7 @@ def configuration_changes(spec: Spec, site: Site, tier: str, health: bool) -> di
     }
 
 
-def property_changes(spec: Spec, site: Site) -> dict[str, Any]:
+def property_changes(spec: SiteSpec, site: Site) -> dict[str, Any]:
     """Return the changes to a site's properties outside its configuration."""
     current, identity = site.properties, state.select_identity(spec, site)
     has_references = any(
@@ -139,7 +119,7 @@ def property_changes(spec: Spec, site: Site) -> dict[str, Any]:
     desired_values = {
         "httpsOnly": True,
         "clientAffinityEnabled": False,
-        "publicNetworkAccess": "Enabled" if settings_of(spec).public_network else "Disabled",
+        "publicNetworkAccess": "Enabled" if spec.settings.public_network else "Disabled",
         **({"keyVaultReferenceIdentity": reference_identity} if has_references else {}),
     }
     defaults = {"publicNetworkAccess": "Enabled", "keyVaultReferenceIdentity": "SystemAssigned"}
@@ -157,13 +137,13 @@ def format_setting(name: str, value: str | None, hidden: frozenset[str]) -> str:
     return container_variables.mask_value(name, value, hidden)
 
 
-def _platform_settings(spec: Spec) -> dict[str, str]:
+def _platform_settings(spec: SiteSpec) -> dict[str, str]:
     """Return the settings that the service itself reads.
 
     Source: "Environment variables and app settings in Azure App Service". Without the statuses, any
     response to a ping counts as started, even 502.
     """
-    settings = settings_of(spec)
+    settings = spec.settings
     return {
         "WEBSITES_PORT": "8080",
         "WEBSITES_CONTAINER_START_TIME_LIMIT": str(settings.start_time_limit),
@@ -177,7 +157,7 @@ def _platform_settings(spec: Spec) -> dict[str, str]:
     }
 
 
-def _client_id_setting(spec: Spec, site: Site) -> dict[str, str]:
+def _client_id_setting(spec: SiteSpec, site: Site) -> dict[str, str]:
     identity = state.select_identity(spec, site)
     return {CLIENT_ID_VARIABLE: identity.client} if identity and identity.client else {}
 
@@ -214,7 +194,7 @@ def _restriction_changes(current: Mapping[str, Any], allow: Sequence[str]) -> di
 
 
 def find_open_rule(current: Mapping[str, Any]) -> str:
-    """Return the name of a rule that lets all clients in; empty if there is none."""
+    """Return the name of a rule that allows all clients; empty if there is none."""
     for rule in current.get("ipSecurityRestrictions") or ():
         if rule.get("action") == "Allow" and rule.get("ipAddress") in ("0.0.0.0/0", "::/0"):
             return str(rule.get("name") or rule["ipAddress"])

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.azure import container_variables
-from deploy.core.entities import Image, Spec
+from deploy.core.entities import Image
+from deploy.targets import difference
 from deploy.targets.appservice import desired, naming, state
-from deploy.targets.appservice.desired import DesiredState, Difference
+from deploy.targets.appservice.desired import DesiredState
 from deploy.targets.appservice.naming import PRODUCTION, VOLATILE_SETTINGS, DeploymentRecord
+from deploy.targets.appservice.settings import SiteSpec
 from deploy.targets.appservice.state import ObservedState, Site
+from deploy.targets.difference import Difference
 
 # Desired configuration of the platform's authentication, by site; None for no change.
 AuthChanges = Mapping[str, "dict[str, Any] | None"]
@@ -81,7 +84,7 @@ class Decision:
         )
 
 
-def decide(spec: Spec, image: Image, observed: ObservedState, auth: AuthChanges) -> Decision:
+def decide(spec: SiteSpec, image: Image, observed: ObservedState, auth: AuthChanges) -> Decision:
     """Return what to do to get from the observed to the desired state."""
     desired_state = desired.build_desired_state(spec, image, observed)
     production, slot = observed.production, observed.slot
@@ -120,7 +123,7 @@ def decide(spec: Spec, image: Image, observed: ObservedState, auth: AuthChanges)
 
 
 def build_settings(
-    spec: Spec, observed: ObservedState, site: Site, desired_state: DesiredState
+    spec: SiteSpec, observed: ObservedState, site: Site, desired_state: DesiredState
 ) -> dict[str, str]:
     """Return all settings for the site that is deployed to first, without the record."""
     if site.name == PRODUCTION:
@@ -139,7 +142,7 @@ def fingerprint(site: Site) -> StateFingerprint:
     return site.image, state.hash_settings(site.settings)
 
 
-def production_settings(spec: Spec, site: Site, desired_state: DesiredState) -> dict[str, str]:
+def production_settings(spec: SiteSpec, site: Site, desired_state: DesiredState) -> dict[str, str]:
     """Return all settings that production should have, without the record."""
     return {
         **_unmanaged_settings(spec, site, desired_state),
@@ -149,7 +152,11 @@ def production_settings(spec: Spec, site: Site, desired_state: DesiredState) -> 
 
 
 def slot_settings(
-    spec: Spec, slot: Site, production: Site, desired_state: DesiredState, staying: frozenset[str]
+    spec: SiteSpec,
+    slot: Site,
+    production: Site,
+    desired_state: DesiredState,
+    staying: frozenset[str],
 ) -> dict[str, str]:
     """Return all settings that the slot should have before a swap, without the record.
 
@@ -170,7 +177,7 @@ def slot_settings(
 
 
 def build_site_update(
-    spec: Spec,
+    spec: SiteSpec,
     observed: ObservedState,
     site: Site,
     desired_state: DesiredState,
@@ -195,14 +202,8 @@ def build_site_update(
         # These settings are written together with the new version.
         settings = {}
     differences = [
-        *(
-            Difference(n, _format_value(site.web.get(n)), _format_value(value))
-            for n, value in web.items()
-        ),
-        *(
-            Difference(n, _format_value(site.properties.get(n)), _format_value(value))
-            for n, value in properties.items()
-        ),
+        *difference.compare((n, site.web.get(n), value) for n, value in web.items()),
+        *difference.compare((n, site.properties.get(n), value) for n, value in properties.items()),
         *(
             _setting_difference(spec, site, desired_state, n, setting)
             for n, setting in settings.items()
@@ -213,7 +214,12 @@ def build_site_update(
 
 
 def build_record(
-    spec: Spec, image: Image, observed: ObservedState, desired_state: DesiredState, by: str, at: str
+    spec: SiteSpec,
+    image: Image,
+    observed: ObservedState,
+    desired_state: DesiredState,
+    by: str,
+    at: str,
 ) -> DeploymentRecord:
     """Return the record that this deployment writes to the site."""
     current = observed.production.record
@@ -250,7 +256,11 @@ def _previous_image(site: Site, record: DeploymentRecord | None, coming: str) ->
 
 
 def _is_deployed(
-    spec: Spec, image: Image, site: Site, desired_state: DesiredState, settings: Mapping[str, str]
+    spec: SiteSpec,
+    image: Image,
+    site: Site,
+    desired_state: DesiredState,
+    settings: Mapping[str, str],
 ) -> bool:
     """Return whether a site's configuration has the image and these settings."""
     record = site.record
@@ -268,19 +278,22 @@ def _comparable_settings(site: Site) -> dict[str, str]:
     return {name: text for name, text in site.settings.items() if name not in VOLATILE_SETTINGS}
 
 
-def _managed_names(spec: Spec, site: Site) -> frozenset[str]:
+def _managed_names(spec: SiteSpec, site: Site) -> frozenset[str]:
     record = site.record
     return frozenset(record.names) if record and record.is_managed_by(spec) else frozenset()
 
 
-def _unmanaged_settings(spec: Spec, site: Site, desired_state: DesiredState) -> dict[str, str]:
+def _unmanaged_settings(spec: SiteSpec, site: Site, desired_state: DesiredState) -> dict[str, str]:
     """Return the settings that this tool neither manages now nor managed before."""
     managed = {*_managed_names(spec, site), *desired_state.managed_names, *VOLATILE_SETTINGS}
     return {name: text for name, text in site.settings.items() if name not in managed}
 
 
 def _list_differences(
-    spec: Spec, production: Site, desired_state: DesiredState, desired_settings: Mapping[str, str]
+    spec: SiteSpec,
+    production: Site,
+    desired_state: DesiredState,
+    desired_settings: Mapping[str, str],
 ) -> tuple[Difference, ...]:
     differences = []
     if production.image != desired_state.image:
@@ -300,7 +313,7 @@ def _list_differences(
 
 
 def _setting_difference(
-    spec: Spec, site: Site, desired_state: DesiredState, name: str, value: str | None
+    spec: SiteSpec, site: Site, desired_state: DesiredState, name: str, value: str | None
 ) -> Difference:
     """Return the difference of a setting, formatted for a plan.
 
@@ -310,12 +323,3 @@ def _setting_difference(
     unmanaged = frozenset(site.settings) - _managed_names(spec, site)
     before = desired.format_setting(name, site.settings.get(name), hidden | unmanaged)
     return Difference(f"setting {name}", before, desired.format_setting(name, value, hidden))
-
-
-def _format_value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(str(item.get("ipAddress") or item.get("name")) for item in value) or "none"
-    text = str(value or "none")
-    return text.rpartition("/")[2] if text.startswith("/subscriptions/") else text

@@ -1,126 +1,85 @@
-"""Classification of App Service's errors, each with an explanation and the next step.
+"""App Service's errors and the site's responses, explained, with the next step.
 
 Sources: "Set up staging environments in Azure App Service" (slots, swaps), "Configure a custom
-container for Azure App Service" (pulling), "Troubleshoot Azure RBAC".
+container for Azure App Service" (pulling).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from deploy.azure.errors import AzureError, describe_missing_permission, shorten_message
-from deploy.core.entities import Spec
+from deploy.azure import diagnosis
+from deploy.azure.diagnosis import CONFLICT, Diagnosis, Rule
+from deploy.azure.errors import AzureError, shorten_message
 from deploy.core.errors import DeployError, Problem
-from deploy.targets.appservice.settings import place_of, settings_of
+from deploy.targets.appservice.settings import SiteSpec
 
-CONFLICT, TAKEN, SLOTS, WARM_UP, FORBIDDEN, FAULT, OTHER = (
-    "conflict",
-    "taken",
-    "slots",
-    "warm-up",
-    "forbidden",
-    "fault",
-    "other",
-)
-# The first match applies: an HTTP status (0 for any), and a part of the message in lower case.
+TAKEN, SLOTS, WARM_UP = "taken", "slots", "warm-up"
 _RULES = (
-    (CONFLICT, 409, "operation is in progress"),
-    (TAKEN, 409, "already exists"),
-    (SLOTS, 409, "number of slots"),
-    (WARM_UP, 0, "did not respond to http ping"),
-    (FORBIDDEN, 403, ""),
-    (CONFLICT, 409, ""),
+    Rule(CONFLICT, "operation is in progress", status=409),
+    Rule(TAKEN, "already exists", status=409),
+    Rule(SLOTS, "number of slots", status=409),
+    Rule(WARM_UP, "did not respond to http ping"),
 )
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """The category of a failure, its explanation, and the next step."""
-
-    category: str
-    what: str
-    hint: str
-
-
-def diagnose(spec: Spec, error: AzureError) -> Diagnosis:
+def diagnose(spec: SiteSpec, error: AzureError) -> Diagnosis:
     """Return the diagnosis of an error of Azure."""
-    category = _classify(error)
+    category = diagnosis.classify(error, _RULES)
     text = shorten_message(error.text)
-    slot = settings_of(spec).slot
+    sticky_names = ", ".join(spec.settings.env.sticky) or "AZURE_CLIENT_ID"
     explanations = {
-        CONFLICT: (
-            f"another operation is under way there: {text}",
-            "wait for it, then run this again",
-        ),
         TAKEN: (f"the name is taken: {text}", "set another `app`"),
         SLOTS: (
-            f"its plan has no room for a slot: {text}",
-            "slots need Standard or higher: change the plan's size, or leave `slot` out",
+            f"its App Service plan allows no further slot: {text}",
+            "slots need the tier Standard or higher: change the plan's size, or remove `slot`",
         ),
         WARM_UP: (
-            f"the slot {slot} did not warm up with production's settings: {text}",
-            f"`inv logs`; what stays with the slot ({_sticky_names(spec)}) differs between the two",
-        ),
-        FORBIDDEN: (
-            describe_missing_permission(error.text),
-            f"have the role Website Contributor on the group {place_of(spec).resource_group} "
-            "assigned to it; a new role takes minutes to work",
-        ),
-        FAULT: (
-            f"the service itself failed: {text}",
-            "run this again; if it stays so, ask Azure's support",
-        ),
-        OTHER: (
-            f"Azure says {error.code or error.status}: {text}",
-            "correct it, then run this again",
+            f"the slot {spec.settings.slot} did not start with production's settings: {text}",
+            f"`inv logs {spec.options}`; the settings that stay with the slot ({sticky_names}) "
+            "differ from production's",
         ),
     }
-    return Diagnosis(category, *explanations[category])
+    if category in explanations:
+        return Diagnosis(category, *explanations[category])
+    role = f"the role Website Contributor on the group {spec.place.resource_group}"
+    return diagnosis.explain_common(error, category, f"`inv status {spec.options}`", role)
 
 
-def to_deploy_error(spec: Spec, error: AzureError, operation: str) -> DeployError:
+def is_conflict(spec: SiteSpec, error: AzureError) -> bool:
+    """Return whether the error is that another operation is in progress."""
+    return diagnose(spec, error).category == CONFLICT
+
+
+def to_deploy_error(spec: SiteSpec, error: AzureError, operation: str) -> DeployError:
     """Return the `DeployError` for an error of Azure; `operation` names the failed request."""
-    diagnosis = diagnose(spec, error)
-    return DeployError(f"Azure, {operation}", diagnosis.what, diagnosis.hint)
+    return diagnose(spec, error).to_error(operation)
 
 
-def explain_response(spec: Spec, location: str, status: int) -> Problem | None:
+def explain_response(spec: SiteSpec, location: str, status: int) -> Problem | None:
     """Return the problem that a status of the service in front means; None for other statuses."""
+    commands = f"`inv status {spec.options}`, then `inv logs {spec.options}`"
     explanations = {
         401: explain_unauthorized(spec),
         403: (
-            "it lets nobody in: the site is stopped, or it is not reached from here",
-            "`inv status`; does `allow` have this machine's address, and with `public_network: "
-            "false` does your network lead to its private endpoint?",
+            "it rejects all requests: the site is stopped, or not reachable from this machine",
+            f"`inv status {spec.options}`; check that `allow` has this machine's address, and with "
+            "`public_network: false` that your network has a route to the private endpoint",
         ),
-        502: ("the service cannot reach the container", "`inv status`, then `inv logs`"),
-        503: ("no container answers there", "`inv status`, then `inv logs`"),
+        502: ("the service cannot reach the container", commands),
+        503: ("no container responds", commands),
     }
     return Problem(location, *explanations[status]) if status in explanations else None
 
 
-def explain_unauthorized(spec: Spec) -> tuple[str, str]:
+def explain_unauthorized(spec: SiteSpec) -> tuple[str, str]:
     """Return the explanation of a 401, and the next step."""
-    if settings_of(spec).auth == "entra":
+    if spec.settings.auth == "entra":
         return (
-            "the token is not accepted",
-            "is auth_client the registration that the site expects, and is whoever is logged in "
-            "assigned to it?",
+            "the token is rejected",
+            "check that auth_client is the app registration that the site expects, and that the "
+            "signed-in identity is assigned to it",
         )
     return (
-        "the key is not accepted",
-        "the key in the vault is another than the site started with; it reads a new one within a "
-        "day, or at once when the site is restarted (`az webapp restart`)",
+        "the key is rejected",
+        "the site started with another key than the vault has now; it reads the new one within a "
+        "day, or when it is restarted (`az webapp restart`)",
     )
-
-
-def _sticky_names(spec: Spec) -> str:
-    return ", ".join(settings_of(spec).env.sticky) or "AZURE_CLIENT_ID"
-
-
-def _classify(error: AzureError) -> str:
-    text = error.text.lower()
-    for category, status, pattern in _RULES:
-        if status in (0, error.status) and pattern in text:
-            return category
-    return FAULT if error.status >= 500 else OTHER

@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-from deploy.core.entities import Image, Spec
+from deploy.core.entities import Image
 from deploy.server.settings import DEPLOYMENT_VARIABLE
-from deploy.targets.appservice.settings import FLOW_PLACEHOLDER, place_of, settings_of
+from deploy.targets.appservice.settings import FLOW_PLACEHOLDER, SiteSpec
 
 RECORD_SETTING = "FLOW_DEPLOY"
 # Settings that change with every deployment, so a plan does not compare them.
@@ -52,7 +52,7 @@ class DeploymentRecord:
         text = json.dumps({name: value for name, value in asdict(self).items() if value})
         return {RECORD_SETTING: text, DEPLOYMENT_VARIABLE: self.id}
 
-    def is_managed_by(self, spec: Spec) -> bool:
+    def is_managed_by(self, spec: SiteSpec) -> bool:
         """Return whether a deployment of this flow and environment wrote the record."""
         return (self.flow, self.environment) == (spec.flow.name, spec.environment)
 
@@ -67,10 +67,10 @@ def read_record(settings: Mapping[str, str]) -> DeploymentRecord | None:
         return None
 
 
-def app_name(spec: Spec) -> str:
+def app_name(spec: SiteSpec) -> str:
     """Return the site's name; empty if none is configured."""
-    configured = settings_of(spec).app
-    return configured or (place_of(spec).app or "").replace(FLOW_PLACEHOLDER, spec.flow.name)
+    configured = spec.settings.app
+    return configured or (spec.place.app or "").replace(FLOW_PLACEHOLDER, spec.flow.name)
 
 
 def linux_fx_version(image: Image) -> str:

@@ -7,23 +7,20 @@ count.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import requests
 
 from deploy.core import http_requests, interrupts
-from deploy.core.entities import Spec
 from deploy.core.errors import DeployError
 from deploy.targets import log_tail
 from deploy.targets.appservice import errors, naming, startup_failures, state
 from deploy.targets.appservice.client import Client
 from deploy.targets.appservice.naming import DeploymentRecord
-from deploy.targets.appservice.settings import settings_of
+from deploy.targets.appservice.settings import SiteSpec
 from deploy.targets.appservice.startup_failures import StartupFailure
 from deploy.targets.appservice.state import Site
-
-ReportProgress = Callable[[str], None]
-"""Shows the progress of the wait."""
+from deploy.targets.rollout import ReportProgress
 
 # Seconds between two polls of a site, and the number of polls between two reads of its log.
 POLL_SECONDS, POLLS_PER_LOG = 2.0, 5
@@ -31,7 +28,6 @@ GRACE_SECONDS = 120.0
 # Instances are not all replaced at once, so this many consecutive responses must have the new
 # version.
 REQUIRED_MATCHES = 3
-ERROR_LOG_LINES = 20
 # Prefixes of a `fetch_version` result for an error status, and for a wrong key or token.
 STATUS_PREFIX, UNAUTHORIZED_STATUS = "status ", "status 401"
 
@@ -39,13 +35,12 @@ STATUS_PREFIX, UNAUTHORIZED_STATUS = "status ", "status 401"
 class ReadinessCheck:
     """A wait for one site or slot. Create it before the write that starts the site."""
 
-    def __init__(self, client: Client, spec: Spec, site: Site, digest: str) -> None:
+    def __init__(self, client: Client, spec: SiteSpec, site: Site, digest: str) -> None:
         self._client, self._spec, self._site = client, spec, site
         self._digest = digest
         self._pace = client.arm.cloud.polling_interval or POLL_SECONDS
-        self._limit = settings_of(spec).start_time_limit
+        self._limit = spec.settings.start_time_limit
         self._log = self._read_log()
-        self._hidden: tuple[str, ...] = ()
 
     def wait(
         self,
@@ -59,7 +54,6 @@ class ReadinessCheck:
         The default for `seconds` is the time that a container may take to start. Raise
         `DeployError`.
         """
-        self._hidden = tuple(value.rpartition(" ")[2] for value in headers.values())
         # Add time for the image pull, and for the front end to route to a new container.
         timeout = seconds or self._limit + GRACE_SECONDS
         start, matches, polls = time.monotonic(), 0, 0
@@ -70,31 +64,31 @@ class ReadinessCheck:
                 return
             elapsed = time.monotonic() - start
             if elapsed > timeout:
-                raise self._to_deploy_error(self._find_failure(self._new_lines()), version, timeout)
+                raise self._to_deploy_error(self._find_failure(self.new_lines()), version, timeout)
             polls += 1
             if polls % POLLS_PER_LOG == 0 and matches == 0:
                 # Use only log lines about this image: earlier starts may have failed, too.
                 failure = self._find_failure(
-                    startup_failures.lines_since_image(self._new_lines(), self._digest)
+                    startup_failures.lines_since_image(self.new_lines(), self._digest)
                 )
                 if failure:
                     raise self._to_deploy_error(failure, version, elapsed)
-            report(f"{elapsed:.0f} s, {version or 'no answer yet'}")
+            report(f"{elapsed:.0f} s, {version or 'no response yet'}")
             interrupts.pause(self._pace)
 
     def require_auth(self) -> None:
         """Raise `DeployError` if a non-public site answers unauthenticated requests."""
-        if settings_of(self._spec).auth == "public":
+        if self._spec.settings.auth == "public":
             return
         version = fetch_version(self._site.url, {})
         if version and not version.startswith(STATUS_PREFIX):
             location = state.describe_site(self._spec, self._site)
-            message = (
-                f"it tells whoever asks: {version}; nobody may be let in without a key or token"
-            )
-            raise DeployError(location, message, "`inv plan` shows how callers are let in")
+            message = f"it answers requests without a key or token: {version}"
+            hint = f"`inv plan {self._spec.options}` shows how clients authenticate"
+            raise DeployError(location, message, hint)
 
-    def _new_lines(self) -> list[str]:
+    def new_lines(self) -> list[str]:
+        """Return the log lines since this check was created."""
         return log_tail.new_lines(self._log, self._read_log())
 
     def _read_log(self) -> list[str]:
@@ -107,7 +101,7 @@ class ReadinessCheck:
         spec, server = self._spec, (self._spec.place.registry or "").partition("/")[0]
         identity = state.select_identity(spec, self._site)
         identity_text = (
-            f"its identity {identity.client or identity.principal}" if identity else "nobody"
+            f"its identity {identity.client or identity.principal}" if identity else "no identity"
         )
         return startup_failures.find_failure(lines, server, identity_text, self._limit)
 
@@ -116,18 +110,12 @@ class ReadinessCheck:
     ) -> DeployError:
         location = state.describe_site(self._spec, self._site)
         if failure is None:
-            message = f"it was not as deployed within {seconds:.0f} s ({version or 'no answer'})"
+            message = f"it was not ready within {seconds:.0f} s ({version or 'no response'})"
             hint = "a slow flow may need a higher start_time_limit"
             if version.startswith(UNAUTHORIZED_STATUS):
                 hint = errors.explain_unauthorized(self._spec)[1]
-            return DeployError(location, self._with_lines(message), hint)
-        return DeployError(location, self._with_lines(failure.what), failure.hint)
-
-    def _with_lines(self, message: str) -> str:
-        text = "\n".join(self._new_lines()[-ERROR_LOG_LINES:]).strip()
-        for value in (*self._hidden, *map(self._spec.variables.get, self._spec.secrets)):
-            text = text.replace(value, "***") if value else text
-        return f"{message}\n  its last lines:\n{text}" if text else message
+            return DeployError(location, message, hint)
+        return DeployError(location, failure.what, failure.hint)
 
 
 def format_version(record: DeploymentRecord) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
 from deploy.azure.settings import AzurePlace, Identity, VaultEnv
-from deploy.config.schema import TargetSettings, VariableName
-from deploy.core.entities import Spec
+from deploy.config.schema import CloudSettings
+from deploy.config.strict_model import VariableName
+from deploy.core.entities import Plan, Spec
 
 # "Naming rules and restrictions for Azure resources": Microsoft.Web/sites.
 NAME_PATTERN = r"^[A-Za-z0-9]([A-Za-z0-9-]{0,58}[A-Za-z0-9])?$"
@@ -40,7 +41,7 @@ def _validate_source(value: str) -> str:
         return str(ipaddress.ip_network(value))
     except ValueError:
         raise ValueError(
-            "addresses as 203.0.113.0/24, or a service tag such as AzureFrontDoor.Backend, are "
+            "a network such as 203.0.113.0/24 or a service tag such as AzureFrontDoor.Backend is "
             "expected"
         ) from None
 
@@ -64,17 +65,17 @@ class SiteEnv(VaultEnv):
     sticky: list[VariableName] = Field(default_factory=list)
 
 
-class Settings(TargetSettings):
+class Settings(CloudSettings):
     """How a flow runs on App Service."""
 
     app: Name | None = Field(
-        None, description="The site's name; from `app` in environments.yaml without it."
+        None, description="The site's name; `app` in environments.yaml by default."
     )
     auth: Literal["entra", "key", "public"] = Field(
-        description="How callers are let in; `public` is everybody."
+        description="How clients authenticate; `public` accepts every client."
     )
     slot: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{2,59}$")] | None = Field(
-        None, description="The slot that a new version is proved on; in place without it."
+        None, description="The slot on which a new version is verified; without it, in place."
     )
     always_on: bool = True
     request_timeout: RequestTimeout = 220
@@ -82,9 +83,11 @@ class Settings(TargetSettings):
         230, description="Seconds within which a container must start."
     )
     allow: list[Source] = Field(
-        [], description="From where requests are let in: addresses, service tags; all without it."
+        [], description="Networks and service tags that may send requests; by default, all."
     )
-    public_network: bool = Field(True, description="False: reached by a private endpoint alone.")
+    public_network: bool = Field(
+        True, description="False: only reachable through a private endpoint."
+    )
     plain_secrets: bool = Field(
         False, description="Accept secrets as plain text in the application settings."
     )
@@ -95,20 +98,18 @@ class Place(AzurePlace):
     """The location of sites, their identities, and the vault with the clients' keys."""
 
     app: Annotated[str, Field(pattern=APP_PATTERN)] | None = Field(
-        None, description="The sites' names, with {flow} in the place of the flow's."
+        None, description="The pattern of the sites' names; {flow} is replaced by the flow's name."
     )
-    slot_identity: Identity | None = Field(None, description="The same of its slot.")
+    slot_identity: Identity | None = Field(
+        None, description="The identity of the slot, as for `identity`."
+    )
     key_vault: Annotated[str, Field(pattern=r"^https://[^/]+$")] | None = Field(
-        None, description="The vault with the keys of `auth: key`."
+        None, description="The vault with the clients' keys for `auth: key`."
     )
     auth_client: Annotated[str, Field(pattern=GUID_PATTERN)] | None = Field(
-        None, description="For `auth: entra`: the app registration that callers ask tokens for."
+        None, description="For `auth: entra`: the client ID of the app registration."
     )
 
 
-def settings_of(spec: Spec) -> Settings:
-    return cast(Settings, spec.settings)
-
-
-def place_of(spec: Spec) -> Place:
-    return cast(Place, spec.place)
+SiteSpec = Spec[Settings, Place]
+SitePlan = Plan[Settings, Place]

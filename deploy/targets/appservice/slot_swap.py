@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable
 
 from deploy.azure.errors import AzureError
+from deploy.azure.writes import MAX_ATTEMPTS, WriteRejected
 from deploy.core import interrupts, progress
-from deploy.core.entities import Spec
 from deploy.core.errors import DeployError
 from deploy.targets.appservice import errors
 from deploy.targets.appservice.client import Client
-from deploy.targets.appservice.conflict import ConflictError, conflict_error
-from deploy.targets.appservice.mutations import MAX_ATTEMPTS, Writer, WriteRejected, wait_for_swap
-from deploy.targets.appservice.readiness import ReportProgress
+from deploy.targets.appservice.settings import SiteSpec
 from deploy.targets.appservice.state import ObservedState, Site
+from deploy.targets.appservice.writer import Writer, wait_for_swap
+from deploy.targets.rollout import ConflictError, ReportProgress, conflict_error
 
 # Seconds within which production must report the slot's version. It is running already, but may
 # keep using the slot's identity for a while.
@@ -31,10 +31,11 @@ class Swap:
     """One swap: `before` is the version in production, `coming` the one on the slot."""
 
     def __init__(
-        self, client: Client, writer: Writer, spec: Spec, before: Site, coming: Site
+        self, client: Client, writer: Writer, spec: SiteSpec, before: Site, coming: Site
     ) -> None:
         self._client, self._writer, self._spec = client, writer, spec
         self._slot, self._before, self._coming = coming.name, before, coming
+        self._status_hint = f"`inv status {spec.options}` shows the state"
 
     def run(self, verify: Callable[[ReportProgress], None]) -> None:
         """Swap, and swap back if `verify` fails or is interrupted.
@@ -68,14 +69,14 @@ class Swap:
                 return
             except WriteRejected as error:
                 azure_error = error.azure_error
-            is_busy = errors.diagnose(self._spec, azure_error).category == errors.CONFLICT
+            is_busy = errors.is_conflict(self._spec, azure_error)
             observed = self._read_settled_state(azure_error, is_busy)
             if _has_same_version(observed.production, self._coming):
                 # The response was lost, or the failure occurred after the swap.
-                progress.note("swap", "Azure says it failed, and production has the new version")
+                progress.note("swap", "Azure reports a failure, but production has the new version")
                 return
             if not self._is_part_of_swap(observed.production):
-                raise conflict_error(self._client.where)
+                raise conflict_error(self._client.where, self._spec.options)
             is_unchanged = _has_same_version(
                 observed.production, self._before
             ) and self._has_new_version(observed.slot)
@@ -108,16 +109,16 @@ class Swap:
         if _has_same_version(production, self._before):
             return
         if not self._is_part_of_swap(production):
-            progress.note("swap", "somebody else has changed production meanwhile: it stays")
+            progress.note("swap", "not swapped back: production was changed at the same time")
             return
-        progress.note("swap", f"back, since {_failure_reason(error)}")
+        progress.note("swap", f"swapping back: {_failure_reason(error)}")
         try:
             if _has_same_version(production, self._coming):
                 wait_for_swap(self._writer.begin_swap(self._slot))
             else:
                 restore_site(self._writer, self._before)
         except WriteRejected as swap_error:
-            progress.note("swap", f"that did not work ({swap_error}); `inv status` shows it")
+            progress.note("swap", f"swapping back failed ({swap_error}); {self._status_hint}")
 
     def _has_new_version(self, slot: Site | None) -> bool:
         return slot is not None and _has_same_version(slot, self._coming)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deploy.server.settings import START_FAILURE, UNRESOLVED_MESSAGE
+
 PULL, UNRESOLVED_SECRET, CONFIGURATION, CRASH, NO_ANSWER = (
     "pull",
     "secret",
@@ -36,8 +38,8 @@ _RULES = (
         PULL,
         r"pull image failed|image pull failed|Pulling docker image .* failed|ImagePull\w*Fail",
     ),
-    (UNRESOLVED_SECRET, r"cannot start: (\w+) is a reference to a vault"),
-    (CONFIGURATION, r"cannot start: (.+)"),
+    (UNRESOLVED_SECRET, rf"{START_FAILURE}(\w+) {UNRESOLVED_MESSAGE}"),
+    (CONFIGURATION, rf"{START_FAILURE}(.+)"),
     (CRASH, r"has exited, failing site start|finished running with exit code: ([1-9]\d*)"),
     (
         NO_ANSWER,
@@ -80,22 +82,22 @@ def _describe(
     explanations = {
         PULL: (
             f"{identity} could not pull the image from {registry}",
-            f"have the role AcrPull on {registry} assigned to it (it takes minutes to work); the "
-            "registry must take tokens for Azure Resource Manager (`az acr config "
+            f"assign the role AcrPull on {registry} to it (this takes minutes to take effect); the "
+            "registry must accept tokens for Azure Resource Manager (`az acr config "
             "authentication-as-arm show`) and be reachable from the site's network",
         ),
         UNRESOLVED_SECRET: (
             f"the Key Vault reference {detail} was not resolved",
-            f"does the secret exist, and has {identity} the role Key Vault Secrets User?",
+            f"check that it exists, and that {identity} has the role Key Vault Secrets User",
         ),
         CONFIGURATION: (f"the container cannot start: {detail}", "correct it, then deploy again"),
         CRASH: (
-            f"the container ended while it started{f', with status {detail}' if detail else ''}",
-            "its own lines tell why; `inv deploy --env local` starts the same image here",
+            f"the container exited during startup{f' with code {detail}' if detail else ''}",
+            "see its log lines; `inv deploy --env local` starts the same image on this machine",
         ),
         NO_ANSWER: (
-            f"the container did not answer /health on its port with 200 within {limit} s",
-            "give it more time (start_time_limit, 1800 at most), or see its own lines",
+            f"the container did not return 200 for /health within {limit} s",
+            "allow more time (start_time_limit, at most 1800), or see its log lines",
         ),
     }
     return explanations[category]

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from deploy.core.entities import Spec
 from deploy.targets.appservice import naming
 from deploy.targets.appservice.naming import PRODUCTION, DeploymentRecord
-from deploy.targets.appservice.settings import place_of, settings_of
+from deploy.targets.appservice.settings import SiteSpec
 
 # Tiers without slots ("Set up staging environments in Azure App Service").
 NO_SLOTS = frozenset({"Free", "Shared", "Basic"})
@@ -104,6 +103,10 @@ class ObservedState:
     # Whether a site's identity may pull the image, by site; None if unknown.
     pull_permissions: Mapping[str, bool | None] = field(default_factory=dict)
 
+    def find_site(self, name: str) -> Site:
+        """Return production or the slot `name`, which exists."""
+        return next(site for site in self.sites if site.name == name)
+
     @property
     def sites(self) -> tuple[Site, ...]:
         """Return production and the slot, if there is one."""
@@ -156,17 +159,17 @@ def parse_site_plan(site: Site) -> ServicePlan:
     return ServicePlan(name, tier, bool(site.properties.get("reserved")))
 
 
-def select_identity(spec: Spec, site: Site) -> Identity | None:
+def select_identity(spec: SiteSpec, site: Site) -> Identity | None:
     """Return the identity that pulls images and reads secrets for a site or slot, or None."""
-    place = place_of(spec)
+    place = spec.place
     return site.find_identity(place.identity if site.name == PRODUCTION else place.slot_identity)
 
 
-def describe_site(spec: Spec, site: Site | None = None) -> str:
+def describe_site(spec: SiteSpec, site: Site | None = None) -> str:
     """Return the name of a site for messages: `site faq-prod`, `slot staging of faq-prod`."""
     app = naming.app_name(spec)
     return (
-        f"slot {settings_of(spec).slot} of {app}"
+        f"slot {spec.settings.slot} of {app}"
         if site and site.name != PRODUCTION
         else (f"site {app}")
     )

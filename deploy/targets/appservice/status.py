@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from deploy.core.entities import Deployment, Spec, TrafficShare
+from deploy.core.entities import Deployment, TrafficShare
 from deploy.targets import verification
 from deploy.targets.appservice import authentication, readiness
 from deploy.targets.appservice.naming import PRODUCTION, DeploymentRecord
+from deploy.targets.appservice.settings import SiteSpec
 from deploy.targets.appservice.state import STOPPED, ObservedState, Site
 
 
 def build_deployment(
-    spec: Spec, observed: ObservedState, headers: Mapping[str, str] | None
+    spec: SiteSpec, observed: ObservedState, headers: Mapping[str, str] | None
 ) -> Deployment | None:
     """Return the status of the deployment, or None if this tool has deployed nothing.
 
@@ -27,7 +28,7 @@ def build_deployment(
     return Deployment(
         flow=spec.flow.name,
         environment=spec.environment,
-        target="appservice",
+        target=spec.target,
         state=states[PRODUCTION],
         url=site.url,
         auth=authentication.auth_mode(site.auth, site.settings),

@@ -2,77 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from deploy.azure import writes
 from deploy.core import progress
-from deploy.core.entities import Spec, Step
+from deploy.core.entities import Step
 from deploy.core.errors import DeployError
-from deploy.targets.azureml import errors, naming, operations, prechecks, state
+from deploy.targets.azureml import errors, naming, operations, state
 from deploy.targets.azureml.client import Client
-from deploy.targets.azureml.mutations import Writer, WriteRejected
-from deploy.targets.azureml.state import ObservedState, Version
+from deploy.targets.azureml.settings import EndpointSpec
+from deploy.targets.azureml.state import ObservedState
+from deploy.targets.azureml.writer import Writer
 
 
-def destroy_deployment(client: Client, spec: Spec) -> tuple[Step, ...]:
+def destroy_deployment(client: Client, spec: EndpointSpec) -> tuple[Step, ...]:
     """Remove the endpoint if this tool created it and all its deployments.
 
-    Otherwise remove only the deployments of this flow and environment.
+    Otherwise remove only the deployments of this flow and environment. Raise `DeployError`.
     """
     observed = client.read_state()
-    endpoint = observed.endpoint
+    endpoint, managed = observed.endpoint, observed.managed_versions(spec)
     if endpoint is None:
         return ()
-    managed = [
-        v for v in observed.versions if state.is_managed(v.tags, spec.flow.name, spec.environment)
-    ]
-    for version in managed:
-        prechecks.delete_autoscale_rule(client, version.name)
-    is_managed = state.is_managed(endpoint.tags, spec.flow.name, spec.environment)
     writer = Writer(spec)
-    if (
-        is_managed
-        and endpoint.tags.get(naming.CREATED_TAG)
-        and len(managed) == len(observed.versions)
-    ):
-        with progress.phase("destroy", client.where) as phase:
-            _submit(client, writer.delete_endpoint)
-            operations.wait_until_deleted(client, client.read_endpoint, phase.update)
-        return (
-            *(Step("remove", f"deployment {v.name}") for v in managed),
-            Step("remove", client.where),
-        )
-    return _remove_versions(client, writer, observed, managed)
+    steps = [Step("remove", f"deployment {version.name}") for version in managed]
+    with writes.explained(lambda error: errors.to_deploy_error(error, client.where)):
+        for version in managed:
+            client.delete_autoscale_rule(version.name)
+        is_created = state.is_managed(endpoint.tags, spec) and naming.CREATED_TAG in endpoint.tags
+        if is_created and len(managed) == len(observed.versions):
+            with progress.phase("destroy", client.where) as phase:
+                writer.delete_endpoint()
+                operations.wait_until_deleted(client, client.read_endpoint, phase.update)
+            return (*steps, Step("remove", client.where))
+        _remove_traffic(client, writer, observed, {version.name for version in managed})
+        for version in managed:
+            with progress.phase("destroy", f"deployment {version.name}") as phase:
+                writer.delete_deployment(version.name)
+                operations.wait_until_version_deleted(client, version.name, phase.update)
+    return tuple(steps)
 
 
-def _remove_versions(
-    client: Client, writer: Writer, observed: ObservedState, managed: list[Version]
-) -> tuple[Step, ...]:
-    endpoint = observed.endpoint
-    if managed and endpoint and any(observed.traffic.get(v.name) for v in managed):
-        names = {v.name for v in managed}
-        others = {name: share for name, share in observed.traffic.items() if name not in names}
-        if others:
-            message = f"requests go to {', '.join(sorted(others))} too, which no deploy made"
-            raise DeployError(client.where, message, "give that all of them first")
-        with progress.phase("traffic", "none") as phase:
-            _submit(client, lambda: writer.update_endpoint(endpoint, traffic={}, mirror={}))
-            operations.wait_for_endpoint(
-                client, phase.update, lambda e: not any(e.traffic.values())
-            )
-    for version in managed:
-        _remove_version(client, writer, version.name)
-    return tuple(Step("remove", f"deployment {v.name}") for v in managed)
-
-
-def _remove_version(client: Client, writer: Writer, name: str) -> None:
-    with progress.phase("destroy", f"deployment {name}") as phase:
-        _submit(client, lambda: writer.delete_deployment(name))
-        operations.wait_until_deleted(client, lambda: client.read_version(name), phase.update)
-
-
-def _submit(client: Client, write: Callable[[], None]) -> None:
-    try:
-        write()
-    except WriteRejected as error:
-        diagnosis = errors.diagnose(error.azure_error, errors.ErrorContext())
-        raise DeployError(client.where, diagnosis.what, diagnosis.hint) from None
+def _remove_traffic(
+    client: Client, writer: Writer, observed: ObservedState, names: set[str]
+) -> None:
+    """Remove the traffic of the deployments `names`, which can then be deleted."""
+    if observed.endpoint is None or not names & set(observed.traffic):
+        return
+    others = sorted(set(observed.traffic) - names)
+    if others:
+        message = f"deployments that this tool did not create get traffic, too: {', '.join(others)}"
+        raise DeployError(client.where, message, "move all traffic to them first")
+    with progress.phase("traffic", "none") as phase:
+        writer.update_endpoint(observed.endpoint, traffic={}, mirror={})
+        operations.wait_for_traffic(client, phase.update, (), ())

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deploy.core.entities import Image, Spec
-from deploy.targets.azureml import autoscale_rules, desired, naming, state, traffic
-from deploy.targets.azureml.desired import DesiredState, Difference
-from deploy.targets.azureml.settings import place_of, settings_of
-from deploy.targets.azureml.state import BROKEN, BUSY, READY, Endpoint, ObservedState, Version
+from deploy.core.entities import Image
+from deploy.targets.azureml import autoscale, desired, naming, traffic
+from deploy.targets.azureml.desired import DesiredState
+from deploy.targets.azureml.settings import EndpointSpec
+from deploy.targets.azureml.state import BROKEN, READY, Endpoint, ObservedState, Version
+from deploy.targets.difference import Difference
 
 CREATE, CHANGE, KEEP = "create", "change", "keep"
+
+Shares = tuple[tuple[str, int], ...]
+"""Traffic shares above 0 in percent, sorted by deployment."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,8 @@ class StateFingerprint:
     """
 
     auth: str
-    traffic: tuple[tuple[str, int], ...]
-    mirror: tuple[tuple[str, int], ...]
+    traffic: Shares
+    mirror: Shares
     # Name, image and instance type (lower case) of each deployment.
     versions: tuple[tuple[str, str, str], ...]
 
@@ -69,21 +73,18 @@ class Decision:
         return self.instance_count or self.desired.count or 1
 
 
-def decide(spec: Spec, image: Image, observed: ObservedState) -> Decision:
+def decide(spec: EndpointSpec, image: Image, observed: ObservedState) -> Decision:
     """Return what to do to get from the observed to the desired state."""
-    settings = settings_of(spec)
+    settings = spec.settings
     desired_state = desired.build_desired_state(spec, image, observed.endpoint)
-    managed = [
-        v for v in observed.versions if state.is_managed(v.tags, spec.flow.name, spec.environment)
-    ]
+    managed = observed.managed_versions(spec)
     matching = _find_matching_version(managed, desired_state, observed)
     name = (
         matching.name
         if matching
         else naming.choose_deployment_name(image, {v.name for v in observed.versions})
     )
-    serving = _serving_version(observed)
-    serving_version = observed.find_version(serving) if serving else None
+    serving_version = observed.find_version(observed.serving)
     traffic_steps = traffic.ramp_steps(observed.traffic, name, settings.rollout)
     previous = _previous_version(managed, observed, name)
     obsolete, broken = _obsolete_versions(managed, observed, name, previous, settings.keep_previous)
@@ -97,7 +98,7 @@ def decide(spec: Spec, image: Image, observed: ObservedState) -> Decision:
         else (),
         broken_versions=broken if not matching else (),
         instance_count=_instance_count(matching, desired_state, settings.autoscale),
-        autoscale_action=autoscale_rules.choose_action(
+        autoscale_action=autoscale.choose_action(
             spec, observed.autoscale_rule, matching, observed.workspace.location, observed.endpoint
         ),
         mirror_percent=settings.mirror
@@ -109,8 +110,8 @@ def decide(spec: Spec, image: Image, observed: ObservedState) -> Decision:
         else tuple(version_name for version_name in obsolete if version_name not in broken),
         previous_version=previous,
         fingerprint=fingerprint(observed.endpoint, observed.versions),
-        is_ready=matching is not None and matching.state == READY and is_settled(observed),
-        is_settled=is_settled(observed),
+        is_ready=matching is not None and matching.state == READY and observed.is_settled,
+        is_settled=observed.is_settled,
     )
 
 
@@ -125,7 +126,7 @@ def fingerprint(endpoint: Endpoint | None, versions: tuple[Version, ...]) -> Sta
     )
 
 
-def normalize_shares(shares: Mapping[str, int]) -> tuple[tuple[str, int], ...]:
+def normalize_shares(shares: Mapping[str, int]) -> Shares:
     """Return the shares above 0, sorted by name."""
     return tuple(sorted((name, share) for name, share in shares.items() if share))
 
@@ -134,21 +135,20 @@ def describe_changes(before: StateFingerprint, current: StateFingerprint) -> str
     """Return a description of what changed between two fingerprints; empty if nothing did."""
     changes = []
     if before.auth != current.auth:
-        changes.append(f"auth is {current.auth or 'gone'}, and was {before.auth or 'not there'}")
+        changes.append(f"auth: {before.auth or 'no endpoint'} → {current.auth or 'no endpoint'}")
     if before.traffic != current.traffic:
         old, new = (
             traffic.format_shares(dict(before.traffic)),
             traffic.format_shares(dict(current.traffic)),
         )
-        changes.append(f"traffic is {new}, and was {old}")
+        changes.append(f"traffic: {old} → {new}")
     if before.mirror != current.mirror:
-        changes.append("mirrored traffic is another")
+        changes.append("another mirror traffic")
     old_versions, new_versions = set(before.versions), set(current.versions)
+    changes += [f"the deployment {name} is new" for name, *_ in sorted(new_versions - old_versions)]
     changes += [
-        f"the deployment {version[0]} is new" for version in sorted(new_versions - old_versions)
-    ]
-    changes += [
-        f"the deployment {version[0]} is gone" for version in sorted(old_versions - new_versions)
+        f"the deployment {version[0]} was deleted"
+        for version in sorted(old_versions - new_versions)
     ]
     return "; ".join(changes)
 
@@ -191,10 +191,6 @@ def _instance_count(
     return desired_state.count if matching.count != desired_state.count else None
 
 
-def _serving_version(observed: ObservedState) -> str:
-    return max(sorted(observed.traffic), key=lambda name: observed.traffic[name], default="")
-
-
 def _previous_version(managed: list[Version], observed: ObservedState, name: str) -> str:
     """Return the name of the previous version.
 
@@ -232,14 +228,9 @@ def _obsolete_versions(
     return tuple(sorted([*superfluous, *broken])), tuple(sorted(idle))
 
 
-def is_settled(observed: ObservedState) -> bool:
-    """Return whether no operation on the endpoint is in progress."""
-    return not (observed.endpoint and observed.endpoint.state in BUSY)
-
-
-def has_matching_identity(spec: Spec, endpoint: Endpoint) -> bool:
+def has_matching_identity(spec: EndpointSpec, endpoint: Endpoint) -> bool:
     """Return whether the endpoint has the configured identity, which cannot be changed later."""
-    identity = place_of(spec).identity
+    identity = spec.place.identity
     if identity:
         return identity.lower() in endpoint.client_ids
     return endpoint.identity_type.startswith("SystemAssigned")

@@ -1,31 +1,21 @@
-"""Classification of Azure's errors, each with an explanation and the next step.
+"""Azure Machine Learning's errors and the endpoint's responses, explained, with the next step.
 
-Sources: "Troubleshoot online endpoint deployment and scoring" (Azure Machine Learning),
-"Troubleshoot Azure RBAC", and observed errors of the SDK.
+Sources: "Troubleshoot online endpoint deployment and scoring" (Azure Machine Learning), and
+observed errors of the SDK.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from deploy.azure.errors import AzureError, describe_missing_permission, shorten_message
-from deploy.core.errors import DeployError
+from deploy.azure import diagnosis
+from deploy.azure.diagnosis import Diagnosis, Rule
+from deploy.azure.errors import AzureError, shorten_message
+from deploy.core.errors import DeployError, Problem
 
-(
-    QUOTA,
-    ROLE,
-    PULL,
-    CRASH,
-    NOT_READY,
-    SECRETS,
-    NETWORK,
-    CANCELED,
-    CONFLICT,
-    FORBIDDEN,
-    FAULT,
-    OTHER,
-) = (
+QUOTA, ROLE, PULL, CRASH, NOT_READY, SECRETS, NETWORK, CANCELED = (
     "quota",
     "role",
     "pull",
@@ -34,20 +24,25 @@ from deploy.core.errors import DeployError
     "secrets",
     "network",
     "canceled",
-    "conflict",
-    "forbidden",
-    "fault",
-    "other",
 )
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """The category of a failure, its explanation, and the next step."""
-
-    category: str
-    what: str
-    hint: str
+_RULES = (
+    Rule(QUOTA, r"not enough quota|quota exceeded|out of quota", frozenset({"outofquota"})),
+    Rule(ROLE, r"pull permission|acrpull|role assignment.*registry|container registry auth"),
+    Rule(PULL, r"unable to download user container image", frozenset({"imagebuildfailure"})),
+    Rule(CRASH, r"container has crashed|crashed or terminated"),
+    Rule(SECRETS, r"secret.*(injection|retriev)", frozenset({"secretsinjectionerror"})),
+    Rule(
+        NETWORK,
+        r"managed network.*not.*(ready|prov)",
+        frozenset({"workspacemanagednetworknotready"}),
+    ),
+    Rule(NOT_READY, r"probe failed|not ready", frozenset({"resourcenotready"})),
+    Rule(
+        CANCELED,
+        r"operation was cancel",
+        frozenset({"operationcanceled", "operationcancelled"}),
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -66,107 +61,89 @@ class ErrorContext:
         return f"`{f'inv {task} {self.options}'.rstrip()}`"
 
 
-# The first match applies: an error code, or a pattern in the message, both in lower case.
-_RULES: tuple[tuple[str, frozenset[str], str], ...] = (
-    (QUOTA, frozenset({"outofquota"}), r"not enough quota|quota exceeded|out of quota"),
-    (
-        ROLE,
-        frozenset(),
-        r"pull permission|acrpull|role assignment.*registry|container registry auth",
-    ),
-    (PULL, frozenset({"imagebuildfailure"}), r"unable to download user container image"),
-    (CRASH, frozenset(), r"container has crashed|crashed or terminated"),
-    (SECRETS, frozenset({"secretsinjectionerror"}), r"secret.*(injection|retriev)"),
-    (
-        NETWORK,
-        frozenset({"workspacemanagednetworknotready"}),
-        r"managed network.*not.*(ready|prov)",
-    ),
-    (NOT_READY, frozenset({"resourcenotready"}), r"probe failed|not ready"),
-    (CANCELED, frozenset({"operationcanceled", "operationcancelled"}), r"operation was cancel"),
-    (
-        CONFLICT,
-        frozenset({"conflict"}),
-        r"operation (is )?(already )?in progress|another operation",
-    ),
-    (FORBIDDEN, frozenset({"authorizationfailed", "linkedauthorizationfailed"}), r"^$"),
-    (FAULT, frozenset({"internalservererror", "serviceerror", "internalerror"}), r"^$"),
-)
-
-
 def diagnose(error: AzureError, context: ErrorContext) -> Diagnosis:
     """Return the diagnosis of an error of Azure."""
-    category = _classify(error)
+    category = diagnosis.classify(error, _RULES)
     text = shorten_message(error.text)
     explanations = {
         QUOTA: (
-            f"Azure has no room for {context.instance_type}: {text}",
-            "ask for more cores of its family (Azure Machine Learning, Quota), or set another "
+            f"Azure has no capacity for {context.instance_type}: {text}",
+            "request more quota for its family (Azure Machine Learning, Quota), or set another "
             "instance_type or a smaller instance_count",
         ),
         ROLE: (
             f"{context.identity} may not pull the image",
-            f"have the role AcrPull on {context.registry} assigned to it; it takes minutes to work"
-            ", then run this again",
+            f"assign the role AcrPull on {context.registry} to it; this takes minutes to take "
+            "effect, then run this again",
         ),
         PULL: (
             f"the image cannot be pulled: {text}",
-            f"does {context.registry} have it, and may Azure Machine Learning reach it (firewall, "
-            "private endpoint)?",
+            f"check that {context.registry} has the image, and that Azure Machine Learning can "
+            "reach the registry (firewall, private endpoint)",
         ),
         CRASH: (
-            "the container ended while it started",
-            "its own lines tell why; with `target: local` the same image starts on this machine",
+            "the container exited during startup",
+            "see its log lines; with `target: local` the same image starts on this machine",
         ),
         NOT_READY: (
             f"the container did not become ready in time: {text}",
-            "give it more time (probes.readiness.failure_threshold) or a larger instance_type",
+            "allow more time (probes.readiness.failure_threshold) or set a larger instance_type",
         ),
         SECRETS: (
             f"a secret reference cannot be resolved: {text}",
-            f"does it exist, and has {context.identity} the role Azure Machine Learning Workspace "
-            "Connection Secrets Reader (or Key Vault Secrets User)?",
+            f"check that the secret exists, and that {context.identity} has the role Azure Machine "
+            "Learning Workspace Connection Secrets Reader (or Key Vault Secrets User)",
         ),
         NETWORK: (
-            "the managed network of the workspace is not there yet",
+            "the managed network of the workspace does not exist yet",
             "`az ml workspace provision-network`, then run this again",
         ),
-        CANCELED: ("another operation came first, and Azure canceled this one", "run this again"),
-        CONFLICT: (
-            f"another operation is under way there: {text}",
-            f"wait for it ({context.command('status')}), then run this again",
-        ),
-        FORBIDDEN: (
-            describe_missing_permission(error.text),
-            f"have {_missing_role(error.text, context)} assigned to it; a new role takes "
-            "minutes to work",
-        ),
-        FAULT: (
-            f"the service itself failed: {text}",
-            "run this again; if it stays so, ask Azure's support",
-        ),
-        OTHER: (
-            f"Azure says {error.code or error.status}: {text}",
-            "correct it, then run this again",
-        ),
+        CANCELED: ("Azure canceled this operation in favor of another one", "run this again"),
     }
-    return Diagnosis(category, *explanations[category])
+    if category in explanations:
+        return Diagnosis(category, *explanations[category])
+    role = _missing_role(error.text, context)
+    return diagnosis.explain_common(error, category, context.command("status"), role)
 
 
 def to_deploy_error(error: AzureError, operation: str) -> DeployError:
     """Return the `DeployError` for an error of Azure; `operation` names the failed request."""
-    diagnosis = diagnose(error, ErrorContext())
-    return DeployError(f"Azure, {operation}", diagnosis.what, diagnosis.hint)
+    return diagnose(error, ErrorContext()).to_error(operation)
 
 
-def _classify(error: AzureError) -> str:
-    code, text = error.code.lower(), error.text.lower()
-    for category, codes, pattern in _RULES:
-        if code in codes or (text and re.search(pattern, text)):
-            return category
-    if error.status == 403:
-        return FORBIDDEN
-    return CONFLICT if error.status == 409 else FAULT if error.status >= 500 else OTHER
+def explain_response(
+    location: str, status: int, headers: Mapping[str, str], context: ErrorContext
+) -> Problem | None:
+    """Return the problem that a status of the service in front means; None for other statuses."""
+    model_status = headers.get("ms-azureml-model-error-statuscode")
+    if status == 424 and model_status:
+        reason = headers.get("ms-azureml-model-error-reason", "")
+        message = f"the flow returned {model_status}{f' ({reason})' if reason else ''}"
+        return Problem(location, message, f"{context.command('logs')} shows the container's log")
+    status_and_logs = f"{context.command('status')}, then {context.command('logs')}"
+    explanations = {
+        401: (
+            "the key or token is rejected",
+            f"{context.command('plan')} shows whether `auth` is the endpoint's",
+        ),
+        403: (
+            "the signed-in identity may not score",
+            "assign the role AzureML Data Scientist on the endpoint to it",
+        ),
+        404: ("no version gets any traffic", f"{context.command('deploy')} restores the traffic"),
+        408: (
+            "the flow took longer than request_timeout",
+            "increase request_timeout (at most 180 s), or make the flow faster",
+        ),
+        424: ("the container does not respond", status_and_logs),
+        429: (
+            "too many requests at the same time",
+            "increase max_concurrent_requests_per_instance or instance_count, or set autoscale",
+        ),
+        502: ("the service cannot reach the container", status_and_logs),
+        503: ("the service is not available", "wait a minute, then try again"),
+    }
+    return Problem(location, *explanations[status]) if status in explanations else None
 
 
 def _missing_role(text: str, context: ErrorContext) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Mapping
-from datetime import UTC, datetime
 
-from deploy.core.entities import Image, Spec
-from deploy.targets.azureml.settings import MAX_NAME_LENGTH, place_of, settings_of
+from deploy.core.entities import Image
+from deploy.targets.azureml.settings import MAX_NAME_LENGTH, EndpointSpec
 
 TAG_PREFIX = "flow-deploy."
 FLOW_TAG, ENVIRONMENT_TAG = f"{TAG_PREFIX}flow", f"{TAG_PREFIX}environment"
@@ -22,16 +21,16 @@ CREATED_TAG, SHARES_TAG, SINCE_TAG, PREVIOUS_TAG = (
 )
 
 
-def endpoint_name(spec: Spec) -> str:
+def endpoint_name(spec: EndpointSpec) -> str:
     """Return the configured endpoint name, or one derived from flow, environment and workspace.
 
     Endpoint names are unique within an Azure region, so the derived name ends in a hash of the
     workspace.
     """
-    configured = settings_of(spec).endpoint
+    configured = spec.settings.endpoint
     if configured:
         return configured
-    place = place_of(spec)
+    place = spec.place
     workspace_path = "/".join((place.subscription, place.resource_group, place.workspace)).lower()
     unique = hashlib.sha256(
         f"{workspace_path}/{spec.flow.name}/{spec.environment}".encode()
@@ -54,11 +53,15 @@ def choose_deployment_name(image: Image, taken: Collection[str]) -> str:
     return name
 
 
-def deployment_tags(spec: Spec, image: Image, by: str, at: str) -> dict[str, str]:
+def owner_tags(spec: EndpointSpec) -> dict[str, str]:
+    """Return the tags of an endpoint or a deployment: its flow and environment."""
+    return {FLOW_TAG: spec.flow.name, ENVIRONMENT_TAG: spec.environment}
+
+
+def deployment_tags(spec: EndpointSpec, image: Image, by: str, at: str) -> dict[str, str]:
     """Return the tags of a deployment: its flow and image, who created it, and when."""
     return {
-        FLOW_TAG: spec.flow.name,
-        ENVIRONMENT_TAG: spec.environment,
+        **owner_tags(spec),
         IMAGE_TAG: image.tag,
         DIGEST_TAG: image.digest or "",
         COMMIT_TAG: image.commit,
@@ -67,11 +70,11 @@ def deployment_tags(spec: Spec, image: Image, by: str, at: str) -> dict[str, str
     }
 
 
+def traffic_tags(traffic: Mapping[str, int], at: str, previous: str) -> dict[str, str]:
+    """Return the tags of an endpoint whose traffic this tool has set."""
+    return {SHARES_TAG: encode_shares(traffic), SINCE_TAG: at, PREVIOUS_TAG: previous}
+
+
 def encode_shares(traffic: Mapping[str, int]) -> str:
     """Return a traffic split in the format of the tag: `v-1f2e 90, v-3d4c 10`."""
     return ", ".join(f"{name} {share}" for name, share in sorted(traffic.items()) if share)
-
-
-def utc_timestamp() -> str:
-    """Return the current time in the format of the tags."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,126 +1,162 @@
-"""Checks before a deployment is created: quota, pull permission, existing autoscale rules.
-
-None of them is required to deploy. A missing read permission means "unknown", not an error.
-"""
+"""What must hold before a deployment: checks of the configuration, and of what Azure has."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+import math
 from dataclasses import replace
-from typing import Any
 
-from deploy.azure import pull_permission
-from deploy.core.entities import Spec
-from deploy.core.errors import DeployError
-from deploy.targets.azureml import autoscale_rules
-from deploy.targets.azureml.client import API, PROVIDER, Client
-from deploy.targets.azureml.diff import CREATE, Decision
-from deploy.targets.azureml.settings import place_of, settings_of
-from deploy.targets.azureml.state import ObservedState, Quota
+from deploy.azure import preflight, pull_permission
+from deploy.core.errors import DeployError, PlanBlocked, Problem
+from deploy.targets.azureml import desired, naming, state, vm_sizes
+from deploy.targets.azureml.client import Client
+from deploy.targets.azureml.diff import CREATE, Decision, has_matching_identity
+from deploy.targets.azureml.settings import DEFAULT_INSTANCE_TYPE, EndpointSpec
+from deploy.targets.azureml.state import ObservedState
+
+# Azure reserves another 20 % for upgrades ("Manage and increase quotas").
+QUOTA_RESERVE = 1.2
+MAX_VERSIONS = 20
 
 
-def add_prechecks(
-    client: Client, spec: Spec, observed: ObservedState, decision: Decision
+def check_configuration(spec: EndpointSpec) -> None:
+    """Raise `DeployError` with all problems of `spec`; send no requests."""
+    variables = desired.environment_variables(spec)
+    alternative = (
+        "name a workspace connection or a vault under env.secret_refs, let the connection use an "
+        "identity if its type supports that"
+    )
+    problems = [
+        *preflight.find_problems(spec, "a managed online endpoint", variables),
+        *_check_vm_size(spec),
+        *preflight.find_plain_secret_problems(spec, variables, "the deployment", alternative),
+    ]
+    if problems:
+        raise DeployError.from_problems(problems)
+
+
+def read_preconditions(
+    client: Client, spec: EndpointSpec, observed: ObservedState, decision: Decision
 ) -> ObservedState:
-    """Return `observed` with the results of the checks that `decision` needs."""
-    if settings_of(spec).autoscale or observed.find_version(decision.name):
-        observed = replace(observed, autoscale_rule=_read_autoscale_rule(client, decision.name))
+    """Return `observed` with quota, pull permission and autoscale rule, as `decision` needs them.
+
+    None of them is required to deploy. A missing read permission means "unknown", not an error.
+    """
+    if spec.settings.autoscale or observed.find_version(decision.name):
+        observed = replace(observed, autoscale_rule=client.read_autoscale_rule(decision.name))
     if decision.version_action != CREATE and decision.instance_count is None:
         return observed
-    quota, note = _read_quota(client, observed, decision.desired.instance_type)
+    location, instance_type = observed.workspace.location, decision.desired.instance_type
+    quota, note = client.read_quota(location, instance_type)
     observed = replace(observed, quota=quota, notes=(*observed.notes, *([note] if note else [])))
     if decision.version_action == CREATE and observed.endpoint:
-        observed = replace(observed, pull_permission=can_pull(client, spec, observed))
+        observed = replace(observed, pull_permission=client.can_pull(observed))
     return observed
 
 
-def can_pull(client: Client, spec: Spec, observed: ObservedState) -> bool | None:
-    """Return whether the endpoint's identity may pull from the registry; None if unknown."""
-    registry = _registry_id(client, spec)
+def check_blockers(spec: EndpointSpec, observed: ObservedState, decision: Decision) -> None:
+    """Raise `PlanBlocked` with all problems that prevent the plan from working."""
+    location = f"endpoint {naming.endpoint_name(spec)}"
+    problems = [
+        *_check_ownership(spec, location, observed),
+        *_check_immutable_settings(spec, location, observed),
+        *_check_quota(location, observed, decision),
+        *_check_pull_permission(spec, location, observed, decision),
+        *_check_version_count(location, observed, decision),
+    ]
+    if problems:
+        raise PlanBlocked.from_problems(problems)
+
+
+def required_cores(cores: int, count: int) -> int:
+    """Return the cores of quota that `count` instances with `cores` each need."""
+    return math.ceil(QUOTA_RESERVE * count) * cores
+
+
+def _check_vm_size(spec: EndpointSpec) -> list[Problem]:
+    settings = spec.settings
+    retirement = vm_sizes.retirement_date(settings.instance_type)
+    if retirement is None or settings.allow_retiring:
+        return []
+    message = f"Azure retires {settings.instance_type} on {retirement}"
+    hint = f"instance_type: {DEFAULT_INSTANCE_TYPE}; or `allow_retiring: true` until then"
+    return [Problem(spec.name, message, hint)]
+
+
+def _check_ownership(spec: EndpointSpec, location: str, observed: ObservedState) -> list[Problem]:
+    endpoint = observed.endpoint
+    if endpoint is None:
+        return []
+    flow = endpoint.tags.get(naming.FLOW_TAG)
+    if flow and not state.is_managed(endpoint.tags, spec):
+        environment = endpoint.tags.get(naming.ENVIRONMENT_TAG)
+        message = f"it belongs to the flow {flow} in {environment}"
+        return [Problem(location, message, "set another `endpoint` in deploy.yaml")]
+    unmanaged = [
+        version.name
+        for version in observed.versions
+        if not state.is_managed(version.tags, spec) and observed.traffic.get(version.name)
+    ]
+    if unmanaged:
+        message = f"deployments that this tool did not create get traffic: {', '.join(unmanaged)}"
+        hint = "set another `endpoint` in deploy.yaml, or remove their traffic first"
+        return [Problem(location, message, hint)]
+    return []
+
+
+def _check_immutable_settings(
+    spec: EndpointSpec, location: str, observed: ObservedState
+) -> list[Problem]:
+    """Return problems with settings that an endpoint cannot change; clients would lose access."""
+    if observed.endpoint is None:
+        return []
+    actual, desired_auth = observed.endpoint.auth, spec.settings.auth
+    messages = []
+    if actual != desired_auth:
+        messages.append(f"`auth` of an endpoint cannot change from {actual} to {desired_auth}")
+    if not has_matching_identity(spec, observed.endpoint):
+        messages.append(
+            "the identity of an endpoint cannot change, and environments.yaml names another one"
+        )
+    hint = "set another `endpoint` in deploy.yaml and move its clients, or destroy it first"
+    return [Problem(location, message, hint) for message in messages]
+
+
+def _check_quota(location: str, observed: ObservedState, decision: Decision) -> list[Problem]:
+    quota = observed.quota
+    if quota is None or quota.limit is None:
+        return []
+    if decision.version_action != CREATE and decision.instance_count is None:
+        return []
+    current, count = observed.find_version(decision.name), decision.initial_count
+    additional = required_cores(quota.cores_per_instance, count)
+    if current:
+        additional -= required_cores(quota.cores_per_instance, current.count)
+    free = quota.limit - quota.used
+    if additional <= free:
+        return []
+    message = (
+        f"{count} × {decision.desired.instance_type} needs {additional} cores of quota (20 % are "
+        f"reserved for upgrades), but {quota.family} has {free} of {quota.limit} left"
+    )
+    hint = "request more quota (Azure Machine Learning, Quota), or set another instance_type"
+    return [Problem(location, message, hint)]
+
+
+def _check_pull_permission(
+    spec: EndpointSpec, location: str, observed: ObservedState, decision: Decision
+) -> list[Problem]:
+    if observed.pull_permission is not False or decision.version_action != CREATE:
+        return []
     principals = observed.endpoint.principals if observed.endpoint else ()
-    if not registry or not principals:
-        return None
-    if is_role_automatic(client, spec, observed):
-        return True
-    permissions = {
-        pull_permission.can_pull(client.arm, registry, principal) for principal in principals
-    }
-    return True if True in permissions else None if None in permissions else False
+    identity = ", ".join(principals) or "of the endpoint"
+    return [pull_permission.missing_role(location, identity, spec.place.registry)]
 
 
-def is_role_automatic(client: Client, spec: Spec, observed: ObservedState) -> bool:
-    """Return whether Azure itself assigns the pull role to the endpoint's identity.
-
-    The assignment takes minutes. Azure makes it for a system-assigned identity on the workspace's
-    own registry ("Online endpoints and deployments", Authorization).
-    """
-    if observed.endpoint is None or not observed.endpoint.identity_type.startswith(
-        "SystemAssigned"
-    ):
-        return False
-    registry = _registry_id(client, spec)
-    return bool(registry) and observed.workspace.registry.lower() == registry.lower()
-
-
-def delete_autoscale_rule(client: Client, name: str) -> None:
-    """Delete a deployment's autoscale rule, if there is one. Raise `DeployError`."""
-    if _read_autoscale_rule(client, name):
-        client.arm.delete(
-            autoscale_rules.rule_id(client.group, client.name, name), autoscale_rules.API
-        )
-
-
-def _read_autoscale_rule(client: Client, name: str) -> Mapping[str, Any] | None:
-    try:
-        return client.arm.get(
-            autoscale_rules.rule_id(client.group, client.name, name), autoscale_rules.API
-        )
-    except DeployError:
-        return None
-
-
-def _read_quota(
-    client: Client, observed: ObservedState, instance_type: str
-) -> tuple[Quota | None, str]:
-    """Return the quota for `instance_type`; if it is unknown, None and the reason."""
-    location = f"{client.subscription}/providers/{PROVIDER}/locations/{observed.workspace.location}"
-    try:
-        sizes = client.arm.get(f"{location}/vmSizes", API) or {}
-        usages = client.arm.list_all(f"{location}/usages", API)
-    except DeployError:
-        return None, "the quota was not checked: it may not be read here (Reader, subscription)"
-    size = _find_vm_size(sizes.get("value") or sizes.get("amlCompute") or (), instance_type)
-    if size is None:
-        return (
-            None,
-            f"{observed.workspace.location} does not list {instance_type}: is it misspelled?",
-        )
-    family = str(size["family"])
-    for usage in usages:
-        if _normalize_family(str(usage["name"]["value"])).startswith(
-            _normalize_family(family)
-        ) and str(usage.get("type", "")).endswith("/vmFamily/usages"):
-            limit = int(usage["limit"])
-            used = int(usage["currentValue"])
-            return Quota(family, int(size["vCPUs"]), None if limit < 0 else limit, used), ""
-    return None, f"the quota was not checked: none is told for {family}"
-
-
-def _find_vm_size(sizes: Any, instance_type: str) -> Mapping[str, Any] | None:
-    for size in sizes:
-        if str(size["name"]).lower() == instance_type.lower():
-            vm_size: Mapping[str, Any] = size
-            return vm_size
-    return None
-
-
-def _normalize_family(text: str) -> str:
-    """Return a family's name in a form that is equal in both lists: `standarddasv4family…`."""
-    return re.sub(r"[^a-z0-9]", "", text.lower())
-
-
-def _registry_id(client: Client, spec: Spec) -> str:
-    """Return the resource ID of the environment's registry; empty if it cannot be read."""
-    server = (spec.place.registry or "").partition("/")[0]
-    return pull_permission.find_registry_id(client.arm, place_of(spec).subscription, server)
+def _check_version_count(
+    location: str, observed: ObservedState, decision: Decision
+) -> list[Problem]:
+    remaining = len(observed.versions) - len(decision.broken_versions)
+    if decision.version_action != CREATE or remaining < MAX_VERSIONS:
+        return []
+    message = f"it has {len(observed.versions)} deployments; the maximum is {MAX_VERSIONS}"
+    return [Problem(location, message, "remove deployments that are no longer needed")]

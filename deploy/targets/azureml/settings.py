@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, cast
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
 from deploy.azure.settings import AzurePlace
-from deploy.config.schema import EnvModel, StrictModel, TargetSettings, VariableName
-from deploy.core.entities import Spec
+from deploy.config.schema import CloudSettings, EnvModel
+from deploy.config.strict_model import StrictModel, VariableName
+from deploy.core.entities import Plan, Spec
 
 # "Manage and increase quotas": 3 to 32 letters, digits and single hyphens, a letter first.
 NAME_PATTERN = r"^[A-Za-z](-?[A-Za-z0-9]){2,31}$"
@@ -28,8 +29,8 @@ DEFAULT_INSTANCE_TYPE = "Standard_D2as_v4"
 def _validate_name(value: str) -> str:
     if not re.match(NAME_PATTERN, value) or len(value) > MAX_NAME_LENGTH:
         raise ValueError(
-            "3 to 32 letters, digits and single hyphens are expected, a letter first and no hyphen "
-            "last"
+            "3 to 32 letters, digits and single hyphens are expected, starting with a letter and "
+            "not ending with a hyphen"
         )
     return value
 
@@ -45,7 +46,7 @@ def _validate_reference(value: str) -> str:
 
 def _validate_rollout(value: list[int]) -> list[int]:
     if value != sorted(set(value)) or not value or value[0] < 1 or value[-1] != 100:
-        raise ValueError("per cents are expected that rise, from 1 on, and end in 100")
+        raise ValueError("rising percentages from 1 to 100 are expected, the last of them 100")
     return value
 
 
@@ -75,7 +76,7 @@ class Env(EnvModel):
 
 
 class Probe(StrictModel):
-    """How the service asks the container's /health; seconds, and how many answers count."""
+    """How the service checks the container's /health: times in seconds, and thresholds."""
 
     initial_delay: Annotated[int, Field(ge=1, le=3600)] = 10
     period: Annotated[int, Field(ge=1, le=3600)] = 10
@@ -85,14 +86,14 @@ class Probe(StrictModel):
 
 
 class Probes(StrictModel):
-    """Liveness restarts a container; readiness lets requests reach it."""
+    """A failed liveness probe restarts a container; readiness lets requests reach it."""
 
     liveness: Probe = Probe()
     readiness: Probe = Probe(initial_delay=5, period=5)
 
 
 class Guards(StrictModel):
-    """When a rollout is taken back: measured with the sample, `probes` times in each step."""
+    """When a rollout is rolled back: measured with the sample, `probes` times in each step."""
 
     error_rate: Annotated[float, Field(ge=0, le=1, strict=False, allow_inf_nan=False)] = 0.0
     p95_ms: Annotated[int, Field(ge=1)] | None = None
@@ -100,9 +101,10 @@ class Guards(StrictModel):
 
 
 class Autoscale(StrictModel):
-    """Instances as Azure Monitor sees fit: by the mean load of their processors, or by requests.
+    """The number of instances, set by Azure Monitor.
 
-    `cpu` is in per cent, `requests` a minute and instance; one of the two.
+    It depends on the mean processor load (`cpu`, in percent) or on the requests per minute and
+    instance (`requests`): one of the two.
     """
 
     min: Annotated[int, Field(ge=1, le=50)] = 1
@@ -115,15 +117,16 @@ class Autoscale(StrictModel):
         if (self.cpu is None) == (self.requests is None):
             raise ValueError("exactly one of cpu and requests is expected")
         if self.min > self.max:
-            raise ValueError("min may not be above max")
+            raise ValueError("min may not be greater than max")
         return self
 
 
-class Settings(TargetSettings):
+class Settings(CloudSettings):
     """How a flow runs on a managed online endpoint."""
 
     endpoint: Name | None = Field(
-        None, description="The endpoint's name; made of flow, environment and workspace without it."
+        None,
+        description="The endpoint's name; derived from flow, environment and workspace by default.",
     )
     instance_type: Annotated[str, Field(pattern=r"^Standard_\w+$")] = Field(
         DEFAULT_INSTANCE_TYPE, examples=[DEFAULT_INSTANCE_TYPE]
@@ -132,17 +135,20 @@ class Settings(TargetSettings):
     allow_retiring: bool = Field(
         False, description="Accept an instance type that Azure is going to retire."
     )
-    auth: Literal["key", "entra"] = Field("key", description="How callers are let in.")
-    rollout: Rollout = Field([10, 50, 100], description="Per cents, one after the other.")
+    auth: Literal["key", "entra"] = Field("key", description="How clients authenticate.")
+    rollout: Rollout = Field(
+        [10, 50, 100], description="Traffic of the new version in percent, step by step."
+    )
     soak: Annotated[int, Field(ge=0, le=86400)] = Field(
-        60, description="Seconds that each step of the rollout is watched."
+        60, description="Seconds for which each step of the rollout is watched."
     )
     guards: Guards = Guards()
     mirror: Annotated[int, Field(ge=0, le=50)] = Field(
-        0, description="Per cent of requests that the new version gets a copy of, before any."
+        0,
+        description="Percentage of requests to mirror to the new version before the rollout.",
     )
     keep_previous: Annotated[int, Field(ge=0, le=5)] = Field(
-        1, description="Earlier versions that stay, and cost, so that `inv rollback` is quick."
+        1, description="Previous versions that keep running, at a cost, for a fast `inv rollback`."
     )
     request_timeout: Annotated[int, Field(ge=1, le=180)] = 180
     max_concurrent_requests_per_instance: Annotated[int, Field(ge=1, le=10000)] = 100
@@ -161,9 +167,5 @@ class Place(AzurePlace):
     workspace: Annotated[str, Field(min_length=1)]
 
 
-def settings_of(spec: Spec) -> Settings:
-    return cast(Settings, spec.settings)
-
-
-def place_of(spec: Spec) -> Place:
-    return cast(Place, spec.place)
+EndpointSpec = Spec[Settings, Place]
+EndpointPlan = Plan[Settings, Place]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.targets.azureml import naming
+from deploy.targets.azureml.settings import EndpointSpec
 
 BUSY = frozenset({"Creating", "Updating", "Scaling", "Deleting", "Provisioning"})
 BROKEN = frozenset({"Failed", "Canceled"})
@@ -51,6 +52,11 @@ class Endpoint:
     description: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
     public_access: str | None = None
+
+    @property
+    def base_url(self) -> str:
+        """Return the endpoint's address without /score."""
+        return self.url.removesuffix("/score")
 
     @property
     def operation(self) -> str:
@@ -111,11 +117,25 @@ class ObservedState:
         """Return the deployment `name`, or None."""
         return next((version for version in self.versions if version.name == name), None)
 
+    def managed_versions(self, spec: EndpointSpec) -> list[Version]:
+        """Return the deployments that this tool created for `spec`."""
+        return [version for version in self.versions if is_managed(version.tags, spec)]
+
     @property
     def traffic(self) -> dict[str, int]:
         """Return the traffic shares above 0, by deployment."""
         shares = self.endpoint.traffic if self.endpoint else {}
         return {name: share for name, share in shares.items() if share}
+
+    @property
+    def serving(self) -> str:
+        """Return the name of the deployment with the most traffic; empty without any traffic."""
+        return max(sorted(self.traffic), key=lambda name: self.traffic[name], default="")
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether no operation on the endpoint is in progress."""
+        return not (self.endpoint and self.endpoint.state in BUSY)
 
 
 def parse_workspace(data: Mapping[str, Any]) -> Workspace:
@@ -170,9 +190,9 @@ def parse_version(data: Mapping[str, Any], image: str) -> Version:
     )
 
 
-def is_managed(tags: Mapping[str, str], flow: str, environment: str) -> bool:
-    """Return whether this tool tagged a resource for this flow and environment."""
-    return tags.get(naming.FLOW_TAG) == flow and tags.get(naming.ENVIRONMENT_TAG) == environment
+def is_managed(tags: Mapping[str, str], spec: EndpointSpec) -> bool:
+    """Return whether this tool tagged a resource for the flow and environment of `spec`."""
+    return naming.owner_tags(spec).items() <= tags.items()
 
 
 def parse_duration(duration: str | None) -> float:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from deploy.core.entities import Deployment, Spec, TrafficShare
+from deploy.core.entities import Deployment, TrafficShare
 from deploy.targets.azureml import naming, state
+from deploy.targets.azureml.settings import EndpointSpec
 from deploy.targets.azureml.state import BROKEN, BUSY, READY, ObservedState, Version
 
 
-def build_deployment(spec: Spec, observed: ObservedState) -> Deployment | None:
+def build_deployment(spec: EndpointSpec, observed: ObservedState) -> Deployment | None:
     """Return the status of the deployment, or None if this tool has deployed nothing."""
     endpoint = observed.endpoint
     if endpoint is None:
         return None
-    managed = [
-        v for v in observed.versions if state.is_managed(v.tags, spec.flow.name, spec.environment)
-    ]
-    if not managed and not state.is_managed(endpoint.tags, spec.flow.name, spec.environment):
+    managed = observed.managed_versions(spec)
+    if not managed and not state.is_managed(endpoint.tags, spec):
         return None
     shares = tuple(_build_share(observed, version) for version in managed)
     main = max(
@@ -31,9 +30,9 @@ def build_deployment(spec: Spec, observed: ObservedState) -> Deployment | None:
     return Deployment(
         flow=spec.flow.name,
         environment=spec.environment,
-        target="azureml",
+        target=spec.target,
         state=_health_state(observed, main),
-        url=endpoint.url.removesuffix("/score"),
+        url=endpoint.base_url,
         auth=endpoint.auth,
         image_id=main.image if main else "",
         tag=tags.get(naming.IMAGE_TAG, ""),

@@ -13,20 +13,23 @@ from typing import Any
 from deploy.azure import clouds, container_variables
 from deploy.azure.resource_manager import ResourceManager
 from deploy.core import http_requests
-from deploy.core.entities import Image, Spec
+from deploy.core.entities import Image
 from deploy.core.errors import DeployError
 from deploy.server.auth import KEY_VARIABLE
 from deploy.server.settings import DEPLOYMENT_VARIABLE
 from deploy.targets.blue_green import ObservedState, Version
+from flow_deploy_containerapps.settings import AppSpec
 
 API, IDENTITY_API = "2024-03-01", "2024-11-30"
 COMMIT_VARIABLE = "FLOW_COMMIT"
+# "Log streaming".
+MAX_LOG_LINES = 300
 
 
 class ContainerApp:
     """The container app of a spec; its versions are revisions."""
 
-    def __init__(self, spec: Spec) -> None:
+    def __init__(self, spec: AppSpec) -> None:
         place = spec.place
         self._spec, self.where = spec, f"container app {spec.settings.app}"
         self._arm = ResourceManager(clouds.resolve_cloud(place.cloud))
@@ -87,7 +90,8 @@ class ContainerApp:
         for replica in self._arm.list_all(f"{self._path}/revisions/{name}/replicas", API):
             token = self._arm.post(f"{self._path}/getAuthToken", API).json()["properties"]["token"]
             url = replica["properties"]["containers"][0]["logStreamEndpoint"]
-            query = {"output": "text", "follow": "false", "tailLines": str(tail)}
+            lines = str(min(tail, MAX_LOG_LINES))
+            query = {"output": "text", "follow": "false", "tailLines": lines}
             options: Any = {"headers": {"Authorization": f"Bearer {token}"}, "params": query}
             return http_requests.send(
                 http_requests.new_session(), "GET", url, self.where, **options

@@ -1,4 +1,4 @@
-"""Every command on a page is one that there is, and that a test runs."""
+"""Every command on a page exists, and a test runs it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_every_command_is_a_task_with_flags_that_it_has() -> None:
     assert [text for text in map(problem, found) if text] == []
 
 
-def test_every_command_in_a_block_is_run_by_a_test_or_there_is_a_reason() -> None:
+def test_every_command_in_a_block_is_tested_or_has_a_reason() -> None:
     known = [*documented.run(), *documented.not_run()]
     named = {
         call: command
@@ -40,12 +40,12 @@ def test_every_command_in_a_block_is_run_by_a_test_or_there_is_a_reason() -> Non
     assert missing == [], "add it to STEPS in tests/documented.py, or to NOT_RUN with the reason"
 
 
-def test_nothing_is_excused_that_is_run() -> None:
+def test_no_command_is_both_run_and_excluded() -> None:
     run = documented.run()
     assert [str(call) for call in documented.not_run() if any(r.runs(call) for r in run)] == []
 
 
-def test_tests_that_run_commands_are_there() -> None:
+def test_tests_that_run_commands_exist() -> None:
     for line, path in documented.ELSEWHERE.items():
         (call,) = documented.calls(tuple(line.split()))
         text = (ROOT / path).read_text("utf-8")

@@ -1,4 +1,4 @@
-"""Nothing that a user can set, type, or be told is left out of the pages."""
+"""Every task, key, variable and error code is documented."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from pydantic import BaseModel
 
 import tasks
 from deploy.cli.errors import EXIT_CODE_DIFFERENT
-from deploy.config import schema, target_registry
-from deploy.docs_site import markdown
+from deploy.config import cases, deploy_file, infra_model, schema, target_registry
 from deploy.server.connections import CONNECTION_TYPES
+from tests import markdown_pages
 from tests.documented import ROOT, pages
-from tests.unit.test_tasks import inv
+from tests.unit.cli.test_tasks import inv
 
 DOCS = ROOT / "docs"
 DEPLOY = ROOT / "deploy"
 # The name of a variable of the environment, in the code.
 VARIABLE = r"[A-Z][A-Z0-9]*_[A-Z0-9_]+"
-# What looks like one, and is none or is nobody's to set.
+# Names that look like variables, and are none or are set by no user.
 FOREIGN = {
     *("SC_PAGE_SIZE", "SC_PHYS_PAGES", "SC_CLK_TCK"),  # of the system
     *("DAC_OVERRIDE", "NET_ADMIN", "TLS1_2"),  # of the system
@@ -44,14 +44,14 @@ def said(*names: str) -> set[str]:
     words: set[str] = set()
     for path in paths:
         page = path.read_text("utf-8")
-        code = [span.text for span in markdown.find_code_spans(page)]
-        code += [block.text for block in markdown.find_blocks(page)]
+        code = [span.text for span in markdown_pages.find_code_spans(page)]
+        code += [block.text for block in markdown_pages.find_blocks(page)]
         words |= {word for text in code for word in re.findall(r"[\w.-]+", text)}
         words |= {part for word in words for part in word.split(".")}
     return words
 
 
-def told(*names: str) -> set[str]:
+def explained_keys(*names: str) -> set[str]:
     """Return the keys that these pages of docs/ explain: in a row of a table, or with a remark."""
     found: set[str] = set()
     for name in names:
@@ -59,7 +59,7 @@ def told(*names: str) -> set[str]:
         lines = [line for line in page.split("\n") if line.startswith("|")]
         lines += [
             line
-            for block in markdown.find_blocks(page)
+            for block in markdown_pages.find_blocks(page)
             if block.language == "yaml"
             for line in block.text.split("\n")
         ]
@@ -89,25 +89,35 @@ OWN = target_registry.built_in_targets()
 def test_every_key_of_a_target_is_on_its_page(name: str) -> None:
     shared = {*schema.TargetSettings.model_fields, *schema.PlaceModel.model_fields}
     own = {*keys(OWN[name].Settings), *keys(OWN[name].Place)} - shared
-    own -= {key for inner in (schema.EnvModel, schema.InfraModel) for key in keys(inner)}
+    own -= {key for inner in (schema.EnvModel, infra_model.InfraModel) for key in keys(inner)}
     own -= set(keys(schema.CloudModel))
-    assert sorted(own - told(f"targets/{name}.md")) == []
+    assert sorted(own - explained_keys(f"targets/{name}.md")) == []
 
 
 def test_every_key_for_all_targets_is_on_a_page() -> None:
-    deploy = set(keys(schema.DeployFile)) | set(keys(schema.TargetSettings))
-    assert sorted(deploy - told("configuration.md", "evaluation.md")) == []
-    place = set(keys(schema.PlaceModel)) - set(keys(schema.InfraModel))
-    assert sorted(place - told("configuration.md", "publishing.md", "infrastructure.md")) == []
-    assert sorted(set(keys(schema.InfraModel)) - told("infrastructure.md")) == []
+    deploy = set(keys(deploy_file.DeployFile)) | set(keys(schema.TargetSettings))
+    assert sorted(deploy - explained_keys("configuration.md", "evaluation.md")) == []
+    place = set(keys(schema.PlaceModel)) - set(keys(infra_model.InfraModel))
+    assert (
+        sorted(place - explained_keys("configuration.md", "publishing.md", "infrastructure.md"))
+        == []
+    )
+    assert sorted(set(keys(infra_model.InfraModel)) - explained_keys("infrastructure.md")) == []
+
+
+def test_every_key_of_a_test_case_is_on_a_page() -> None:
+    assert sorted(set(keys(cases.CaseModel)) - explained_keys("testing.md")) == []
 
 
 @pytest.mark.parametrize("name", CONNECTION_TYPES)
 def test_every_field_of_a_connection_is_in_the_table(name: str) -> None:
     page = (DOCS / "configuration.md").read_text("utf-8")
     row = next((line for line in page.split("\n") if re.match(rf"\|[^|]*`{name}`", line)), "")
-    told = {span.text for span in markdown.find_code_spans(row)}
-    assert sorted({name, *keys(schema.CONNECTION_MODELS[name])} - {"type", "auth", *told}) == []
+    message = {span.text for span in markdown_pages.find_code_spans(row)}
+    assert (
+        sorted({name, *keys(deploy_file.CONNECTION_MODELS[name])} - {"type", "auth", *message})
+        == []
+    )
     assert ("| yes |" in row) == bool(CONNECTION_TYPES[name].identity)
 
 
@@ -153,7 +163,10 @@ def test_every_variable_of_the_container_is_on_a_page() -> None:
 def test_every_variable_of_the_tool_is_on_a_page() -> None:
     # What is read there are keys of another template's files.
     others = {"server", "llmops", "sandbox"}
-    read = variables([path for path in modules(DEPLOY) if not others & set(path.parts)]) - FOREIGN
+    read = (
+        variables([path for path in modules(DEPLOY) if not others & {*path.parts, path.stem}])
+        - FOREIGN
+    )
     assert {"FLOW_DEBUG", "FLOW_BASE_IMAGE", "DOCKER_HOST"} <= read
     assert sorted(read - said()) == []
 
@@ -161,7 +174,7 @@ def test_every_variable_of_the_tool_is_on_a_page() -> None:
 def codes() -> set[str]:
     """Return the codes in the container's answers: given to what makes an answer, by its source."""
     found: set[str] = set()
-    made = {"_error_response": 1, "BadInput": 2, "InputRejected": 2, "FlowError": 3}
+    made = {"error_response": 1, "BadInput": 2, "InputRejected": 2, "FlowError": 3}
     for path in modules(DEPLOY / "server"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
@@ -199,14 +212,14 @@ def test_every_code_of_an_answer_is_on_the_page_of_errors() -> None:
     assert {"NotFound", "Overloaded", "WrongType", "ModelBusy", "InputTypeError"} <= found
     page = (DOCS / "reference/errors.md").read_text("utf-8")
     rows = re.findall(r"^\| (`[A-Z]\w+`(?:, `\w+`)*) \| \d{3} \|", page, re.MULTILINE)
-    told = {name for row in rows for name in re.findall(r"\w+", row)}
-    assert sorted(found - told) == []
-    assert sorted(told - found) == []
+    message = {name for row in rows for name in re.findall(r"\w+", row)}
+    assert sorted(found - message) == []
+    assert sorted(message - found) == []
 
 
-def test_every_module_that_has_an_error_to_tell_is_in_the_table() -> None:
+def test_every_module_that_raises_errors_is_in_the_table() -> None:
     page = (DOCS / "reference/errors.md").read_text("utf-8")
-    told = {
+    message = {
         word for line in page.split("\n") for word in re.findall(r"`([\w/.]+(?:\.py|/))`", line)
     }
     raising = {
@@ -215,17 +228,17 @@ def test_every_module_that_has_an_error_to_tell_is_in_the_table() -> None:
         if re.search(r"\b(DeployError|Problem)(\.of)?\(", path.read_text("utf-8"))
     }
     own = {f"{parts[0]}/" if len(parts) > 1 else parts[0] for parts in raising}
-    assert sorted(own - told) == []
+    assert sorted(own - message) == []
 
 
 @pytest.mark.parametrize("words", [("deploy", "--enviroment", "dev"), ("infra.plan",)])
-def test_what_is_said_of_flags_is_as_on_the_page_of_errors(words: tuple[str, ...]) -> None:
+def test_flag_errors_are_on_the_page_of_errors(words: tuple[str, ...]) -> None:
     done = inv(*words)
     assert done.returncode == 1
     assert f"`{done.stderr.strip()}`" in (DOCS / "reference/errors.md").read_text("utf-8")
 
 
-def test_statuses_of_commands_are_on_the_page_of_errors() -> None:
+def test_exit_codes_are_on_the_page_of_errors() -> None:
     page = (DOCS / "reference/errors.md").read_text("utf-8")
     rows = set(re.findall(r"^\| (\d+) \| (?:every|`inv)", page, re.MULTILINE))
     code = (DEPLOY / "cli/errors.py").read_text("utf-8")

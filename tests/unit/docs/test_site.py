@@ -1,9 +1,8 @@
-"""What the site is made of, and that it is made: every link checked once more, by its generator."""
+"""The pages of the site, and a build that checks every link once more."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import pytest
 import tasks
 from deploy.core.errors import DeployError
 from deploy.docs_site import site, staging, task_reference
+from tests import installed_extensions, projects
 from tests.documented import ROOT
-from tests.unit.test_tasks import inv
+from tests.unit.cli.test_tasks import inv
 
 NEW_ENOUGH = pytest.mark.skipif(sys.version_info < site.MIN_PYTHON, reason="Zensical needs it")
 
@@ -21,13 +21,7 @@ NEW_ENOUGH = pytest.mark.skipif(sys.version_info < site.MIN_PYTHON, reason="Zens
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """A copy of what documentation is made of."""
-    copy = tmp_path / "copy"
-    for name in ("deploy", "docs", "flows"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("tasks.py", "environments.yaml", *staging.EXTRA_PAGES):
-        (copy / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, copy / name)
-    return copy
+    return projects.copy_repository(tmp_path / "copy")
 
 
 def small(root: Path, **pages: str) -> Path:
@@ -61,7 +55,7 @@ def test_the_site_is_built_and_needs_nothing_from_elsewhere(root: Path) -> None:
 
 
 @NEW_ENOUGH
-def test_a_dead_anchor_is_a_sentence(tmp_path: Path) -> None:
+def test_a_dead_anchor_is_a_readable_error(tmp_path: Path) -> None:
     root = small(tmp_path, **{"docs/one": "# One\n\n[there](index.md#nowhere)\n"})
     with pytest.raises(DeployError) as caught:
         site.build(root)
@@ -71,7 +65,9 @@ def test_a_dead_anchor_is_a_sentence(tmp_path: Path) -> None:
     assert text.endswith("1 issue found\n  → correct the pages in docs/")
 
 
-def test_an_older_python_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_python_is_a_readable_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(site, "MIN_PYTHON", (4, 0))
     with pytest.raises(DeployError) as caught:
         site.build(small(tmp_path))
@@ -117,7 +113,7 @@ def test_pages_from_elsewhere_link_to_pages(tmp_path: Path) -> None:
     }
 
 
-def test_what_is_no_page_any_longer_goes_and_what_is_unchanged_stays(tmp_path: Path) -> None:
+def test_obsolete_pages_are_removed_and_unchanged_ones_kept(tmp_path: Path) -> None:
     root, staged = small(tmp_path / "root", **{"docs/one": "# One\n"}), tmp_path / "staged"
     staging.stage_pages(root, staged)
     before = (staged / "index.md").stat().st_mtime_ns
@@ -136,7 +132,7 @@ def test_a_script_for_diagrams_comes_with_the_site(tmp_path: Path) -> None:
     assert 'src="./mermaid.min.js"' in (built / "index.html").read_text("utf-8")
 
 
-def test_the_page_of_tasks_is_what_the_tasks_say() -> None:
+def test_the_task_page_matches_the_tasks() -> None:
     written = (ROOT / task_reference.PAGE).read_text("utf-8")
     assert written == task_reference.format_page(tasks.namespace), "run `inv docs --write`"
 
@@ -150,4 +146,7 @@ def test_generated_files_are_written(root: Path) -> None:
         (root / name).unlink()
     assert inv("docs", "--write", cwd=root).stdout == f"{root}/{task_reference.PAGE}\n"
     assert f"{root}/docs/schema/deploy.json\n" in inv("schema", cwd=root).stdout
+    if installed_extensions.INSTALLED:
+        # Their settings are in the schema, too.
+        kept.pop("docs/schema/deploy.json")
     assert {name: (root / name).read_text("utf-8") for name in kept} == kept

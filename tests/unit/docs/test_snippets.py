@@ -1,4 +1,4 @@
-"""YAML on the pages is what the tool takes."""
+"""YAML on the pages is valid configuration."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from deploy.config import json_schema, target_registry
-from deploy.config.schema import DeployFile
-from deploy.docs_site import markdown
+from deploy.config import cases, json_schema, target_registry
+from deploy.config.deploy_file import DeployFile
+from tests import markdown_pages
 from tests.documented import ROOT, pages
 
 SCHEMAS = json_schema.build_schemas(target_registry.built_in_targets())
-DEPLOY, ENVIRONMENTS = (SCHEMAS[f"docs/schema/{name}.json"] for name in ("deploy", "environments"))
+DEPLOY, ENVIRONMENTS, CASES = (
+    SCHEMAS[f"docs/schema/{name}.json"] for name in ("deploy", "environments", "cases")
+)
 # Its keys are those of the extension, which need not be installed.
 EXTENSION = "examples/"
 
@@ -25,7 +27,7 @@ def snippets() -> Iterator[tuple[str, str]]:
     """Yield each block of YAML, with its place."""
     for path in pages():
         name = path.relative_to(ROOT).as_posix()
-        for block in markdown.find_blocks(path.read_text("utf-8")):
+        for block in markdown_pages.find_blocks(path.read_text("utf-8")):
             if block.language in ("yaml", "yml") and not name.startswith(EXTENSION):
                 yield f"{name}:{block.line}", block.text
 
@@ -43,6 +45,8 @@ def checked(text: str) -> tuple[Any, Any] | None:
     data = read(text)
     if not isinstance(data, dict):
         return None
+    if cases.CASES_FILE in text:
+        return CASES, data
     if "environments" in data or set(data) <= set(DeployFile.model_fields):
         declared = {"environments": {"local": {"target": "local"}}, **data}
         used = {env.get("target") for env in declared["environments"].values()}
@@ -78,6 +82,7 @@ def test_snippet_is_valid(where: str, text: str) -> None:
         "allow_secrets: [{file: a}]\n",
         "dev: {registry: '${CR}.azurecr.io', work_space: mlw}\n",
         "# environments.yaml\ndev: {locations: a}\n",
+        "# flows/faq/tests/cases.yaml\na: {input: {}}\n",
     ],
 )
 def test_a_wrong_snippet_would_be_found(wrong: str) -> None:

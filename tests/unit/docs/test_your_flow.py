@@ -14,8 +14,8 @@ import pytest
 
 from deploy.build import lock_files
 from deploy.config import configuration
-from deploy.docs_site import markdown
 from deploy.evaluation import specification
+from tests import markdown_pages
 from tests.documented import ROOT
 
 PAGE = ROOT / "docs/your-flow.md"
@@ -48,10 +48,10 @@ def project(tmp_path: Path) -> configuration.Project:
 
 def _texts(language: str) -> list[str]:
     page = PAGE.read_text("utf-8")
-    return [f"{one.text}\n" for one in markdown.find_blocks(page) if one.language == language]
+    return [f"{one.text}\n" for one in markdown_pages.find_blocks(page) if one.language == language]
 
 
-def test_the_configuration_of_both_is_taken(project: configuration.Project) -> None:
+def test_the_configuration_of_both_flows_is_valid(project: configuration.Project) -> None:
     specs = configuration.load_specs(project, "local")
     assert [(spec.flow.name, spec.flow.kind) for spec in specs] == [
         ("greeting", "dag"),
@@ -59,7 +59,7 @@ def test_the_configuration_of_both_is_taken(project: configuration.Project) -> N
     ]
 
 
-def test_the_evaluation_is_taken(
+def test_the_evaluation_is_valid(
     project: configuration.Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A lock asks a package index.
@@ -70,7 +70,7 @@ def test_the_evaluation_is_taken(
     assert len(prepared.data.rows) == 2
 
 
-def test_they_answer_as_the_page_says(
+def test_flows_answer_as_documented(
     project: configuration.Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core: Any = ModuleType("promptflow.core")

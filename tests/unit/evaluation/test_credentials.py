@@ -1,4 +1,4 @@
-"""What goes into the container beside the flow, and what of it is hidden."""
+"""The credentials of an evaluation's container, and their masking."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from deploy.core.errors import DeployError
 from deploy.evaluation import credentials
 from deploy.evaluation.credentials import COGNITIVE_SERVICES, Credentials
 from tests.environments import CONNECTIONS, flow
-from tests.made_up import LETTERS, text
+from tests.fake_secrets import LETTERS, text
 
 KEY = text(LETTERS, 30)
 MODEL = {"open_ai_connection": CONNECTIONS["open_ai_connection"]}
@@ -35,7 +35,9 @@ def test_a_key_is_used_and_hidden() -> None:
     assert json.loads(found.to_json())["secrets"] == [KEY]
 
 
-def test_without_a_key_whoever_is_logged_in_gives_a_token(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_key_the_signed_in_user_provides_the_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     asked = []
 
     def token(_: object, scope: str) -> str:
@@ -50,27 +52,27 @@ def test_without_a_key_whoever_is_logged_in_gives_a_token(monkeypatch: pytest.Mo
     assert found.connections["open_ai_connection"]["value"]["auth_mode"] == "meid_token"
 
 
-def test_nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_signed_in_user(monkeypatch: pytest.MonkeyPatch) -> None:
     def token(*_: object) -> str:
-        raise DeployError("Azure", "no Azure log-in works: nobody is logged in", "`az login`")
+        raise DeployError("Azure", "no Azure log-in works: no identity is signed in", "`az login`")
 
     monkeypatch.setattr(clouds, "get_token", token)
     with pytest.raises(DeployError) as caught:
         gather(ENDPOINT)
     assert str(caught.value) == (
-        "hello/deploy.yaml: connection open_ai_connection takes an identity, and no Azure log-in works: "
-        "nobody is logged in\n  → `az login`; or set AZURE_OPENAI_API_KEY"
+        "hello/deploy.yaml: connection open_ai_connection uses an identity, but no Azure log-in works: "
+        "no identity is signed in\n  → `az login`; or set AZURE_OPENAI_API_KEY"
     )
 
 
-def test_all_that_is_not_set_is_told_at_once() -> None:
+def test_all_missing_variables_are_reported_at_once() -> None:
     with pytest.raises(DeployError) as caught:
         gather({}, CONNECTIONS)
     assert str(caught.value) == (
         "hello/deploy.yaml: connection open_ai_connection: set AZURE_OPENAI_ENDPOINT (its api_base)\n"
-        "  → set it, or put it into .env\n"
+        "  → set it, or add it to .env\n"
         "hello/deploy.yaml: connection search: set SERP_API_KEY (its api_key)\n"
-        "  → set it, or put it into .env"
+        "  → set it, or add it to .env"
     )
 
 

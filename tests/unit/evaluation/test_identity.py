@@ -22,7 +22,7 @@ def ask(variables: dict[str, str], resource: str, key: str | None = None) -> tup
     return answer.status_code, answer.json()
 
 
-def test_the_token_that_was_handed_in(variables: dict[str, str]) -> None:
+def test_the_token_that_was_passed_in(variables: dict[str, str]) -> None:
     assert ask(variables, RESOURCE) == (
         200,
         {
@@ -39,7 +39,7 @@ def test_no_other_token(variables: dict[str, str]) -> None:
     assert ask(variables, wanted) == (400, {"message": f"there is no token for {wanted}"})
 
 
-def test_nobody_without_the_header(variables: dict[str, str]) -> None:
+def test_no_identity_without_the_header(variables: dict[str, str]) -> None:
     assert ask(variables, RESOURCE, "guessed") == (
         401,
         {"message": "the header X-IDENTITY-HEADER is wrong"},

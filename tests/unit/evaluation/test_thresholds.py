@@ -34,7 +34,7 @@ def settings(**wanted: Any) -> Evaluation:
         ([], {}),
     ],
 )
-def test_the_mean_of_what_is_a_number_in_every_row(
+def test_the_mean_of_columns_that_are_numeric_in_every_row(
     rows: list[dict[str, Any]], expected: dict[str, float]
 ) -> None:
     assert thresholds.average_outputs(rows) == expected
@@ -70,7 +70,7 @@ def test_each_metric_has_a_verdict_and_so_has_one_that_is_missing() -> None:
     )
 
 
-def test_the_change_is_the_difference_to_before() -> None:
+def test_the_change_is_the_difference_to_the_previous_run() -> None:
     verdict = Verdict("e", "m", 0.5, 0.75, "", True)
     assert verdict.change == -0.25
     assert Verdict("e", "m", 0.5, None, "", True).change is None
@@ -81,5 +81,5 @@ def test_the_change_is_the_difference_to_before() -> None:
     ("value", "text"),
     [(1.0, "1"), (0.9, "0.9"), (1 / 3, "0.333333"), (1234567.0, "1234567"), (-0.25, "-0.25")],
 )
-def test_numbers_for_people(value: float, text: str) -> None:
+def test_numbers_as_displayed(value: float, text: str) -> None:
     assert thresholds.format_number(value) == text

@@ -11,11 +11,15 @@ import tree_sitter
 import tree_sitter_bicep
 
 from deploy.infra import resource_types
+from deploy.infra.resource_types import ResourceType
+from deploy.targets.appservice import infrastructure as appservice
+from deploy.targets.azureml import infrastructure as azureml
 from tests.bicep import syntax
 from tests.bicep.tokens import BicepError
+from tests.projects import FIXTURE
 
 INFRA = Path(__file__).parents[3] / "infra"
-FILES = sorted(path for kind in ("bicep", "bicepparam") for path in INFRA.rglob(f"*.{kind}"))
+FILES = [*sorted(INFRA.rglob("*.bicep")), *sorted((FIXTURE / "infra").glob("*.bicepparam"))]
 PARSER = tree_sitter.Parser(tree_sitter.Language(tree_sitter_bicep.language()))
 # What Bicep itself knows by name; a symbol of the same name would hide it.
 BUILT_IN = {"subscription", "resourceGroup", "tenant", "environment", "guid", "union", "empty"}
@@ -28,7 +32,9 @@ def broken(node: tree_sitter.Node) -> Iterator[str]:
         yield from broken(child)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(INFRA).as_posix())
+@pytest.mark.parametrize(
+    "path", FILES, ids=lambda path: path.relative_to(path.parents[1]).as_posix()
+)
 def test_syntax(path: Path) -> None:
     source = path.read_text("utf-8")
     if path.suffix == ".bicepparam":
@@ -42,7 +48,9 @@ def test_broken_syntax_is_found(source: str) -> None:
     assert list(broken(PARSER.parse(source.encode()).root_node))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(INFRA).as_posix())
+@pytest.mark.parametrize(
+    "path", FILES, ids=lambda path: path.relative_to(path.parents[1]).as_posix()
+)
 def test_symbols(path: Path) -> None:
     file = syntax.load(path)
     assert syntax.unknown_symbols(file) == []
@@ -64,11 +72,18 @@ def test_versions_of_the_api_are_the_same_everywhere() -> None:
         for path in FILES
         for resource in syntax.load(path).resources.values()
     }
-    assert dict(declared).items() >= resource_types.API_VERSIONS.items()
+    known = {
+        str(kind): kind.api_version
+        for module in (resource_types, azureml, appservice)
+        for kind in vars(module).values()
+        if isinstance(kind, ResourceType)
+    }
+    assert len(known) == 27
+    assert dict(declared).items() >= known.items()
     assert len(declared) == len({kind for kind, _ in declared})
 
 
-def test_no_parameter_has_a_default_that_hides_what_is_deployed() -> None:
+def test_no_parameter_default_hides_the_deployed_value() -> None:
     for path in FILES:
         for line in path.read_text("utf-8").splitlines():
             if path.suffix == ".bicep" and line.startswith("param "):
@@ -89,7 +104,7 @@ def test_role_assignments_are_in_the_modules_alone() -> None:
         ("var a = #\n", "x.bicep:1: cannot read '#\\n'"),
     ],
 )
-def test_what_cannot_be_read_is_told(tmp_path: Path, source: str, said: str) -> None:
+def test_unreadable_bicep_is_an_error(tmp_path: Path, source: str, said: str) -> None:
     path = tmp_path / "x.bicep"
     path.write_text(source, "utf-8")
     with pytest.raises(BicepError) as raised:
@@ -97,7 +112,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, source: str, said: str) -> 
     assert str(raised.value) == said
 
 
-def test_symbols_that_nobody_declares_are_found(tmp_path: Path) -> None:
+def test_undeclared_symbols_are_found(tmp_path: Path) -> None:
     path = tmp_path / "x.bicep"
     text = "param a string\nvar b = [for c in d: '${c}${e}']\noutput f string = b[0]\n"
     path.write_text(text, "utf-8")

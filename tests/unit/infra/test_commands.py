@@ -1,4 +1,4 @@
-"""`inv infra.…` as it is typed, in a copy of the repository, with a stand-in for az."""
+"""`inv infra.…` in a copy of the repository, with a stand-in for az."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.bicep.evaluate import SUBSCRIPTION
+from tests.unit.cli.test_tasks import copy_of_the_repository, inv
 from tests.unit.infra import az_answers
-from tests.unit.test_tasks import copy_of_the_repository, inv
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ class Runs:
         return inv(*task, cwd=self.root, **given)
 
 
-def test_plan_prints_a_table_and_its_status_tells(run: Runs) -> None:
+def test_plan_prints_a_table_and_sets_the_exit_code(run: Runs) -> None:
     done = run("infra.plan", "--env", "prod")
     assert done.returncode == 2
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [
@@ -59,7 +59,7 @@ def test_outputs_are_then_in_environments_yaml(run: Runs) -> None:
     assert "app-{flow}-prod " in run("config", "--flow", "faq", "--env", "prod").stdout
 
 
-def test_destroy_asks_nobody_where_there_is_nobody(run: Runs) -> None:
+def test_destroy_does_not_prompt_without_a_terminal(run: Runs) -> None:
     done = run("infra.destroy", "--env", "prod")
     assert done.returncode == 1
     assert done.stderr == (
@@ -68,11 +68,11 @@ def test_destroy_asks_nobody_where_there_is_nobody(run: Runs) -> None:
     )
 
 
-def test_apply_makes_it_and_says_what_is_next(run: Runs) -> None:
+def test_apply_creates_it_and_names_the_next_step(run: Runs) -> None:
     done = run("infra.apply", "--env", "prod")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(
-        "\n\nWrite them into environments.yaml:  inv infra.outputs --env prod\n"
+        "\n\nWrite them to environments.yaml:  inv infra.outputs --env prod\n"
     )
 
 

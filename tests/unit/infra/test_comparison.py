@@ -14,33 +14,35 @@ from deploy.config.schema import CloudModel
 from deploy.core.errors import DeployError
 from deploy.infra import comparison, parameters, resource_types
 from deploy.infra.comparison import Finding
-from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState
+from deploy.infra.desired import DesiredState
 from deploy.infra.role_assignments import ROLE_IDS
 from deploy.sandbox import azure as emulator
-from deploy.sandbox.arm_bicep import BicepResources, derive_principal_id
-from deploy.sandbox.azure import Azure
 from deploy.sandbox.identities import READER
+from deploy.targets.appservice import infrastructure as appservice
+from deploy.targets.azureml import infrastructure as azureml
 from tests import environments
 from tests.bicep import evaluate
+from tests.bicep.deployed_resources import BicepAzure, BicepResources, derive_principal_id
+from tests.environments import APPSERVICE, AZUREML
 
 INFRA = Path(__file__).parents[3] / "infra"
 
 
 @pytest.fixture(scope="module")
-def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
-    with Azure(tmp_path_factory.mktemp("azure")) as azure:
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BicepAzure]:
+    with BicepAzure(tmp_path_factory.mktemp("azure")) as azure:
         yield azure
 
 
 @pytest.fixture
-def azure(servers: Azure, monkeypatch: pytest.MonkeyPatch) -> Iterator[Azure]:
+def azure(servers: BicepAzure, monkeypatch: pytest.MonkeyPatch) -> Iterator[BicepAzure]:
     servers.reset()
-    log_in(servers, monkeypatch, group=[READER])
+    sign_in(servers, monkeypatch, group=[READER])
     yield servers
     assert servers.problems() == []
 
 
-def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch, **roles: list[str]) -> None:
+def sign_in(azure: BicepAzure, monkeypatch: pytest.MonkeyPatch, **roles: list[str]) -> None:
     for name in emulator.CONFLICTING_VARIABLES:
         monkeypatch.delenv(name, raising=False)
     for name, value in azure.environment(azure.identity("somebody", **roles)).items():
@@ -48,7 +50,7 @@ def log_in(azure: Azure, monkeypatch: pytest.MonkeyPatch, **roles: list[str]) ->
     clouds.get_credential.cache_clear()
 
 
-def delivered(azure: Azure, wanted: DesiredState) -> DesiredState:
+def delivered(azure: BicepAzure, wanted: DesiredState) -> DesiredState:
     """Let the emulator have what the Bicep files make of `wanted`."""
     origin = wanted.promotion_source and replace(
         wanted.promotion_source, subscription=azure.arm.subscription
@@ -57,14 +59,14 @@ def delivered(azure: Azure, wanted: DesiredState) -> DesiredState:
     made = replace(
         wanted, subscription=azure.arm.subscription, cloud=chosen, promotion_source=origin
     )
-    entry = INFRA / parameters.ENTRY_POINTS[made.options]
+    entry = INFRA / parameters.find_entry_point(made)
     deployment = evaluate.deploy(entry, parameters.build_parameters(made), azure.arm.subscription)
     azure.infrastructure.add_resources(deployment.resources)
     return made
 
 
 @pytest.mark.parametrize("options", environments.OPTIONS)
-def test_what_bicep_makes_is_what_was_requested(azure: Azure, options: tuple[str, ...]) -> None:
+def test_bicep_resources_are_those_requested(azure: BicepAzure, options: tuple[str, ...]) -> None:
     assert comparison.compare(delivered(azure, environments.large(*options))) == []
 
 
@@ -96,7 +98,7 @@ def role_too_high(there: BicepResources) -> None:
 
 
 def missing_identity(there: BicepResources) -> None:
-    there.get_resource(resource_types.WORKSPACE).body["identity"] = {"type": "SystemAssigned"}
+    there.get_resource(azureml.WORKSPACE).body["identity"] = {"type": "SystemAssigned"}
 
 
 def no_identity_at_all(there: BicepResources) -> None:
@@ -112,7 +114,7 @@ def small_registry(there: BicepResources) -> None:
 
 
 def other_region(there: BicepResources) -> None:
-    there.get_resource(resource_types.STORAGE).body["location"] = "North Europe"
+    there.get_resource(azureml.STORAGE).body["location"] = "North Europe"
 
 
 def no_vault(there: BicepResources) -> None:
@@ -127,7 +129,7 @@ def foreign_job(there: BicepResources) -> None:
 
 
 def no_tag(there: BicepResources) -> None:
-    del there.get_resource(resource_types.WORKSPACE).body["tags"]["owner"]
+    del there.get_resource(azureml.WORKSPACE).body["tags"]["owner"]
 
 
 FAULTS: dict[Fault, list[tuple[str, str, str, str]]] = {
@@ -139,7 +141,7 @@ FAULTS: dict[Fault, list[tuple[str, str, str, str]]] = {
             "AzureML Data Scientist",
         ),
         (
-            "too much",
+            "not requested",
             "role of id-flows-prod-deploy on workspaces mlw-flows-prod",
             "Contributor",
             "-",
@@ -153,7 +155,7 @@ FAULTS: dict[Fault, list[tuple[str, str, str, str]]] = {
             "AzureML Data Scientist",
         ),
         (
-            "too much",
+            "not requested",
             "role of id-flows-prod-deploy on resource group rg-flows-prod",
             "AzureML Data Scientist",
             "-",
@@ -186,7 +188,7 @@ FAULTS: dict[Fault, list[tuple[str, str, str, str]]] = {
             "https://token.actions.githubusercontent.com repo:contoso/flows:environment:prod",
         ),
         (
-            "too much",
+            "not requested",
             "federated credential of id-flows-prod-deploy",
             "https://token.actions.githubusercontent.com repo:contoso/flows:ref:refs/heads/main",
             "-",
@@ -197,15 +199,15 @@ FAULTS: dict[Fault, list[tuple[str, str, str, str]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
-def test_planted_faults_are_found(azure: Azure, fault: Fault) -> None:
+def test_planted_faults_are_found(azure: BicepAzure, fault: Fault) -> None:
     wanted = delivered(azure, environments.large(AZUREML, unique="abc"))
     fault(azure.infrastructure)
     assert [said(one) for one in comparison.compare(wanted)] == FAULTS[fault]
 
 
-def test_a_slot_that_runs_as_the_site_is_found(azure: Azure) -> None:
+def test_a_slot_that_runs_as_the_site_is_found(azure: BicepAzure) -> None:
     wanted = delivered(azure, environments.small(APPSERVICE, unique="abc"))
-    slot = azure.infrastructure.get_resource(resource_types.SLOT)
+    slot = azure.infrastructure.get_resource(appservice.SLOT)
     runner = azure.infrastructure.get_resource(resource_types.IDENTITY, "-run").id
     slot.body["identity"]["userAssignedIdentities"] = {runner: {}}
     assert [said(one) for one in comparison.compare(wanted)] == [
@@ -218,13 +220,13 @@ def test_a_slot_that_runs_as_the_site_is_found(azure: Azure) -> None:
     ]
 
 
-def test_more_instances_by_load_are_no_difference(azure: Azure) -> None:
+def test_more_instances_by_load_are_no_difference(azure: BicepAzure) -> None:
     wanted = delivered(azure, environments.small(APPSERVICE))
-    azure.infrastructure.get_resource(resource_types.PLAN).body["sku"]["capacity"] = 3
+    azure.infrastructure.get_resource(appservice.PLAN).body["sku"]["capacity"] = 3
     assert comparison.compare(wanted) == []
 
 
-def test_nothing_is_there(azure: Azure) -> None:
+def test_no_resource_exists(azure: BicepAzure) -> None:
     wanted = delivered(azure, environments.small(AZUREML))
     group = azure.infrastructure.get_resource(resource_types.GROUP)
     azure.infrastructure.resources = {group.id.lower(): group}
@@ -233,9 +235,11 @@ def test_nothing_is_there(azure: Azure) -> None:
     assert len(found) == 11
 
 
-def test_who_may_not_read_is_told(azure: Azure, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_read_permission_is_reported(
+    azure: BicepAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
     wanted = delivered(azure, environments.small(AZUREML))
-    log_in(azure, monkeypatch)
+    sign_in(azure, monkeypatch)
     with pytest.raises(DeployError, match="does not have authorization") as raised:
         comparison.compare(wanted)
     assert "role Reader" in raised.value.problems[0].hint

@@ -1,4 +1,4 @@
-"""What is asked of the Azure CLI, word by word, and what is made of its answers."""
+"""The arguments of the Azure CLI, and the handling of its output."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 from deploy.config.configuration import Project
 from deploy.core.errors import DeployError
 from deploy.infra import bicep, deployment, files, naming
-from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState, Site
+from deploy.infra.desired import DesiredState
+from deploy.targets.appservice.infrastructure import Site, list_sites
 from tests import environments
 from tests.bicep import evaluate
+from tests.environments import APPSERVICE, AZUREML
 from tests.unit.infra import az_answers
 
 SUBSCRIPTION = evaluate.SUBSCRIPTION
@@ -73,9 +75,7 @@ def test_apply(project: Project, seen: Path) -> None:
     assert az_answers.calls(seen) == [[*on_parameters(project, "create"), "--output", "json"]]
 
 
-def test_lint_asks_the_compiler_about_every_entry(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lint_compiles_every_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("web.bicep", "dev.bicepparam", "modules/part.bicep"):
         (tmp_path / "infra" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def test_lint_asks_the_compiler_about_every_entry(
     ]
 
 
-def test_lint_tells_all_errors_and_nothing_where_there_is_no_bicep(
+def test_lint_reports_all_errors_and_nothing_without_bicep(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -112,7 +112,7 @@ def test_lint_tells_all_errors_and_nothing_where_there_is_no_bicep(
     )
 
 
-def test_destroy_asks_whose_group_it_is(seen: Path) -> None:
+def test_destroy_checks_the_owner_of_the_group(seen: Path) -> None:
     deployment.destroy(WANTED, "rg-flows-prod")
     assert az_answers.calls(seen) == [
         ["group", "show", *ABOUT, "--output", "json"],
@@ -131,7 +131,7 @@ def test_destroy_removes_nothing_without_the_name(seen: Path, typed: str) -> Non
     assert az_answers.calls(seen) == []
 
 
-def test_destroy_leaves_the_group_of_somebody_else(
+def test_destroy_keeps_a_group_of_another_owner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
@@ -139,8 +139,8 @@ def test_destroy_leaves_the_group_of_somebody_else(
     with pytest.raises(DeployError) as raised:
         deployment.destroy(WANTED, "rg-flows-prod")
     assert str(raised.value) == (
-        "resource group rg-flows-prod: it has no tag flow-deploy.environment: prod, so it is not ours\n"
-        "  → remove it by hand if it is meant"
+        "resource group rg-flows-prod: it has no tag flow-deploy.environment: prod, so this project did not create it\n"
+        "  → delete it manually if that is intended"
     )
     assert [call[:2] for call in az_answers.calls(seen)] == [["group", "show"]]
 
@@ -160,7 +160,7 @@ def test_destroy_leaves_the_group_of_somebody_else(
         ),
     ],
 )
-def test_what_az_says_is_a_sentence(
+def test_az_errors_are_readable(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, complaint: str, said: str
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
@@ -170,7 +170,7 @@ def test_what_az_says_is_a_sentence(
     assert str(raised.value) == said
 
 
-def test_no_az_is_a_sentence(
+def test_no_az_is_a_readable_error(
     project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -235,9 +235,7 @@ def test_outputs_of_an_environment_that_is_empty(project: Project, seen: Path) -
 
 
 @pytest.mark.parametrize("options", environments.OPTIONS)
-def test_the_parameter_file_says_what_it_was_made_from(
-    project: Project, options: tuple[str, ...]
-) -> None:
+def test_the_parameter_file_names_its_source(project: Project, options: tuple[str, ...]) -> None:
     wanted = environments.large(*options, owner="it's ${us} \\ them")
     path, new = files.write_parameters(project, wanted)
     assert new
@@ -248,17 +246,17 @@ def test_the_parameter_file_says_what_it_was_made_from(
     assert values["names"]["registry"] == wanted.names.registry
 
 
-def test_what_azure_must_know_is_asked_for(project: Project) -> None:
+def test_required_azure_values_are_requested(project: Project) -> None:
     wanted = environments.small(AZUREML, location=None)
     with pytest.raises(DeployError) as raised:
         deployment.plan(project, wanted)
     assert str(raised.value) == (
         "environments.yaml: prod: missing: infra.location\n"
-        "  → write them there; are the variables set that it names?"
+        "  → add them, or set the variables that they refer to"
     )
 
 
-def test_the_subscription_to_promote_from_is_asked_for(project: Project) -> None:
+def test_the_subscription_to_promote_from_is_required(project: Project) -> None:
     wanted = environments.large(AZUREML)
     assert wanted.promotion_source
     unknown = replace(
@@ -268,7 +266,7 @@ def test_the_subscription_to_promote_from_is_asked_for(project: Project) -> None
         deployment.plan(project, unknown)
 
 
-def test_names_of_what_is_there_already_are_kept() -> None:
+def test_names_of_existing_resources_are_kept() -> None:
     given = {
         "resource_group": "rg-platform-7",
         "registry": "crcompany.azurecr.io",
@@ -277,7 +275,7 @@ def test_names_of_what_is_there_already_are_kept() -> None:
     there = wanted_with(given)
     assert there.names.group == "rg-platform-7"
     assert there.names.registry == "crcompany"
-    assert there.sites == (Site("faq", "web-faq", "staging"),)
+    assert list_sites(there) == (Site("faq", "web-faq", "staging"),)
 
 
 def wanted_with(given: dict[str, str]) -> DesiredState:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import asdict
 
 import pytest
 from pydantic import ValidationError
 
-from deploy.config.schema import InfraModel
+from deploy.config.infra_model import InfraModel
 from deploy.infra import naming
 from deploy.infra.federation import list_federated_credentials
+from deploy.infra.target import find_infrastructures
 
 # "Naming rules and restrictions for Azure resources".
 RULES = {
@@ -37,9 +37,13 @@ RULES = {
 @pytest.mark.parametrize("workload", ["ab", "flowsflows"])
 @pytest.mark.parametrize("environment", ["d", "prod", "Prod_EU.2", "production-in-the-far-north"])
 @pytest.mark.parametrize("unique", ["ab", "xxxxx", "12345678"])
-def test_every_name_is_one_that_azure_takes(workload: str, environment: str, unique: str) -> None:
+def test_every_name_is_valid_in_azure(workload: str, environment: str, unique: str) -> None:
     infra = InfraModel(workload=workload)
-    names = asdict(naming.build_names(infra, environment, unique))
+    infra = infra.model_copy(update={"unique": unique})
+    convention = naming.create_convention(infra, environment, None)
+    names = naming.build_names(convention)
+    for target in find_infrastructures().values():
+        names |= target.build_names(convention)
     assert set(names) == set(RULES)
     for key, name in names.items():
         assert re.fullmatch(RULES[key], name), (key, name)
@@ -73,7 +77,7 @@ def test_subjects_of_github_with_and_without_ids(ids: dict[str, str], subject: s
     assert made.subject == subject
 
 
-def test_a_look_at_what_runs_may_log_in_without_a_reviewer() -> None:
+def test_status_jobs_may_sign_in_without_a_reviewer() -> None:
     infra = InfraModel.model_validate({"github": {"repository": "contoso/flows", "drift": True}})
     assert [(one.name, one.subject) for one in list_federated_credentials(infra, "prod")] == [
         ("github-prod", "repo:contoso/flows:environment:prod"),
@@ -94,6 +98,6 @@ def test_a_look_at_what_runs_may_log_in_without_a_reviewer() -> None:
         {"workload": "Flows"},
     ],
 )
-def test_what_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+def test_invalid_names_are_rejected(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         InfraModel.model_validate(wrong)

@@ -1,4 +1,4 @@
-"""The parameter files in infra/ are what the configuration of this repository asks for."""
+"""The parameter files in infra/ match the configuration of this repository."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from deploy.config.configuration import Project
 from deploy.core.errors import DeployError
 from deploy.infra import desired, parameters
 from tests import projects
+from tests.projects import FIXTURE
 
-ROOT = Path(__file__).parents[3]
-FILES = sorted((ROOT / "infra").glob("*.bicepparam"))
+FILES = sorted((FIXTURE / "infra").glob("*.bicepparam"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -21,16 +21,16 @@ def test_parameter_files_are_up_to_date(path: Path) -> None:
     text = path.read_text("utf-8")
     found = re.search(r"For subscription (\S+)\.$", text, re.MULTILINE)
     assert found
-    project = Project(ROOT, {"AZURE_SUBSCRIPTION_ID": found[1]})
-    said = f"inv infra.plan --env {path.stem}"
-    assert parameters.render_parameters(desired.load(project, path.stem)) == text, said
+    project = Project(FIXTURE, {"AZURE_SUBSCRIPTION_ID": found[1]})
+    printed = f"inv infra.plan --env {path.stem}"
+    assert parameters.render_parameters(desired.load(project, path.stem)) == text, printed
 
 
 def test_there_is_one_for_each_environment_in_azure() -> None:
     assert [path.stem for path in FILES] == ["dev", "prod"]
 
 
-def test_a_variable_that_is_not_set_is_a_question(tmp_path: Path) -> None:
+def test_an_unset_variable_is_a_question(tmp_path: Path) -> None:
     files = {
         "environments.yaml": "dev: {subscription: '${NOBODY}', infra: {location: a}}\n",
         "flows/hello/deploy.yaml": "environments:\n  dev: {target: azureml}\n",
@@ -51,7 +51,7 @@ def test_the_registry_to_promote_from_is_that_of_its_own_environment(tmp_path: P
     assert made.promotion_source == desired.PromotionSource("s", "rg-flows-dev", "crgiven")
 
 
-def test_mistakes_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistakes_are_readable_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     files = {
         "environments.yaml": "local: {}\ndev:\n  infra:\n    locaton: a\n    names: {regitry: x}\n",
@@ -69,7 +69,7 @@ def test_mistakes_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = tmp_path / "environments.yaml"
     path.write_text(path.read_text("utf-8").replace("locaton", "location"), "utf-8")
     assert _said(project, "dev") == (
-        "environments.yaml: dev.infra.names.regitry: this is no resource of an environment\n"
+        "environments.yaml: dev.infra.names.regitry: no resource has this key\n"
         "  → did you mean registry?"
     )
 

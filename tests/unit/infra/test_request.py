@@ -12,11 +12,12 @@ import pytest
 
 from deploy.core.errors import DeployError
 from deploy.infra import desired, request
-from deploy.infra.desired import APPSERVICE, AZUREML, DesiredState
+from deploy.infra.desired import DesiredState
 from deploy.infra.request import content, html, markdown, word
 from deploy.infra.request.document import Checklist, Document, Heading, Paragraph, Table
 from deploy.infra.requirements import collect_requirements
 from tests import environments
+from tests.environments import APPSERVICE, AZUREML
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = {
@@ -58,25 +59,25 @@ def test_moving_the_environment_is_one_line_and_changes_both() -> None:
     assert {kind.partition("/")[0] for kind in new} == {"Microsoft.Web", "Microsoft.Insights"}
 
 
-def test_what_is_missing_is_a_question() -> None:
+def test_missing_values_are_questions() -> None:
     asked = collect_requirements(environments.small(AZUREML)).questions
     assert [text.partition("?")[0] for text in asked] == [
         "Who owns the environment",
         "Which cost center pays",
-        "Who is told of alerts and of spending",
-        "What may be spent a month",
+        "Who receives alerts, also about the budget",
+        "What is the monthly budget",
         "Where does CI run",
-        "Which Azure OpenAI account do chat ask",
+        "Which Azure OpenAI account do chat use",
     ]
     assert collect_requirements(environments.large(AZUREML)).questions == ()
 
 
-def test_a_web_app_asks_for_what_its_settings_leave_open() -> None:
+def test_a_web_app_requests_its_unset_settings() -> None:
     web = {"auth": "entra", "public_network": True}
     made = desired.build_desired_state(environments.outline(APPSERVICE, web=web, private=True))
     asked = collect_requirements(made).questions
     assert asked[-2:] == (
-        "Which app registration do callers of faq ask tokens for? (auth_client)",
+        "For which app registration do clients of faq request tokens? (auth_client)",
         "The environment is private: should faq not have `public_network: false` in deploy.yaml?",
     )
     given = {"auth_client": "0"}
@@ -87,7 +88,7 @@ def test_a_web_app_asks_for_what_its_settings_leave_open() -> None:
     assert collect_requirements(made).questions == asked[:-2]
 
 
-def test_no_value_of_a_secret_is_there() -> None:
+def test_a_request_contains_no_secret_value() -> None:
     secrets = collect_requirements(environments.large(AZUREML, APPSERVICE)).secrets
     assert [(one.name, one.reader) for one in secrets] == [
         ("SERP_API_KEY", "chat"),
@@ -96,7 +97,7 @@ def test_no_value_of_a_secret_is_there() -> None:
     ]
 
 
-def test_quotas_have_what_a_rollout_and_upgrades_need() -> None:
+def test_quotas_cover_rollouts_and_upgrades() -> None:
     (cores, tokens) = collect_requirements(environments.large(AZUREML)).quotas
     # 5 instances, 3 versions at once, a fifth more, 2 cores each.
     assert (cores.amount, cores.unit) == (36, "cores")
@@ -128,7 +129,7 @@ class _Cells(HTMLParser):
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_html_says_the_same(name: str) -> None:
+def test_html_has_the_same_content(name: str) -> None:
     document = request_of(CASES[name])
     parser = _Cells()
     parser.feed(html.render(document))
@@ -136,7 +137,7 @@ def test_html_says_the_same(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_word_says_the_same(name: str) -> None:
+def test_word_has_the_same_content(name: str) -> None:
     document = request_of(CASES[name])
     made = docx.Document(io.BytesIO(word.render(document)))
     tables = [
@@ -161,13 +162,13 @@ def test_every_format_is_written(tmp_path: Path, format: str) -> None:
     assert path.read_bytes().startswith(head)
 
 
-def test_a_format_that_there_is_not(tmp_path: Path) -> None:
+def test_an_unknown_format(tmp_path: Path) -> None:
     with pytest.raises(DeployError) as raised:
         request.write(CASES["azureml"], "pdf", tmp_path / "request.pdf")
     assert str(raised.value) == "--format: unknown format 'pdf'\n  → known: md, html, docx"
 
 
-def test_html_cannot_be_written_into() -> None:
+def test_html_is_escaped() -> None:
     text = html.render(Document("<script>", (Paragraph("<b>"), Checklist(("<i>",)))))
     assert not re.search("<script>|<b>|<i>", text)
 
