@@ -16,7 +16,7 @@ def run(project: configuration.Project, name: str, environment: str | None = Non
 
 
 def everything(root: Path, capfd: pytest.CaptureFixture[str]) -> str:
-    """Return all that a run has said and written."""
+    """Return all that a run printed and wrote."""
     printed = capfd.readouterr()
     kept = [path.read_text(encoding="utf-8") for path in (root / history.FOLDER).iterdir()]
     return "\n".join([printed.out, printed.err, *kept])

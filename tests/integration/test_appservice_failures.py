@@ -29,22 +29,22 @@ def test_a_container_that_does_not_start_is_explained_and_production_keeps_servi
 ) -> None:
     web_dev.deploy()
     slot = web_site.slot("staging")
-    said = {}
+    refusals = {}
     slot.log.wording = platform_log.CLASSIC
     web_dev.declare(broken="crash")
-    said["crash"] = web_dev.refusal()
+    refusals["crash"] = web_dev.refusal()
     slot.log.wording = platform_log.CURRENT
     web_dev.declare(env={"clear": {**CLEAR, "SERVE_THREADS": "many"}})
-    said["configuration"] = web_dev.refusal()
+    refusals["configuration"] = web_dev.refusal()
     # So long it answers with 502 before the service gives it up.
     azure.web.pace.startup_grace = 8.0
     web_dev.declare(broken="502", start_time_limit=40)
-    said["502"] = web_dev.refusal()
-    assert "slot staging of app-scripted: the container exited during startup" in said["crash"]
-    assert "the weights are missing" in said["crash"], "its last lines"
-    assert "did not return 200 for /health within 40 s" in said["502"]
-    assert "asked for /health" in said["502"]
-    assert "SERVE_THREADS is 'many': set a whole number" in said["configuration"]
+    refusals["502"] = web_dev.refusal()
+    assert "slot staging of app-scripted: the container exited during startup" in refusals["crash"]
+    assert "the weights are missing" in refusals["crash"], "its last lines"
+    assert "did not return 200 for /health within 40 s" in refusals["502"]
+    assert "asked for /health" in refusals["502"]
+    assert "SERVE_THREADS is 'many': set a whole number" in refusals["configuration"]
     assert web_site.production.settings["SERVE_THREADS"] == CLEAR["SERVE_THREADS"]
 
 
@@ -57,8 +57,8 @@ def test_a_failed_swap_leaves_production_unchanged(
     web_site.production.settings["BREAK"] = "crash"
     web_dev.declare("green")
     with clients.run_clients(first.url, web_dev.headers()) as calls:
-        told = web_dev.refusal()
-    assert "the slot staging did not start with production's settings" in told
+        message = web_dev.refusal()
+    assert "the slot staging did not start with production's settings" in message
     assert calls.lost == []
     assert clients.colours(calls) == ["blue"]
     assert web_site.production.settings["COLOUR"] == "blue"
@@ -73,17 +73,17 @@ def test_a_slot_that_may_not_pull(
 ) -> None:
     slot = web_site.slot("staging")
     own(slot).remove_roles(acr.name, ACR_PULL)
-    told = web_dev.refusal()
-    assert f"slot staging of {web.APP}: the identity {own(slot).object_id} may not pull" in told
-    assert "AcrPull is missing" in told
+    message = web_dev.refusal()
+    assert f"slot staging of {web.APP}: the identity {own(slot).object_id} may not pull" in message
+    assert "AcrPull is missing" in message
     assert not azure.web.writes, "known before anything is changed"
 
     # Somebody who may not see roles learns it from the platform's log.
     ci = next(one for one in azure.directory.list_identities() if one.name == "ci")
     ci.remove_roles("subscription", READER)
-    told = web_dev.refusal()
-    assert f"{own(slot).object_id} could not pull the image from {acr.login_server}" in told
-    assert "assign the role AcrPull" in told
+    message = web_dev.refusal()
+    assert f"{own(slot).object_id} could not pull the image from {acr.login_server}" in message
+    assert "assign the role AcrPull" in message
     own(slot).assign_roles(acr.name, ACR_PULL)
     # As if it was tried long ago: it is written once more.
     slot.settings["FLOW_DEPLOY"] = re.sub(
@@ -102,16 +102,17 @@ def test_keys_that_are_missing_hidden_or_another(
     ci.assign_roles(web.VAULT, SECRETS_USER)
 
     vault.reset()
-    told = web_dev.refusal()
-    assert f"it has no secret {web.SECRET}" in told
-    assert "az keyvault secret set" in told
+    message = web_dev.refusal()
+    assert f"it has no secret {web.SECRET}" in message
+    assert "az keyvault secret set" in message
     vault.set(web.SECRET, web.KEY)
 
-    own(web_site.slot("staging")).remove_roles(web.VAULT, SECRETS_USER)
-    told = web_dev.refusal()
-    assert "the Key Vault reference SERVE_KEY was not resolved" in told
-    assert "has its identity" in told
-    own(web_site.slot("staging")).assign_roles(web.VAULT, SECRETS_USER)
+    identity = own(web_site.slot("staging"))
+    identity.remove_roles(web.VAULT, SECRETS_USER)
+    message = web_dev.refusal()
+    assert "the Key Vault reference SERVE_KEY was not resolved" in message
+    assert f"its identity {identity.object_id} has the role" in message
+    identity.assign_roles(web.VAULT, SECRETS_USER)
     web_dev.deploy()
 
     vault.set(web.SECRET, "another-key-0123456789")
@@ -127,8 +128,8 @@ def test_in_place_a_version_that_does_not_start_is_reverted(
     first = web_dev.deploy()
     before = dict(site.production.settings)
     web_dev.declare(broken="crash", slot=None)
-    told = web_dev.refusal(image=1)
-    assert "the container exited during startup" in told
+    message = web_dev.refusal(image=1)
+    assert "the container exited during startup" in message
     assert web_dev.colour(first.url) == "blue"
     assert site.production.settings == before
     found = pipeline.status(web_dev.spec())

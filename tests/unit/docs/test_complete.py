@@ -38,7 +38,7 @@ FOREIGN = {
 }
 
 
-def said(*names: str) -> set[str]:
+def words_in_code(*names: str) -> set[str]:
     """Return the words within code of these pages of docs/, of all pages without a name."""
     paths = [DOCS / name for name in names] if names else pages()
     words: set[str] = set()
@@ -123,11 +123,11 @@ def test_every_field_of_a_connection_is_in_the_table(name: str) -> None:
 
 def test_every_target_has_its_page_and_is_named() -> None:
     assert {path.stem for path in DOCS.glob("targets/*.md")} == set(OWN)
-    assert set(OWN) <= said("index.md")
+    assert set(OWN) <= words_in_code("index.md")
 
 
 def test_every_task_and_flag_is_on_the_page_of_tasks() -> None:
-    words = said("reference/tasks.md")
+    words = words_in_code("reference/tasks.md")
     flags = {flag for name in tasks.namespace.task_names for flag in _flags(name)}
     assert sorted({*tasks.namespace.task_names, *flags} - words) == []
 
@@ -157,7 +157,7 @@ def variables(paths: list[Path]) -> set[str]:
 def test_every_variable_of_the_container_is_on_a_page() -> None:
     read = variables(modules(DEPLOY / "server")) - FOREIGN
     assert {"SERVE_THREADS", "SERVE_KEY", "PF_FLOW_INIT_CONFIG"} <= read
-    assert sorted(read - said("container.md", "telemetry.md", "configuration.md")) == []
+    assert sorted(read - words_in_code("container.md", "telemetry.md", "configuration.md")) == []
 
 
 def test_every_variable_of_the_tool_is_on_a_page() -> None:
@@ -168,7 +168,7 @@ def test_every_variable_of_the_tool_is_on_a_page() -> None:
         - FOREIGN
     )
     assert {"FLOW_DEBUG", "FLOW_BASE_IMAGE", "DOCKER_HOST"} <= read
-    assert sorted(read - said()) == []
+    assert sorted(read - words_in_code()) == []
 
 
 def codes() -> set[str]:

@@ -73,18 +73,18 @@ def test_secrets_and_tool_settings_are_not_imported(project: Project) -> None:
 def test_unsupported_keys_are_reported_with_file_and_key(project: Project) -> None:
     found = plan(project, older())
     deployments = "ticket_routing/configs/deployment_config.json"
-    told = notes(found)
-    assert told[f"{deployments}:22: kubernetes_endpoint.0"] == (
+    reported = notes(found)
+    assert reported[f"{deployments}:22: kubernetes_endpoint.0"] == (
         "there is no target for kubernetes_endpoint"
     )
-    assert told["ticket_routing/llmops_config.json:15: envs.1.KEYVAULT_NAME"] == (
+    assert reported["ticket_routing/llmops_config.json:15: envs.1.KEYVAULT_NAME"] == (
         "a deploy reads only the secrets that deploy.yaml names"
     )
     dag = "ticket_routing/flows/standard/flow.dag.yaml"
-    assert told[f"{dag}:36: node_variants.ask"] == ("only the default variant is served")
-    assert told["ticket_routing"] == "these files are not imported: environment"
+    assert reported[f"{dag}:36: node_variants.ask"] == ("only the default variant is served")
+    assert reported["ticket_routing"] == "these files are not imported: environment"
     secret = f"{deployments}:15: azure_managed_endpoint.0.ENVIRONMENT_VARIABLES.ARTICLES_KEY"
-    assert told[secret] == (
+    assert reported[secret] == (
         "this may be a secret: its name is under env.secret; its value is not imported"
     )
 

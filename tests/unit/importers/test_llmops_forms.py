@@ -188,11 +188,11 @@ def test_the_older_form_in_one_file(project: Project) -> None:
 def test_older_configuration_beside_newer_is_named(project: Project) -> None:
     files = {**newer(), "order_status/experiment-2.yaml": "name: two\n"}
     files["order_status/llmops_config.json"] = {"envs": []}
-    message = notes(plan(project, files))
-    assert message["order_status/llmops_config.json"] == (
+    reported = notes(plan(project, files))
+    assert reported["order_status/llmops_config.json"] == (
         "it was not read: experiment.yaml says the same in a newer form"
     )
-    assert message["order_status"] == "these files are not imported: experiment-2.yaml"
+    assert reported["order_status"] == "these files are not imported: experiment-2.yaml"
 
 
 def test_packages_of_an_evaluation_go_into_the_image(project: Project) -> None:
@@ -206,10 +206,10 @@ def test_packages_of_an_evaluation_go_into_the_image(project: Project) -> None:
         "promptflow-core==1.18.5\nlunr==0.8.0\nsympy\npromptflow-tools==1.6.1\n"
     )
     where = "ticket_routing/flows/evaluation/requirements.txt"
-    message = notes(found)
-    assert message[f"{where}:3"] == "sympy is for an evaluation flow, and the image has it, too"
+    reported = notes(found)
+    assert reported[f"{where}:3"] == "sympy is for an evaluation flow, and the image has it, too"
     by_address = "an option, or a package by its address: no lock can have it"
-    assert message[f"{where}:4"] == message[f"{where}:5"] == by_address
+    assert reported[f"{where}:4"] == reported[f"{where}:5"] == by_address
     assert "password" not in repr(found)
 
 
@@ -239,10 +239,10 @@ def test_further_data_are_named(project: Project) -> None:
         {**datasets[0], "DATASET_NAME": "more", "DATA_PATH": "data/more.jsonl"},
         {**datasets[1], "RELATED_EXP_DATASET": "more", "DATA_PATH": "data/more_eval.jsonl"},
     ]
-    message = notes(plan(project, files))
+    reported = notes(plan(project, files))
     where = "ticket_routing/configs/data_config.json"
-    assert message[f"{where}:24: datasets.2.DATA_PATH"] == "these data of runs are not imported"
-    assert message[f"{where}:32: datasets.3.DATA_PATH"] == "an evaluation has one data file"
+    assert reported[f"{where}:24: datasets.2.DATA_PATH"] == "these data of runs are not imported"
+    assert reported[f"{where}:32: datasets.3.DATA_PATH"] == "an evaluation has one data file"
 
 
 def test_older_copies_with_one_run_and_one_mapping(project: Project) -> None:
