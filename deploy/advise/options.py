@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -25,6 +25,7 @@ from deploy.core.errors import DeployError
 from deploy.core.yaml_files import display_path
 
 ADVICE_FILE = "advice.yaml"
+Value = TypeVar("Value")
 STATUS = "In this project"
 PLATFORMS = Path(__file__).with_name("platforms")
 SOURCES = Path(__file__).with_name("sources.yaml")
@@ -213,7 +214,7 @@ def _parse_option(name: str, data: Mapping[str, Any], availability: Availability
     sources = dict(load_shared_sources().sources)
     sources |= {key: _parse_source(source) for key, source in data.get("sources", {}).items()}
     facts = {
-        criterion: Fact(fact["text"], sources[fact["source"]])
+        criterion: Fact(fact["text"], _look_up(sources, fact["source"], "source"))
         for criterion, fact in data["facts"].items()
     }
     unknown = set(data) - {field.name for field in dataclasses.fields(Option)} - {"sources"}
@@ -225,12 +226,20 @@ def _parse_option(name: str, data: Mapping[str, Any], availability: Availability
         availability=availability,
         facts=facts,
         limits=tuple(
-            Limit(name, facts[item["fact"]], item["requirement"], parse_condition(item["when"]))
+            Limit(
+                name,
+                _look_up(facts, item["fact"], "fact"),
+                item["requirement"],
+                parse_condition(item["when"]),
+            )
             for item in data.get("limits", ())
         ),
         preferences=tuple(
             Preference(
-                name, item["explanation"], facts[item["fact"]], parse_condition(item["when"])
+                name,
+                item["explanation"],
+                _look_up(facts, item["fact"], "fact"),
+                parse_condition(item["when"]),
             )
             for item in data.get("preferences", ())
         ),
@@ -240,6 +249,13 @@ def _parse_option(name: str, data: Mapping[str, Any], availability: Availability
         environment_key=data.get("environment_key", ""),
         runs_in_azure=data.get("runs_in_azure", True),
     )
+
+
+def _look_up(values: Mapping[str, Value], name: str, kind: str) -> Value:
+    """Return the source or fact `name`. Raise `ValueError` if the file does not define it."""
+    if name not in values:
+        raise ValueError(f"the {kind} {name!r} is not defined")
+    return values[name]
 
 
 def _parse_rules(data: Mapping[str, Any], block: str, key: str) -> tuple[Rule, ...]:

@@ -63,13 +63,13 @@ class Target(Protocol[SettingsT, PlaceT]):
         ...
 
     def apply(
-        self, plan: Plan[SettingsT, PlaceT], prove: SmokeTest, wait: bool = True
+        self, plan: Plan[SettingsT, PlaceT], smoke_test: SmokeTest, wait: bool = True
     ) -> Deployment:
         """Carry out `plan` and return the deployment that runs then.
 
         The previous version keeps serving until the new version is healthy, runs the plan's image,
-        and passes `prove`. Without `wait`, the method may return while a long operation is still
-        running; the next plan continues from there.
+        and passes `smoke_test`. Without `wait`, the method may return while a long operation is
+        still running; the next plan continues from there.
         """
         ...
 

@@ -84,6 +84,9 @@ def _load_extension(point: EntryPoint) -> Target:
     from deploy.config.target import Target
 
     target: Target = extensions.load_entry_point(point)
+    if isinstance(target, type):
+        message = f"{target.__name__} is a class, and an instance of it is expected"
+        raise extensions.invalid_extension(point, message)
     methods = [name for name, has in vars(Target).items() if inspect.isfunction(has)]
     missing = [
         name for name in methods if name[0] != "_" and not callable(getattr(target, name, None))

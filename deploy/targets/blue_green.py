@@ -49,7 +49,9 @@ class Version:
 class ObservedState:
     """The running versions, and the address that clients use."""
 
+    # Empty before the first version gets traffic, if the platform has no address until then.
     url: str
+    # Without versions that have ended and are not restarted: a plan replaces those.
     versions: Sequence[Version]
 
     @property
@@ -101,6 +103,10 @@ class Platform(Protocol):
         """
         ...
 
+    def exit_reason(self, name: str) -> str:
+        """Return why a version that was started has ended; empty while it may become ready."""
+        ...
+
     def stop(self, name: str) -> None:
         """Stop a version that gets no traffic."""
         ...
@@ -150,7 +156,8 @@ class BlueGreenTarget(CloudTarget[Decision, BlueGreenT, PlaceT]):
         if status != 401:
             return None
         message = "the key is rejected: the version that serves started with another key"
-        return Problem(self.platform(spec).where, message, "restart it, so that it reads this key")
+        hint = f"deploy or restart it, so that it gets this key: `inv plan {spec.options}`"
+        return Problem(self.platform(spec).where, message, hint)
 
     def plan(self, spec: Spec[BlueGreenT, PlaceT], image: Image) -> Plan[BlueGreenT, PlaceT]:
         platform = self.platform(spec)
@@ -262,7 +269,7 @@ class TrafficSwitch:
             url,
             self._version.image,
             self._spec.settings.start_timeout,
-            lambda: "",
+            lambda: self._platform.exit_reason(self._version.name),
             self._headers(),
             self._version.deployment,
             self._platform.poll_seconds,

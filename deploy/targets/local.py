@@ -17,8 +17,7 @@ from deploy.docker import engine
 from deploy.registry import image_repository, pull
 from deploy.server.auth import KEY_VARIABLE
 from deploy.server.connections import resolve
-from deploy.targets import local_container as shape
-from deploy.targets import verification
+from deploy.targets import local_container, verification
 from deploy.targets.local_container import LocalPlan, LocalSpec, Place, Settings
 
 # Suffixes of container names while one container replaces another.
@@ -45,15 +44,15 @@ class Local:
         missing += resolve(spec.flow.connections, spec.variables).problems
         if missing:
             raise DeployError(spec.name, "; ".join(missing), "in .env (see .env.example)")
-        shape.check_exposure(spec)
+        local_container.check_exposure(spec)
 
     def plan(self, spec: LocalSpec, image: Image) -> LocalPlan:
-        exposure = shape.check_exposure(spec)
+        exposure = local_container.check_exposure(spec)
         notes = (Step("note", "note", "", "", exposure),) if exposure else ()
         client = _connect(spec)
         with engine.translate_errors("looking at the containers"):
             current = _find_container(client, spec)
-            resource = f"container {shape.container_name(spec)}"
+            resource = f"container {local_container.container_name(spec)}"
             after = f"{image.reference} ({image.id[7:19]})"
             if current is None:
                 return Plan(
@@ -61,9 +60,9 @@ class Local:
                     image,
                     (Step("create", resource, "", after, "no container exists"), *notes),
                 )
-            tag = current.labels.get(f"{shape.LABEL_PREFIX}.tag", "?")
+            tag = current.labels.get(f"{local_container.LABEL_PREFIX}.tag", "?")
             before = f"{spec.flow.name}:{tag} ({current.attrs['Image'][7:19]})"
-            reasons = shape.list_differences(current, spec, image)
+            reasons = local_container.list_differences(current, spec, image)
         if not reasons:
             return Plan(
                 spec,
@@ -73,7 +72,7 @@ class Local:
         step = Step("replace", resource, before, after, ", ".join(reasons))
         return Plan(spec, image, (step, *notes))
 
-    def apply(self, plan: LocalPlan, prove: SmokeTest, wait: bool = True) -> Deployment:
+    def apply(self, plan: LocalPlan, smoke_test: SmokeTest, wait: bool = True) -> Deployment:
         spec = plan.spec
         client = _connect(spec)
         if plan.image.digest:
@@ -88,9 +87,9 @@ class Local:
             if current is None or plan.has_changes:
                 with progress.phase("deploy", "local: start, wait for health, score the sample"):
                     if current is None:
-                        self._start(client, plan, spec.settings.port, prove)
+                        self._start(client, plan, spec.settings.port, smoke_test)
                     else:
-                        self._replace(client, plan, current, prove)
+                        self._replace(client, plan, current, smoke_test)
         deployment = self.status(spec)
         if deployment is None:
             raise DeployError(
@@ -122,20 +121,20 @@ class Local:
             container = _find_container(client, spec)
             if container is None:
                 return None
-            url = shape.container_url(container, _engine_address(spec))
+            url = local_container.container_url(container, _engine_address(spec))
             return Deployment(
                 flow=spec.flow.name,
                 environment=spec.environment,
                 target="local",
-                state=shape.container_state(container, spec),
+                state=local_container.container_state(container, spec),
                 url=url,
-                auth=shape.auth_mode(container),
+                auth=local_container.auth_mode(container),
                 image_id=str(container.attrs["Image"]),
-                tag=container.labels.get(f"{shape.LABEL_PREFIX}.tag", ""),
-                commit=container.labels.get(f"{shape.LABEL_PREFIX}.commit", ""),
+                tag=container.labels.get(f"{local_container.LABEL_PREFIX}.tag", ""),
+                commit=container.labels.get(f"{local_container.LABEL_PREFIX}.commit", ""),
                 created=str(container.attrs["Created"]),
                 name=str(container.name),
-                digest=container.labels.get(f"{shape.LABEL_PREFIX}.digest", ""),
+                digest=container.labels.get(f"{local_container.LABEL_PREFIX}.digest", ""),
             )
 
     def logs(self, spec: LocalSpec, tail: int, follow: bool = False) -> Iterator[str]:
@@ -164,23 +163,27 @@ class Local:
         return tuple(steps)
 
     def _replace(
-        self, client: docker.DockerClient, plan: LocalPlan, current: Container, prove: SmokeTest
+        self,
+        client: docker.DockerClient,
+        plan: LocalPlan,
+        current: Container,
+        smoke_test: SmokeTest,
     ) -> None:
         """Replace the running container.
 
         The candidate is verified on a port of its own while the current container serves.
         """
         spec = plan.spec
-        port = spec.settings.port or shape.host_port(current)
-        port_changes = port != shape.host_port(current)
+        port = spec.settings.port or local_container.host_port(current)
+        port_changes = port != local_container.host_port(current)
         candidate = self._start(
-            client, plan, port if port_changes else 0, prove, suffix=CANDIDATE_SUFFIX
+            client, plan, port if port_changes else 0, smoke_test, suffix=CANDIDATE_SUFFIX
         )
         if port_changes:
             # Rename first: wherever this is interrupted, the next deployment finds a container that
             # serves.
-            current.rename(shape.container_name(spec) + PREVIOUS_SUFFIX)
-            candidate.rename(shape.container_name(spec))
+            current.rename(local_container.container_name(spec) + PREVIOUS_SUFFIX)
+            candidate.rename(local_container.container_name(spec))
             current.stop(timeout=STOP_SECONDS)
             current.remove(force=True)
             return
@@ -188,13 +191,13 @@ class Local:
         # it is created.
         candidate.remove(force=True)
         current.stop(timeout=STOP_SECONDS)
-        current.rename(shape.container_name(spec) + PREVIOUS_SUFFIX)
+        current.rename(local_container.container_name(spec) + PREVIOUS_SUFFIX)
         try:
-            self._start(client, plan, port, prove)
+            self._start(client, plan, port, smoke_test)
         except BaseException:
             # Suppress errors of the cleanup: the user must see the first error.
             with contextlib.suppress(docker.errors.APIError):
-                current.rename(shape.container_name(spec))
+                current.rename(local_container.container_name(spec))
                 current.start()
             raise
         current.remove(force=True)
@@ -204,23 +207,23 @@ class Local:
         client: docker.DockerClient,
         plan: LocalPlan,
         port: int,
-        prove: SmokeTest,
+        smoke_test: SmokeTest,
         suffix: str = "",
     ) -> Container:
         """Start a container and verify it; remove it if the verification fails."""
         spec = plan.spec
-        port = shape.choose_port(port, _engine_address(spec))
-        container = shape.create_container(client, plan, port, suffix)
+        port = local_container.choose_port(port, _engine_address(spec))
+        container = local_container.create_container(client, plan, port, suffix)
         try:
             container.start()
             container.reload()
-            url = shape.container_url(container, _engine_address(spec))
+            url = local_container.container_url(container, _engine_address(spec))
             seconds = spec.settings.start_timeout
             headers = self.headers(spec)
             verification.wait_until_ready(
                 url, plan.image, seconds, lambda: _exit_reason(container), headers
             )
-            prove(url, headers)
+            smoke_test(url, headers)
         except DeployError as error:
             # The log is lost with the container, so the message includes its last lines.
             raise _discard_failed_container(error, container) from None
@@ -242,7 +245,7 @@ def _connect(spec: LocalSpec) -> docker.DockerClient:
 
 
 def _list_containers(client: docker.DockerClient, spec: LocalSpec) -> list[Container]:
-    labels = [f"{key}={value}" for key, value in shape.container_labels(spec).items()]
+    labels = [f"{key}={value}" for key, value in local_container.container_labels(spec).items()]
     containers: list[Container] = client.containers.list(
         all=True, filters={"label": labels}, ignore_removed=True
     )
@@ -252,25 +255,25 @@ def _list_containers(client: docker.DockerClient, spec: LocalSpec) -> list[Conta
 def _find_container(client: docker.DockerClient, spec: LocalSpec) -> Container | None:
     """Return the container that serves, or the one that an interrupted deployment left, or None."""
     containers = {str(container.name): container for container in _list_containers(client, spec)}
-    return containers.get(shape.container_name(spec)) or containers.get(
-        shape.container_name(spec) + PREVIOUS_SUFFIX
+    return containers.get(local_container.container_name(spec)) or containers.get(
+        local_container.container_name(spec) + PREVIOUS_SUFFIX
     )
 
 
 def _recover_interrupted_deploy(client: docker.DockerClient, spec: LocalSpec) -> None:
     """Clean up after an interrupted deployment: keep one container, under its final name."""
     containers = {str(container.name): container for container in _list_containers(client, spec)}
-    previous = containers.pop(shape.container_name(spec) + PREVIOUS_SUFFIX, None)
-    current = containers.pop(shape.container_name(spec), None)
+    previous = containers.pop(local_container.container_name(spec) + PREVIOUS_SUFFIX, None)
+    current = containers.pop(local_container.container_name(spec), None)
     if previous is not None and current is not None:
         # Only the old container is known to be verified: remove it only if the new one is healthy.
-        if shape.container_state(current, spec) == "healthy":
+        if local_container.container_state(current, spec) == "healthy":
             previous.remove(force=True)
             previous = None
         else:
             current.remove(force=True)
     if previous is not None:
-        previous.rename(shape.container_name(spec))
+        previous.rename(local_container.container_name(spec))
         previous.start()
     for leftover in containers.values():
         leftover.remove(force=True)

@@ -78,7 +78,7 @@ def score_sample(
     spec: Spec,
     url: str,
     headers: Mapping[str, str] | None = None,
-    refusal: ResponseExplainer | None = None,
+    explain: ResponseExplainer | None = None,
 ) -> Any:
     """Score the flow's sample and return the answer.
 
@@ -86,7 +86,7 @@ def score_sample(
     """
     sample = json.loads(spec.flow.sample.read_text(encoding="utf-8"))
     hint = f"`inv logs --flow {spec.flow.name} --env {spec.environment}`"
-    answer = score(url, sample, display_path(spec.flow.sample), headers, hint, refusal)
+    answer = score(url, sample, display_path(spec.flow.sample), headers, hint, explain)
     problems = find_mismatches(answer, spec.flow.expect)
     if problems:
         mismatches = "; ".join(problems)
@@ -101,7 +101,7 @@ def score(
     source: str,
     headers: Mapping[str, str] | None = None,
     hint: str = "",
-    refusal: ResponseExplainer | None = None,
+    explain: ResponseExplainer | None = None,
 ) -> Any:
     """POST `body` to `url`/score and return the answer. Raise `DeployError` if the request fails.
 
@@ -119,7 +119,7 @@ def score(
         raise DeployError(f"{url}/score", message) from None
     if response.status_code != 200:
         response_headers = {name.lower(): value for name, value in response.headers.items()}
-        problem = refusal(response.status_code, response_headers) if refusal else None
+        problem = explain(response.status_code, response_headers) if explain else None
         if problem:
             raise DeployError.from_problems([problem])
         text = _error_message(response)

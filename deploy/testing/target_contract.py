@@ -86,6 +86,7 @@ class TargetContract:
     def test_a_plan_reads_a_deploy_writes_and_a_second_deploy_changes_nothing(
         self, stage: Stage, dev: ScriptedProject, capfd: pytest.CaptureFixture[str]
     ) -> None:
+        assert stage.settings.get("auth") == "key", "the settings of a stage need `auth: key`"
         nothing = stage.changes(dev.spec())
         assert dev.status() is None
         assert dev.plan().has_changes

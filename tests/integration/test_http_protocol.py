@@ -80,8 +80,8 @@ def test_malformed_requests_do_not_flood_the_log(start: Start) -> None:
     until(lambda: "199 more" in running.logs())
     lines = [line for line in running.logs().splitlines() if "refused" in line]
     assert [line.partition(" serve ")[2] for line in lines] == [
-        "refused a client: what is not HTTP",
-        "refused 199 more clients: what is not HTTP (199)",
+        "refused a client: data that is not HTTP",
+        "refused 199 more clients: data that is not HTTP (199)",
     ]
 
 

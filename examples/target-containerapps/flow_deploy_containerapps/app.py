@@ -83,6 +83,9 @@ class ContainerApp:
         body = {"properties": {"configuration": {"ingress": ingress}}}
         self._arm.write_and_wait("PATCH", self._path, API, body)
 
+    def exit_reason(self, name: str) -> str:
+        return ""  # `start` waits for the revision, and the platform restarts it
+
     def stop(self, name: str) -> None:
         self._arm.post(f"{self._path}/revisions/{name}/deactivate", API)
 
@@ -116,51 +119,81 @@ class ContainerApp:
 
     def _desired_app(self, image: Image) -> dict[str, Any]:
         settings, place = self._spec.settings, self._spec.place
-        client_id = self._arm.require(place.identity, IDENTITY_API)["properties"]["clientId"]
-        plain, references = (
-            container_variables.collect_plain(self._spec),
-            container_variables.collect_references(self._spec),
-        )
-        variables = {
-            "AZURE_CLIENT_ID": client_id,
-            "SERVE_SECRETS": ",".join(sorted(references)),
-            **plain,
-        }
-        env, secrets = (
-            [{"name": name, "value": text} for name, text in sorted(variables.items())],
-            [],
-        )
-        for name, url in sorted(references.items()):
-            env.append({"name": name, "secretRef": f"vault-{_short_hash(url)}"})
-            secret = {"name": f"vault-{_short_hash(url)}", "keyVaultUrl": url}
-            secrets.append({**secret, "identity": place.identity})
         server = str(place.registry).partition("/")[0]
         configuration = {
             "activeRevisionsMode": "Multiple",
             "ingress": {"external": True, "targetPort": 8080},
             "registries": [{"server": server, "identity": place.identity}],
-            "secrets": secrets,
+            "secrets": self._secrets(),
         }
-        size = {"cpu": settings.cpu, "memory": f"{settings.cpu * 2:g}Gi"}
-        ready = {"type": "Readiness", "httpGet": {"path": "/health", "port": 8080}}
-        flow = {"name": "flow", "image": image.pinned, "resources": size, "probes": [ready]}
+        container = {
+            "name": "flow",
+            "image": image.pinned,
+            "resources": {"cpu": settings.cpu, "memory": f"{settings.cpu * 2:g}Gi"},
+            "probes": [{"type": "Readiness", "httpGet": {"path": "/health", "port": 8080}}],
+            "env": self._variables(),
+        }
         scale = {"minReplicas": settings.replicas, "maxReplicas": settings.replicas}
-        template = {"containers": [{**flow, "env": env}], "scale": scale}
-        return {"configuration": configuration, "template": template}
+        return {
+            "configuration": configuration,
+            "template": {"containers": [container], "scale": scale},
+        }
+
+    def _secrets(self) -> list[dict[str, str]]:
+        """Return the app's secrets, each a reference to a secret of the vault."""
+        references = container_variables.collect_references(self._spec)
+        identity = self._spec.place.identity
+        return [
+            {"name": _secret_name(url), "keyVaultUrl": url, "identity": identity}
+            for _, url in sorted(references.items())
+        ]
+
+    def _variables(self) -> list[dict[str, str]]:
+        """Return the container's variables: plain values, and references to secrets."""
+        references = container_variables.collect_references(self._spec)
+        identity = self._arm.require(self._spec.place.identity, IDENTITY_API)
+        plain = {
+            "AZURE_CLIENT_ID": identity["properties"]["clientId"],
+            "SERVE_SECRETS": ",".join(sorted(references)),
+            **container_variables.collect_plain(self._spec),
+        }
+        return [
+            *({"name": name, "value": text} for name, text in sorted(plain.items())),
+            *(
+                {"name": name, "secretRef": _secret_name(url)}
+                for name, url in sorted(references.items())
+            ),
+        ]
 
 
 def _parse_version(data: dict[str, Any], rules: dict[str, int]) -> Version:
     name, properties = data["name"], data["properties"]
     container = properties["template"]["containers"][0]
-    values = {
-        variable["name"]: variable.get("value", "") for variable in container.get("env") or ()
-    }
-    deployment = values.get(DEPLOYMENT_VARIABLE, "")
+    variables = {item["name"]: item.get("value", "") for item in container.get("env") or ()}
+    deployment = variables.get(DEPLOYMENT_VARIABLE, "")
     repository, _, digest = container["image"].partition("@")
-    tag, commit = deployment.partition("-")[0][1:], values.get(COMMIT_VARIABLE, "")
-    image = Image(repository, tag, container["image"], "", "", commit, digest)
-    auth, url = "key" if KEY_VARIABLE in values else "public", f"https://{properties['fqdn']}"
-    return Version(name, deployment, url, image, auth, properties["createdTime"], rules.get(name))
+    image = Image(
+        repository=repository,
+        tag=deployment.partition("-")[0][1:],
+        id=container["image"],
+        platform="",
+        base="",
+        commit=variables.get(COMMIT_VARIABLE, ""),
+        digest=digest,
+    )
+    return Version(
+        name=name,
+        deployment=deployment,
+        url=f"https://{properties['fqdn']}",
+        image=image,
+        auth="key" if KEY_VARIABLE in variables else "public",
+        created=properties["createdTime"],
+        percent=rules.get(name),
+    )
+
+
+def _secret_name(url: str) -> str:
+    return f"vault-{_short_hash(url)}"
 
 
 def _short_hash(text: str) -> str:
