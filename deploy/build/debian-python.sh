@@ -24,6 +24,7 @@ compile_python() {
   rare="$rare|poplib|profile|pstats|pydoc|smtpd|sunau|telnetlib|timeit|trace|turtle|wave|_osx_support|ctypes/_aix"
   rare="$rare|ctypes/wintypes|asyncio/(proactor_events|windows_\w+)|_sysconfigdata\w*)[.]py|/(curses|venv|wsgiref|xmlrpc)/"
   rare="$rare|/encodings/(?!__init__|aliases|ascii|cp437|cp1252|idna|latin_1|punycode|raw_|unicode_|utf_)"
-  PYTHONHASHSEED=0 chroot "$root" "/usr/bin/$python" -m compileall -q -x "$rare" \
+  # -B: modules that are imported here leave no bytecode with times, whatever the user's environment says.
+  PYTHONHASHSEED=0 chroot "$root" "/usr/bin/$python" -B -m compileall -q -x "$rare" \
     --invalidation-mode unchecked-hash "/usr/lib/$python"
 }

@@ -206,4 +206,6 @@ def _find_hint(lines: Sequence[str]) -> str:
     text = "\n".join(lines)
     if "no space left on device" in text:
         return engine.disk_hint()
+    if "docker.io/library/flow-base:" in text:
+        return "the base image was removed at the same time; run this again"
     return ""

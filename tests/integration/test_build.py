@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import docker
 import pytest
@@ -165,7 +164,11 @@ print(found)
     assert python(client, made, code) == "[]"
 
 
-def test_a_base_made_twice_is_the_same(client: docker.DockerClient, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dont_write_bytecode", ["1", ""])
+def test_a_base_made_again_is_the_same(
+    dont_write_bytecode: str, client: docker.DockerClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", dont_write_bytecode)
     if (
         base_image.find(client, ImageSettings(), FIXTURE) is None
         or (FIXTURE / base_image.LOCK_FILE).exists()

@@ -147,3 +147,19 @@ def test_the_dockerfile_is_short_and_runs_nothing() -> None:
         "ENTRYPOINT []\n"
         'CMD ["python3", "-m", "flow_server.serve"]\n'
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (
+            'Head "https://registry-1.docker.io/v2/library/flow-base/manifests/python3.11"\n'
+            "> [internal] load metadata for docker.io/library/flow-base:python3.11:",
+            "the base image was removed at the same time; run this again",
+        ),
+        ("COPY failed: no such file", ""),
+    ],
+)
+def test_the_hint_of_a_failed_build(line: str, hint: str) -> None:
+    error = docker_build.BuildError("faq:1", line.splitlines())
+    assert error.problems[0].hint == hint
