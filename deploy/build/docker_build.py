@@ -206,6 +206,7 @@ def _find_hint(lines: Sequence[str]) -> str:
     text = "\n".join(lines)
     if "no space left on device" in text:
         return engine.disk_hint()
-    if "docker.io/library/flow-base:" in text:
+    if "/library/flow-base/manifests/" in text:
+        # The engine does not have it, and asks Docker Hub.
         return "the base image was removed at the same time; run this again"
     return ""

@@ -157,7 +157,7 @@ def test_the_dockerfile_is_short_and_runs_nothing() -> None:
             "> [internal] load metadata for docker.io/library/flow-base:python3.11:",
             "the base image was removed at the same time; run this again",
         ),
-        ("COPY failed: no such file", ""),
+        ("[internal] load metadata for docker.io/library/flow-base:python3.11: DONE", ""),
     ],
 )
 def test_the_hint_of_a_failed_build(line: str, hint: str) -> None:
