@@ -101,9 +101,11 @@ class Server:
                 await reader.readuntil(b"\r\n\r\n")
                 await reader.readexactly(2)
                 await asyncio.sleep(0.1)
-                closing = b"Connection: close\r\n" if self.ending and self.announce else b""
+                # Read once: another thread sets it.
+                ending = self.ending
+                closing = b"Connection: close\r\n" if ending and self.announce else b""
                 writer.write(b"HTTP/1.1 200 OK\r\n" + closing + b"Content-Length: 2\r\n\r\n{}")
-                if self.ending:
+                if ending:
                     writer.close()
         except (OSError, asyncio.IncompleteReadError):
             writer.close()
