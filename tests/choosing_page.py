@@ -21,7 +21,7 @@ from deploy.advise.options import (
     load_options,
     load_shared_sources,
 )
-from deploy.advise.recommend import list_preferences
+from deploy.advise.preferences import list_preferences
 from deploy.advise.report import Citations
 
 ROOT = Path(__file__).parents[1]

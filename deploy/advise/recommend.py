@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from deploy.advise import options
 from deploy.advise.answers import Answers
-from deploy.advise.conditions import Condition
+from deploy.advise.concessions import list_concessions
 from deploy.advise.environments import Environment
 from deploy.advise.options import (
     STATUS,
@@ -20,13 +20,9 @@ from deploy.advise.options import (
     Preference,
     list_azure_options,
     load_options,
-    load_shared_sources,
 )
+from deploy.advise.preferences import CONFIGURED, PRODUCTION, list_preferences
 
-# The questions in the order in which their preferences decide. Nothing is weighted with numbers.
-DECISION_ORDER = ("clients", "domain", "network", "team", "streaming", "idle")
-# Names in conditions of the preferences for a target that the environments already have.
-PRODUCTION, CONFIGURED = "production", "configured"
 # Kilobytes in a megabyte, in units of bandwidth.
 KILO = 1000
 
@@ -108,7 +104,7 @@ def clear_cache() -> None:
     """Read the options again at the next use, because an extension was installed."""
     options.clear_cache()
     list_preferences.cache_clear()
-    _list_concessions.cache_clear()
+    list_concessions.cache_clear()
 
 
 def relax_for_trial(answers: Answers) -> Answers:
@@ -140,41 +136,6 @@ def find_remaining_limits(option: Option, answers: Answers) -> tuple[Limit, ...]
     """Return the limits of `option` that the answers do not exceed, but later answers could."""
     exceeded = find_exceeded_limits(option, answers)
     return tuple(limit for limit in option.limits if limit not in exceeded)
-
-
-@functools.cache
-def list_preferences() -> tuple[Preference, ...]:
-    """Return the preferences among installed targets; the first that applies decides."""
-    facts = load_shared_sources().facts
-    installed = [option for option in list_azure_options() if option.is_installed]
-    preferences = [preference for option in installed for preference in option.preferences]
-    preferences += [
-        Preference(
-            option.name,
-            "trials should use the same target as production",
-            facts["one_image"],
-            Condition({PRODUCTION: (option.name,)}, {}),
-        )
-        for option in installed
-    ]
-    preferences += [
-        Preference(
-            option.name,
-            "environments.yaml configures this target, and no other",
-            facts["configured"],
-            Condition({CONFIGURED: (option.name,)}, {}),
-        )
-        for option in installed
-    ]
-    return tuple(sorted(preferences, key=_rank_preference))
-
-
-def _rank_preference(preference: Preference) -> int:
-    order = (*DECISION_ORDER, "", PRODUCTION, CONFIGURED)
-    names = preference.when.names
-    if not names:
-        return len(order)
-    return order.index(names[0] if names[0] in order else "")
 
 
 def _recommend_target(
@@ -293,7 +254,7 @@ def _find_alternatives(
         option for option in list_azure_options() if option.is_installed or not installed_only
     ]
     answered_questions = set()
-    for name, value, is_stricter in _list_concessions():
+    for name, value, is_stricter in list_concessions():
         if name in answered_questions or not is_stricter(answers):
             continue
         changed: Answers = dataclasses.replace(answers, **{name: value})
@@ -302,32 +263,3 @@ def _find_alternatives(
         if target := _recommend_target(changed, environment, production).target:
             answered_questions.add(name)
             yield Alternative(name, value, target)
-
-
-@functools.cache
-def _list_concessions() -> tuple[tuple[str, Any, Callable[[Answers], bool]], ...]:
-    """Return answers to change if nothing fits, the smallest concession first.
-
-    Each has the question, its new answer, and whether that answer relaxes the present one.
-    """
-    seconds = {
-        limit.exceeded.thresholds["longest"]
-        for option in list_azure_options()
-        if option.is_installed
-        for limit in option.limits
-        if "longest" in limit.exceeded.thresholds
-    }
-    return (
-        ("cold_starts", True, lambda answers: not answers.cold_starts),
-        ("rollout", "at-once", lambda answers: answers.rollout != "at-once"),
-        ("streaming", True, lambda answers: not answers.streaming),
-        *(
-            ("longest", value, functools.partial(_takes_longer, value))
-            for value in sorted(seconds, reverse=True)
-        ),
-        ("cost", "instances", lambda answers: answers.cost == "zero"),
-    )
-
-
-def _takes_longer(seconds: float, answers: Answers) -> bool:
-    return answers.longest > seconds

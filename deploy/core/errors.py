@@ -42,7 +42,8 @@ class DeployError(Exception):
         """Return this error extended by the last output lines, if there are any."""
         text, first = "\n".join(lines).strip(), self.problems[0]
         message = f"{first.what}\n  its last lines:\n{text}" if text else first.what
-        return DeployError(first.where, message, first.hint)
+        extended = Problem(first.where, message, first.hint)
+        return DeployError.from_problems([extended, *self.problems[1:]])
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)

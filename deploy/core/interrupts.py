@@ -25,11 +25,12 @@ def pause(seconds: float) -> None:
 @contextlib.contextmanager
 def uninterruptible() -> Iterator[None]:
     """Keep waits inside the block from being interrupted: this thread is already cleaning up."""
+    before = getattr(_thread, "cleans_up", False)
     _thread.cleans_up = True
     try:
         yield
     finally:
-        _thread.cleans_up = False
+        _thread.cleans_up = before
 
 
 def interrupt() -> None:

@@ -25,8 +25,6 @@ CANDIDATE_SUFFIX, PREVIOUS_SUFFIX = "-candidate", "-before"
 # Longer than the server's own grace period (SERVE_GRACE), so that the server finishes its requests
 # before the engine kills it.
 STOP_SECONDS = 30
-# For a container that failed, and serves no requests.
-FAILED_STOP_SECONDS = 3
 
 
 class Local:
@@ -221,14 +219,14 @@ class Local:
             seconds = spec.settings.start_timeout
             headers = self.headers(spec)
             verification.wait_until_ready(
-                url, plan.image, seconds, lambda: _exit_reason(container), headers
+                url, plan.image, seconds, lambda: local_container.exit_reason(container), headers
             )
             smoke_test(url, headers)
         except DeployError as error:
             # The log is lost with the container, so the message includes its last lines.
-            raise _discard_failed_container(error, container) from None
+            raise local_container.discard_failed(spec, error, container) from None
         except BaseException:
-            _remove_container(container)
+            local_container.remove(container)
             raise
         return container
 
@@ -277,28 +275,3 @@ def _recover_interrupted_deploy(client: docker.DockerClient, spec: LocalSpec) ->
         previous.start()
     for leftover in containers.values():
         leftover.remove(force=True)
-
-
-def _discard_failed_container(error: DeployError, container: Container) -> DeployError:
-    # The output comes through a pipe, and is complete only after the container has stopped.
-    with contextlib.suppress(docker.errors.APIError):
-        container.stop(timeout=FAILED_STOP_SECONDS)
-    tail = engine.log_tail(container, 10)
-    _remove_container(container)
-    return error if tail in error.problems[0].what else error.with_lines(tail.splitlines())
-
-
-def _remove_container(container: Container) -> None:
-    with contextlib.suppress(docker.errors.APIError):
-        container.remove(force=True)
-
-
-def _exit_reason(container: Container) -> str:
-    container.reload()
-    if container.status in ("created", "running"):
-        return ""
-    state = container.attrs["State"]
-    if "exec format error" in engine.log_tail(container, 2):
-        return "the image is for another platform than the engine's (image.platform)"
-    memory_note = " (it needed more memory than its limit)" if state.get("OOMKilled") else ""
-    return f"the container exited with code {state['ExitCode']}{memory_note}"

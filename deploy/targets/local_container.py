@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 from datetime import UTC, datetime
@@ -18,7 +19,7 @@ from deploy.core.entities import Image, Plan, Spec
 from deploy.core.errors import DeployError
 from deploy.docker import engine
 from deploy.server.auth import KEY_VARIABLE
-from deploy.targets import verification
+from deploy.targets import log_tail, verification
 
 CONTAINER_PORT = "8080/tcp"
 LABEL_PREFIX = "flow-deploy"
@@ -45,6 +46,10 @@ class Settings(TargetSettings):
         """Return the names of the secrets; with `auth: key` they include the key."""
         names = super().secret_names
         return (*names, KEY_VARIABLE) if self.auth == "key" and KEY_VARIABLE not in names else names
+
+
+# For a container that failed, and serves no requests.
+FAILED_STOP_SECONDS = 3
 
 
 class Place(PlaceModel):
@@ -247,3 +252,32 @@ def choose_port(port: int, address: str | None) -> int:
             hint = "stop it, or set another `port` for this environment in deploy.yaml"
             raise DeployError(f"port {port}", message, hint) from None
         return int(probe.getsockname()[1])
+
+
+def discard_failed(spec: LocalSpec, error: DeployError, container: Container) -> DeployError:
+    """Remove a container that failed; return `error` with its last lines, secrets masked."""
+    # The output comes through a pipe, and is complete only after the container has stopped.
+    with contextlib.suppress(docker.errors.APIError):
+        container.stop(timeout=FAILED_STOP_SECONDS)
+    tail = engine.log_tail(container, 10)
+    remove(container)
+    lines = log_tail.mask_secrets(spec, tail.splitlines())
+    return error if tail in error.problems[0].what else error.with_lines(lines)
+
+
+def remove(container: Container) -> None:
+    """Remove a container, if it still exists."""
+    with contextlib.suppress(docker.errors.APIError):
+        container.remove(force=True)
+
+
+def exit_reason(container: Container) -> str:
+    """Return why a container ended; empty while it runs."""
+    container.reload()
+    if container.status in ("created", "running"):
+        return ""
+    state = container.attrs["State"]
+    if "exec format error" in engine.log_tail(container, 2):
+        return "the image is for another platform than the engine's (image.platform)"
+    memory_note = " (it needed more memory than its limit)" if state.get("OOMKilled") else ""
+    return f"the container exited with code {state['ExitCode']}{memory_note}"

@@ -1,7 +1,7 @@
 """A flow that serves while one deploy after the other fails, or is killed: one image for all of them.
 
 Two versions stand from the beginning, so that a deploy of the other one only moves traffic. How a
-new one behaves is told by its variables (`scripted_flow.CODE`), so that nothing is built twice.
+new one behaves is controlled by its variables (`scripted_flow.CODE`), so that nothing is built twice.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ def test_a_start_whose_acceptance_is_lost(world: Standing) -> None:
 
 
 def test_a_role_that_is_missing_and_one_that_comes_late(world: Standing) -> None:
-    # The registry is not this workspace's own, so that nobody gives the endpoint the role.
+    # The registry is not this workspace's own, so that Azure does not assign the role to the endpoint.
     other = world.azure.workspace("mlw-other")
     world.deployer.assign_roles("mlw-other", DATA_SCIENTIST)
     world.locate(workspace="mlw-other")

@@ -116,8 +116,8 @@ def test_an_update_replaces_without_a_gap_and_keeps_the_old_if_it_fails(
             statuses[answer.status_code] += 1
             answers[answer.json()["answer"].split()[0]] += 1
 
-    caller = threading.Thread(target=ask)
-    caller.start()
+    client_thread = threading.Thread(target=ask)
+    client_thread.start()
     try:
         until(lambda: answers["old"] > 0)
         assert code(refused(sdk, BREAK="crash")) == "BadArgument"
@@ -128,7 +128,7 @@ def test_an_update_replaces_without_a_gap_and_keeps_the_old_if_it_fails(
         until(lambda: answers["new"] > seen + 5)
     finally:
         stop.set()
-        caller.join()
+        client_thread.join()
     assert set(statuses) == {200}
     assert set(answers) == {"old", "new"}
     until(lambda: containers(azure) == 1)
@@ -187,7 +187,7 @@ def test_the_native_pace(azure: Azure, workspace: Workspace, sdk: Sdk) -> None:
     workspace.pace.pending_polls = 1
     began = time.monotonic()
     sdk.client.online_endpoints.begin_delete("faq").result()
-    # The SDK looks at once, and then every five seconds, whatever it was told.
+    # The SDK looks at once, and then every five seconds, whatever the response says.
     assert time.monotonic() - began >= 5
     assert len(azure.arm.server.requests("GET", "mfeOperationsStatus")) == before + 2
 

@@ -65,7 +65,7 @@ def test_a_container_that_does_not_answer(workspace: Workspace, sdk: Sdk, how: s
 def test_an_image_that_may_not_be_pulled(
     azure: Azure, acr: Acr, deployer: Identity, image: str
 ) -> None:
-    # The registry is not the workspace's own, so that nobody gives the endpoint the role.
+    # The registry is not the workspace's own, so that Azure does not assign the role to the endpoint.
     workspace = azure.workspace("mlw-other")
     deployer.assign_roles("mlw-other", DATA_SCIENTIST)
     sdk = Sdk(azureml_client.connect(azure, workspace), image, str(azure.authority.bundle))

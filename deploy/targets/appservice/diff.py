@@ -10,7 +10,7 @@ from typing import Any
 from deploy.azure import container_variables
 from deploy.core.entities import Image
 from deploy.targets import difference
-from deploy.targets.appservice import desired, naming, state
+from deploy.targets.appservice import desired, naming, site_settings, state
 from deploy.targets.appservice.desired import DesiredState
 from deploy.targets.appservice.naming import PRODUCTION, VOLATILE_SETTINGS, DeploymentRecord
 from deploy.targets.appservice.settings import SiteSpec
@@ -88,17 +88,17 @@ def decide(spec: SiteSpec, image: Image, observed: ObservedState, auth: AuthChan
     """Return what to do to get from the observed to the desired state."""
     desired_state = desired.build_desired_state(spec, image, observed)
     production, slot = observed.production, observed.slot
-    desired_settings = production_settings(spec, production, desired_state)
+    desired_settings = site_settings.production_settings(spec, production, desired_state)
     has_new_version = not _is_deployed(spec, image, production, desired_state, desired_settings)
-    staged: Mapping[str, str] = build_settings(spec, observed, slot, desired_state) if slot else {}
-    removed = {
-        name
-        for name in (slot.settings if slot else ())
-        if slot and name not in {*staged, *VOLATILE_SETTINGS, *_managed_names(spec, slot)}
-    }
-    formerly_managed = (
-        _managed_names(spec, production) & set(observed.sticky) & set(production.settings)
+    staged: Mapping[str, str] = (
+        site_settings.build_settings(spec, observed, slot, desired_state) if slot else {}
     )
+    removed: set[str] = set()
+    if slot:
+        kept = {*staged, *VOLATILE_SETTINGS, *site_settings.managed_names(spec, slot)}
+        removed = set(slot.settings) - kept
+    production_names = site_settings.managed_names(spec, production)
+    formerly_managed = production_names & set(observed.sticky) & set(production.settings)
     return Decision(
         has_new_version=has_new_version,
         is_staged=slot is not None and _is_deployed(spec, image, slot, desired_state, staged),
@@ -122,58 +122,9 @@ def decide(spec: SiteSpec, image: Image, observed: ObservedState, auth: AuthChan
     )
 
 
-def build_settings(
-    spec: SiteSpec, observed: ObservedState, site: Site, desired_state: DesiredState
-) -> dict[str, str]:
-    """Return all settings for the site that is deployed to first, without the record."""
-    if site.name == PRODUCTION:
-        return production_settings(spec, site, desired_state)
-    return slot_settings(
-        spec,
-        site,
-        observed.production,
-        desired_state,
-        frozenset(observed.sticky) | desired_state.sticky_names,
-    )
-
-
 def fingerprint(site: Site) -> StateFingerprint:
     """Return the parts of the site that a plan depends on: if they change, the plan is invalid."""
     return site.image, state.hash_settings(site.settings)
-
-
-def production_settings(spec: SiteSpec, site: Site, desired_state: DesiredState) -> dict[str, str]:
-    """Return all settings that production should have, without the record."""
-    return {
-        **_unmanaged_settings(spec, site, desired_state),
-        **desired_state.settings,
-        **desired_state.sticky.get(site.name, {}),
-    }
-
-
-def slot_settings(
-    spec: SiteSpec,
-    slot: Site,
-    production: Site,
-    desired_state: DesiredState,
-    staying: frozenset[str],
-) -> dict[str, str]:
-    """Return all settings that the slot should have before a swap, without the record.
-
-    Settings that a swap moves to production are the managed ones and production's unmanaged ones.
-    Settings that stay are the slot's own.
-    """
-    own = _unmanaged_settings(spec, slot, desired_state)
-    return {
-        **{n: text for n, text in own.items() if n in staying},
-        **{
-            n: t
-            for n, t in _unmanaged_settings(spec, production, desired_state).items()
-            if n not in staying
-        },
-        **desired_state.settings,
-        **desired_state.sticky.get(slot.name, {}),
-    }
 
 
 def build_site_update(
@@ -264,7 +215,7 @@ def _is_deployed(
 ) -> bool:
     """Return whether a site's configuration has the image and these settings."""
     record = site.record
-    actual = _comparable_settings(site)
+    actual = site_settings.comparable_settings(site)
     return bool(
         desired_state.image
         and record
@@ -272,21 +223,6 @@ def _is_deployed(
         and (site.image, record.tag) == (desired_state.image, image.tag)
         and actual == settings
     )
-
-
-def _comparable_settings(site: Site) -> dict[str, str]:
-    return {name: text for name, text in site.settings.items() if name not in VOLATILE_SETTINGS}
-
-
-def _managed_names(spec: SiteSpec, site: Site) -> frozenset[str]:
-    record = site.record
-    return frozenset(record.names) if record and record.is_managed_by(spec) else frozenset()
-
-
-def _unmanaged_settings(spec: SiteSpec, site: Site, desired_state: DesiredState) -> dict[str, str]:
-    """Return the settings that this tool neither manages now nor managed before."""
-    managed = {*_managed_names(spec, site), *desired_state.managed_names, *VOLATILE_SETTINGS}
-    return {name: text for name, text in site.settings.items() if name not in managed}
 
 
 def _list_differences(
@@ -301,7 +237,7 @@ def _list_differences(
         differences.append(
             Difference("image", naming.format_image(production.image) or "none", after)
         )
-    actual = _comparable_settings(production)
+    actual = site_settings.comparable_settings(production)
     for name in sorted({*actual, *desired_settings}):
         if actual.get(name) != desired_settings.get(name):
             differences.append(
@@ -320,6 +256,6 @@ def _setting_difference(
     The old value is shown only if an earlier deployment set it and did not hide it.
     """
     hidden = desired_state.hidden | container_variables.read_masked_names(site.settings)
-    unmanaged = frozenset(site.settings) - _managed_names(spec, site)
+    unmanaged = frozenset(site.settings) - site_settings.managed_names(spec, site)
     before = desired.format_setting(name, site.settings.get(name), hidden | unmanaged)
     return Difference(f"setting {name}", before, desired.format_setting(name, value, hidden))

@@ -16,7 +16,7 @@ from deploy.config.target import SmokeTest
 from deploy.core import progress
 from deploy.core.entities import Image
 from deploy.core.errors import DeployError
-from deploy.targets.appservice import diff, errors, naming, state
+from deploy.targets.appservice import diff, errors, naming, site_settings, state
 from deploy.targets.appservice.client import Client
 from deploy.targets.appservice.desired import HEALTH_PATH
 from deploy.targets.appservice.diff import AuthChanges, Decision, SiteUpdate
@@ -124,7 +124,7 @@ class SiteRollout(Rollout[Settings, Place]):
         """
         by, at = self.client.arm.get_principal_name(), utc_timestamp()
         record = diff.build_record(self.spec, self.image, observed, self.decision.desired, by, at)
-        settings = diff.build_settings(self.spec, observed, site, self.decision.desired)
+        settings = site_settings.build_settings(self.spec, observed, site, self.decision.desired)
         web = {
             "linuxFxVersion": naming.linux_fx_version(self.image),
             "healthCheckPath": HEALTH_PATH,

@@ -17,7 +17,7 @@ from deploy.core.entities import Image
 from deploy.core.errors import DeployError
 from deploy.server.auth import KEY_VARIABLE
 from deploy.server.settings import DEPLOYMENT_VARIABLE
-from deploy.targets.blue_green import ObservedState, Version
+from deploy.targets.blue_green.platform import ObservedState, Version
 from flow_deploy_containerapps.settings import AppSpec
 
 API, IDENTITY_API = "2024-03-01", "2024-11-30"

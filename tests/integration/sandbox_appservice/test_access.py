@@ -26,7 +26,7 @@ from tests.integration.sandbox_appservice.appservice_sdk import SITE, SLOT, Sdk
 
 
 def test_the_platform_authenticates(azure: Azure, sdk: Sdk, site: Site) -> None:
-    app, caller = azure.application("faq"), azure.identity("caller")
+    app, client_identity = azure.application("faq"), azure.identity("client_identity")
     validation: dict[str, Any] = {"allowedAudiences": [f"api://{app.client_id}"]}
     issuer = f"https://sts.windows.net/{azure.directory.tenant}/"
     entra = {
@@ -53,7 +53,7 @@ def test_the_platform_authenticates(azure: Azure, sdk: Sdk, site: Site) -> None:
     found = apps.get_auth_settings_v2(GROUP, SITE).properties
     assert found and found.platform and found.platform.enabled
 
-    def ask(audience: str, who: Identity = caller) -> int:
+    def ask(audience: str, who: Identity = client_identity) -> int:
         token = azure.directory.issue(who, audience)
         return sdk.ask(site.production, Authorization=f"Bearer {token}").status_code
 

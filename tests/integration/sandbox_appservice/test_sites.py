@@ -98,8 +98,8 @@ def test_settings_are_replaced_whole_and_start_it_anew_without_a_gap(
                 answer.json()["answer"].split()[0] if answer.ok else str(answer.status_code)
             ] += 1
 
-    caller = threading.Thread(target=ask)
-    caller.start()
+    client_thread = threading.Thread(target=ask)
+    client_thread.start()
     try:
         # What runs answers while the next one starts, be it for ever.
         sdk.set(BREAK="hang")
@@ -115,7 +115,7 @@ def test_settings_are_replaced_whole_and_start_it_anew_without_a_gap(
         assert set(answers) == {"old", "new", "503"}
     finally:
         stop.set()
-        caller.join()
+        client_thread.join()
     assert site.production.worker.current is None
     properties = sdk.client.web_apps.get(GROUP, SITE).properties
     assert properties and properties.state == "Running"

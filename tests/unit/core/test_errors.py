@@ -14,3 +14,12 @@ def test_problems_are_collected_and_work_continues() -> None:
 
 def test_the_last_lines_are_quoted_without_empty_ones() -> None:
     assert quote_last_lines(["one", "two  ", "", "three", " "], 2) == "    two\n    three"
+
+
+def test_last_lines_extend_the_first_problem_and_keep_the_others() -> None:
+    problems = [Problem("faq", "it crashed", "see its log"), Problem("chat", "no key", "set it")]
+    error = DeployError.from_problems(problems).with_lines(["one", "two"])
+    assert error.problems == (
+        Problem("faq", "it crashed\n  its last lines:\none\ntwo", "see its log"),
+        problems[1],
+    )

@@ -21,3 +21,14 @@ def test_an_interrupt_ends_every_pause_except_in_cleanup(
         interrupts.pause(0)
     with pytest.raises(KeyboardInterrupt):
         interrupts.pause(60)
+
+
+def test_cleanup_inside_cleanup_stays_uninterruptible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interrupts, "_interrupted", threading.Event())
+    interrupts.interrupt()
+    with interrupts.uninterruptible():
+        with interrupts.uninterruptible():
+            interrupts.pause(0)
+        interrupts.pause(0)
+    with pytest.raises(KeyboardInterrupt):
+        interrupts.pause(60)

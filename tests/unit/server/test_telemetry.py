@@ -13,7 +13,7 @@ from tests.otlp_collector import Collector
 from tests.unit.server.telemetry_server import HTTP, SERVE, run
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
-CALLER = "b7ad6b7169203331"
+PARENT = "b7ad6b7169203331"
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_request_is_a_span_with_what_runs_in_it_below(collector: Collector) ->
     run(
         SERVE
         + f"""
-answer = post(traceparent="00-{TRACE}-{CALLER}-01", x_request_id="my-id")
+answer = post(traceparent="00-{TRACE}-{PARENT}-01", x_request_id="my-id")
 assert answer.status_code == 200
 assert client.get("/health").status_code == 200
 sending.stop()
@@ -82,7 +82,7 @@ sending.stop()
     (server,) = collector.named("POST /score")
     (inner,) = collector.named("inner")
     assert len(collector.spans) == 2
-    assert (server.trace, server.parent, server.kind) == (TRACE, CALLER, 2)
+    assert (server.trace, server.parent, server.kind) == (TRACE, PARENT, 2)
     assert (inner.trace, inner.parent) == (TRACE, server.id)
     assert server.attributes == {
         "http.request.method": "POST",
@@ -140,7 +140,7 @@ def test_failures_are_errors_and_counted_by_status(collector: Collector) -> None
 
 def test_an_unsampled_request_is_counted_and_not_traced(collector: Collector) -> None:
     run(
-        SERVE + f"post(traceparent='00-{TRACE}-{CALLER}-00'); sending.stop()",
+        SERVE + f"post(traceparent='00-{TRACE}-{PARENT}-00'); sending.stop()",
         OTEL_EXPORTER_OTLP_ENDPOINT=collector.local,
     )
     assert collector.spans == []

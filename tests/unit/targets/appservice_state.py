@@ -13,9 +13,10 @@ from deploy.config.target import is_spec_for
 from deploy.core.entities import Image
 from deploy.targets import appservice
 from deploy.targets.appservice import naming
-from deploy.targets.appservice.diff import Decision, build_record, build_settings, decide
+from deploy.targets.appservice.diff import Decision, build_record, decide
 from deploy.targets.appservice.naming import PRODUCTION
 from deploy.targets.appservice.settings import SiteSpec
+from deploy.targets.appservice.site_settings import build_settings
 from deploy.targets.appservice.state import ObservedState, ServicePlan, Site
 from tests import projects
 

@@ -26,8 +26,8 @@ from deploy.targets.appservice import (
     startup_failures,
     state,
 )
-from deploy.targets.appservice.diff import build_settings
 from deploy.targets.appservice.settings import SiteSpec
+from deploy.targets.appservice.site_settings import build_settings
 from deploy.targets.appservice.state import Identity, ObservedState
 from tests.unit.targets.appservice_state import (
     IDENTITY,

@@ -23,6 +23,7 @@ from deploy.targets.appservice import (
     readiness,
     rollback,
     rollout,
+    site_settings,
     writer,
 )
 from deploy.targets.appservice.naming import PRODUCTION, DeploymentRecord
@@ -353,7 +354,7 @@ def test_sticky_settings_of_others_change_without_a_swap(tmp_path: Path) -> None
     found = diff.decide(spec, IMAGE, there, {})
     assert "SERVE_KEY" in found.site_updates[0].settings
     assert there.slot
-    assert "SERVE_KEY" in diff.build_settings(spec, there, there.slot, found.desired)
+    assert "SERVE_KEY" in site_settings.build_settings(spec, there, there.slot, found.desired)
 
 
 def test_a_setting_that_stayed_once_converges(tmp_path: Path) -> None:

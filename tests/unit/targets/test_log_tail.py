@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,7 +22,7 @@ from deploy.targets import log_tail
         ("abc", "xyz", "xyz"),
         ("abcdef", "efg", "g"),
         ("abc", "", ""),
-        # The window is longer than what was said.
+        # The window is longer than the first log.
         ("cd", "abcdef", "ef"),
     ],
 )
@@ -40,3 +43,9 @@ def test_a_followed_log_of_different_lines_shows_each_once(
 
 def test_the_last_lines_without_following() -> None:
     assert list(log_tail.stream_lines(lambda count: ["a", "b", "c"], 2, False, 0)) == ["b", "c"]
+
+
+def test_secrets_and_credentials_are_masked_in_lines() -> None:
+    spec: Any = SimpleNamespace(secrets=frozenset({"TOKEN"}), variables={"TOKEN": "s3cret"})
+    lines = log_tail.mask_secrets(spec, ["a s3cret", "key k-1"], {"Authorization": "Bearer k-1"})
+    assert lines == ["a ***", "key ***"]
